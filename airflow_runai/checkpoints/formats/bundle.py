@@ -133,7 +133,9 @@ def read_bundle(source: Source) -> Bundle:
     :raises FormatError: ``tensorflow-index``, or ``too-large``.
     """
     if source.size > _INDEX_LIMIT:
-        raise _too_large(f"index of {source.size} bytes; at most {_INDEX_LIMIT} are read")
+        raise FormatError(
+            "too-large", f"index of {source.size} bytes; at most {_INDEX_LIMIT} are read"
+        )
     bundle = Bundle()
     headers = 0
     for key, value in read_table(source.at(0, source.size), INDEX_CODE):
@@ -145,14 +147,12 @@ def read_bundle(source: Source) -> Bundle:
         else:
             _add_entry(key, message, bundle)
         if len(bundle.entries) > _ENTRY_LIMIT:
-            raise _too_large(f"more than {_ENTRY_LIMIT} tensors; the others were not examined")
+            raise FormatError(
+                "too-large", f"more than {_ENTRY_LIMIT} tensors; the others were not examined"
+            )
     if headers != 1:
         raise _damaged(f"{headers} headers; a checkpoint of TensorFlow has one")
     return bundle
-
-
-def _too_large(text: str) -> FormatError:
-    return FormatError("too-large", text)
 
 
 def _damaged(text: str) -> FormatError:
@@ -171,23 +171,17 @@ def _read_header(message: BoundedReader, bundle: Bundle) -> None:
 
 def _add_entry(key: bytes, message: BoundedReader, bundle: Bundle) -> None:
     """Add one tensor; a partitioned variable is none, its parts are entries themselves."""
-    numbers: dict[int, int] = {}
-    shape: tuple[int, ...] = ()
-    for item in message.fields(0, message.size):
-        if item.number == _SLICES:
-            return
-        if item.number == _SHAPE:
-            shape = _shape(message, item)
-        numbers[item.number] = item.value
+    numbers, shape = _fields(message)
+    if _SLICES in numbers:
+        return
     entry = BundleEntry(
         name=_name(key),
-        # Protobuf leaves out what is 0.
-        dtype=numbers.get(_DTYPE, 0),
+        dtype=numbers[_DTYPE],
         shape=shape,
-        shard=numbers.get(_SHARD, 0),
-        begin=numbers.get(_OFFSET, 0),
-        size=numbers.get(_SIZE, 0),
-        crc=unmasked(numbers.get(_CRC, 0)),
+        shard=numbers[_SHARD],
+        begin=numbers[_OFFSET],
+        size=numbers[_SIZE],
+        crc=unmasked(numbers[_CRC]),
     )
     if entry.shard >= bundle.shards or not entry.has_right_size:
         raise _damaged(
@@ -195,6 +189,19 @@ def _add_entry(key: bytes, message: BoundedReader, bundle: Bundle) -> None:
             f"in shard {entry.shard} of {bundle.shards} cannot be; it was overwritten"
         )
     bundle.entries.append(entry)
+
+
+def _fields(message: BoundedReader) -> tuple[dict[int, int], tuple[int, ...]]:
+    # Protobuf leaves out what is 0.
+    numbers = dict.fromkeys((_DTYPE, _SHARD, _OFFSET, _SIZE, _CRC), 0)
+    shape: tuple[int, ...] = ()
+    for item in message.fields(0, message.size):
+        numbers[item.number] = item.value
+        if item.number == _SLICES:
+            break
+        if item.number == _SHAPE:
+            shape = _shape(message, item)
+    return numbers, shape
 
 
 def _name(key: bytes) -> str:
@@ -227,6 +234,7 @@ class Sum:
     """
 
     def __init__(self, entry: BundleEntry, source: Source, byteorder: ByteOrder) -> None:
+        self.entry = entry
         self.value = 0
         self.proves = entry.dtype in _TYPES
         self._skipped = 0

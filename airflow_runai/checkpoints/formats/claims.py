@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeGuard
 
 from airflow_runai.checkpoints.checking.context import CheckContext
@@ -12,8 +12,15 @@ from airflow_runai.checkpoints.checking.float_layouts import ByteOrder
 from airflow_runai.checkpoints.checking.step_claim import StepClaim, Weight
 from airflow_runai.checkpoints.pickles.tensors import Contents, Tensor
 
-# Layouts in which frameworks keep a counter: older optimizers of PyTorch count in float32.
-_SCALARS = {("f32", 4): "f", ("f64", 8): "d", ("i64", 8): "q", ("i32", 4): "i"}
+#: Receives the inert root of a file's pickle, where a format knows more about it.
+Inspect = Callable[[object], None]
+# Layouts in which frameworks keep a counter; the optimizers of PyTorch count in float32.
+_SCALARS = {
+    ("f32", 4): "f",
+    ("f64", 8): "d",
+    ("i64", 8): "q",
+    ("i32", 4): "i",
+}
 
 
 def is_step(value: object) -> TypeGuard[int]:

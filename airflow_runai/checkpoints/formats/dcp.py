@@ -39,13 +39,16 @@ def dcp_files(tree: Listing, folder: str = "") -> list[str]:
 
     :param folder: where it lies in the tree: ``""`` or a path that ends with ``/``.
     """
-    names = _directly_inside(tree, folder)
-    return [name for name in names if _is_data(name) or _METADATA.fullmatch(name[len(folder) :])]
+    return list(filter(_belongs, _directly_inside(tree, folder)))
 
 
 def _directly_inside(tree: Listing, folder: str) -> list[str]:
-    inside = (name for name in sorted(tree.files) if name.startswith(folder))
-    return [name for name in inside if "/" not in name[len(folder) :]]
+    parent = folder.removesuffix("/")
+    return sorted(name for name in tree.files if name.rpartition("/")[0] == parent)
+
+
+def _belongs(name: str) -> bool:
+    return _is_data(name) or _METADATA.fullmatch(name.rpartition("/")[2]) is not None
 
 
 def _is_data(name: str) -> bool:
@@ -124,8 +127,11 @@ def _examine_files(
             with part.noting(name), Source(tree.narrowed_to(name), part) as source:
                 steps[name] = _read_file(source, part, items, index)
         else:
-            text = f".metadata puts {len(items)} pieces there, but the file is missing"
-            part.note("shard-missing", name, text)
+            part.note(
+                "shard-missing",
+                name,
+                f".metadata puts {len(items)} pieces there, but the file is missing",
+            )
 
     side_by_side(tree, context, sorted(by_file), examine)
     _compare_steps(steps, context)
@@ -150,7 +156,7 @@ def _read_file(source: Source, context: CheckContext, items: list[Item], index: 
     """
     items = sorted(items, key=by_place)
     blob = find_blob(source, context, items)
-    # Objects stand in front of the run of safetensors, each in a file of its own.
+    # Objects stand in front of the run of safetensors, as small zip files.
     plain = [item for item in items if blob is None or item.offsets is None]
     _check_places(plain, source.size if blob is None else blob.begin)
     readable = _without_packed(plain, source.name, context)
@@ -161,9 +167,13 @@ def _read_file(source: Source, context: CheckContext, items: list[Item], index: 
         for item in readable:
             reader.open(item)
         return reader.steps
-    source.scan(chain(reader.spans(readable), blob.spans() if blob is not None else []))
-    reader.close()
-    if blob is not None:
+    spans = reader.spans(readable)
+    if blob is None:
+        source.scan(spans)
+        reader.close()
+    else:
+        source.scan(chain(spans, blob.spans()))
+        reader.close()
         blob.close()
     return reader.steps
 

@@ -15,7 +15,7 @@ from airflow_runai.checkpoints.checking.context import CheckContext
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source, Span
 from airflow_runai.checkpoints.formats.claims import claim, is_step, scalar
-from airflow_runai.checkpoints.formats.dcp_metadata import Index, Item
+from airflow_runai.checkpoints.formats.dcp_metadata import Index, Item, Numbers
 from airflow_runai.checkpoints.formats.torch_zip import TorchArchive, TorchMemberPass
 from airflow_runai.checkpoints.pickles.tensors import Tensor
 
@@ -165,7 +165,7 @@ class ItemReader:
             self.close()
             self._opened = opened
 
-    def _compare(self, item: Item, offsets: tuple[int, ...], tensors: list[Tensor]) -> None:
+    def _compare(self, item: Item, offsets: Numbers, tensors: list[Tensor]) -> None:
         if not tensors:
             raise FormatError("dcp-item", "holds no tensor; it belongs to another save")
         stored = self.index.tensors[item.name]

@@ -28,7 +28,10 @@ from airflow_runai.checkpoints.pickles.values import Call, Global, Key, walk
 # With an underscore since PyTorch 2.3.
 _MEMORY_FORMATS = ("_MEM_FORMAT_ENCODING", "MEM_FORMAT_ENCODING")
 
-# Most of PyTorch refuses more.
+#: Sizes or offsets, one for each dimension.
+Numbers = tuple[int, ...]
+_Fields = dict[object, object]
+# Most of PyTorch refuses more dimensions.
 _DIMENSION_LIMIT = 64
 
 
@@ -42,8 +45,8 @@ class Stored:
     """
 
     dtype: str
-    shape: tuple[int, ...]
-    chunks: dict[tuple[int, ...], tuple[int, ...]]
+    shape: Numbers
+    chunks: dict[Numbers, Numbers]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ class Item:
     """
 
     name: str
-    offsets: tuple[int, ...] | None
+    offsets: Numbers | None
     file: str
     begin: int
     end: int
@@ -80,7 +83,7 @@ class Index:
 
     tensors: dict[str, Stored] = field(default_factory=dict)
     objects: set[str] = field(default_factory=set)
-    items: dict[tuple[str, tuple[int, ...] | None], Item] = field(default_factory=dict)
+    items: dict[tuple[str, Numbers | None], Item] = field(default_factory=dict)
 
 
 def read_index(data: bytes, index: Index, context: CheckContext, label: str) -> None:
@@ -90,11 +93,7 @@ def read_index(data: bytes, index: Index, context: CheckContext, label: str) -> 
     :param data: the whole file.
     :raises FormatError: ``dcp-metadata`` when it contradicts itself, or as the pickle interpreter.
     """
-    with noting_globals(label, context) as mentions:
-        root = load_inert(data, mentions)
-        # Walking refuses what is nested too deeply for a loader.
-        for _ in walk(root):
-            pass
+    root = _load(data, context, label)
     fields = _fields(root, "Metadata")
     if "planner_data" not in fields:
         raise _damaged("planner_data is missing")
@@ -106,6 +105,15 @@ def read_index(data: bytes, index: Index, context: CheckContext, label: str) -> 
         if index.items.setdefault((item.name, item.offsets), item) != item:
             raise _damaged(f"{shown(item.place)} lies in two places")
     _check_paths(fields["planner_data"], index)
+
+
+def _load(data: bytes, context: CheckContext, label: str) -> object:
+    with noting_globals(label, context) as mentions:
+        root = load_inert(data, mentions)
+        # Walking refuses what is nested too deeply for a loader.
+        for _ in walk(root):
+            pass
+    return root
 
 
 def _damaged(what: str) -> FormatError:
@@ -121,7 +129,7 @@ def _is(value: object, kind: str) -> TypeGuard[Call]:
     return trust(value.function.module, kind) == "allowed"
 
 
-def _fields(value: object, kind: str) -> dict[object, object]:
+def _fields(value: object, kind: str) -> _Fields:
     """Return the state of an object of one class."""
     state = value.state if _is(value, kind) else None
     if not isinstance(state, dict):
@@ -130,7 +138,7 @@ def _fields(value: object, kind: str) -> dict[object, object]:
     return state
 
 
-def _taken(fields: dict[object, object], name: str) -> Iterator[tuple[object, object]]:
+def _taken(fields: _Fields, name: str) -> Iterator[tuple[object, object]]:
     """Yield the entries of a mapping and empty it: there may be many, each needed once."""
     mapping = fields.get(name)
     if not isinstance(mapping, dict):
@@ -157,7 +165,7 @@ def _add_entry(index: Index, name: str, value: object) -> None:
         _add_chunk(stored, _fields(chunk, "ChunkStorageMetadata"), name)
 
 
-def _add_chunk(stored: Stored, fields: dict[object, object], name: str) -> None:
+def _add_chunk(stored: Stored, fields: _Fields, name: str) -> None:
     offsets = _size(fields.get("offsets"), name)
     sizes = _size(fields.get("sizes"), name)
     if not len(offsets) == len(sizes) == len(stored.shape):
@@ -182,7 +190,7 @@ def _dtype(properties: object, name: str) -> str:
     raise _damaged(f"tensor {shown(name)} has no dtype, or a layout that is not strided")
 
 
-def _size(value: object, name: str) -> tuple[int, ...]:
+def _size(value: object, name: str) -> Numbers:
     """A ``torch.Size`` is read as a tuple already."""
     if (
         not isinstance(value, tuple)
@@ -201,7 +209,7 @@ def _text(value: object, what: str) -> str:
     return value
 
 
-def _item(key: dict[object, object], info: dict[object, object]) -> Item:
+def _item(key: _Fields, info: _Fields) -> Item:
     name = _text(key.get("fqn"), "name")
     offsets = key.get("offset")
     begin = info.get("offset")
@@ -220,7 +228,7 @@ def _item(key: dict[object, object], info: dict[object, object]) -> Item:
     )
 
 
-def _file(info: dict[object, object], name: str) -> str:
+def _file(info: _Fields, name: str) -> str:
     """Return the name of a file beside ``.metadata``; a path could lead anywhere."""
     file = _text(info.get("relative_path"), "file name")
     is_plain = file not in ("", ".", "..") and set(file).isdisjoint("/\\\0")

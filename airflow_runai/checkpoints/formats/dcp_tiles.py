@@ -12,14 +12,13 @@ from itertools import product
 from math import prod
 
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
-from airflow_runai.checkpoints.formats.dcp_metadata import Index, Stored
+from airflow_runai.checkpoints.formats.dcp_metadata import Index, Numbers, Stored
 
 # Ranks cut tensors along a grid, which makes one cell a piece.
 _CELLS_A_PIECE = 32
 _CELLS_FREE = 1000
 
-_Numbers = tuple[int, ...]
-_Chunks = list[tuple[_Numbers, _Numbers]]
+_Chunks = list[tuple[Numbers, Numbers]]
 
 
 def check_tiles(index: Index) -> None:
@@ -29,7 +28,7 @@ def check_tiles(index: Index) -> None:
     :raises FormatError: ``dcp-metadata`` for a piece without a place or a place without a piece,
         ``dcp-tiles``.
     """
-    expected: set[tuple[str, _Numbers | None]] = {(name, None) for name in index.objects}
+    expected: set[tuple[str, Numbers | None]] = {(name, None) for name in index.objects}
     for name, stored in index.tensors.items():
         chunks = _filled(stored)
         _check_tensor(name, stored, chunks)
@@ -53,7 +52,7 @@ def _filled(stored: Stored) -> _Chunks:
     return [(offsets, sizes) for offsets, sizes in stored.chunks.items() if 0 not in sizes]
 
 
-def _is_empty_piece(index: Index, name: str, offsets: _Numbers | None) -> bool:
+def _is_empty_piece(index: Index, name: str, offsets: Numbers | None) -> bool:
     stored = index.tensors.get(name)
     return stored is not None and offsets is not None and offsets in stored.chunks
 
@@ -97,7 +96,7 @@ def _check_overlap(name: str, chunks: _Chunks) -> None:
         covered |= cells
 
 
-def _number(cell: _Numbers, edges: list[list[int]]) -> int:
+def _number(cell: Numbers, edges: list[list[int]]) -> int:
     # A number takes far less memory than a tuple.
     number = 0
     for at, places in zip(cell, edges, strict=True):

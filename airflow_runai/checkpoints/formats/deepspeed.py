@@ -32,6 +32,8 @@ _ZERO = re.compile(
 _COUNTS = ("global_steps", "skipped_steps", "dp_world_size", "mp_world_size")
 _COMPARED = ("global_steps", "dp_world_size", "mp_world_size", "zero_stage")
 _WORLD_LIMIT = 1_000_000
+# Data-parallel ranks by model-parallel rank.
+_Ranks = dict[int, set[int]]
 
 
 def _tags(tree: Listing) -> set[str]:
@@ -85,9 +87,9 @@ class _Save:
     def _note(self, code: str, text: str) -> None:
         self.context.note(code, self.folder or ".", text)
 
-    def ranks(self, kind: str) -> dict[int, set[int]]:
+    def ranks(self, kind: str) -> _Ranks:
         """Data-parallel ranks by model-parallel rank."""
-        ranks: dict[int, set[int]] = {}
+        ranks: _Ranks = {}
         for match in filter(None, map(_ZERO.fullmatch, self.files)):
             if match[3] == kind:
                 ranks.setdefault(int(match[2]), set()).add(int(match[1]))
@@ -107,7 +109,7 @@ class _Save:
         self._require_as_many(sharded)
         self._require_as_many(optimizers)
 
-    def _require_as_many(self, by_model_rank: dict[int, set[int]]) -> None:
+    def _require_as_many(self, by_model_rank: _Ranks) -> None:
         """Check that every model-parallel rank has as many data-parallel ones."""
         count = max(map(len, by_model_rank.values()), default=0)
         for mp, ranks in by_model_rank.items():
@@ -217,12 +219,8 @@ def _weighed(claim: StepClaim, step: int, skipped: int) -> StepClaim:
     return replace(claim, weight="binding", at_most=True)
 
 
-def _detect(tree: Listing, context: CheckContext) -> bool:
-    return holds_deepspeed(tree)
-
-
 def _examine(tree: Listing, context: CheckContext) -> None:
     examine_parts(tree, context, known=examine_deepspeed(tree, context))
 
 
-DEEPSPEED = Format("deepspeed", _detect, _examine)
+DEEPSPEED = Format("deepspeed", lambda tree, context: holds_deepspeed(tree), _examine)

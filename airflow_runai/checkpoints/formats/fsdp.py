@@ -20,6 +20,7 @@ from airflow_runai.checkpoints.formats.torch_file import examine_part
 from airflow_runai.checkpoints.storage.listing import Listing
 
 _META = "meta.pt"
+_WORLD_LIMIT = 1_000_000
 _FULL = re.compile(r"pytorch_model_fsdp(?:_\d+)?\.bin")
 _FOLDER = re.compile(r"pytorch_model_fsdp_\d+")
 _RANK = re.compile(
@@ -64,10 +65,11 @@ def examine_fsdp(tree: Listing, context: CheckContext) -> list[str]:
 def _check_ranks(tree: Listing, context: CheckContext) -> None:
     by_stem: dict[tuple[str, str], set[int]] = {}
     for match in filter(None, map(_RANK.fullmatch, tree.files)):
+        stem, size, rank = match.groups()
         # Digits without end would make a number too large to count up to.
-        by_stem.setdefault((match[1], match[2]), set()).add(int(match[3][:9]))
+        by_stem.setdefault((stem, size), set()).add(int(rank[:9]))
     for (stem, size), ranks in by_stem.items():
-        count = min(int(size[:9]), 1_000_000) if size else len(ranks)
+        count = min(int(size[:9]), _WORLD_LIMIT) if size else len(ranks)
         if ranks != set(range(count)):
             context.note(
                 "rank-missing",
@@ -86,9 +88,10 @@ def _examine(tree: Listing, context: CheckContext) -> None:
         # Lightning's keys without weights and optimizers, which lie in the other files.
         examine_part(tree, context, _META, lambda root: None)
         # Lightning writes both at once, so that its step binds.
-        for at, claim in enumerate(context.account.steps):
+        steps = context.account.steps
+        for at, claim in enumerate(steps):
             if claim.place == f"global_step in {_META}":
-                context.account.steps[at] = replace(claim, weight="binding")
+                steps[at] = replace(claim, weight="binding")
         known.append(_META)
     examine_parts(tree, context, known=[*known, *examine_fsdp(tree, context)])
 

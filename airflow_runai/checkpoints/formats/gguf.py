@@ -74,7 +74,12 @@ _TYPES: dict[int, tuple[str, int, int]] = {
     41: ("Q1_0", 128, 18),
 }
 # Blocks hold their scale among the numbers; it is not tested.
-_LAYOUTS = {"F32": "f32", "F16": "f16", "F64": "f64", "BF16": "bf16"}
+_LAYOUTS = {
+    "F32": "f32",
+    "F16": "f16",
+    "F64": "f64",
+    "BF16": "bf16",
+}
 
 
 @dataclass
@@ -125,15 +130,13 @@ def _detect(tree: Listing, context: CheckContext) -> bool:
 def _examine(tree: Listing, context: CheckContext) -> None:
     if context.level < 1:
         return
-    contents = []
     with Source(tree, context) as source:
         runs = _runs(source)
         enter_runs(runs, context, tree.label)
         context.note_unproven(
             "gguf-no-checksum", tree.label, "GGUF holds no checksum and there is no manifest"
         )
-        if context.level >= 2:
-            contents = read_runs(source, runs, context)
+        contents = read_runs(source, runs, context)
     if context.level >= 3:
         for content in contents:
             content.note(context, tree.label)

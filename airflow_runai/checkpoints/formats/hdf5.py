@@ -23,7 +23,7 @@ from airflow_runai.checkpoints.checking.tensor_content import TensorContent
 from airflow_runai.checkpoints.containers.hdf5_reader import read_hdf5
 from airflow_runai.checkpoints.containers.keras_config import note_config
 from airflow_runai.checkpoints.formats.heads import head, meant_by
-from airflow_runai.checkpoints.formats.runs import NUMPY_KINDS
+from airflow_runai.checkpoints.formats.runs import NUMPY_KINDS, Feed
 from airflow_runai.checkpoints.storage.crc import crc32
 from airflow_runai.checkpoints.storage.listing import Listing
 
@@ -33,11 +33,14 @@ _SWMR = 4
 _WRITING = 1
 # A user's own bytes may lie in front, in a power of two.
 _PLACES = (0, 512, 1024, 2048)
-# Longer than any superblock.
+# The addresses that are read lie in front of that, in every version.
 _SUPERBLOCK_LIMIT = 96
 
 
-def check_superblock(read: Callable[[int, int], bytes], size: int) -> int:
+_Read = Callable[[int, int], bytes]
+
+
+def check_superblock(read: _Read, size: int) -> int:
     """
     Compare the length that the file states with the one it has.
 
@@ -51,21 +54,27 @@ def check_superblock(read: Callable[[int, int], bytes], size: int) -> int:
     version = data[8] if len(data) > 12 else 255
     if version > 3:
         raise _damaged(f"superblock of version {version}, or cut; 0 to 3 are known")
-    # Since version 2 the width of addresses stands in front, and less between it and the first.
-    width, at = (data[13:14], 24 + 4 * version) if version < 2 else (data[9:10], 12)
     if version == 3 and data[11] & (_SWMR | _WRITING):
         raise FormatError("hdf5-open", "its writer has not closed it; look again later")
-    if width != b"\x08" or len(data) < at + 24:
-        raise _damaged("the superblock is cut, or its addresses are not 8 bytes long")
-    # Base address, an address that is not used here, end of the file.
-    base, _, end = struct.unpack_from("<QQQ", data, at)
+    base, end = _addresses(data, version)
     # The end counts from the beginning of the file, or from behind the user's own bytes.
     if base != begin or size not in (end, base + end):
         raise _damaged(f"is {size} bytes long and says {end}; it was cut, or not closed")
     return version
 
 
-def _begin(read: Callable[[int, int], bytes], size: int) -> int:
+def _addresses(data: bytes, version: int) -> tuple[int, int]:
+    """Return where the file begins and ends, as the superblock says."""
+    # Since version 2 the width of addresses stands in front, and less between it and the first.
+    width_at, at = (13, 24 + 4 * version) if version < 2 else (9, 12)
+    if len(data) < at + 24 or data[width_at] != 8:
+        raise _damaged("the superblock is cut, or its addresses are not 8 bytes long")
+    # Between the two an address that is not used here.
+    base, _, end = struct.unpack_from("<QQQ", data, at)
+    return base, end
+
+
+def _begin(read: _Read, size: int) -> int:
     for at in _PLACES:
         if at + len(_MAGIC) <= size and read(at, len(_MAGIC)) == _MAGIC:
             return at
@@ -76,7 +85,7 @@ def _damaged(text: str) -> FormatError:
     return FormatError("hdf5-superblock", text)
 
 
-class Datasets:
+class _Datasets:
     """
     Receives what is read from an HDF5 file: counts, sums and tests the values.
 
@@ -90,7 +99,7 @@ class Datasets:
         self._last: tuple[TensorContent, TensorEntry] | None = None
         self._crc = 0
 
-    def listen(self, line: dict[str, Any]) -> Callable[[memoryview], None] | None:
+    def listen(self, line: dict[str, Any]) -> Feed | None:
         """Take the next group or dataset; the one before is complete."""
         self.finish()
         if "config" in line:
@@ -101,7 +110,7 @@ class Datasets:
         self.sealed = self.sealed and bool(line["sealed"])
         return self._begin_dataset(line) if "dataset" in line else None
 
-    def _begin_dataset(self, line: dict[str, Any]) -> Callable[[memoryview], None]:
+    def _begin_dataset(self, line: dict[str, Any]) -> Feed:
         self._context.account.tensors += 1
         dtype = line["dtype"]
         name = line["dataset"].lstrip("/").replace("/", ".")
@@ -143,7 +152,7 @@ def _examine(tree: Listing, context: CheckContext) -> None:
         sealed = version >= 2
         if context.level >= 2:
             source.scan([])
-            unread, sealed = _read_datasets(tree, source.size, context)
+            unread, sealed = read_datasets(tree, 0, source.size, context)
     if source.name in context.account.manifest_verified:
         return
     if unread is not None:
@@ -160,10 +169,12 @@ def _examine(tree: Listing, context: CheckContext) -> None:
         )
 
 
-def _read_datasets(tree: Listing, size: int, context: CheckContext) -> tuple[str | None, bool]:
+def read_datasets(
+    tree: Listing, begin: int, size: int, context: CheckContext
+) -> tuple[str | None, bool]:
     """Return why nothing was read, if so, and whether everything has a checksum."""
-    datasets = Datasets(context, tree.label)
-    unread = read_hdf5(tree.root, 0, size, datasets.listen)
+    datasets = _Datasets(context, tree.label)
+    unread = read_hdf5(tree.root, begin, size, datasets.listen)
     datasets.finish()
     return unread, datasets.sealed
 

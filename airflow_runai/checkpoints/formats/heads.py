@@ -80,15 +80,6 @@ def meant_by(*endings: str) -> Callable[[Listing, CheckContext], bool]:
     return meant
 
 
-def first_member(tree: Listing, context: CheckContext) -> str:
-    """Name of the first member of a zip file; empty when it is none."""
-    data = head(tree, context)
-    if not data.startswith(b"PK\3\4") or len(data) < _LOCAL_SIZE:
-        return ""
-    size = int.from_bytes(data[26:28], "little")
-    return data[_LOCAL_SIZE : _LOCAL_SIZE + size].decode("utf-8", "replace")
-
-
 def members(tree: Listing, context: CheckContext) -> tuple[str, ...]:
     """
     Return the names in the first 64 KiB of a zip directory; the first member if the file was cut.
@@ -104,8 +95,16 @@ def members(tree: Listing, context: CheckContext) -> tuple[str, ...]:
     if tree.label not in names:
         with Source(tree, context) as source:
             listed = _listed(source)
-        names[tree.label] = tuple(listed or filter(None, [first_member(tree, context)]))
+        names[tree.label] = tuple(listed or _first(head(tree, context)))
     return names[tree.label]
+
+
+def _first(data: bytes) -> list[str]:
+    if not data.startswith(b"PK\3\4") or len(data) < _LOCAL_SIZE:
+        return []
+    end = _LOCAL_SIZE + int.from_bytes(data[26:28], "little")
+    name = data[_LOCAL_SIZE:end].decode("utf-8", "replace")
+    return [name] if name else []
 
 
 def _listed(source: Source) -> list[str]:
@@ -128,7 +127,7 @@ def _directory(source: Source) -> tuple[int, int]:
     if end < 0:
         return 0, 0
     magic, _, _, _, _, size, begin, comment = _END.unpack(source.at(end, _END.size))
-    # No writer of checkpoints adds a comment, and its length would have to be searched for.
+    # No writer of checkpoints adds a comment, behind which this record would have to be searched.
     if magic != b"PK\5\6" or comment:
         return 0, 0
     before = end - _LOCATOR_SIZE - _END64.size

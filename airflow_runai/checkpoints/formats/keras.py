@@ -14,11 +14,10 @@ from airflow_runai.checkpoints.checking.context import CheckContext, Format
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.containers.bounded_reader import BoundedReader
-from airflow_runai.checkpoints.containers.hdf5_reader import read_hdf5
 from airflow_runai.checkpoints.containers.json_documents import SIZE_LIMIT, parse_object
 from airflow_runai.checkpoints.containers.keras_config import note_config
 from airflow_runai.checkpoints.containers.zip_archive import STORED, Member, read_directory
-from airflow_runai.checkpoints.formats.hdf5 import Datasets, check_superblock
+from airflow_runai.checkpoints.formats.hdf5 import check_superblock, read_datasets
 from airflow_runai.checkpoints.formats.heads import head, meant_by, members
 from airflow_runai.checkpoints.formats.members import MemberPass, beginning, prove
 from airflow_runai.checkpoints.storage.listing import Listing
@@ -46,11 +45,8 @@ def _examine(tree: Listing, context: CheckContext) -> None:
         return
     with Source(tree, context) as source:
         members = read_directory(source)
-        by_name = {member.name: member for member in members}
-        _check_members(by_name)
-        note_config(_whole(source, by_name[_CONFIG]), tree.label, context)
-        parse_object(_whole(source, by_name[_METADATA]), _CODE, _METADATA)
-        weights = [member for member in members if _is_readable(member)]
+        _check_documents(source, members, context)
+        weights = list(filter(_is_readable, members))
         for member in weights:
             check_superblock(_inside(source, member).bytes, member.size)
         if context.level >= 2:
@@ -58,7 +54,15 @@ def _examine(tree: Listing, context: CheckContext) -> None:
             prove(source, passes, context)
     # A library that reads damaged bytes says nothing more of use.
     if context.level >= 3 and not context.refused:
-        _read_weights(tree, weights, context)
+        for member in weights:
+            read_datasets(tree, member.begin, member.size, context)
+
+
+def _check_documents(source: Source, members: list[Member], context: CheckContext) -> None:
+    by_name = {member.name: member for member in members}
+    _check_members(by_name)
+    note_config(_whole(source, by_name[_CONFIG]), source.name, context)
+    parse_object(_whole(source, by_name[_METADATA]), _CODE, _METADATA)
 
 
 def _is_readable(member: Member) -> bool:
@@ -94,17 +98,9 @@ def _whole(source: Source, member: Member) -> bytes:
 
 
 def _inside(source: Source, member: Member) -> BoundedReader:
-    def read(at: int, size: int) -> bytes:
-        return source.at(member.begin + at, size)
-
-    return BoundedReader(read, member.size, "hdf5-superblock")
-
-
-def _read_weights(tree: Listing, weights: list[Member], context: CheckContext) -> None:
-    for member in weights:
-        datasets = Datasets(context, tree.label)
-        read_hdf5(tree.root, member.begin, member.size, datasets.listen)
-        datasets.finish()
+    return BoundedReader(
+        lambda at, size: source.at(member.begin + at, size), member.size, "hdf5-superblock"
+    )
 
 
 KERAS = Format("keras", _detect, _examine, meant_by(".keras"), weights=(".keras",))

@@ -11,7 +11,6 @@ The tar files of PyTorch before 0.1.10 are recognised and refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeGuard
 
@@ -19,11 +18,12 @@ from airflow_runai.checkpoints.checking.context import CheckContext, Format
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.ledger import TensorEntry
 from airflow_runai.checkpoints.checking.reader import Source, Span
-from airflow_runai.checkpoints.formats.claims import claim_optimizer_steps, claim_steps
+from airflow_runai.checkpoints.formats.claims import Inspect, claim_optimizer_steps, claim_steps
 from airflow_runai.checkpoints.formats.heads import head
 from airflow_runai.checkpoints.formats.runs import count_tensors
 from airflow_runai.checkpoints.pickles.globals import noting_globals
 from airflow_runai.checkpoints.pickles.interpreter import PICKLE_SIZE_LIMIT, load_first
+from airflow_runai.checkpoints.pickles.mentions import Mentions
 from airflow_runai.checkpoints.pickles.storage_views import StorageContent
 from airflow_runai.checkpoints.pickles.tensors import Contents, TorchStorage, read_contents
 from airflow_runai.checkpoints.storage.listing import Listing
@@ -60,9 +60,7 @@ def _detect(tree: Listing, context: CheckContext) -> bool:
     return is_legacy(first) or _is_tar(first)
 
 
-def examine_legacy(
-    tree: Listing, context: CheckContext, inspect: Callable[[object], None] | None = None
-) -> None:
+def examine_legacy(tree: Listing, context: CheckContext, inspect: Inspect | None = None) -> None:
     """
     Check a whole file.
 
@@ -95,7 +93,7 @@ def examine_legacy(
 
 
 def _read_structure(
-    source: Source, context: CheckContext, inspect: Callable[[object], None] | None
+    source: Source, context: CheckContext, inspect: Inspect | None
 ) -> tuple[Contents, list[_Run]]:
     with noting_globals(source.name, context) as mentions:
         root, keys, at = _pickles(source, mentions)
@@ -127,15 +125,13 @@ def _damaged(text: str) -> FormatError:
     return FormatError("legacy-layout", text)
 
 
-def _pickles(
-    source: Source, on_global: Callable[[str, str], None]
-) -> tuple[object, list[str], int]:
+def _pickles(source: Source, mentions: Mentions) -> tuple[object, list[str], int]:
     """The object, the storage keys, and where the storages begin."""
     # Nothing says where the pickles end, and storages may be many times as long.
     for limit in _READS:
         data = source.at(0, min(limit, source.size))
         try:
-            return _parsed(data, on_global)
+            return _parsed(data, mentions)
         except FormatError as damage:
             if len(data) == source.size or damage.code != "pickle-malformed":
                 raise
@@ -144,11 +140,11 @@ def _pickles(
     )
 
 
-def _parsed(data: bytes, on_global: Callable[[str, str], None]) -> tuple[object, list[str], int]:
+def _parsed(data: bytes, mentions: Mentions) -> tuple[object, list[str], int]:
     values = []
     at = 0
     for _ in range(5):
-        value, at = load_first(data, at, on_global)
+        value, at = load_first(data, at, mentions)
         values.append(value)
     magic, protocol, machine, root, keys = values
     if magic != _MAGIC or protocol != _PROTOCOL or not isinstance(machine, dict):

@@ -10,7 +10,6 @@ as one of PyTorch.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from airflow_runai.checkpoints.checking.context import CheckContext, Format
@@ -87,15 +86,19 @@ class _Keys:
         # weights alone names none.
         if self.label in _own_names(callbacks) or not self.optimizers:
             self.context.account.name_binds = False
-        for name, path in _paths(callbacks):
-            later = step_in_name(_last_part(path))
-            if later is not None and later > self.step:
-                self.context.note(
-                    "step-differs",
-                    self.label,
-                    f"{name} is {shown(path)}, which is later than global_step {self.step}; "
-                    "parts of it may belong to another checkpoint",
-                )
+        for place in walk(callbacks):
+            if isinstance(place.value, str) and place.name.endswith("_path"):
+                self._check_path(place.name.rpartition(".")[2], place.value)
+
+    def _check_path(self, name: str, path: str) -> None:
+        later = step_in_name(_last_part(path))
+        if later is not None and later > self.step:
+            self.context.note(
+                "step-differs",
+                self.label,
+                f"{name} is {shown(path)}, which is later than global_step {self.step}; "
+                "parts of it may belong to another checkpoint",
+            )
 
     def weighed(self, claim: StepClaim) -> StepClaim:
         """
@@ -113,12 +116,6 @@ class _Keys:
         if claim.step == self.step or self.optimizers != 1:
             return replace(claim, weight="hint")
         return replace(claim, weight="advisory")
-
-
-def _paths(callbacks: object) -> Iterator[tuple[str, str]]:
-    for place in walk(callbacks):
-        if isinstance(place.value, str) and place.name.endswith("_path"):
-            yield place.name.rpartition(".")[2], place.value
 
 
 def _own_names(callbacks: object) -> set[str]:

@@ -80,16 +80,15 @@ def _examine_iteration(tree: Listing, context: CheckContext, folder: str) -> lis
 
 def _is_read(tree: Listing, context: CheckContext, metadata: str) -> bool:
     """Whether the values are written as PyTorch writes them; notes it if not."""
-    try:
+    is_read = False
+    with context.noting(metadata):
         backend = read_object(tree, context, metadata).get("sharded_backend")
-    except FormatError as damage:
-        context.note(damage.code, metadata, damage.message)
-        return False
-    if backend != _BACKEND:
-        # A text is quoted, another value is rendered as text before.
-        value = backend if isinstance(backend, str) else shown(backend)
-        context.note("not-examined", metadata, f"backend {shown(value)}; only {_BACKEND} is read")
-    return backend == _BACKEND
+        is_read = backend == _BACKEND
+        if not is_read:
+            # A text is quoted, another value is rendered as text before.
+            value = backend if isinstance(backend, str) else shown(backend)
+            raise FormatError("not-examined", f"backend {shown(value)}; only {_BACKEND} is read")
+    return is_read
 
 
 def _claim(context: CheckContext, name: str, root: object) -> None:

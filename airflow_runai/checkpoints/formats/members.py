@@ -29,8 +29,28 @@ def beginning(source: Source, member: Member, size: int) -> bytes:
         # Negative: a member of a zip file has no header of zlib.
         return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, size)
     except zlib.error as error:
-        text = f"member {shown(member.name)} cannot be unpacked ({error})"
-        raise FormatError("zip-crc", text) from None
+        raise FormatError(
+            "zip-crc", f"member {shown(member.name)} cannot be unpacked ({error})"
+        ) from None
+
+
+def unpacked(member: Member, packed: bytes) -> bytes:
+    """
+    Unpack all of a small member.
+
+    :raises FormatError: as the inflater.
+    """
+    parts: list[bytes] = []
+    inflater = Inflater(member, lambda chunk: parts.append(bytes(chunk)))
+    inflater.push(memoryview(packed))
+    inflater.finish()
+    return b"".join(parts)
+
+
+def note_damaged(context: CheckContext, label: str, name: str) -> None:
+    """Note that the content of a member is not what was written."""
+    text = f"member {shown(name)} is damaged: its CRC32 does not match"
+    context.note("zip-crc", label, text)
 
 
 class MemberPass:
@@ -79,8 +99,5 @@ def prove(source: Source, passes: Sequence[MemberPass], context: CheckContext) -
         if item.finish():
             sound.append(item)
         else:
-            name = shown(item.member.name)
-            context.note(
-                "zip-crc", source.name, f"member {name} is damaged: its CRC32 does not match"
-            )
+            note_damaged(context, source.name, item.member.name)
     return sound

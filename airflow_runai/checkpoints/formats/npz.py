@@ -43,6 +43,11 @@ class _Array:
     begin: int
     member: Member
 
+    def content(self) -> TensorContent:
+        # The run is the whole member, whose header is no number.
+        size = self.member.size
+        return TensorContent(self.name, self.kind, self.begin, size, self.byteorder)
+
 
 def _detect(tree: Listing, context: CheckContext) -> bool:
     names = members(tree, context) if head(tree, context).startswith(b"PK\3\4") else ()
@@ -96,12 +101,12 @@ def _header(source: Source, member: Member) -> tuple[int, dict[str, Any]]:
     if not is_array or data[6:7] not in (b"\1", b"\2", b"\3"):
         raise _damage(member, "is no array of NumPy, format 1 to 3")
     # Behind mark and version the length of the header; 4 bytes since format 2.
-    text = 10 if data[6] == 1 else 12
-    begin = text + int.from_bytes(data[8:text], "little")
+    start = 10 if data[6] == 1 else 12
+    begin = start + int.from_bytes(data[8:start], "little")
     if begin > len(data):
         limit = f"at most {_HEADER_LIMIT}, and all of the member, are read"
         raise _damage(member, f"has a header of {begin} bytes; {limit}")
-    return begin, _parsed(data[text:begin], member)
+    return begin, _parsed(data[start:begin], member)
 
 
 def _damage(member: Member, what: str) -> FormatError:
@@ -176,20 +181,14 @@ def _claim_step(source: Source, array: _Array, context: CheckContext) -> None:
 
 
 def _read_everything(source: Source, arrays: list[_Array], context: CheckContext) -> None:
-    contents = []
+    contents = [array.content() for array in arrays]
     passes = []
-    for array in arrays:
-        # The run is the whole member, whose header is no number.
-        content = TensorContent(
-            array.name, array.kind, array.begin, array.member.size, array.byteorder
-        )
-        contents.append(content)
-        passes.append(MemberPass(array.member, content.feed if context.level >= 3 else None))
+    for array, content in zip(arrays, contents, strict=True):
+        feed = content.feed if context.level >= 3 else None
+        passes.append(MemberPass(array.member, feed))
     sound = prove(source, passes, context)
-    if context.level < 3:
-        return
     for array, content, item in zip(arrays, contents, passes, strict=True):
-        if item in sound:
+        if context.level >= 3 and item in sound:
             content.crc = array.member.crc
             content.enter(context, source.name, array.dtype, array.shape)
             content.note(context, source.name)

@@ -117,14 +117,16 @@ def _examine_model(part: Listing, context: CheckContext) -> set[str]:
             "onnx-no-checksum", part.label, "ONNX holds no checksum and there is no manifest"
         )
         enter_runs(runs, context, part.label)
-        contents = read_runs(source, runs, context) if context.level >= 2 else []
+        contents = read_runs(source, runs, context)
+    # The names of data files begin at the model's directory.
     folder = part.label.removesuffix(part.root.name)
-    for location, data in outside.items():
-        contents += _read_data(data, context, folder + location)
+    files = {folder + location: data for location, data in outside.items()}
+    for name, data in files.items():
+        contents += _read_data(data, context, name)
     if context.level >= 3:
         for content in contents:
             content.note(context, part.label)
-    return {folder + location for location in outside}
+    return set(files)
 
 
 def _read_data(data: _DataFile, context: CheckContext, name: str) -> list[TensorContent]:
@@ -218,12 +220,12 @@ def _without_overlap(runs: list[Run]) -> list[Run]:
 def _location(tensor: ModelTensor, outside: Mapping[str, str]) -> str:
     location = outside.get("location", "")
     path = PurePosixPath(location)
-    text = f"tensor {shown(tensor.name)} lies in {shown(location)}"
+    place = f"tensor {shown(tensor.name)} lies in {shown(location)}"
     if not location or str(path) != location or not set(location).isdisjoint("\0\\:"):
-        raise FormatError("onnx-path", f"{text}; plain file names are allowed")
+        raise FormatError("onnx-path", f"{place}; plain file names are allowed")
     # A model must not make its reader open any file of the machine.
     if path.is_absolute() or ".." in path.parts:
-        raise FormatError("onnx-path", f"{text}, outside the model's directory")
+        raise FormatError("onnx-path", f"{place}, outside the model's directory")
     return location
 
 

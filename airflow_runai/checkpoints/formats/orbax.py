@@ -12,6 +12,7 @@ may load without an error: orbax-checkpoint 0.12.8, default options), so the ver
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from airflow_runai.checkpoints.checking.context import CheckContext, Format
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
@@ -60,17 +61,20 @@ def _examine(tree: Listing, context: CheckContext) -> None:
             for item in items:
                 examine_values(tree, context, item)
     _note_unproven(tree, context)
-    examine_parts(tree, context, [name for name in tree.files if _is_values(name)])
+    examine_parts(tree, context, list(filter(_is_values, tree.files)))
 
 
 def _note_unproven(tree: Listing, context: CheckContext) -> None:
-    values = {name for name in tree.files if _belongs(name)}
+    values = set(filter(_belongs, tree.files))
     if values and values <= context.account.manifest_verified:
         return
-    text = "the values of Orbax hold no checksum and there is no manifest"
     unread = "" if is_there() else "; zstandard is not installed, so that they were not unpacked"
-    message = f"{text}; damage to them cannot be seen{unread}"
-    context.note("orbax-no-checksum", tree.label, message)
+    context.note(
+        "orbax-no-checksum",
+        tree.label,
+        "the values of Orbax hold no checksum and there is no manifest; "
+        f"damage to them cannot be seen{unread}",
+    )
 
 
 def _items(tree: Listing) -> list[str]:
@@ -108,34 +112,34 @@ def _check_committed(tree: Listing, context: CheckContext) -> None:
         )
     if context.level < 1 or not tree.has_top_level(_STEP_METADATA):
         return
-    try:
+    with context.noting(_STEP_METADATA):
         metadata = read_object(tree, context, _STEP_METADATA)
-    except FormatError as damage:
-        context.note(damage.code, _STEP_METADATA, damage.message)
-        return
-    # An object store has no rename; there the commit file decides, whatever the metadata says.
-    timed = metadata.get("commit_timestamp_nsecs") is not None and not is_remote(tree.root)
-    if not timed and not tree.has_top_level(_COMMITTED):
-        context.note(
-            "orbax-unfinished",
-            _STEP_METADATA,
-            f"no {_COMMITTED} and no time of commit; "
-            "the checkpoint was not finished, or is being written",
-        )
+        # An object store has no rename; there the commit file decides, whatever the metadata says.
+        timed = metadata.get("commit_timestamp_nsecs") is not None and not is_remote(tree.root)
+        if not timed and not tree.has_top_level(_COMMITTED):
+            raise FormatError(
+                "orbax-unfinished",
+                f"no {_COMMITTED} and no time of commit; "
+                "the checkpoint was not finished, or is being written",
+            )
 
 
 def _check_item(tree: Listing, context: CheckContext, item: str) -> None:
     names = {name.removeprefix(item) for name in tree.files if name.startswith(item)}
     if _MANIFEST not in names and _uses_ocdbt(tree, context, item, names):
         context.note(_CODE, f"{item}{_MANIFEST}", "is missing; no value can be found without it")
-    processes = {name.partition("/")[0] for name in names if name.startswith("ocdbt.process_")}
-    for process in sorted(processes):
-        if f"{process}/{_MANIFEST}" not in names:
-            context.note(
-                _CODE, f"{item}{process}/{_MANIFEST}", "is missing; this process did not finish"
-            )
-    if _MANIFEST in names and not any(_belongs(name) for name in names):
+    for process in _unfinished(names):
+        context.note(
+            _CODE, f"{item}{process}/{_MANIFEST}", "is missing; this process did not finish"
+        )
+    if _MANIFEST in names and not any(map(_belongs, names)):
         context.note(_CODE, f"{item}d", "no file of values is there")
+
+
+def _unfinished(names: set[str]) -> list[str]:
+    """Return the processes whose own manifest is missing."""
+    processes = {name.partition("/")[0] for name in names if name.startswith("ocdbt.process_")}
+    return sorted(process for process in processes if f"{process}/{_MANIFEST}" not in names)
 
 
 def _uses_ocdbt(tree: Listing, context: CheckContext, item: str, names: set[str]) -> bool:
@@ -144,11 +148,11 @@ def _uses_ocdbt(tree: Listing, context: CheckContext, item: str, names: set[str]
     if _TREE_METADATA not in names:
         # Descriptions of arrays are the layout without OCDBT.
         return not any(name.endswith(("/.zarray", "/zarr.json")) for name in names)
-    try:
-        return read_object(tree, context, item + _TREE_METADATA).get("use_ocdbt") is not False
-    except FormatError as damage:
-        context.note(damage.code, item + _TREE_METADATA, damage.message)
-        return True
+    path = item + _TREE_METADATA
+    document: Mapping[str, object] = {}
+    with context.noting(path):
+        document = read_object(tree, context, path)
+    return document.get("use_ocdbt") is not False
 
 
 def _check_records(tree: Listing, context: CheckContext, name: str) -> None:

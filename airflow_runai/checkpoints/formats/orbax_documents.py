@@ -29,6 +29,10 @@ _ARRAYS = (_JAX, "np.ndarray", "scalar")
 _SWITCHES = ("use_ocdbt", "use_zarr3", "store_array_data_equal_to_fill_value")
 
 
+#: Kind of each value by its name.
+Kinds = Mapping[str, str]
+
+
 @dataclass(frozen=True)
 class ItemTree:
     """
@@ -38,7 +42,7 @@ class ItemTree:
     :param everything: whether pieces that equal the fill value were written too.
     """
 
-    values: Mapping[str, str]
+    values: Kinds
     everything: bool
 
     @property
@@ -57,10 +61,7 @@ def read_item_tree(tree: Listing, context: CheckContext, item: str) -> ItemTree:
     if item + _TREE not in tree.files:
         raise _missing(f"{_TREE} is missing; Orbax cannot tell what is in it")
     document = read_object(tree, context, item + _TREE)
-    for switch in _SWITCHES:
-        # A text such as "false" would count as true.
-        if not isinstance(document.get(switch, False), bool):
-            raise _overwritten(f"{_TREE}: {switch} is {shown(document[switch])}")
+    _check_switches(document)
     entries = document.get("tree_metadata")
     if not isinstance(entries, dict):
         raise _overwritten(f"{_TREE} has no tree_metadata")
@@ -69,6 +70,14 @@ def read_item_tree(tree: Listing, context: CheckContext, item: str) -> ItemTree:
     _check_sharding(tree, context, item, values)
     _check_shapes(tree, context, item)
     return ItemTree(values, document.get("store_array_data_equal_to_fill_value") is True)
+
+
+def _check_switches(document: Mapping[str, object]) -> None:
+    for switch in _SWITCHES:
+        value = document.get(switch, False)
+        # A text such as "false" would count as true.
+        if not isinstance(value, bool):
+            raise _overwritten(f"{_TREE}: {switch} is {shown(value)}")
 
 
 def _missing(text: str) -> FormatError:
@@ -85,7 +94,7 @@ def _value(path: str, entry: object) -> tuple[str, str]:
             "key_metadata": [*keys],
             "value_metadata": {"value_type": str(kind), "skip_deserialize": bool()},
         }:
-            parts = tuple(_key(key) for key in keys)
+            parts = tuple(map(_key, keys))
             # Orbax names an entry as Python renders the tuple of its keys.
             if str(parts) == path:
                 return ".".join(map(str, parts)), kind
@@ -99,13 +108,11 @@ def _key(key: object) -> object:
     raise _overwritten(f"{_TREE}: {shown(str(key))} is no key")
 
 
-def _names(values: Mapping[str, str], kind: str) -> set[str]:
+def _names(values: Kinds, kind: str) -> set[str]:
     return {name for name, value_kind in values.items() if value_kind == kind}
 
 
-def _check_texts(
-    tree: Listing, context: CheckContext, item: str, values: Mapping[str, str]
-) -> None:
+def _check_texts(tree: Listing, context: CheckContext, item: str, values: Kinds) -> None:
     path = item + _TEXTS
     texts = read_object(tree, context, path) if path in tree.files else {}
     missing = _names(values, _TEXT) - texts.keys()
@@ -113,9 +120,7 @@ def _check_texts(
         raise _missing(f"{_TEXTS} lacks the text {shown(min(missing))}")
 
 
-def _check_sharding(
-    tree: Listing, context: CheckContext, item: str, values: Mapping[str, str]
-) -> None:
+def _check_sharding(tree: Listing, context: CheckContext, item: str, values: Kinds) -> None:
     jax = _names(values, _JAX)
     if item + _SHARDING not in tree.files:
         # Arrays of NumPy need none.

@@ -210,5 +210,4 @@ def _inflated(read: _Read, size: int) -> Iterator[bytes]:
                 pending = stream.unconsumed_tail
         yield stream.flush()
     except zlib.error as error:
-        text = f"a piece cannot be unpacked ({error}); it was cut or overwritten"
-        raise _damaged(text) from None
+        raise _damaged(f"a piece cannot be unpacked ({error}); it was cut or overwritten") from None

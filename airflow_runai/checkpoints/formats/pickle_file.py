@@ -20,6 +20,7 @@ from airflow_runai.checkpoints.storage.listing import Listing
 _MEANT = meant_by(".pkl", ".pickle", ".joblib")
 # zlib, in which joblib packs; its second byte makes the two a multiple of 31.
 _PACKED = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
+_PROTOCOLS = (b"\x80\2", b"\x80\3", b"\x80\4", b"\x80\5")
 _JOBLIB = ("joblib.numpy_pickle", "NumpyArrayWrapper")
 
 
@@ -34,20 +35,20 @@ def _begins_as_pickle(first: bytes) -> bool:
     The mark of a pickle has only two bytes, with which many files begin; but what names a function
     may run it, whatever follows.
     """
-    if first[:1] != b"\x80" or first[1:2] not in (b"\2", b"\3", b"\4", b"\5") or len(first) < 3:
+    if len(first) < 3 or not first.startswith(_PROTOCOLS):
         return False
     # A frame of more than a terabyte.
-    if first[2:3] == b"\x95" and any(first[8:11]):
+    if first.startswith(b"\x95", 2) and any(first[8:11]):
         return False
-    met: list[tuple[str, str]] = []
-    machine = Machine(first, 0, lambda *name: met.append(name))
+    names: list[tuple[str, str]] = []
+    machine = Machine(first, 0, lambda *name: names.append(name))
     try:
         interpret(machine)
     except FormatError as damage:
         # 512 bytes cut most pickles; other damage than to the syntax is a pickle's, too.
-        return bool(met) or isinstance(damage, Cut) or damage.code != "pickle-malformed"
+        return bool(names) or isinstance(damage, Cut) or damage.code != "pickle-malformed"
     except (IndexError, KeyError):
-        return bool(met)
+        return bool(names)
     return True
 
 

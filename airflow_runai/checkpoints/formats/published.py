@@ -28,10 +28,13 @@ from airflow_runai.checkpoints.storage.object_checksums import files_with_matchi
 MANIFEST = "manifest.json"
 SCHEMA = "runai-checkpoint/1"
 _NAME = re.compile(r"step-\d{8,}")
+_Document = dict[str, Any]
+# Size and CRC32 by relative path.
+_Promised = dict[str, tuple[int, int]]
 _CRC = re.compile(r"[0-9a-f]{8}")
 
 
-def manifest_crc(manifest: dict[str, Any]) -> str:
+def manifest_crc(manifest: _Document) -> str:
     """Return the CRC32 of a manifest's canonical JSON without ``crc32``, as eight hex digits."""
     rest = {key: value for key, value in manifest.items() if key != "crc32"}
     # Any reader can repeat it: keys sorted, no white space, ASCII alone.
@@ -62,8 +65,13 @@ def _examine(tree: Listing, context: CheckContext) -> None:
         # What the object store has summed need not be read.
         account.crcs.update((name, promised[name]) for name in account.checksum_matched)
     _examine_content(tree, context)
+    _note_damaged(promised, context)
+
+
+def _note_damaged(promised: _Promised, context: CheckContext) -> None:
+    crcs = context.account.crcs
     for name, (_, crc) in promised.items():
-        if name in account.crcs and account.crcs[name][1] != crc:
+        if name in crcs and crcs[name][1] != crc:
             context.note(
                 "manifest-mismatch",
                 name,
@@ -80,7 +88,7 @@ def _examine_content(tree: Listing, context: CheckContext) -> None:
         examine_parts(content, context)
 
 
-def _manifest(tree: Listing, context: CheckContext) -> dict[str, Any]:
+def _manifest(tree: Listing, context: CheckContext) -> _Document:
     manifest = read_object(tree, context, MANIFEST)
     if manifest.get("schema") != SCHEMA:
         raise _malformed(f"schema is {shown(manifest.get('schema'))}; {SCHEMA!r} is read")
@@ -103,12 +111,12 @@ def _malformed(what: str) -> FormatError:
     return FormatError("manifest-malformed", f"{MANIFEST}: {what}")
 
 
-def _promised(manifest: dict[str, Any]) -> dict[str, tuple[int, int]]:
-    """Relative path to (size, CRC32)."""
+def _promised(manifest: _Document) -> _Promised:
+    """Return what the manifest says of each file."""
     files = manifest.get("files")
     if not isinstance(files, list):
         raise _malformed("files is not a list")
-    promised: dict[str, tuple[int, int]] = {}
+    promised: _Promised = {}
     for number, item in enumerate(files):
         place = f"files[{number}]"
         fields = item if isinstance(item, dict) else {}
@@ -120,7 +128,7 @@ def _promised(manifest: dict[str, Any]) -> dict[str, tuple[int, int]]:
     return promised
 
 
-def _size_and_crc(fields: dict[str, Any], place: str) -> tuple[int, int]:
+def _size_and_crc(fields: _Document, place: str) -> tuple[int, int]:
     size = fields.get("size")
     crc = fields.get("crc32")
     if not is_step(size) or not isinstance(crc, str) or not _CRC.fullmatch(crc):
@@ -131,7 +139,7 @@ def _size_and_crc(fields: dict[str, Any], place: str) -> tuple[int, int]:
     return size, int(crc, 16)
 
 
-def _check_ranks(manifest: dict[str, Any], context: CheckContext) -> None:
+def _check_ranks(manifest: _Document, context: CheckContext) -> None:
     """Check that each of several processes left a file; one process names no ranks."""
     world = manifest.get("world_size", 1)
     if type(world) is not int or world < 1:
@@ -147,7 +155,7 @@ def _check_ranks(manifest: dict[str, Any], context: CheckContext) -> None:
         )
 
 
-def _sums(manifest: dict[str, Any]) -> dict[str, dict[str, str]]:
+def _sums(manifest: _Document) -> dict[str, dict[str, str]]:
     """Return all checksums of each file; a foreign writer may add those of its object store."""
     sums = {}
     for item in manifest["files"]:
@@ -164,9 +172,7 @@ def _is_inside(path: object) -> TypeGuard[str]:
     return not pure.is_absolute() and ".." not in pure.parts and str(pure) == path
 
 
-def _check_listing(
-    tree: Listing, promised: dict[str, tuple[int, int]], context: CheckContext
-) -> None:
+def _check_listing(tree: Listing, promised: _Promised, context: CheckContext) -> None:
     for name in promised.keys() - tree.files.keys():
         context.note("file-missing", name, "the manifest names it, but it is not there")
     for name, entry in tree.files.items():

@@ -24,6 +24,9 @@ NUMPY_KINDS = {
     "c16": "f64",
 }
 
+#: Receives the bytes of a run, chunk by chunk.
+Feed = Callable[[memoryview], None]
+
 #: Sorts what has a first byte and an end.
 by_place = attrgetter("begin", "end")
 
@@ -49,7 +52,7 @@ class Run:
     end: int
     byteorder: ByteOrder = "little"
     is_state: bool = True
-    sum: Callable[[memoryview], None] | None = None
+    sum: Feed | None = None
 
     @property
     def ledger_dtype(self) -> str:
@@ -129,11 +132,13 @@ def enter_runs(runs: Sequence[Run], context: CheckContext, label: str) -> None:
 
 def read_runs(source: Source, runs: Sequence[Run], context: CheckContext) -> list[TensorContent]:
     """
-    Read the file once, levels 2 and 3.
+    Read the file once, at levels 2 and 3.
 
     :param runs: sorted, not overlapping.
     :return: the content of each; at level 3 the format calls its ``note``.
     """
+    if context.level < 2:
+        return []
     readings = [RunReading(run, context.level) for run in runs]
     source.scan([reading.span for reading in readings])
     for reading in readings:

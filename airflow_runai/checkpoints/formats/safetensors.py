@@ -225,13 +225,13 @@ def _zero_rest(source: Source, runs: list[Run], contents: list[TensorContent]) -
     zero = [run for run, _ in behind]
     if len(zero) == len(filled) or all(may_be_zero(run.name) for run in zero):
         return ""
-    begun = filled[-len(zero) - 1][0]
+    begun, _ = filled[-len(zero) - 1]
     if not _ends_in_zeros(source, begun.end, min(_EDGE, begun.end - begun.begin)):
         return ""
-    names = ", ".join(shown(run.name) for run in zero[::-1][:3])
+    names = [shown(run.name) for run in reversed(zero)]
     return (
         f"zeros from inside {shown(begun.name)} to the end, "
-        f"over {len(zero)} whole tensors ({names})"
+        f"over {len(zero)} whole tensors ({', '.join(names[:3])})"
     )
 
 

@@ -8,6 +8,7 @@ an earlier sharding may lie beside it, so index and files must name exactly the 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import TypeGuard
 
 from airflow_runai.checkpoints.checking.context import CheckContext, Format
@@ -68,11 +69,17 @@ def _check_index(tree: Listing, context: CheckContext, name: str) -> None:
         # A shard that is refused has no names, and a finding of its own.
         elif not context.refused:
             context.note("index-mismatch", shard, f"{text}; it is of no known format")
-    stem = name.partition(".")[0] + "-"
-    for other in tree.files.keys() - promised.keys():
-        if other.startswith(stem) and not other.endswith(".json"):
+    _note_left_over(tree, context, name, promised)
+
+
+def _note_left_over(
+    tree: Listing, context: CheckContext, index: str, promised: Collection[str]
+) -> None:
+    stem = index.partition(".")[0] + "-"
+    for name in tree.files.keys() - set(promised):
+        if name.startswith(stem) and not name.endswith(".json"):
             context.note(
-                "shard-left-over", other, f"{name} does not name it; left over from another save"
+                "shard-left-over", name, f"{index} does not name it; left over from another save"
             )
 
 

@@ -150,12 +150,15 @@ def _examine_shard(
     runs = in_order(runs, source.size, _CODE)
     _check_gaps(runs, source.size)
     enter_runs(runs, context, source.name)
-    if context.level >= 2:
-        sums = [Sum(entry, source, byteorder) for entry in entries]
-        runs = [replace(run, sum=summed.feed) for run, summed in zip(runs, sums, strict=True)]
-        contents = read_runs(source, runs, context)
-        for entry, summed, content in zip(entries, sums, contents, strict=True):
-            _judge(source.name, context, entry, summed, content)
+    if context.level < 2:
+        return
+    checksums = [Sum(entry, source, byteorder) for entry in entries]
+    summed_runs = [
+        replace(run, sum=checksum.feed) for run, checksum in zip(runs, checksums, strict=True)
+    ]
+    contents = read_runs(source, summed_runs, context)
+    for checksum, content in zip(checksums, contents, strict=True):
+        _judge(source.name, context, checksum, content)
 
 
 def _run(entry: BundleEntry, byteorder: ByteOrder) -> Run:
@@ -183,18 +186,17 @@ def _check_gaps(runs: list[Run], size: int) -> None:
         )
 
 
-def _judge(
-    label: str, context: CheckContext, entry: BundleEntry, summed: Sum, content: TensorContent
-) -> None:
+def _judge(label: str, context: CheckContext, checksum: Sum, content: TensorContent) -> None:
     """Levels 2 and 3: compare the sum; the numbers of damaged bytes mean nothing."""
+    entry = checksum.entry
     name = f"tensor {shown(entry.name)}"
-    if not summed.proves and label not in context.account.manifest_verified:
+    if not checksum.proves and label not in context.account.manifest_verified:
         context.note(
             "tensorflow-unproven",
             label,
             f"{name} ({entry.type_name}) is summed in a way that is not known here",
         )
-    elif summed.proves and summed.value != entry.crc:
+    elif checksum.proves and checksum.value != entry.crc:
         context.note("tensorflow-crc", label, f"{name} is damaged: its CRC32C does not match")
     elif context.level >= 3:
         content.note(context, label)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from airflow_runai.checkpoints.checking.context import CheckContext, Format
@@ -18,11 +17,10 @@ from airflow_runai.checkpoints.checking.float_layouts import ByteOrder
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.ledger import TensorEntry
 from airflow_runai.checkpoints.checking.reader import Source
-from airflow_runai.checkpoints.containers.inflater import Inflater
 from airflow_runai.checkpoints.containers.zip_archive import STORED, Member, read_directory
-from airflow_runai.checkpoints.formats.claims import claim_optimizer_steps, claim_steps
+from airflow_runai.checkpoints.formats.claims import Inspect, claim_optimizer_steps, claim_steps
 from airflow_runai.checkpoints.formats.heads import meant_by, members
-from airflow_runai.checkpoints.formats.members import MemberPass
+from airflow_runai.checkpoints.formats.members import MemberPass, note_damaged, unpacked
 from airflow_runai.checkpoints.formats.runs import count_tensors
 from airflow_runai.checkpoints.pickles.globals import noting_globals
 from airflow_runai.checkpoints.pickles.interpreter import PICKLE_SIZE_LIMIT, load_inert
@@ -69,9 +67,7 @@ def _meant(tree: Listing, context: CheckContext) -> bool:
     return not names or any(map(_OWN.fullmatch, names)) or len(names) == 1
 
 
-def examine_archive(
-    tree: Listing, context: CheckContext, inspect: Callable[[object], None] | None = None
-) -> None:
+def examine_archive(tree: Listing, context: CheckContext, inspect: Inspect | None = None) -> None:
     """
     Check a whole file of ``torch.save``.
 
@@ -105,7 +101,7 @@ class TorchArchive:
     context: CheckContext
     label: str
     name: str = ""
-    inspect: Callable[[object], None] | None = None
+    inspect: Inspect | None = None
     members: dict[str, Member] = field(default_factory=dict)
     contents: Contents = field(default_factory=Contents)
     byteorder: ByteOrder = "little"
@@ -175,15 +171,9 @@ class TorchArchive:
             )
         data = self.source.at(member.begin, member.packed)
         if member.method != STORED:
-            parts: list[bytes] = []
-            inflater = Inflater(member, lambda chunk: parts.append(bytes(chunk)))
-            inflater.push(memoryview(data))
-            inflater.finish()
-            data = b"".join(parts)
+            data = unpacked(member, data)
         if self.checksums and zlib.crc32(data) != member.crc:
-            self.context.note(
-                "zip-crc", self.label, f"member {shown(name)} is damaged: its CRC32 does not match"
-            )
+            note_damaged(self.context, self.label, name)
         return data
 
     def _read_byteorder(self) -> None:
@@ -278,13 +268,10 @@ class TorchMemberPass:
         self.name = name
         self.member = member
         self.kept = b""
-        self.content = self._content() if archive.context.level >= 3 else None
+        tensors = archive.tensors_in(name) if archive.context.level >= 3 else []
+        self.content = StorageContent(tensors, archive.byteorder) if tensors else None
         self.read = MemberPass(member, self._feed)
         self.span = self.read.span
-
-    def _content(self) -> StorageContent | None:
-        tensors = self.archive.tensors_in(self.name)
-        return StorageContent(tensors, self.archive.byteorder) if tensors else None
 
     def _feed(self, chunk: memoryview) -> None:
         if self.member.size <= _SMALL_LIMIT:
@@ -297,7 +284,6 @@ class TorchMemberPass:
         context = self.archive.context
         label = self.archive.label
         intact = self.read.finish()
-        crc = self.read.crc
         if self.archive.checksums and not intact:
             names = ", ".join(tensor.name for tensor in self.archive.tensors_in(self.name)[:3])
             context.note(
@@ -306,7 +292,7 @@ class TorchMemberPass:
                 f"member {shown(self.name)} ({names}) is damaged: its CRC32 does not match",
             )
         else:
-            self.archive.enter(self.name, crc, self.content)
+            self.archive.enter(self.name, self.read.crc, self.content)
             if self.content is not None:
                 self.content.note(context, label)
 

@@ -146,20 +146,20 @@ def _check_ranks(ranks: list[str | None], tree: Listing, context: CheckContext) 
 def _check_state(tree: Listing, context: CheckContext) -> Log | None:
     if context.level < 1 or not tree.has_top_level(_STATE):
         return None
-    try:
+    log = None
+    with context.noting(_STATE):
         state = read_object(tree, context, _STATE)
-    except FormatError as damage:
-        context.note(damage.code, _STATE, damage.message)
-        return None
-    step = state.get("global_step")
-    if not is_step(step):
-        context.note("json-malformed", _STATE, "global_step is missing or not a number from 0")
-        return None
-    claim(context, _STATE, step)
-    history = state.get("log_history")
-    if isinstance(history, list) and any(map(_has_lost_loss, history)):
-        context.note("loss-non-finite", _STATE, "the loss became NaN or infinite during training")
-    return Log.of(state)
+        step = state.get("global_step")
+        if not is_step(step):
+            raise FormatError("json-malformed", "global_step is missing or not a number from 0")
+        claim(context, _STATE, step)
+        history = state.get("log_history")
+        if isinstance(history, list) and any(map(_has_lost_loss, history)):
+            context.note(
+                "loss-non-finite", _STATE, "the loss became NaN or infinite during training"
+            )
+        log = Log.of(state)
+    return log
 
 
 def _has_lost_loss(entry: object) -> bool:

@@ -20,6 +20,7 @@ from airflow_runai.checkpoints.storage.listing import Listing
 
 _PARTS = (" in optimizer.pt", " in scheduler.pt", " in optimizer.bin")
 _SCALER = "scaler.pt"
+_Rate = tuple[int, float]
 _SCHEDULER = "scheduler.pt"
 
 
@@ -33,7 +34,7 @@ class Log:
     """
 
     step: int
-    rates: tuple[tuple[int, float], ...]
+    rates: tuple[_Rate, ...]
     complete: bool
 
     @classmethod
@@ -56,24 +57,28 @@ class Log:
         :param rate: the scheduler's; ``None`` where it has none.
         """
         begun = self.step - count
-        since = [pair for pair in self.rates if pair[0] > begun + 1]
+        since = [(at, logged) for at, logged in self.rates if at > begun + 1]
         if not self.complete or rate is None or not since:
             return not self.complete
         distance = abs(rate - since[-1][1])
-        if len(since) >= 2 and since[-2][0] > begun and distance <= self._reach(*since[-2:]):
-            return False
+        if len(since) >= 2:
+            before, last = since[-2:]
+            if before[0] > begun and distance <= self._reach(before, last):
+                return False
         # A stale rate is that of the log at its count.
         stale = [logged for at, logged in self.rates if at <= count + 1]
         return bool(stale) and distance > 2 * abs(rate - stale[-1]) + 1e-9 * abs(rate)
 
-    def _reach(self, before: tuple[int, float], last: tuple[int, float]) -> float:
+    def _reach(self, before: _Rate, last: _Rate) -> float:
         """How far a rate may have moved on since the last entry, at twice its last speed."""
+        at_before, rate_before = before
+        at_last, rate_last = last
         # The rate of its own schedule is one step beyond the last one logged.
-        steps = self.step - last[0] + 1
-        return 2 * steps * abs(last[1] - before[1]) / (last[0] - before[0])
+        steps = self.step - at_last + 1
+        return 2 * steps * abs(rate_last - rate_before) / (at_last - at_before)
 
 
-def _rates(history: object) -> tuple[tuple[int, float], ...]:
+def _rates(history: object) -> tuple[_Rate, ...]:
     rates: dict[int, float] = {}
     for entry in history if isinstance(history, list) else []:
         match entry:
@@ -95,10 +100,10 @@ def bind_steps(tree: Listing, context: CheckContext, log: Log | None) -> None:
     scaled = tree.has_top_level(_SCALER)
     for claim in bound:
         lag = log.step - claim.step if log else 0
+        at_most = scaled or (anew and lag > 0)
+        weighed = replace(claim, weight="binding", at_most=at_most)
         if account.skipped_steps and 0 <= lag <= account.skipped_steps:
             weighed = replace(claim, weight="hint")
-        else:
-            weighed = replace(claim, weight="binding", at_most=scaled or (anew and lag > 0))
         account.steps[account.steps.index(claim)] = weighed
 
 
