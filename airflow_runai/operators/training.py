@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from airflow_runai.backends import control_plane
-from airflow_runai.backends.submission import retry_while_unreachable, steadfastly
+from airflow_runai.backends.patience import Patience
 from airflow_runai.core.decision import WaitPolicy
 from airflow_runai.core.flow import Notice
+from airflow_runai.core.note import Note
 from airflow_runai.core.outcome import STALLED, STOPPED, SUCCEEDED, TIMED_OUT, Outcome
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.timeline import Moment
@@ -151,14 +152,34 @@ class RunaiTrainingOperator(PayloadOperator):
         note = read_note(context)
         submitted = note is not None and note.generation > 0
         with fail_without_retry(in_the_middle=submitted):
-            instructions = self._instructions(context)
-            spec = WorkloadSpec.from_mapping(self._specification(instructions.spec))
             policy = self._policy()
-            show(spec)
             hook = RunaiHook(self.runai_conn_id)
-            # Once submitted, the workload may be alive: then no outage may cost it its task.
-            patience = steadfastly if submitted else retry_while_unreachable
-            project = hook.project(self.project or instructions.project, self.cluster, patience)
+            project, workload = self._submit(context, hook, note, submitted)
+        with fail_without_retry(in_the_middle=True):
+            push_workload_xcom(context, hook.settings.url, workload, project)
+            if not self.wait_for_completion:
+                return submission_result(workload, project)
+            if self._stop_signal.received:
+                # If a user ended the task during the submission, no trigger has heard of it.
+                end_if_task_is_finished(context, hook, workload, self.kill_action)
+            outcome = None
+            if configuration.deferrable(self.deferrable):
+                outcome = outcome_before_waiting(hook, workload, policy)
+            return self._until_settled(context, hook, workload, outcome)
+
+    def _submit(
+        self, context: Context, hook: RunaiHook, note: Note | None, submitted: bool
+    ) -> tuple[str, Workload]:
+        """Submit or adopt; return the name of the project and the workload."""
+        instructions = self._instructions(context)
+        spec = WorkloadSpec.from_mapping(self._specification(instructions.spec))
+        seconds, sleep = configuration.seconds("submission_patience"), self._stop_signal.sleep
+        # Once submitted, the workload may be alive: then no refusal may cost it its task.
+        search = Patience(seconds, refusals=submitted).retry
+        name = self.project or instructions.project
+        show(spec)
+        try:
+            project = hook.project(name, self.cluster, search, sleep)
             submission = Submission(
                 hook,
                 context,
@@ -168,20 +189,15 @@ class RunaiTrainingOperator(PayloadOperator):
                 slug=self.workload_name or instructions.slug,
                 on_clear=self.on_clear,
                 on_kill=self.kill_action,
+                patience=Patience(seconds),
+                sleep=sleep,
                 awaited=self.wait_for_completion,
             )
-            workload = submission.submit_or_adopt(before_create=self._prepare)
-        with fail_without_retry(in_the_middle=True):
-            push_workload_xcom(context, hook.settings.url, workload, project.name)
-            if not self.wait_for_completion:
-                return submission_result(workload, project.name)
-            if self._stop_signal.received:
-                # If a user ended the task during the submission, no trigger has heard of it.
-                end_if_task_is_finished(context, hook, workload, self.kill_action)
-            outcome = None
-            if configuration.deferrable(self.deferrable):
-                outcome = outcome_before_waiting(hook, workload, policy)
-            return self._until_settled(context, hook, workload, outcome)
+            return project.name, submission.submit_or_adopt(before_create=self._prepare)
+        except WorkerStopped:
+            raise AirflowException(
+                "the worker was told to stop while it submitted; the next try goes on from there"
+            ) from None
 
     def _specification(self, spec: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the mapping to submit; a subclass may add to it."""
