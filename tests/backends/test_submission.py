@@ -194,7 +194,8 @@ def test_a_refusal_after_a_create_that_may_have_arrived_is_no_refusal_of_it(then
 
 def test_a_refused_look_for_what_may_have_arrived_says_nothing_about_it() -> None:
     plane = SmallPlane(
-        lose_reply_of=(1,), list_answers=dict.fromkeys(range(1, 9999), reply({"message": "no"}, 401))
+        lose_reply_of=(1,),
+        list_answers=dict.fromkeys(range(1, 9999), reply({"message": "no"}, 401)),
     )
     with pytest.raises(Unreachable, match="whether train-0123456789-g1 was created is not known"):
         plane.hand().run(create_or_adopt(PROJECT, order()))

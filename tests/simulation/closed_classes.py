@@ -176,7 +176,7 @@ CLOSED: tuple[Case, ...] = (
             lives=(Life(stretches=((1.83, 97.46),), end="Failed"),),
             acts=(Act(cue=Cue(event="scheduled", seconds=7.0), what="restore", seconds=270.0),),
             troubles=(
-                Trouble(process=2, step=9, kind="dies"),
+                Trouble(process=2, step=12, kind="dies"),
                 Trouble(process=2, step=2, kind="503 before"),
             ),
             neighbours=2,
