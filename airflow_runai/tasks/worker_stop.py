@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from airflow_runai.hooks.runai import RunaiHook
 
 #: Seconds after which a sleeping worker looks at the signal again.
-_STEP = 0.5
+_STEP = 1.0
 
 
 class WorkerStopped(Exception):

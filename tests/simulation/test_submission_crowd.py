@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -42,16 +43,19 @@ class LimitedPlane:
     A control plane that turns away what comes faster than ``rate`` requests a second.
 
     :param retry_after: seconds that it asks those for; ``None`` if it does not say.
+    :param frees_names: whether the name of a deleted workload can be used again.
     """
 
     loop: VirtualLoop
     rate: float = float("inf")
     retry_after: int | None = None
     workloads: dict[str, str] = field(default_factory=dict)
-    tokens: set[str] = field(default_factory=set)
+    deleted: dict[str, str] = field(default_factory=dict)
+    frees_names: bool = True
+    logged_in: set[str] = field(default_factory=set)
     asked: Counter[str] = field(default_factory=Counter)
     turned_away: int = 0
-    _tokens_left: float = 1.0
+    _left: float = 1.0
     _filled_at: float = 0.0
 
     async def carry(self, request: httpx.Request) -> httpx.Response:
@@ -68,33 +72,39 @@ class LimitedPlane:
         await asyncio.sleep(0.02)
         return httpx.Response(status, json=body, request=request)
 
+    @property
+    def _kept(self) -> dict[str, str]:
+        return {} if self.frees_names else self.deleted
+
     def _has_room(self) -> bool:
         if self.rate == float("inf"):
             return True
         passed, self._filled_at = self.loop.time() - self._filled_at, self.loop.time()
-        self._tokens_left = min(self.rate, self._tokens_left + passed * self.rate)
-        if self._tokens_left < 1.0:
+        self._left = min(self.rate, self._left + passed * self.rate)
+        if self._left < 1.0:
             return False
-        self._tokens_left -= 1.0
+        self._left -= 1.0
         return True
 
     def _answer(self, who: str, request: httpx.Request) -> tuple[int, Any]:
         path = request.url.path
         if path.endswith("/token"):
-            self.tokens.add(who)
-            return 200, {"access_token": f"token-of-{who}", "expires_in": 3600}
-        if request.headers["authorization"] != f"Bearer token-of-{who}":
-            return 401, {"message": "another's token"}
+            self.logged_in.add(who)
+            # One text for all, because Airflow masks each one that it has ever seen in each line.
+            return 200, {"access_token": "a-token-of-the-crowd", "expires_in": 3600}
+        assert who in self.logged_in, "each worker has a token of its own"
         if path.endswith("/projects"):
             return 200, {"projects": [{"id": "7", "name": "team-a", "clusterId": "c-1"}]}
         if request.method == "POST":
             return self._create(json.loads(request.content))
-        wanted = request.url.params["filterBy"].rpartition("name=@")[2]
-        listed = [{"id": i, "name": n} for n, i in self.workloads.items() if wanted in n]
-        return 200, {"workloads": listed}
+        if path.endswith("/pods"):
+            return 200, {"pods": []}
+        wanted = re.split("name=[@=]", request.url.params["filterBy"])[1]
+        asked = self.deleted if "deleted" in request.url.params else self.workloads
+        return 200, {"workloads": [{"id": i, "name": n} for n, i in asked.items() if wanted in n]}
 
     def _create(self, body: dict[str, Any]) -> tuple[int, Any]:
-        if body["name"] in self.workloads:
+        if body["name"] in self.workloads or body["name"] in self._kept:
             return 400, {"message": "the name already exists"}
         identity = f"w-{len(self.workloads)}"
         self.workloads[body["name"]] = identity
@@ -147,7 +157,9 @@ class Crowd:
     async def submit(self, count: int) -> None:
         extra = {"project": "team-a", "verify_ssl": False, **(IDS if self.ids else {})}
         about: Any = {"conn_type": "runai", "host": "https://org.run.ai", "login": "me"}
-        known = Connection(conn_id="runai_default", password="s", extra=json.dumps(extra), **about)
+        known = Connection(
+            conn_id="runai_default", password="a-secret", extra=json.dumps(extra), **about
+        )
         tasks = []
         for index in range(count):
             with DAG(f"dag-{index}", schedule=None):
@@ -171,10 +183,12 @@ def loop(monkeypatch: pytest.MonkeyPatch) -> Iterator[VirtualLoop]:
 
 
 def crowd(loop: VirtualLoop, count: int, *, ids: bool = False, **limits: Any) -> Crowd:
-    plane = LimitedPlane(loop, **limits)
-    found = Crowd(loop, plane, ids)
-    with virtual_time(), wire.installed(lambda process: plane):
-        loop.run_until_complete(found.submit(count))
+    return submitted(Crowd(loop, LimitedPlane(loop, **limits), ids), count)
+
+
+def submitted(found: Crowd, count: int) -> Crowd:
+    with virtual_time(), wire.installed(lambda process: found.plane):
+        found.loop.run_until_complete(found.submit(count))
     return found
 
 
@@ -193,7 +207,7 @@ def test_five_hundred_at_once_are_all_submitted_once(
     found = crowd(loop, 500, rate=20.0, retry_after=retry_after)
     plane = found.plane
     assert found.ended == {"deferred": 500}
-    assert (len(plane.workloads), len(plane.tokens)) == (500, 500)
+    assert (len(plane.workloads), len(plane.logged_in)) == (500, 500)
     served = sum(plane.asked.values()) - plane.turned_away
     assert served == 500 * FEWEST["by name"], "what was turned away is repeated, and nothing else"
     print(f"{found.seconds:.0f} s, {plane.turned_away} of {served + plane.turned_away} turned away")
@@ -202,11 +216,22 @@ def test_five_hundred_at_once_are_all_submitted_once(
 def test_a_worker_that_waits_hears_that_it_is_told_to_stop(loop: VirtualLoop) -> None:
     found = Crowd(loop, LimitedPlane(loop, rate=0.0), ids=True)
     loop.after(95.0, lambda: found.operators[0].on_kill())
-    with virtual_time(), wire.installed(lambda process: found.plane):
-        loop.run_until_complete(found.submit(1))
+    submitted(found, 1)
     assert list(found.ended) == [
         "AirflowException: the worker was told to stop while it submitted; "
         "the next try goes on from there"
     ]
-    assert found.seconds < 96.0
+    assert found.seconds < 97.0
     assert found.plane.workloads == {}
+
+
+@pytest.mark.parametrize(("frees_names", "generation"), [(True, "g1"), (False, "g2")])
+def test_what_a_run_that_is_made_again_finds_deleted_is_passed_over(
+    loop: VirtualLoop, frees_names: bool, generation: str
+) -> None:
+    plane = crowd(loop, 1, frees_names=frees_names).plane
+    plane.deleted, plane.workloads = plane.workloads, {}
+    again = submitted(Crowd(loop, plane, ids=True), 1)
+    assert again.ended == {"deferred": 1}
+    (name,) = plane.workloads
+    assert name.endswith(generation)
