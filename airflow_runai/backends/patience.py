@@ -1,8 +1,8 @@
 """
 Trying again while the control plane is unreachable or asks to slow down.
 
-Only for what is harmless to repeat. A create is not: ``submission.py`` looks for its workload before
-it sends another.
+Only for what is harmless to repeat. A create is not: ``submission.py`` looks for its workload
+before it sends another.
 """
 
 from __future__ import annotations

@@ -6,6 +6,9 @@ A *generation* is the n-th workload of one mapped task instance. It rises only a
 task and wants a restart. A crashed worker, a restarted triggerer or an outage never raise it: they
 find the workload and adopt it. A submitted workload that cannot be found may still run: that fails
 the try, and never begins a second training.
+
+A run that was deleted and made again finds what its *earlier life* has left. That is never adopted:
+if it lives, somebody else must end it, and what is over is told apart by its age.
 """
 
 from __future__ import annotations
@@ -111,7 +114,7 @@ def begins_anew(tries: Tries, note: Note | None) -> bool:
     """
     Tell whether no try of this run can have submitted anything.
 
-    Then no deleted workload can be ours, so that :func:`plan_submission` does without them. A try
+    Then no deleted workload can be ours, so that :func:`plan_submission` can do without them. A try
     that is run again, a retry and a clear have a note, or a higher number.
     """
     return note is None and tries.current == 1

@@ -48,6 +48,8 @@ log = logging.getLogger(__name__)
 
 #: Key in Airflow's task state store.
 NOTE_KEY = "runai_submission"
+#: Seconds from a run's due moment to its beginning in which nobody deletes it and makes it again.
+PUNCTUAL = 20.0
 
 
 @dataclass
@@ -86,7 +88,8 @@ class Submission:
         :raises Missing: if the submitted workload cannot be found.
         :raises WorkerStopped: before anything was submitted.
         """
-        step = self._plan(self._existing(deleted=not self._begins_anew))
+        may_have_deleted = not self._begins_anew or may_be_made_again(self.context)
+        step = self._plan(self._existing(deleted=may_have_deleted))
         while isinstance(step, Create):
             begun = self._run(now())
             try:
@@ -283,6 +286,20 @@ def tries_of(context: Context) -> Tries:
     retries = int(getattr(context["task"], "retries", 0) or 0)
     max_tries = int(getattr(ti, "max_tries", 0) or 0)
     return Tries(ti.try_number, max(1, min(max_tries - retries + 1, ti.try_number)), max_tries)
+
+
+def may_be_made_again(context: Context) -> bool:
+    """
+    Tell whether the run may have had an earlier life: it was deleted and made again.
+
+    Airflow builds a run's id of the moment at which the run is due. A run that began right after it
+    leaves no time for another life of that id. One that was late, or was named by a person, does.
+    """
+    run = context.get("dag_run")
+    due, began = getattr(run, "run_after", None), getattr(run, "start_date", None)
+    if due is None or began is None or due.isoformat() not in str(getattr(run, "run_id", "")):
+        return True
+    return bool((began - due).total_seconds() > PUNCTUAL)
 
 
 def read_note(context: Context) -> Note | None:

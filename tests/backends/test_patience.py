@@ -81,7 +81,7 @@ def pauses(trouble: RunaiError, count: int = 8) -> list[Sleep]:
     """The pauses between the first attempts."""
     answers = iter([trouble] * (count + 1))
     flow = Patience().retry(lambda: get("w-1"))
-    step, found = next(flow), []
+    step, found = next(flow), list[Sleep]()
     while len(found) < count:
         if isinstance(step, Sleep) and step.seconds:
             found.append(step)

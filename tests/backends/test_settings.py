@@ -10,7 +10,7 @@ from airflow_runai.errors import ConnectionSettingsError
 
 GOOD: dict[str, Any] = {"url": "https://org.run.ai", "client_id": "me", "client_secret": "s3cr3t"}
 
-IDS = {"project": "team-a", "project_id": "4501", "cluster_id": "9b1f-2"}
+IDS: dict[str, Any] = {"project": "team-a", "project_id": "4501", "cluster_id": "9b1f-2"}
 
 
 def test_settings_never_show_the_secret() -> None:

@@ -27,6 +27,7 @@ from airflow.sdk.execution_time.context import _preset_connections
 from airflow_runai.operators.training import RunaiTrainingOperator
 from tests.simulation import wire
 from tests.simulation.clock import VirtualLoop, virtual_time
+from tests.simulation.comms import DagRun
 from tests.simulation.process import Process, adopt_tasks, here, in_greenlet
 
 SPEC = {"image": "registry.example/train:7", "command": "./startup.sh"}
@@ -140,12 +141,15 @@ class Crowd:
     loop: VirtualLoop
     plane: LimitedPlane
     ids: bool
+    life: int = 1
     operators: list[RunaiTrainingOperator] = field(default_factory=list)
     ended: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
 
     async def _work(self, operator: RunaiTrainingOperator, index: int) -> None:
-        context: Any = {"ti": Ti(index), "task": operator, "task_state_store": Store()}
+        run = DagRun.of("run-1", self.life)
+        given = {"ti": Ti(index), "task": operator, "task_state_store": Store(), "dag_run": run}
+        context: Any = given
         try:
             await in_greenlet(lambda: operator.execute(context))
         except TaskDeferred:
@@ -225,13 +229,15 @@ def test_a_worker_that_waits_hears_that_it_is_told_to_stop(loop: VirtualLoop) ->
     assert found.plane.workloads == {}
 
 
-@pytest.mark.parametrize(("frees_names", "generation"), [(True, "g1"), (False, "g2")])
+@pytest.mark.parametrize(
+    ("frees_names", "life", "generation"), [(True, 1, "g1"), (False, 1, "g2"), (True, 2, "g2")]
+)
 def test_what_a_run_that_is_made_again_finds_deleted_is_passed_over(
-    loop: VirtualLoop, frees_names: bool, generation: str
+    loop: VirtualLoop, frees_names: bool, life: int, generation: str
 ) -> None:
     plane = crowd(loop, 1, frees_names=frees_names).plane
     plane.deleted, plane.workloads = plane.workloads, {}
-    again = submitted(Crowd(loop, plane, ids=True), 1)
+    again = submitted(Crowd(loop, plane, ids=True, life=life), 1)
     assert again.ended == {"deferred": 1}
     (name,) = plane.workloads
     assert name.endswith(generation)
