@@ -28,7 +28,6 @@ from airflow_runai.errors import (
     NameTaken,
     NotFound,
     Refused,
-    RunaiError,
     Throttled,
     Unreachable,
 )

@@ -98,7 +98,7 @@ def plan_submission(
     """
     found = sorted(existing, key=age_key)
     alive = tuple(workload for _, workload in found if _lives(workload))
-    # Beyond all numbers, also those of other lives: not every server frees the names of the deleted.
+    # Beyond all numbers, also those of other lives: not every server frees names.
     another = Create(found[-1][0] + 1, alive, found[-1][1]) if found else Create(1)
     if _is_first(tries, note, found):
         return _begin(another)

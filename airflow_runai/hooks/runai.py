@@ -101,9 +101,9 @@ class RunaiHook(BaseHook):
                 f"project: neither the task nor connection {self.runai_conn_id!r} names one; "
                 "set `project` on the operator or the default project of the connection"
             )
-        if project_name == settings.project and cluster_name == settings.cluster:
-            if settings.project_id and settings.cluster_id:
-                return Project(settings.project_id, project_name, settings.cluster_id)
+        is_default = (project_name, cluster_name) == (settings.project, settings.cluster)
+        if is_default and settings.project_id and settings.cluster_id:
+            return Project(settings.project_id, project_name, settings.cluster_id)
         search = patience(lambda: organization.find_project(project_name, cluster_name))
         return self.run(search, sleep=sleep)
 

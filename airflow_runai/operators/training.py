@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException
 
 from airflow_runai.backends import control_plane
 from airflow_runai.backends.patience import Patience
 from airflow_runai.core.decision import WaitPolicy
 from airflow_runai.core.flow import Notice
 from airflow_runai.core.note import Note
-from airflow_runai.core.outcome import STALLED, STOPPED, SUCCEEDED, TIMED_OUT, Outcome
+from airflow_runai.core.outcome import SUCCEEDED, Outcome
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.timeline import Moment
 from airflow_runai.core.waiting import wait
 from airflow_runai.core.workload import Workload
 from airflow_runai.deployment import configuration
-from airflow_runai.errors import WorkloadEnded
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.links import (
     TIMELINE_KEY,
@@ -30,11 +29,17 @@ from airflow_runai.links import (
 from airflow_runai.operators.payload import PayloadOperator
 from airflow_runai.tasks.argument_checks import check_wait_arguments
 from airflow_runai.tasks.instructions import show
+from airflow_runai.tasks.note_store import read_note
 from airflow_runai.tasks.retries import fail_without_retry
-from airflow_runai.tasks.settlement import settle
-from airflow_runai.tasks.submission import Submission, note_missing, read_note, submission_result
+from airflow_runai.tasks.settlement import failure_of, settle
+from airflow_runai.tasks.submission import Submission, submission_result
 from airflow_runai.tasks.wait_policy import outcome_before_waiting, wait_policy
-from airflow_runai.tasks.worker_stop import StopSignal, WorkerStopped, end_if_task_is_finished
+from airflow_runai.tasks.worker_stop import (
+    StopSignal,
+    WorkerStopped,
+    end_if_task_is_finished,
+    ending_the_try,
+)
 from airflow_runai.triggers.workload import RunaiWorkloadTrigger
 
 if TYPE_CHECKING:
@@ -176,14 +181,13 @@ class RunaiTrainingOperator(PayloadOperator):
         seconds, sleep = configuration.seconds("submission_patience"), self._stop_signal.sleep
         # Once submitted, the workload may be alive: then no refusal may cost it its task.
         search = Patience(seconds, refusals=submitted).retry
-        name = self.project or instructions.project
         show(spec)
-        try:
-            project = hook.project(name, self.cluster, search, sleep)
+        with ending_the_try("the next one goes on with the submission"):
+            name = self.project or instructions.project
             submission = Submission(
                 hook,
                 context,
-                project,
+                hook.project(name, self.cluster, search, sleep),
                 spec,
                 note,
                 slug=self.workload_name or instructions.slug,
@@ -193,11 +197,8 @@ class RunaiTrainingOperator(PayloadOperator):
                 sleep=sleep,
                 awaited=self.wait_for_completion,
             )
-            return project.name, submission.submit_or_adopt(before_create=self._prepare)
-        except WorkerStopped:
-            raise AirflowException(
-                "the worker was told to stop while it submitted; the next try goes on from there"
-            ) from None
+            workload = submission.submit_or_adopt(before_create=self._prepare)
+        return submission.project.name, workload
 
     def _specification(self, spec: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the mapping to submit; a subclass may add to it."""
@@ -278,24 +279,9 @@ class RunaiTrainingOperator(PayloadOperator):
             f"({clocks.running:.0f} s running, {clocks.interruptions} interruptions)"
         )
         if outcome.status != SUCCEEDED:
-            raise self._failure(context, outcome)
+            raise failure_of(context, outcome, self.kill_action)
         project = (pushed or {}).get("project") or self.project or ""
         return self._succeeded(context, outcome.to_result(project))
-
-    def _failure(self, context: Context, outcome: Outcome) -> Exception:
-        words = f"workload {outcome.name} {outcome.status}: {outcome.reason}"
-        if outcome.absent:
-            note_missing(context)
-            words += (
-                "; no second one is begun. If it is gone for good, clear the task with "
-                "on_clear='restart'"
-            )
-        # Suspended by a person or kept for one, it is still there: a retry would adopt it and wait
-        # for ever.
-        ended_by_us = outcome.status in (TIMED_OUT, STALLED)
-        if outcome.status == STOPPED or (ended_by_us and self.kill_action != "stop"):
-            return AirflowFailException(words)
-        return WorkloadEnded(words, outcome.to_event())
 
     def _succeeded(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
         """Return the task's result after success; a subclass may add to it."""

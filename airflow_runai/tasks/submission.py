@@ -34,9 +34,10 @@ from airflow_runai.core.submission import (
     plan_submission,
 )
 from airflow_runai.core.workload import Workload
-from airflow_runai.deployment.instance_name import name_for_worker
 from airflow_runai.errors import ForeignWorkload, Missing, NameTaken
 from airflow_runai.hooks.runai import RunaiHook
+from airflow_runai.tasks.note_store import remember, write_note
+from airflow_runai.tasks.try_identity import identity, may_be_made_again, tries_of
 from airflow_runai.tasks.worker_stop import WorkerStopped
 
 if TYPE_CHECKING:
@@ -45,11 +46,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
-
-#: Key in Airflow's task state store.
-NOTE_KEY = "runai_submission"
-#: Seconds from a run's due moment to its beginning in which nobody deletes it and makes it again.
-PUNCTUAL = 20.0
 
 
 @dataclass
@@ -270,69 +266,6 @@ class Submission:
         if self.note and replace(self.note, try_number=adopted.try_number) == adopted:
             return
         remember(self.context, adopted)
-
-
-def identity(context: Context, note: Note | None = None) -> TaskIdentity:
-    """Return the identity that all tries of this task instance share, even if settings change."""
-    ti = context["ti"]
-    map_index = -1 if ti.map_index is None else ti.map_index
-    instance = (note.instance if note else None) or name_for_worker()
-    return TaskIdentity(instance, ti.dag_id, ti.run_id, ti.task_id, map_index)
-
-
-def tries_of(context: Context) -> Tries:
-    """Return the present try and the first since the last clear, which raised ``max_tries``."""
-    ti = context["ti"]
-    retries = int(getattr(context["task"], "retries", 0) or 0)
-    max_tries = int(getattr(ti, "max_tries", 0) or 0)
-    return Tries(ti.try_number, max(1, min(max_tries - retries + 1, ti.try_number)), max_tries)
-
-
-def may_be_made_again(context: Context) -> bool:
-    """
-    Tell whether the run may have had an earlier life: it was deleted and made again.
-
-    Airflow builds a run's id of the moment at which the run is due. A run that began right after it
-    leaves no time for another life of that id. One that was late, or was named by a person, does.
-    """
-    run = context.get("dag_run")
-    due, began = getattr(run, "run_after", None), getattr(run, "start_date", None)
-    if due is None or began is None or due.isoformat() not in str(getattr(run, "run_id", "")):
-        return True
-    return bool((began - due).total_seconds() > PUNCTUAL)
-
-
-def read_note(context: Context) -> Note | None:
-    """Return the note of an earlier try, if it survived."""
-    store = context.get("task_state_store")
-    return Note.from_json(store.get(NOTE_KEY)) if store is not None else None
-
-
-def write_note(context: Context, note: Note) -> None:
-    """Write the note for later tries; it never expires: trainings outlast the default 30 days."""
-    # Imported here: the worker's machinery is not needed to parse a DAG.
-    from airflow.sdk.execution_time.context import NEVER_EXPIRE
-
-    store = context.get("task_state_store")
-    if store is not None:
-        store.set(NOTE_KEY, note.to_json(), retention=NEVER_EXPIRE)
-
-
-def remember(context: Context, note: Note) -> None:
-    """Write the note if possible: a failure to do so must not cost the workload that exists now."""
-    try:
-        write_note(context, note)
-    except Exception as error:
-        log.warning(
-            "the submission could not be noted (%s); the next try finds it by its name", error
-        )
-
-
-def note_missing(context: Context) -> None:
-    """Note that the workload cannot be found: a clear after this is consent to begin another."""
-    note = read_note(context)
-    if note:
-        remember(context, replace(note, missed_at=tries_of(context).max_tries))
 
 
 def _origin_variables(context: Context) -> Mapping[str, str]:

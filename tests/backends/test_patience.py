@@ -79,16 +79,13 @@ def test_refusals_are_outlasted_only_where_a_workload_may_be_alive(status: int) 
 
 def pauses(trouble: RunaiError, count: int = 8) -> list[Sleep]:
     """The pauses between the first attempts."""
-    answers = iter([trouble] * (count + 1))
-    flow = Patience().retry(lambda: get("w-1"))
-    step, found = next(flow), list[Sleep]()
+    flow, found = Patience().retry(lambda: get("w-1")), list[Sleep]()
+    step = next(flow)
     while len(found) < count:
+        is_pause = isinstance(step, Sleep)
         if isinstance(step, Sleep) and step.seconds:
             found.append(step)
-        if isinstance(step, Sleep):
-            step = flow.send(Reply(0, NOON))
-        else:
-            step = flow.throw(next(answers))
+        step = flow.send(Reply(0, NOON)) if is_pause else flow.throw(trouble)
     return found
 
 

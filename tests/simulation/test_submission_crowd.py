@@ -222,8 +222,7 @@ def test_a_worker_that_waits_hears_that_it_is_told_to_stop(loop: VirtualLoop) ->
     loop.after(95.0, lambda: found.operators[0].on_kill())
     submitted(found, 1)
     assert list(found.ended) == [
-        "AirflowException: the worker was told to stop while it submitted; "
-        "the next try goes on from there"
+        "AirflowException: the worker was told to stop: the next one goes on with the submission"
     ]
     assert found.seconds < 97.0
     assert found.plane.workloads == {}
