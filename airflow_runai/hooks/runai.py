@@ -127,7 +127,8 @@ class RunaiHook(BaseHook):
         if settings.project:
             project = self.run(organization.find_project(settings.project, settings.cluster))
             settings.check_ids(project.id, project.cluster_id)
-            text += f"; project {project.name} found"
+            ids = f"project_id {project.id}, cluster_id {project.cluster_id}"
+            text += f"; project {project.name} found ({ids})"
         return text
 
 

@@ -154,7 +154,7 @@ def said() -> str:
 
 def test_good_connection_says_what_it_sees(emulator: Emulator) -> None:
     assert said().startswith(f"True: Logged in to {emulator.url}; clusters: embedded")
-    assert said().endswith("project team-a found")
+    assert "project team-a found (project_id 4501, cluster_id " in said()
 
 
 def test_wrong_settings_are_told_with_what_to_do(
