@@ -44,6 +44,7 @@ class LimitedPlane:
     A control plane that turns away what comes faster than ``rate`` requests a second.
 
     :param retry_after: seconds that it asks those for; ``None`` if it does not say.
+    :param loses_creates: its answers to creates never arrive.
     :param frees_names: whether the name of a deleted workload can be used again.
     """
 
@@ -51,8 +52,10 @@ class LimitedPlane:
     rate: float = float("inf")
     retry_after: int | None = None
     workloads: dict[str, str] = field(default_factory=dict)
+    specs: dict[str, Any] = field(default_factory=dict)
     deleted: dict[str, str] = field(default_factory=dict)
     frees_names: bool = True
+    loses_creates: bool = False
     logged_in: set[str] = field(default_factory=set)
     asked: Counter[str] = field(default_factory=Counter)
     turned_away: int = 0
@@ -70,6 +73,8 @@ class LimitedPlane:
             asks = {} if self.retry_after is None else {"retry-after": str(self.retry_after)}
             return httpx.Response(429, headers=asks, json={}, request=request)
         status, body = self._answer(process.name, request)
+        if self.loses_creates and status == 202:
+            raise httpx.ReadTimeout("the answer did not come", request=request)
         await asyncio.sleep(0.02)
         return httpx.Response(status, json=body, request=request)
 
@@ -100,6 +105,8 @@ class LimitedPlane:
             return self._create(json.loads(request.content))
         if path.endswith("/pods"):
             return 200, {"pods": []}
+        if "/trainings/" in path:
+            return 200, {"spec": self.specs[path.rpartition("/")[2]]}
         wanted = re.split("name=[@=]", request.url.params["filterBy"])[1]
         asked = self.deleted if "deleted" in request.url.params else self.workloads
         return 200, {"workloads": [{"id": i, "name": n} for n, i in asked.items() if wanted in n]}
@@ -108,7 +115,7 @@ class LimitedPlane:
         if body["name"] in self.workloads or body["name"] in self._kept:
             return 400, {"message": "the name already exists"}
         identity = f"w-{len(self.workloads)}"
-        self.workloads[body["name"]] = identity
+        self.workloads[body["name"]], self.specs[identity] = identity, body["spec"]
         return 202, {"workloadId": identity, "actualPhase": "Creating", **body}
 
 
@@ -125,6 +132,12 @@ class Ti:
 
     def xcom_push(self, key: str, value: object) -> None:
         """Forget it."""
+
+    def get_task_states(self, **which: object) -> dict[str, dict[str, str]]:
+        """Say that it runs."""
+        return {
+            self.run_id: {self.task_id: "running", f"{self.task_id}_{self.map_index}": "running"}
+        }
 
 
 class Store(dict[str, Any]):
@@ -226,6 +239,17 @@ def test_a_worker_that_waits_hears_that_it_is_told_to_stop(loop: VirtualLoop) ->
     ]
     assert found.seconds < 97.0
     assert found.plane.workloads == {}
+
+
+def test_a_create_that_arrived_is_not_forgotten_by_a_worker_that_is_told_to_stop(
+    loop: VirtualLoop,
+) -> None:
+    found = Crowd(loop, LimitedPlane(loop, loses_creates=True), ids=True)
+    loop.after(0.01, lambda: found.operators[0].on_kill())
+    submitted(found, 1)
+    assert found.ended == {"deferred": 1}, "it is drained, so the trigger goes on with what exists"
+    assert len(found.plane.workloads) == 1
+    assert found.seconds < 2.0
 
 
 @pytest.mark.parametrize(
