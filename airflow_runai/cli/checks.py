@@ -117,6 +117,9 @@ def project(run: DryRun) -> CheckResult:
     found = hook.run(organization.find_project(name, _cluster_name(run)))
     run.found_project = found
     namespace = f", namespace {found.namespace}" if found.namespace else ""
+    settings = hook.settings
+    if (name, _cluster_name(run)) == (settings.project, settings.cluster):
+        settings.check_ids(found.id, found.cluster_id)
     return OK, f"{found.name} (id {found.id}{namespace})"
 
 

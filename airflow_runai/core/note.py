@@ -31,8 +31,8 @@ class Note:
     :param connection: id of the connection through which it was submitted.
     :param fingerprint: of the specification that was submitted.
     :param max_tries: Airflow's number at that time; only a clear changes it.
-    :param begun: epoch seconds of the server's clock when this run first intended this generation:
-        an older workload of the same name is another life's.
+    :param begun: epoch seconds of the server's clock when this run first intended to submit: an
+        older workload is another life's.
     :param missed_at: ``max_tries`` of the newest try that could not find the workload.
     """
 

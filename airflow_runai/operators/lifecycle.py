@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk import BaseOperator
 
 from airflow_runai.backends import control_plane
-from airflow_runai.backends.submission import retry_while_unreachable
+from airflow_runai.backends.patience import retry_while_unreachable
 from airflow_runai.core.flow import Flow
 from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.phases import OVER, Meaning
