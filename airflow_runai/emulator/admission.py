@@ -20,8 +20,18 @@ from airflow_runai.emulator.world import World
 _QUANTITY = re.compile(r"\d+(\.\d+)?([KMGTk]i?)?")
 _DNS_LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _MAX_WORKERS = 1000
-_EXTRAS = ("masterSpec", "masterSpecSameAsWorker", "templateId")
-FRAMEWORKS = ("MPI", "PyTorch", "TF", "XGBoost", "JAX")
+_EXTRAS = (
+    "masterSpec",
+    "masterSpecSameAsWorker",
+    "templateId",
+)
+FRAMEWORKS = (
+    "MPI",
+    "PyTorch",
+    "TF",
+    "XGBoost",
+    "JAX",
+)
 
 
 def admit(body: Any, kind: str, world: World, settings: EmulatorSettings) -> dict[str, Any]:
@@ -128,7 +138,11 @@ def _check_compute(compute: Mapping[str, Any]) -> None:
     memory, kind = compute.get("gpuMemoryRequest"), compute.get("gpuRequestType")
     if devices is not None and not _is_count(devices):
         raise _bad_compute("gpuDevicesRequest", "must be an integer of 0 or more")
-    if kind not in (None, "portion", "memory"):
+    if kind not in (
+        None,
+        "portion",
+        "memory",
+    ):
         raise _bad_compute("gpuRequestType", f"{kind!r} is neither portion nor memory")
     if portion is not None and not _is_portion(portion):
         raise _bad_compute("gpuPortionRequest", f"{portion} is not in (0, 1]")

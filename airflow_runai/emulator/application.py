@@ -92,8 +92,15 @@ def application(plane: ControlPlane) -> Starlette:
     routes += [_route(plane, *entry) for entry in _ROUTES]
     routes += [Route(path, page, methods=["GET"]) for path in PATHS]
     guard = [Middleware(HostCheckMiddleware)] if needs_host_check(plane.settings) else []
-    handlers = {404: _not_found, 405: _not_found}
-    return Starlette(routes=routes, middleware=guard, exception_handlers=handlers)
+    handlers = {
+        404: _not_found,
+        405: _not_found,
+    }
+    return Starlette(
+        routes=routes,
+        middleware=guard,
+        exception_handlers=handlers,
+    )
 
 
 def _kind_routes(plane: ControlPlane, kind: str) -> list[Route]:
@@ -111,7 +118,11 @@ def _route(plane: ControlPlane, method: str, path: str, endpoint: Endpoint, **pa
 
 async def _not_found(request: Request, error: Exception) -> Response:
     status = getattr(error, "status_code", 404)
-    content = {"code": status, "message": "not found", "details": request.url.path}
+    content = {
+        "code": status,
+        "message": "not found",
+        "details": request.url.path,
+    }
     return _json(ApiReply(content, status))
 
 
@@ -185,7 +196,10 @@ class _Handler:
         return ApiCall(
             method=request.method,
             path=request.url.path,
-            params={**request.path_params, **self._params},
+            params={
+                **request.path_params,
+                **self._params,
+            },
             query=dict(request.query_params),
             body=await _body(request),
         )
@@ -260,7 +274,11 @@ def _refusal(fault: Fault) -> Response:
     if fault.kind == "html":
         status = 502 if fault.status == 503 else fault.status
         return HTMLResponse(f"<html><body><h1>{status} Bad Gateway</h1></body></html>", status)
-    content = {"code": fault.status, "message": "planned fault", "details": ""}
+    content = {
+        "code": fault.status,
+        "message": "planned fault",
+        "details": "",
+    }
     response = _json(ApiReply(content, fault.status))
     if fault.retry_after is not None:
         response.headers["Retry-After"] = f"{fault.retry_after:g}"

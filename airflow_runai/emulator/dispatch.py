@@ -25,7 +25,14 @@ class Dispatcher:
     def __init__(
         self,
         world: World,
-        preempt: Callable[[EmulatedWorkload, str, float], object],
+        preempt: Callable[
+            [
+                EmulatedWorkload,
+                str,
+                float,
+            ],
+            object,
+        ],
         placed: Callable[[EmulatedWorkload], None],
     ) -> None:
         self._world = world

@@ -176,7 +176,13 @@ class Engine:
         self._clear(workload, "Failed", now)
         self._enter(workload, phases.PENDING, message, now)
 
-    def _end(self, workload: EmulatedWorkload, phase: str, message: str, now: float) -> None:
+    def _end(
+        self,
+        workload: EmulatedWorkload,
+        phase: str,
+        message: str,
+        now: float,
+    ) -> None:
         completed = phase == phases.COMPLETED
         self._clear(workload, "Succeeded" if completed else "Failed", now)
         reason = "Completed" if completed else "BackoffLimitExceeded"
@@ -191,7 +197,12 @@ class Engine:
         lifecycle.pods_end(workload, pods, now)
 
     def _depart(
-        self, workload: EmulatedWorkload, why: str, next_phase: str, message: str, now: float
+        self,
+        workload: EmulatedWorkload,
+        why: str,
+        next_phase: str,
+        message: str,
+        now: float,
     ) -> None:
         """Begin to stop the pods; :meth:`_departed` goes on to ``next_phase``."""
         deadline = now + workload.grace_seconds(self.settings.grace)
@@ -248,7 +259,13 @@ class Engine:
             self._enter(workload, phases.PENDING, f"Queued again. {departure.message}", now)
         self.changed(workload)
 
-    def _enter(self, workload: EmulatedWorkload, phase: str, message: str, now: float) -> None:
+    def _enter(
+        self,
+        workload: EmulatedWorkload,
+        phase: str,
+        message: str,
+        now: float,
+    ) -> None:
         lifecycle.enter(workload, phase, message, now)
         self.changed(workload)
 

@@ -38,7 +38,14 @@ class PodContext:
 def spec_of(workload: EmulatedWorkload, pod: Pod) -> dict[str, Any]:
     """Return the spec of a pod: the workload's, under a master's own."""
     own = workload.extras.get("masterSpec") if pod.role == "master" else None
-    return {**workload.spec, **own} if own else workload.spec
+    return (
+        {
+            **workload.spec,
+            **own,
+        }
+        if own
+        else workload.spec
+    )
 
 
 def variables(
@@ -66,8 +73,20 @@ def _base(local: Path) -> dict[str, str]:
     home, temporary = local / "home", local / "tmp"
     for folder in (home, temporary):
         folder.mkdir(parents=True, exist_ok=True)
-    path = os.pathsep.join([str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"])
-    return {"PATH": path, "LANG": "C.UTF-8", "HOME": str(home), "TMPDIR": str(temporary)}
+    path = os.pathsep.join(
+        [
+            str(Path(sys.executable).parent),
+            "/usr/local/bin",
+            "/usr/bin",
+            "/bin",
+        ]
+    )
+    return {
+        "PATH": path,
+        "LANG": "C.UTF-8",
+        "HOME": str(home),
+        "TMPDIR": str(temporary),
+    }
 
 
 def _injected(workload: EmulatedWorkload, pod: Pod, context: PodContext) -> dict[str, str]:
@@ -97,7 +116,11 @@ def _gang(pod: Pod, context: PodContext) -> dict[str, str]:
 def _value(item: Mapping[str, Any], pod: Pod) -> str:
     if item.get("podFieldRef"):
         return _pod_field(str(item["podFieldRef"].get("path")), pod)
-    for kind in ("secret", "configMap", "userCredential"):
+    for kind in (
+        "secret",
+        "configMap",
+        "userCredential",
+    ):
         if item.get(kind):
             return f"emulated:{kind}/{item[kind].get('name')}/{item[kind].get('key')}"
     value = item.get("value")

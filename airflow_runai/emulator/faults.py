@@ -153,4 +153,13 @@ class Faults:
 
 
 #: Kinds that decide what happens to a call; the others change only its answer.
-_DECIDING = frozenset({"status", "html", "slow", "lose_reply", "reset", "deliver_late"})
+_DECIDING = frozenset(
+    {
+        "status",
+        "html",
+        "slow",
+        "lose_reply",
+        "reset",
+        "deliver_late",
+    }
+)

@@ -55,7 +55,12 @@ def filtered(items: Items, text: str | None, fields: Mapping[str, str]) -> Items
 
 def ordered(items: Items, by: str | None, order: str | None, fields: Mapping[str, str]) -> Items:
     """Sort by a field; items without a value come last, equal ones keep their order."""
-    if order not in (None, "", "asc", "desc"):
+    if order not in (
+        None,
+        "",
+        "asc",
+        "desc",
+    ):
         raise ApiError(400, f"sortOrder: {order!r} is neither asc nor desc")
     if not by:
         return items
@@ -79,7 +84,14 @@ def filtered_and_ordered(items: Items, call: ApiCall, fields: Mapping[str, str])
 def paged(items: Sequence[Any], call: ApiCall, key: str, strict: bool) -> ApiReply:
     """Reply with the page of a list that the call requests, under this key."""
     shown, following = page(items, call.query, strict)
-    return ApiReply({key: shown} if following is None else {key: shown, "next": following})
+    return ApiReply(
+        {key: shown}
+        if following is None
+        else {
+            key: shown,
+            "next": following,
+        }
+    )
 
 
 def page(
@@ -91,8 +103,18 @@ def page(
     :param strict: refuse a limit above 500 instead of cutting it.
     :return: the page, and the offset of the next one, None at the end.
     """
-    offset = _number(query, "offset", default=0, least=0)
-    limit = _number(query, "limit", default=DEFAULT_LIMIT, least=1)
+    offset = _number(
+        query,
+        "offset",
+        default=0,
+        least=0,
+    )
+    limit = _number(
+        query,
+        "limit",
+        default=DEFAULT_LIMIT,
+        least=1,
+    )
     if limit > MAX_LIMIT and strict:
         raise ApiError(400, f"limit: {limit} is not in 1..{MAX_LIMIT}")
     end = offset + min(limit, MAX_LIMIT)
@@ -119,7 +141,12 @@ def _holds(have: Any, operator: str, text: str) -> bool:
         return operator in ("!=", "!@")
     if isinstance(have, list):
         return any(_holds(one, operator, text) for one in have)
-    if operator in ("=@", "!@", "=^", "=$"):
+    if operator in (
+        "=@",
+        "!@",
+        "=^",
+        "=$",
+    ):
         return _TESTS[operator](have, text)
     left, right = _comparable(have), _comparable(text)
     if type(left) is not type(right):

@@ -57,4 +57,11 @@ def _refusal(host: str) -> JSONResponse:
         f"Host: {host[:100]!r} is a domain name; use 127.0.0.1, localhost or another address of "
         "this machine"
     )
-    return JSONResponse({"code": 421, "message": "misdirected request", "details": details}, 421)
+    return JSONResponse(
+        {
+            "code": 421,
+            "message": "misdirected request",
+            "details": details,
+        },
+        421,
+    )

@@ -19,7 +19,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 #: Paths that show the page; the second is where Airflow's link to a workload leads.
-PATHS = ("/", "/workloads", "/workloads/{name}")
+PATHS = (
+    "/",
+    "/workloads",
+    "/workloads/{name}",
+)
 _FILE = Path(__file__).with_name("page.html")
 
 
@@ -33,7 +37,11 @@ async def page(request: Request) -> Response:
         "Referrer-Policy": "no-referrer",
         "Cache-Control": "no-cache",
     }
-    return Response(content, media_type="text/html", headers=headers)
+    return Response(
+        content,
+        media_type="text/html",
+        headers=headers,
+    )
 
 
 @cache

@@ -82,7 +82,11 @@ class Room:
     def release_soon(self, slots: Iterable[Slot]) -> None:
         """Record that the pods in these slots are leaving."""
         for slot in slots:
-            self._change(slot, now=0, soon=+1)
+            self._change(
+                slot,
+                now=0,
+                soon=+1,
+            )
 
     def place(self, pods: Sequence[float], avoid: frozenset[str] = frozenset()) -> Places | None:
         """
@@ -92,7 +96,11 @@ class Room:
         :param avoid: nodes to use only if no other fits.
         :return: one slot a pod in the same order, or None if they do not all fit.
         """
-        return self._fit(pods, now=True, avoid=avoid)
+        return self._fit(
+            pods,
+            now=True,
+            avoid=avoid,
+        )
 
     def reserve(
         self, pods: Sequence[float], avoid: frozenset[str] = frozenset(), home: Sequence[Slot] = ()
@@ -103,10 +111,19 @@ class Room:
         :param home: where the pods were until now; the same slot is preferred to another one on the
             same node.
         """
-        return self._fit(pods, now=False, avoid=avoid, home=home)
+        return self._fit(
+            pods,
+            now=False,
+            avoid=avoid,
+            home=home,
+        )
 
     def _fit(
-        self, pods: Sequence[float], now: bool, avoid: frozenset[str], home: Sequence[Slot] = ()
+        self,
+        pods: Sequence[float],
+        now: bool,
+        avoid: frozenset[str],
+        home: Sequence[Slot] = (),
     ) -> Places | None:
         """Place the largest pod first; take nothing unless all fit."""
         after = self.copy()
@@ -116,13 +133,21 @@ class Room:
             slot = after._choose(pods[index], now, avoid, home[index] if home else None)
             if slot is None:
                 return None
-            after._change(slot, now=-1 if now else 0, soon=-1)
+            after._change(
+                slot,
+                now=-1 if now else 0,
+                soon=-1,
+            )
             slots[index] = slot
         self._nodes = after._nodes
         return tuple(slots[index] for index in range(len(pods)))
 
     def _choose(
-        self, gpus: float, now: bool, avoid: frozenset[str], home: Slot | None
+        self,
+        gpus: float,
+        now: bool,
+        avoid: frozenset[str],
+        home: Slot | None,
     ) -> Slot | None:
         """Prefer nodes with room now, then those not to avoid, then the fullest, then by name."""
         ranks = []

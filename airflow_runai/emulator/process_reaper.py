@@ -36,7 +36,13 @@ class ProcessReaper:
         """Record a process group by its leader."""
         if self._watchdog is None:
             self._watchdog = subprocess.Popen(
-                [sys.executable, "-I", "-S", __file__, str(self._folder)],
+                [
+                    sys.executable,
+                    "-I",
+                    "-S",
+                    __file__,
+                    str(self._folder),
+                ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -129,7 +129,11 @@ class ProcessRuntime:
                 return NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
 
     def _spawn(
-        self, workload: EmulatedWorkload, pod: Pod, context: PodContext, output: IO[bytes]
+        self,
+        workload: EmulatedWorkload,
+        pod: Pod,
+        context: PodContext,
+        output: IO[bytes],
     ) -> Child:
         spec = environment.spec_of(workload, pod)
         places = self._places(workload, pod, spec)

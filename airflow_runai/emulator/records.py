@@ -211,7 +211,11 @@ PRIORITIES = {
     "build": 100,
 }
 #: Names of 2.21 and before.
-OLD_PRIORITIES = ("train", "interactive-preemptible", "build")
+OLD_PRIORITIES = (
+    "train",
+    "interactive-preemptible",
+    "build",
+)
 
 _UNITS = {
     "K": 1e3,
@@ -251,7 +255,15 @@ def to_json(workload: EmulatedWorkload) -> dict[str, Any]:
 def from_json(data: dict[str, Any]) -> EmulatedWorkload:
     """Read a workload back: the inverse of :func:`to_json`."""
     workload = EmulatedWorkload(**data)
-    workload.pods = [Pod(**{**pod, "gpus": tuple(pod["gpus"])}) for pod in data["pods"]]
+    workload.pods = [
+        Pod(
+            **{
+                **pod,
+                "gpus": tuple(pod["gpus"]),
+            }
+        )
+        for pod in data["pods"]
+    ]
     workload.departure = Departure(**data["departure"]) if data["departure"] else None
     workload.history = [_record(record) for record in data["history"]]
     return workload
@@ -259,4 +271,9 @@ def from_json(data: dict[str, Any]) -> EmulatedWorkload:
 
 def _record(data: dict[str, Any]) -> Record:
     event = Event(**data["event"]) if data["event"] else None
-    return Record(**{**data, "event": event})
+    return Record(
+        **{
+            **data,
+            "event": event,
+        }
+    )

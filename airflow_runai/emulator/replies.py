@@ -49,4 +49,9 @@ class ApiError(Exception):
     def __init__(self, status: int, message: str, details: str = "", **extras: Any) -> None:
         super().__init__(message)
         self.status = status
-        self.body = {"code": status, "message": message, "details": details or message, **extras}
+        self.body = {
+            "code": status,
+            "message": message,
+            "details": details or message,
+            **extras,
+        }

@@ -54,7 +54,12 @@ def logs(plane: ControlPlane, call: ApiCall) -> ApiReply:
     if all(workload.name != name for workload in plane.world.workloads.values()):
         raise ApiError(404, f"workload {name} not found")
     text = plane.processes.log(name, incarnation)
-    return ApiReply({"name": name, "log": text.decode(errors="replace")})
+    return ApiReply(
+        {
+            "name": name,
+            "log": text.decode(errors="replace"),
+        }
+    )
 
 
 def preempt(plane: ControlPlane, call: ApiCall) -> ApiReply:
@@ -62,7 +67,13 @@ def preempt(plane: ControlPlane, call: ApiCall) -> ApiReply:
     name = call.params["name"]
     if not plane.preempt(name):
         raise ApiError(400, f"no workload {name} holds anything that could be taken")
-    return ApiReply({"code": 202, "message": "Preempting"}, 202)
+    return ApiReply(
+        {
+            "code": 202,
+            "message": "Preempting",
+        },
+        202,
+    )
 
 
 def requests(plane: ControlPlane, call: ApiCall) -> ApiReply:

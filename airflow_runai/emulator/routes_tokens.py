@@ -26,7 +26,12 @@ def token_v1(plane: ControlPlane, call: ApiCall) -> ApiReply:
         raise ApiError(400, f"grantType {grant!r} is not supported")
     if not plane.tokens.knows(client_id, secret):
         raise ApiError(401, "invalid client credentials", _WRONG_CREDENTIALS)
-    return ApiReply({"accessToken": plane.tokens.issue(), "expiresIn": int(plane.tokens.seconds)})
+    return ApiReply(
+        {
+            "accessToken": plane.tokens.issue(),
+            "expiresIn": int(plane.tokens.seconds),
+        }
+    )
 
 
 def token_v2(plane: ControlPlane, call: ApiCall) -> ApiReply:
@@ -41,8 +46,20 @@ def token_v2(plane: ControlPlane, call: ApiCall) -> ApiReply:
     if not plane.tokens.knows(form.get("client_id"), form.get("client_secret")):
         return _oauth_error(401, "invalid_client", _WRONG_CREDENTIALS)
     token, seconds = plane.tokens.issue(), int(plane.tokens.seconds)
-    return ApiReply({"access_token": token, "token_type": "Bearer", "expires_in": seconds})
+    return ApiReply(
+        {
+            "access_token": token,
+            "token_type": "Bearer",
+            "expires_in": seconds,
+        }
+    )
 
 
 def _oauth_error(status: int, error: str, description: str) -> ApiReply:
-    return ApiReply({"error": error, "error_description": description}, status)
+    return ApiReply(
+        {
+            "error": error,
+            "error_description": description,
+        },
+        status,
+    )

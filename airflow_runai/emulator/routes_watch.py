@@ -119,8 +119,17 @@ def metrics(plane: ControlPlane, call: ApiCall) -> ApiReply:
     measurements = []
     for name in names:
         if name in metrics:
-            value = {"value": f"{metrics[name]:g}", "timestamp": timestamp}
-            measurements.append({"type": name, "labels": {}, "values": [value]})
+            value = {
+                "value": f"{metrics[name]:g}",
+                "timestamp": timestamp,
+            }
+            measurements.append(
+                {
+                    "type": name,
+                    "labels": {},
+                    "values": [value],
+                }
+            )
     status = 200 if len(measurements) == len(names) else 207
     return ApiReply({"measurements": measurements}, status)
 
@@ -185,7 +194,10 @@ def _as_of(plane: ControlPlane, one: EmulatedWorkload, now: float, lag: float) -
 def _pods(plane: ControlPlane, call: ApiCall, owners: list[EmulatedWorkload]) -> Items:
     """Select pods by ``deleted`` (true or false) and ``completed`` (all, true or false)."""
     deleted = call.query.get("deleted") == "true"
-    completed = {"true": True, "false": False}.get(call.query.get("completed", ""))
+    completed = {
+        "true": True,
+        "false": False,
+    }.get(call.query.get("completed", ""))
     items = []
     for one in owners:
         for pod in one.pods:

@@ -8,7 +8,10 @@ from airflow_runai.emulator.control_plane import ControlPlane
 from airflow_runai.emulator.records import EmulatedWorkload
 from airflow_runai.emulator.replies import ApiCall, ApiError, ApiReply
 
-_KINDS = {"trainings": "training", "distributed": "distributed"}
+_KINDS = {
+    "trainings": "training",
+    "distributed": "distributed",
+}
 _BATCH_LIMIT = 100
 
 
@@ -61,15 +64,29 @@ def batch(plane: ControlPlane, call: ApiCall) -> ApiReply:
     for one in map(str, ids):
         workload = plane.world.live(one)
         if workload is None:
-            failed.append({"id": one, "code": 404, "message": f"workload {one} not found"})
+            failed.append(
+                {
+                    "id": one,
+                    "code": 404,
+                    "message": f"workload {one} not found",
+                }
+            )
         else:
             _desire(plane, workload, action)
             succeeded.append(one)
-    content = {"id": f"batch-{len(plane.requests)}", "succeeded": succeeded, "failed": failed}
+    content = {
+        "id": f"batch-{len(plane.requests)}",
+        "succeeded": succeeded,
+        "failed": failed,
+    }
     return ApiReply(content)
 
 
-_DESIRES = {"delete": "Deleted", "suspend": "Stopped", "resume": "Running"}
+_DESIRES = {
+    "delete": "Deleted",
+    "suspend": "Stopped",
+    "resume": "Running",
+}
 
 
 def _act_on(plane: ControlPlane, call: ApiCall, action: str) -> ApiReply:
@@ -89,7 +106,10 @@ def _desire(plane: ControlPlane, workload: EmulatedWorkload, action: str) -> Non
 
 
 def _accepted(what: str) -> dict[str, object]:
-    return {"code": 202, "message": f"Workload {what}"}
+    return {
+        "code": 202,
+        "message": f"Workload {what}",
+    }
 
 
 def _live_workload(plane: ControlPlane, call: ApiCall) -> EmulatedWorkload:

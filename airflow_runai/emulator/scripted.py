@@ -121,7 +121,13 @@ class ScriptedRuntime:
         incarnation = self._incarnations.get(workload.id)
         return incarnation.ends_at if incarnation else None
 
-    def _cut(self, workload: EmulatedWorkload, now: float, ends_at: float, code: int) -> None:
+    def _cut(
+        self,
+        workload: EmulatedWorkload,
+        now: float,
+        ends_at: float,
+        code: int,
+    ) -> None:
         incarnation = self._incarnations.get(workload.id)
         if incarnation is None or incarnation.has_ended(now):
             return

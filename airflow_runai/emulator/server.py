@@ -141,7 +141,11 @@ class Emulator:
         )
         self._server = uvicorn.Server(config)
         self._stop = threading.Event()
-        serving = threading.Thread(target=self._server.run, args=([self._listener],), daemon=True)
+        serving = threading.Thread(
+            target=self._server.run,
+            args=([self._listener],),
+            daemon=True,
+        )
         self._threads = [serving]
         if not self.clock.stepped:
             self._threads.append(threading.Thread(target=self._tick, daemon=True))

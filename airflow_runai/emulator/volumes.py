@@ -17,8 +17,23 @@ from typing import Any
 
 _BORDER = "=:,"
 _SHELL_BORDER = _BORDER + " \t\n'\"`;|&<>(){}"
-_SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ash", "ksh"})
-_SHARED_KINDS = frozenset({"dataVolume", "configMapVolume", "secretVolume"})
+_SHELLS = frozenset(
+    {
+        "sh",
+        "bash",
+        "dash",
+        "zsh",
+        "ash",
+        "ksh",
+    }
+)
+_SHARED_KINDS = frozenset(
+    {
+        "dataVolume",
+        "configMapVolume",
+        "secretVolume",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -69,7 +84,16 @@ def _external(source: str, container: str, server: str | None) -> VolumeMount:
 
 def _slug(name: str) -> str:
     """Make a safe relative path of a source; it never climbs out of its directory."""
-    parts = [part for part in PurePosixPath(name).parts if part not in ("/", "..", ".")]
+    parts = [
+        part
+        for part in PurePosixPath(name).parts
+        if part
+        not in (
+            "/",
+            "..",
+            ".",
+        )
+    ]
     return str(PurePosixPath(*parts)) if parts else "root"
 
 
@@ -84,7 +108,11 @@ class Places:
     """
 
     def __init__(
-        self, mounted: Sequence[VolumeMount], mapped: Mapping[str, Path], shared: Path, local: Path
+        self,
+        mounted: Sequence[VolumeMount],
+        mapped: Mapping[str, Path],
+        shared: Path,
+        local: Path,
     ) -> None:
         self.local = local
         # Reversed, so that of two mounts of one path the first wins.
@@ -130,7 +158,11 @@ class Places:
         return re.sub(pattern, lambda match: match[1] + str(self.directories[match[2]]), text)
 
     def _longest_first(self) -> list[str]:
-        return sorted(self.directories, key=len, reverse=True)
+        return sorted(
+            self.directories,
+            key=len,
+            reverse=True,
+        )
 
 
 def _clean(path: str) -> str:

@@ -14,7 +14,10 @@ from airflow_runai.emulator.replies import JsonObject
 from airflow_runai.emulator.scheduler import OVER_LIMIT
 from airflow_runai.emulator.world import TENANT_ID, World
 
-KIND_NAMES = {"training": "Training", "distributed": "Distributed"}
+KIND_NAMES = {
+    "training": "Training",
+    "distributed": "Distributed",
+}
 
 
 class Wire:
@@ -97,7 +100,10 @@ class Wire:
             "requestedPods": _requested_pods(workload),
             "currentNodePools": ["default"] if pods else [],
             "requestedNodePools": list(workload.spec.get("nodePools") or ["default"]),
-            "allocatedResources": {"gpu": gpus, "gpuMemory": f"{memory}Mi"},
+            "allocatedResources": {
+                "gpu": gpus,
+                "gpuMemory": f"{memory}Mi",
+            },
             "actionsSupport": _actions(workload),
             "idleGpus": 0,
             "idleAllocatedGpus": 0,
@@ -134,7 +140,10 @@ class Wire:
     def pod(self, workload: EmulatedWorkload, pod: Pod) -> JsonObject:
         """Write one pod."""
         updated_at = pod.deleted_at or pod.completed_at or pod.started_at or pod.created_at
-        container = {"name": workload.name, "image": workload.spec["image"]}
+        container = {
+            "name": workload.name,
+            "image": workload.spec["image"],
+        }
         if pod.started_at:
             container["startedAt"] = iso(pod.started_at)
         return {
@@ -185,9 +194,18 @@ class Wire:
         if record.event:
             kind, spec = "Event", {"event": self.event(workload, record)}
         else:
-            update = {"phase": record.phase, "phaseMessage": record.message}
+            update = {
+                "phase": record.phase,
+                "phaseMessage": record.message,
+            }
             kind, spec = "PhaseUpdate", {"phaseUpdate": update}
-        return {"meta": {"creationTimestamp": iso(record.at), "type": kind}, "spec": spec}
+        return {
+            "meta": {
+                "creationTimestamp": iso(record.at),
+                "type": kind,
+            },
+            "spec": spec,
+        }
 
 
 # Fields of the list item, and the first control plane that has them.
@@ -215,16 +233,28 @@ def _actions(workload: EmulatedWorkload) -> dict[str, bool]:
 
 def _requested_pods(workload: EmulatedWorkload) -> dict[str, int]:
     count = len(workload.gpu_demand)
-    return {"number": count, "min": count, "max": count}
+    return {
+        "number": count,
+        "min": count,
+        "max": count,
+    }
 
 
 def _resources(spec: JsonObject, gpus: float) -> JsonObject:
     compute = spec.get("compute") or {}
-    resources: JsonObject = {"gpu": {"request": gpus, "limit": gpus}}
+    resources: JsonObject = {
+        "gpu": {
+            "request": gpus,
+            "limit": gpus,
+        }
+    }
     if compute.get("gpuRequestType"):
         resources["gpuRequestType"] = compute["gpuRequestType"]
     for name, key in (("cpu", "cpuCore"), ("cpuMemory", "cpuMemory"), ("gpuMemory", "gpuMemory")):
-        bounds = {"request": compute.get(f"{key}Request"), "limit": compute.get(f"{key}Limit")}
+        bounds = {
+            "request": compute.get(f"{key}Request"),
+            "limit": compute.get(f"{key}Limit"),
+        }
         bounds = {bound: value for bound, value in bounds.items() if value is not None}
         if bounds:
             resources[name] = bounds

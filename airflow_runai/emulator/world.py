@@ -115,7 +115,10 @@ class World:
         created_at = max(now, self._last_created + 0.001)
         self._last_created = created_at
         workload = EmulatedWorkload(
-            id=str(uuid.uuid4()), created_at=created_at, phase_at=now, **fields
+            id=str(uuid.uuid4()),
+            created_at=created_at,
+            phase_at=now,
+            **fields,
         )
         self.keep(workload)
         return workload

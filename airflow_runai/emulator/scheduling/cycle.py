@@ -46,7 +46,11 @@ class Cycle:
     """
 
     def __init__(
-        self, nodes: Mapping[str, int], queues: Sequence[Queue], jobs: Iterable[Job], flaws: bool
+        self,
+        nodes: Mapping[str, int],
+        queues: Sequence[Queue],
+        jobs: Iterable[Job],
+        flaws: bool,
     ) -> None:
         self._nodes = nodes
         self._queues = queues
@@ -183,7 +187,11 @@ class Cycle:
         return not over_quota and self._stoppable.has_lesser(job)
 
     def _make_room(
-        self, job: Job, action: Action, candidates: Iterable[Job], valid: Callable[[Attempt], bool]
+        self,
+        job: Job,
+        action: Action,
+        candidates: Iterable[Job],
+        valid: Callable[[Attempt], bool],
     ) -> bool:
         bystanders = [one for one in self._waiting.values() if self._flaws and one is not job]
         attempt = VictimSearch(self._state, candidates, valid, bystanders).run(job)
@@ -219,10 +227,18 @@ class Cycle:
             stays = job.placed and job.id not in evicted
             placed = job.placed if stays else started.get(job.id, ())
             if job.id in movers:
-                yield replace(job, placed=(), claims=True)
+                yield replace(
+                    job,
+                    placed=(),
+                    claims=True,
+                )
             else:
                 claims = not job.placed and job.id in attempt.state.held
-                yield replace(job, placed=placed, claims=claims)
+                yield replace(
+                    job,
+                    placed=placed,
+                    claims=claims,
+                )
 
     def _started(self) -> dict[str, tuple[Slot, ...]]:
         return {one.job: one.slots for one in self._decisions if isinstance(one, Assign)}

@@ -29,7 +29,13 @@ def in_queue_order(jobs: Iterable[Job], shares: QueueShares, used: Used) -> Iter
         job = lines[queue][-1]
         return (not job.claims, part(queue, used(queue), job.gpus))
 
-    lines = _lines(sorted(jobs, key=_precedence, reverse=True))
+    lines = _lines(
+        sorted(
+            jobs,
+            key=_precedence,
+            reverse=True,
+        )
+    )
     while lines:
         yield _pop(lines, min(lines, key=rank))
 

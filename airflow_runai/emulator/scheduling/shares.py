@@ -39,11 +39,19 @@ class QueueShare:
     def rank(self, used: float, need: float) -> QueueRank:
         """Compare queues by need; the least comes first."""
         total = exact(used + need)
-        return self._rank(total, measured=total, used=used)
+        return self._rank(
+            total,
+            measured=total,
+            used=used,
+        )
 
     def excess(self, used: float, taken: float) -> QueueRank:
         """Compare queues by what they have too much of; the greatest loses a job first."""
-        return self._rank(used, measured=exact(used - taken), used=used)
+        return self._rank(
+            used,
+            measured=exact(used - taken),
+            used=used,
+        )
 
     def _rank(self, judged: float, measured: float, used: float) -> QueueRank:
         return (
