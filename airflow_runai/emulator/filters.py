@@ -9,7 +9,8 @@ silence would hide mistakes.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
@@ -33,23 +34,55 @@ _TESTS: dict[str, Callable[[Any, Any], bool]] = {
 Items = list[JsonObject]
 
 
-def filtered(items: Items, text: str | None, fields: Mapping[str, str]) -> Items:
+@dataclass(frozen=True)
+class Filter:
     """
-    Keep the items for which all filters hold.
+    One condition of ``filterBy``.
 
-    :param text: the value of ``filterBy``; None or empty keeps all.
-    :param fields: names that can be filtered on, and where their value is in an item (dotted).
+    :param path: where the value is in an item, dotted.
     """
-    for part in [part for part in (text or "").split(",") if part]:
-        match = _FILTER.fullmatch(part)
-        if match is None:
-            raise ApiError(
-                400,
-                f"filterBy: {part!r} is not 'field operator value' with one of {' '.join(_TESTS)}",
-            )
-        name, operator, value = match[1], match[2], match[3].strip()
-        path = _path(name, fields, "filterBy")
-        items = [item for item in items if _holds(_get(item, path), operator, value)]
+
+    path: str
+    operator: str
+    value: str
+
+    def fits(self, item: JsonObject) -> bool:
+        """Whether it holds for an item."""
+        return self.accepts(_get(item, self.path))
+
+    def accepts(self, have: Any) -> bool:
+        """Whether it holds for the value of its field."""
+        return _holds(have, self.operator, self.value)
+
+
+def parsed(text: str | None, fields: Mapping[str, str]) -> list[Filter]:
+    """
+    Read filters.
+
+    :param text: the value of ``filterBy``; None or empty for no filter.
+    :param fields: names that can be filtered on, and where their value is in an item (dotted).
+    :raises ApiError: an unknown field, or not a filter.
+    """
+    parts = (text or "").split(",")
+    return [_filter(part, fields) for part in parts if part]
+
+
+def _filter(part: str, fields: Mapping[str, str]) -> Filter:
+    match = _FILTER.fullmatch(part)
+    if match is None:
+        operators = " ".join(_TESTS)
+        raise ApiError(
+            400,
+            f"filterBy: {part!r} is not 'field operator value' with one of {operators}",
+        )
+    name, operator, value = match.groups()
+    return Filter(_path(name, fields, "filterBy"), operator, value.strip())
+
+
+def filtered(items: Items, filters: Iterable[Filter]) -> Items:
+    """Keep the items for which all filters hold."""
+    for one in filters:
+        items = [item for item in items if one.fits(item)]
     return items
 
 
@@ -74,7 +107,7 @@ def ordered(items: Items, by: str | None, order: str | None, fields: Mapping[str
 def filtered_and_ordered(items: Items, call: ApiCall, fields: Mapping[str, str]) -> Items:
     """Apply a call's ``filterBy``, ``search``, ``sortBy`` and ``sortOrder``."""
     query = call.query
-    items = filtered(items, query.get("filterBy"), fields)
+    items = filtered(items, parsed(query.get("filterBy"), fields))
     search = query.get("search", "").lower()
     if search:
         items = [item for item in items if search in item["name"].lower()]

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from airflow_runai.emulator import lifecycle
 from airflow_runai.emulator.clock import iso
 from airflow_runai.emulator.control_plane import ControlPlane
-from airflow_runai.emulator.filters import Items, filtered, ordered, paged
+from airflow_runai.emulator.filters import Filter, Items, filtered, ordered, paged, parsed
 from airflow_runai.emulator.records import EmulatedWorkload
 from airflow_runai.emulator.replies import ApiCall, ApiError, ApiReply, JsonObject
 
@@ -156,19 +156,33 @@ def _selected(plane: ControlPlane, call: ApiCall) -> Items:
     Two faults show in the parameters: a stale list is the one of ``staleness`` seconds ago, and
     workloads whose name fits the pattern ``hidden`` are left out.
     """
-    now, lag = plane.clock.now(), float(call.params.get("staleness", 0))
+    now = plane.clock.now()
+    lag = float(call.params.get("staleness", 0))
     deleted = call.query.get("deleted") == "true"
-    pattern, search = call.params.get("hidden", ""), call.query.get("search", "").lower()
-    shown = [
-        one
-        for one in _existing(plane, now - lag if lag else math.inf, deleted)
-        if not fnmatchcase(one.name, pattern) and search in one.name.lower()
-    ]
+    filters = parsed(call.query.get("filterBy"), _fields(plane))
+    existing = _existing(plane, now - lag if lag else math.inf, deleted)
+    shown = _with_right_name(existing, call, filters)
     if deleted:
         items = [plane.wire.item(one, now) for one in shown]
     else:
         items = [_as_of(plane, one, now, lag) for one in shown]
-    return filtered(items, call.query.get("filterBy"), _fields(plane))
+    return filtered(items, filters)
+
+
+def _with_right_name(
+    workloads: list[EmulatedWorkload], call: ApiCall, filters: list[Filter]
+) -> list[EmulatedWorkload]:
+    # Names are compared first: to write thousands of workloads out only to drop them is slow.
+    on_names = [one for one in filters if one.path == "name"]
+    hidden = call.params.get("hidden", "")
+    search = call.query.get("search", "").lower()
+
+    def is_right(name: str) -> bool:
+        if fnmatchcase(name, hidden) or search not in name.lower():
+            return False
+        return all(one.accepts(name) for one in on_names)
+
+    return [one for one in workloads if is_right(one.name)]
 
 
 def _existing(plane: ControlPlane, then: float, deleted: bool) -> list[EmulatedWorkload]:
@@ -204,7 +218,7 @@ def _pods(plane: ControlPlane, call: ApiCall, owners: list[EmulatedWorkload]) ->
             shown = completed is None or (pod.completed_at is not None) == completed
             if shown and (pod.deleted_at is not None) == deleted:
                 items.append(plane.wire.pod(one, pod))
-    items = filtered(items, call.query.get("filterBy"), _POD_FIELDS)
+    items = filtered(items, parsed(call.query.get("filterBy"), _POD_FIELDS))
     return ordered(items, call.query.get("sortBy"), call.query.get("sortOrder"), _POD_FIELDS)
 
 

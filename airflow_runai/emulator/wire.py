@@ -84,35 +84,15 @@ class Wire:
         }
 
     def _state(self, workload: EmulatedWorkload, now: float) -> JsonObject:
-        pending, running = lifecycle.totals(workload, now)
-        pods, gpus = workload.live_pods, workload.held_gpus
-        memory = int(gpus * GPU_MEMORY_BYTES / 2**20)
-        state = {
-            "phase": workload.phase,
-            "desiredPhase": workload.desired,
-            "phaseUpdatedAt": iso(workload.phase_at),
-            "updatedAt": iso(workload.phase_at),
-            "phaseMessage": workload.phase_message,
-            "k8sPhase": phases.KUBERNETES[workload.phase],
-            "k8sPhaseUpdatedAt": iso(workload.phase_at),
+        return {
+            **_phase(workload),
+            **_allocation(workload),
+            **_durations(workload, now),
             "conditions": [],
-            "runningPods": sum(pod.phase == "Running" for pod in pods),
             "requestedPods": _requested_pods(workload),
-            "currentNodePools": ["default"] if pods else [],
             "requestedNodePools": list(workload.spec.get("nodePools") or ["default"]),
-            "allocatedResources": {
-                "gpu": gpus,
-                "gpuMemory": f"{memory}Mi",
-            },
             "actionsSupport": _actions(workload),
-            "idleGpus": 0,
-            "idleAllocatedGpus": 0,
-            "totalPendingTimeSeconds": pending,
-            "totalRunningTimeSeconds": running,
         }
-        if workload.phase_reason:
-            state["phaseReason"] = workload.phase_reason
-        return state
 
     def _request(self, workload: EmulatedWorkload) -> JsonObject:
         spec = workload.spec
@@ -221,6 +201,45 @@ _SINCE = {
 
 def _iso(instant: float | None) -> str | None:
     return None if instant is None else iso(instant)
+
+
+def _phase(workload: EmulatedWorkload) -> JsonObject:
+    since = iso(workload.phase_at)
+    phase = {
+        "phase": workload.phase,
+        "desiredPhase": workload.desired,
+        "phaseUpdatedAt": since,
+        "updatedAt": since,
+        "phaseMessage": workload.phase_message,
+        "k8sPhase": phases.KUBERNETES[workload.phase],
+        "k8sPhaseUpdatedAt": since,
+    }
+    # The vendor leaves the field out where there is no reason.
+    if workload.phase_reason:
+        phase["phaseReason"] = workload.phase_reason
+    return phase
+
+
+def _allocation(workload: EmulatedWorkload) -> JsonObject:
+    pods = workload.live_pods
+    gpus = workload.held_gpus
+    memory = int(gpus * GPU_MEMORY_BYTES / 2**20)
+    return {
+        "runningPods": sum(pod.phase == "Running" for pod in pods),
+        "currentNodePools": ["default"] if pods else [],
+        "allocatedResources": {"gpu": gpus, "gpuMemory": f"{memory}Mi"},
+        # The emulator measures no use of GPUs.
+        "idleGpus": 0,
+        "idleAllocatedGpus": 0,
+    }
+
+
+def _durations(workload: EmulatedWorkload, now: float) -> JsonObject:
+    pending, running = lifecycle.totals(workload, now)
+    return {
+        "totalPendingTimeSeconds": pending,
+        "totalRunningTimeSeconds": running,
+    }
 
 
 def _actions(workload: EmulatedWorkload) -> dict[str, bool]:
