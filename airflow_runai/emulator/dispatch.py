@@ -59,8 +59,10 @@ class Dispatcher:
     def _schedule(self, cluster: EmulatedCluster, now: float) -> None:
         projects = [one for one in self._world.projects if one.cluster_id == cluster.id]
         queues = [project.queue for project in projects]
-        jobs = self._board.jobs_to_schedule(cluster.id)
-        for decision in scheduler.schedule(cluster.nodes, queues, jobs):
+        census = self._board.undecided(cluster.id)
+        if census is None:
+            return
+        for decision in scheduler.decide(queues, census):
             workload = self._world.workloads[decision.job]
             self._apply(decision, workload, now)
 

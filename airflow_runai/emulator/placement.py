@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
 
 _GRAIN = 10_000  # shares are counted in whole ten-thousandths, so that 3 x 0.1 and 0.3 are the same
 
@@ -50,24 +49,10 @@ class Room:
         self._nodes = dict(nodes)
 
     @classmethod
-    def of(
-        cls,
-        nodes: Mapping[str, int],
-        staying: Iterable[Places] = (),
-        leaving: Iterable[Places] = (),
-    ) -> Room:
-        """
-        Build the room of a cluster.
-
-        :param nodes: the number of GPUs per node.
-        :param staying: the slots of jobs that keep them.
-        :param leaving: the slots of jobs that are being stopped.
-        """
-        soon = {name: [_GRAIN] * gpus for name, gpus in nodes.items()}
-        _take(soon, staying)
-        now = {name: list(devices) for name, devices in soon.items()}
-        _take(now, leaving)
-        return cls({name: _Node(tuple(now[name]), tuple(soon[name])) for name in nodes})
+    def of(cls, nodes: Mapping[str, int]) -> Room:
+        """Build the room of an empty cluster from the number of GPUs per node."""
+        free = {name: (_GRAIN,) * gpus for name, gpus in nodes.items()}
+        return cls({name: _Node(devices, devices) for name, devices in free.items()})
 
     def copy(self) -> Room:
         """Copy the room to try decisions on."""
@@ -81,12 +66,15 @@ class Room:
 
     def release_soon(self, slots: Iterable[Slot]) -> None:
         """Record that the pods in these slots are leaving."""
+        self.change(slots, now=0, soon=+1)
+
+    def change(self, slots: Iterable[Slot], now: int, soon: int) -> None:
+        """Take slots (-1), release them (+1) or leave them alone (0)."""
         for slot in slots:
-            self._change(
-                slot,
-                now=0,
-                soon=+1,
-            )
+            node = self._nodes.get(slot.node)
+            # A node may be lost while pods still hold its devices.
+            if slot.gpus and node is not None:
+                self._nodes[slot.node] = node.changed(slot, now, soon)
 
     def place(self, pods: Sequence[float], avoid: frozenset[str] = frozenset()) -> Places | None:
         """
@@ -133,11 +121,7 @@ class Room:
             slot = after._choose(pods[index], now, avoid, home[index] if home else None)
             if slot is None:
                 return None
-            after._change(
-                slot,
-                now=-1 if now else 0,
-                soon=-1,
-            )
+            after.change([slot], now=-1 if now else 0, soon=-1)
             slots[index] = slot
         self._nodes = after._nodes
         return tuple(slots[index] for index in range(len(pods)))
@@ -165,10 +149,6 @@ class Room:
         if home and home.node == best and node.can_give(home):
             return home
         return node.slot(best, gpus, now)
-
-    def _change(self, slot: Slot, now: int, soon: int) -> None:
-        if slot.gpus and slot.node in self._nodes:
-            self._nodes[slot.node] = self._nodes[slot.node].changed(slot, now, soon)
 
 
 class _Node:
@@ -227,15 +207,6 @@ class _Node:
         need = _grains(min(gpus, 1.0))
         later = [number for number, free in enumerate(self._soon) if free >= need]
         return [number for number in later if self._now[number] >= need] if now else later
-
-
-def _take(free: dict[str, list[int]], places: Iterable[Places]) -> None:
-    for slot in chain.from_iterable(places):
-        devices = free.get(slot.node, [])
-        for number in slot.gpus:
-            # A node may have lost devices that a pod still holds.
-            if number < len(devices):
-                devices[number] -= slot.grains
 
 
 def _grains(share: float) -> int:
