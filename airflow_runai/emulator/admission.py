@@ -86,7 +86,8 @@ def _name(body: Mapping[str, Any]) -> str:
 
 
 def _place(body: Mapping[str, Any], world: World) -> tuple[str, str]:
-    project_id, cluster_id = body.get("projectId"), body.get("clusterId")
+    project_id = body.get("projectId")
+    cluster_id = body.get("clusterId")
     if not project_id:
         raise ApiError(400, "projectId is required", "projectId")
     if not cluster_id:

@@ -141,7 +141,8 @@ class _Handler:
 
     async def answer(self, request: Request) -> Response:
         """Answer one request, or let a planned fault spoil it."""
-        path, method = request.url.path, request.method
+        path = request.url.path
+        method = request.method
         own = path.startswith("/_emulator")
         taken = [] if own else self._plane.faults.take(method, path)
         faults = {fault.kind: fault for fault in taken}

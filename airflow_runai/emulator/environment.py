@@ -70,7 +70,8 @@ def variables(
 
 
 def _base(local: Path) -> dict[str, str]:
-    home, temporary = local / "home", local / "tmp"
+    home = local / "home"
+    temporary = local / "tmp"
     for folder in (home, temporary):
         folder.mkdir(parents=True, exist_ok=True)
     path = os.pathsep.join(

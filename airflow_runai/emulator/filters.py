@@ -17,7 +17,8 @@ from typing import Any
 from airflow_runai.emulator.replies import ApiCall, ApiError, ApiReply, JsonObject
 
 _FILTER = re.compile(r"\s*(\w+)\s*(==|!=|<=|>=|=@|!@|=\^|=\$)(.*)", re.DOTALL)
-DEFAULT_LIMIT, MAX_LIMIT = 50, 500
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 500
 
 _TESTS: dict[str, Callable[[Any, Any], bool]] = {
     "==": lambda have, want: bool(have == want),
@@ -181,9 +182,11 @@ def _holds(have: Any, operator: str, text: str) -> bool:
         "=$",
     ):
         return _TESTS[operator](have, text)
-    left, right = _comparable(have), _comparable(text)
+    left = _comparable(have)
+    right = _comparable(text)
     if type(left) is not type(right):
-        left, right = str(have), text
+        left = str(have)
+        right = text
     return _TESTS[operator](left, right)
 
 

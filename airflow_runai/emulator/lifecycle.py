@@ -19,7 +19,9 @@ _TICK = 0.001  # history lines never share an instant, so that sorting by time k
 def enter(workload: EmulatedWorkload, phase: str, message: str, now: float) -> None:
     """Put a workload into a phase and record it."""
     _count_time(workload, now)
-    workload.phase, workload.phase_message, workload.phase_reason = phase, message, ""
+    workload.phase = phase
+    workload.phase_message = message
+    workload.phase_reason = ""
     workload.phase_at = now
     if phase in phases.ENDED:
         workload.completed_at = now
@@ -28,7 +30,8 @@ def enter(workload: EmulatedWorkload, phase: str, message: str, now: float) -> N
 
 def explain(workload: EmulatedWorkload, reason: str, message: str) -> None:
     """Show why a workload waits, without a new line of history."""
-    workload.phase_reason, workload.phase_message = reason, message
+    workload.phase_reason = reason
+    workload.phase_message = message
 
 
 def note(
@@ -68,7 +71,8 @@ def place(workload: EmulatedWorkload, slots: tuple[Slot, ...], now: float) -> No
 def started(workload: EmulatedWorkload, now: float) -> None:
     """Record that all pods of the incarnation run."""
     for pod in workload.live_pods:
-        pod.phase, pod.started_at = "Running", now
+        pod.phase = "Running"
+        pod.started_at = now
         note(workload, "Started", f"Started container {workload.name} on {pod.node}", now, pod)
     enter(workload, phases.RUNNING, f"Running on {', '.join(workload.last_nodes)}", now)
 

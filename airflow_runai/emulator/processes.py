@@ -25,7 +25,8 @@ from airflow_runai.emulator.environment import PodContext
 from airflow_runai.emulator.process_reaper import ProcessReaper
 from airflow_runai.emulator.records import EmulatedWorkload, Pod
 
-NOT_FOUND, NOT_EXECUTABLE = 127, 126
+NOT_FOUND = 127
+NOT_EXECUTABLE = 126
 Child = subprocess.Popen[bytes]
 
 
@@ -182,7 +183,8 @@ class ProcessRuntime:
 
 def _argv(pod: Pod, spec: dict[str, Any]) -> list[str]:
     """Split a pod's command; an MPI worker without one waits for its launcher, as under sshd."""
-    command, args = spec.get("command"), spec.get("args")
+    command = spec.get("command")
+    args = spec.get("args")
     is_mpi_worker = spec.get("distributedFramework") == "MPI" and pod.role == "worker"
     if is_mpi_worker and not (command or args):
         return ["sleep", "infinity"]

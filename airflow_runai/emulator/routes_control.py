@@ -50,7 +50,8 @@ def logs(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /_emulator/workloads/{name}/logs[?incarnation=N]``: output of the first pod."""
     if plane.processes is None:
         raise ApiError(404, "there are no processes, thus no logs")
-    name, incarnation = call.params["name"], call.number("incarnation")
+    name = call.params["name"]
+    incarnation = call.number("incarnation")
     if all(workload.name != name for workload in plane.world.workloads.values()):
         raise ApiError(404, f"workload {name} not found")
     text = plane.processes.log(name, incarnation)

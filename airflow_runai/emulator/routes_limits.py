@@ -22,7 +22,8 @@ def policy(plane: ControlPlane, call: ApiCall) -> ApiReply:
 
     The only rule is ``policy_max_gpus``.
     """
-    scope, project_id = call.query.get("scope", ""), call.query.get("projectId")
+    scope = call.query.get("scope", "")
+    project_id = call.query.get("projectId")
     if scope not in _SCOPES:
         raise ApiError(400, "scope is required", "scope")
     if scope == "project" and plane.world.project(project_id or "") is None:

@@ -87,7 +87,8 @@ class ScriptedRuntime:
     def start(self, workload: EmulatedWorkload, now: float) -> None:
         """Begin an incarnation."""
         scenario = self.scenario(workload.name) or Scenario()
-        seconds, code = scenario.run_seconds, scenario.exit_code
+        seconds = scenario.run_seconds
+        code = scenario.exit_code
         if workload.incarnation in scenario.exits:
             seconds, code = scenario.exits[workload.incarnation]
         elif seconds is not None:
@@ -131,7 +132,8 @@ class ScriptedRuntime:
         incarnation = self._incarnations.get(workload.id)
         if incarnation is None or incarnation.has_ended(now):
             return
-        incarnation.ends_at, incarnation.exit_code = ends_at, code
+        incarnation.ends_at = ends_at
+        incarnation.exit_code = code
         self._keep_progress(workload, now - incarnation.started_at)
         incarnation.started_at = now  # SIGKILL after SIGTERM must not count the progress twice
 

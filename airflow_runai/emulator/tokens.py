@@ -35,7 +35,8 @@ class TokenIssuer:
 
     def knows(self, client_id: object, client_secret: object) -> bool:
         """Whether these credentials are right."""
-        received, right = f"{client_id}\0{client_secret}", f"{self.client_id}\0{self._secret}"
+        received = f"{client_id}\0{client_secret}"
+        right = f"{self.client_id}\0{self._secret}"
         return hmac.compare_digest(received.encode(), right.encode())
 
     def issue(self) -> str:

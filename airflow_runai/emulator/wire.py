@@ -7,11 +7,10 @@ The two shapes differ on purpose, as they do in the vendor's API: ``id`` and ``p
 
 from __future__ import annotations
 
-from airflow_runai.emulator import lifecycle, phases
+from airflow_runai.emulator import workload_fields as fields
 from airflow_runai.emulator.clock import iso
-from airflow_runai.emulator.records import GPU_MEMORY_BYTES, EmulatedWorkload, Pod, Record
+from airflow_runai.emulator.records import EmulatedWorkload, Pod, Record
 from airflow_runai.emulator.replies import JsonObject
-from airflow_runai.emulator.scheduler import OVER_LIMIT
 from airflow_runai.emulator.world import TENANT_ID, World
 
 KIND_NAMES = {
@@ -59,7 +58,9 @@ class Wire:
 
     def detailed(self, workload: EmulatedWorkload, now: float) -> JsonObject:
         """Write ``GET /workloads/{id}``: the list item and why the workload waits."""
-        return self.item(workload, now) | {"pendingSchedulingMessages": _pending_messages(workload)}
+        return self.item(workload, now) | {
+            "pendingSchedulingMessages": fields.pending_messages(workload)
+        }
 
     def _identity(self, workload: EmulatedWorkload) -> JsonObject:
         project = self._world.project_of(workload)
@@ -85,13 +86,13 @@ class Wire:
 
     def _state(self, workload: EmulatedWorkload, now: float) -> JsonObject:
         return {
-            **_phase(workload),
-            **_allocation(workload),
-            **_durations(workload, now),
+            **fields.phase_fields(workload),
+            **fields.allocation_fields(workload),
+            **fields.duration_fields(workload, now),
             "conditions": [],
-            "requestedPods": _requested_pods(workload),
+            "requestedPods": fields.requested_pods(workload),
             "requestedNodePools": list(workload.spec.get("nodePools") or ["default"]),
-            "actionsSupport": _actions(workload),
+            "actionsSupport": fields.actions(workload),
         }
 
     def _request(self, workload: EmulatedWorkload) -> JsonObject:
@@ -101,15 +102,15 @@ class Wire:
             "priority": workload.priority,
             "priorityClassName": workload.priority_class,
             "preemptible": workload.preemptible,
-            "workloadRequestedResources": _resources(spec, sum(workload.gpu_demand)),
-            "podsRequestedResources": _resources(spec, workload.gpu_demand[-1]),
+            "workloadRequestedResources": fields.resources(spec, sum(workload.gpu_demand)),
+            "podsRequestedResources": fields.resources(spec, workload.gpu_demand[-1]),
             "images": [spec["image"]],
             "urls": [],
             "datasources": [],
             "environments": [],
             "externalConnections": [],
             "additionalFields": {},
-            "environmentVariables": _variables(spec),
+            "environmentVariables": fields.variables(spec),
             "command": spec.get("command") or "",
             "arguments": spec.get("args") or "",
         }
@@ -172,13 +173,15 @@ class Wire:
         """Write one line of history."""
         spec: JsonObject
         if record.event:
-            kind, spec = "Event", {"event": self.event(workload, record)}
+            kind = "Event"
+            spec = {"event": self.event(workload, record)}
         else:
             update = {
                 "phase": record.phase,
                 "phaseMessage": record.message,
             }
-            kind, spec = "PhaseUpdate", {"phaseUpdate": update}
+            kind = "PhaseUpdate"
+            spec = {"phaseUpdate": update}
         return {
             "meta": {
                 "creationTimestamp": iso(record.at),
@@ -201,101 +204,3 @@ _SINCE = {
 
 def _iso(instant: float | None) -> str | None:
     return None if instant is None else iso(instant)
-
-
-def _phase(workload: EmulatedWorkload) -> JsonObject:
-    since = iso(workload.phase_at)
-    phase = {
-        "phase": workload.phase,
-        "desiredPhase": workload.desired,
-        "phaseUpdatedAt": since,
-        "updatedAt": since,
-        "phaseMessage": workload.phase_message,
-        "k8sPhase": phases.KUBERNETES[workload.phase],
-        "k8sPhaseUpdatedAt": since,
-    }
-    # The vendor leaves the field out where there is no reason.
-    if workload.phase_reason:
-        phase["phaseReason"] = workload.phase_reason
-    return phase
-
-
-def _allocation(workload: EmulatedWorkload) -> JsonObject:
-    pods = workload.live_pods
-    gpus = workload.held_gpus
-    memory = int(gpus * GPU_MEMORY_BYTES / 2**20)
-    return {
-        "runningPods": sum(pod.phase == "Running" for pod in pods),
-        "currentNodePools": ["default"] if pods else [],
-        "allocatedResources": {"gpu": gpus, "gpuMemory": f"{memory}Mi"},
-        # The emulator measures no use of GPUs.
-        "idleGpus": 0,
-        "idleAllocatedGpus": 0,
-    }
-
-
-def _durations(workload: EmulatedWorkload, now: float) -> JsonObject:
-    pending, running = lifecycle.totals(workload, now)
-    return {
-        "totalPendingTimeSeconds": pending,
-        "totalRunningTimeSeconds": running,
-    }
-
-
-def _actions(workload: EmulatedWorkload) -> dict[str, bool]:
-    ends = workload.phase in phases.ENDED or workload.phase == phases.DELETING
-    return {
-        "delete": workload.phase != phases.DELETING,
-        "suspend": not ends and workload.desired == "Running",
-    }
-
-
-def _requested_pods(workload: EmulatedWorkload) -> dict[str, int]:
-    count = len(workload.gpu_demand)
-    return {
-        "number": count,
-        "min": count,
-        "max": count,
-    }
-
-
-def _resources(spec: JsonObject, gpus: float) -> JsonObject:
-    compute = spec.get("compute") or {}
-    resources: JsonObject = {
-        "gpu": {
-            "request": gpus,
-            "limit": gpus,
-        }
-    }
-    if compute.get("gpuRequestType"):
-        resources["gpuRequestType"] = compute["gpuRequestType"]
-    for name, key in (("cpu", "cpuCore"), ("cpuMemory", "cpuMemory"), ("gpuMemory", "gpuMemory")):
-        bounds = {
-            "request": compute.get(f"{key}Request"),
-            "limit": compute.get(f"{key}Limit"),
-        }
-        bounds = {bound: value for bound, value in bounds.items() if value is not None}
-        if bounds:
-            resources[name] = bounds
-    return resources
-
-
-def _variables(spec: JsonObject) -> dict[str, str]:
-    variables = spec.get("environmentVariables") or ()
-    return {item["name"]: item["value"] for item in variables if item.get("value") is not None}
-
-
-def _pending_messages(workload: EmulatedWorkload) -> list[JsonObject]:
-    # The vendor's schema requires phaseReason here and knows two values; waiting for free GPUs is
-    # neither of them.
-    if workload.phase != phases.PENDING or not workload.phase_reason:
-        return []
-    over_limit = workload.phase_reason == OVER_LIMIT
-    message = {
-        "nodePool": "default",
-        "phaseReason": workload.phase_reason,
-        "reason": "Over limit" if over_limit else "Non-preemptible over quota",
-        "orgType": "PROJECT",
-        "userMessage": workload.phase_message,
-    }
-    return [message]

@@ -58,7 +58,8 @@ class _Division:
         """Divide what is left once; return whether a queue needed less than its part."""
         hungry = [queue for queue in self._queues if queue.weight > 0 and self._missing(queue) > 0]
         weights = sum(Fraction(queue.weight) for queue in hungry)
-        left, saturated = self.left, False
+        left = self.left
+        saturated = False
         for queue in hungry:
             part = left * Fraction(queue.weight) / weights
             saturated = saturated or self._missing(queue) < part
@@ -73,7 +74,8 @@ class _Division:
             self._give(name, max(Fraction(0), min(Fraction(1), self.left)))
 
     def _give_part(self, queue: Queue, part: Fraction) -> None:
-        missing, whole = self._missing(queue), Fraction(floor(part))
+        missing = self._missing(queue)
+        whole = Fraction(floor(part))
         if missing <= part:
             self.remainders.pop(queue.name, None)
             self._give(queue.name, missing)

@@ -50,7 +50,8 @@ def _why_refused(state: ClusterState, job: Job) -> tuple[str, str]:
 
 
 def _over_quota(state: ClusterState, job: Job) -> str:
-    quota, used = state.share_of(job).deserved, state.used_by_non_preemptible(job.project)
+    quota = state.share_of(job).deserved
+    used = state.used_by_non_preemptible(job.project)
     return (
         f"Non-preemptible workload over quota: project {job.project} has a quota of {quota:g} "
         f"GPUs, {used:g} of it in use by non-preemptible workloads, {job.gpus:g} asked for"
@@ -58,7 +59,8 @@ def _over_quota(state: ClusterState, job: Job) -> str:
 
 
 def _over_limit(state: ClusterState, job: Job) -> str:
-    limit, used = state.share_of(job).ceiling, state.used(job.project)
+    limit = state.share_of(job).ceiling
+    used = state.used(job.project)
     return (
         f"Workload over limit: project {job.project} may use {limit:g} GPUs at most, "
         f"{used:g} of them in use, {job.gpus:g} asked for"

@@ -106,7 +106,8 @@ class VictimSearch:
         state = self._state.copy()
         for victim in victims:
             state.leave(victim)
-        stopped, moved = [], []
+        stopped = []
+        moved = []
         for one in self._in_turn(job, victims, state):
             home = self._state.held.get(one.id, ())
             slots = _place(state, one, home)
