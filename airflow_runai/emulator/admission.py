@@ -58,6 +58,7 @@ def admit(body: Any, kind: str, world: World, settings: EmulatorSettings) -> dic
     _check_spec(spec)
     if kind == "distributed":
         _check_distributed(body, spec)
+    # A policy may forbid only what makes sense at all.
     _check_policy(spec, settings)
     return {
         "name": name,
@@ -75,6 +76,7 @@ def _name(body: Mapping[str, Any]) -> str:
     if not isinstance(name, str) or not name:
         raise ApiError(400, "name is required", "name")
     if body.get("useGivenNameAsPrefix"):
+        # Whatever is random here serves, as long as no two are equal.
         name = f"{name}-{uuid.uuid4().hex[:5]}"
     if len(name) > 63 or not _DNS_LABEL.fullmatch(name):
         raise ApiError(
@@ -92,6 +94,7 @@ def _place(body: Mapping[str, Any], world: World) -> tuple[str, str]:
         raise ApiError(400, "projectId is required", "projectId")
     if not cluster_id:
         raise ApiError(400, "clusterId is required", "clusterId")
+    # A project of another cluster is as unknown as one that does not exist.
     project = world.project(str(project_id))
     if world.cluster(str(cluster_id)) is None:
         raise ApiError(400, f"cluster {cluster_id} does not exist", "clusterId")
@@ -236,6 +239,7 @@ def _check_master(body: Mapping[str, Any]) -> None:
 
 
 def _check_policy(spec: Mapping[str, Any], settings: EmulatorSettings) -> None:
+    # Nothing requested is never too much.
     requested = (spec.get("compute") or {}).get("gpuDevicesRequest") or 0
     allowed = settings.policy_max_gpus
     if allowed is None or requested <= allowed:
@@ -250,4 +254,5 @@ def _check_policy(spec: Mapping[str, Any], settings: EmulatorSettings) -> None:
 
 
 def _is_count(value: Any) -> bool:
+    # To Python, true is a number, too.
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0

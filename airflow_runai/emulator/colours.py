@@ -99,6 +99,7 @@ def _unnamed_preemption(payload: Any, fault: Fault) -> Any:
 def _empty_list(payload: Any, fault: Fault) -> Any:
     if isinstance(payload, dict) and any(isinstance(payload.get(key), list) for key in _LISTS):
         return {key: [] for key in payload.keys() & _LISTS}
+    # The clusters are a bare list.
     return [] if isinstance(payload, list) else payload
 
 

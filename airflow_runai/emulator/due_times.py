@@ -63,6 +63,7 @@ class DueTimes:
     def _due(self, workload: EmulatedWorkload) -> float | None:
         if workload.departure is not None:
             return self._departed_at(workload, workload.departure)
+        # What its user no longer desires to run has nothing to wait for.
         if workload.desired != "Running":
             return self.ready_at(workload)
         if workload.phase == phases.PENDING:

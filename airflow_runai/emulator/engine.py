@@ -95,6 +95,7 @@ class Engine:
 
     def stop_all(self, message: str, now: float) -> None:
         """Ask all processes to end, each with its grace period, and start no more."""
+        # Without this, the scheduler would start the next ones on the GPUs that become free.
         self.closing = True
         for workload in self._active():
             if workload.live_pods and not workload.departure:
@@ -166,6 +167,7 @@ class Engine:
             message = f"Failed with exit code {code} after {workload.failures} of {limit} retries"
             self._end(workload, phases.FAILED, message, now)
             return
+        # Counted over all incarnations: a preemption in between is no success.
         workload.failures += 1
         # Exponential as in Kubernetes, up to 20 times the first pause.
         pause = self.settings.backoff_seconds * min(2 ** (workload.failures - 1), 20)
@@ -173,6 +175,7 @@ class Engine:
         retry = f"retry {workload.failures} of {limit} in {pause:g} s"
         message = f"Pod failed with exit code {code}; {retry}"
         lifecycle.note(workload, "BackOff", message, now, workload.live_pods[0], bad=True)
+        # A gang fails as a whole: the other pods cannot go on without this one.
         self._clear(workload, "Failed", now)
         self._enter(workload, phases.PENDING, message, now)
 
@@ -187,6 +190,7 @@ class Engine:
         self._clear(workload, "Succeeded" if completed else "Failed", now)
         reason = "Completed" if completed else "BackoffLimitExceeded"
         lifecycle.note(workload, reason, message, now, bad=not completed)
+        # It may have ended while it was being stopped.
         workload.departure = None
         self._enter(workload, phase, message, now)
 
@@ -208,6 +212,7 @@ class Engine:
         deadline = now + workload.grace_seconds(self.settings.grace)
         departure = Departure(why, next_phase, message, deadline)
         if why == "deleted" and workload.phase in phases.ENDED:
+            # The deleted list goes on showing how it ended.
             departure.next_phase = workload.phase
         lifecycle.depart(workload, _LEAVING_PHASES[why], departure, now)
         self._runtime(workload).terminate(workload, now)

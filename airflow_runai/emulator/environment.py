@@ -57,6 +57,7 @@ def variables(
     Values from Kubernetes secrets and config maps are unknown here:
     ``emulated:<kind>/<name>/<key>`` stands for them.
     """
+    # The emulator's own environment may hold secrets; pods must not inherit them.
     injected = _base(places.local) | _injected(workload, pod, context)
     if context.pods > 1:
         injected |= _gang(pod, context)
@@ -72,6 +73,7 @@ def variables(
 def _base(local: Path) -> dict[str, str]:
     home = local / "home"
     temporary = local / "tmp"
+    # Programs expect both to exist, and to be their own.
     for folder in (home, temporary):
         folder.mkdir(parents=True, exist_ok=True)
     path = os.pathsep.join(
@@ -141,5 +143,6 @@ def _pod_field(path: str, pod: Pod) -> str:
 def free_port() -> int:
     """Find a port that is free now."""
     with socket.socket() as probe:
+        # Somebody else may take it meanwhile; a gang then fails and is started again.
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

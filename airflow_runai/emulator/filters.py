@@ -101,6 +101,7 @@ def ordered(items: Items, by: str | None, order: str | None, fields: Mapping[str
     path = _path(by, fields, "sortBy")
     with_value = [item for item in items if _get(item, path) is not None]
     without = [item for item in items if _get(item, path) is None]
+    # A stable sort, so that pages do not overlap where values are equal.
     with_value.sort(key=lambda item: _comparable(_get(item, path)), reverse=order == "desc")
     return with_value + without
 
@@ -151,6 +152,7 @@ def page(
     )
     if limit > MAX_LIMIT and strict:
         raise ApiError(400, f"limit: {limit} is not in 1..{MAX_LIMIT}")
+    # Whether the vendor refuses a larger page or cuts it is not documented: both can be had.
     end = offset + min(limit, MAX_LIMIT)
     return list(items[offset:end]), end if end < len(items) else None
 
@@ -173,6 +175,7 @@ def _holds(have: Any, operator: str, text: str) -> bool:
     # An item without the field fits only negations.
     if have is None:
         return operator in ("!=", "!@")
+    # Of several values one is enough, as with node pools.
     if isinstance(have, list):
         return any(_holds(one, operator, text) for one in have)
     if operator in (
@@ -184,6 +187,7 @@ def _holds(have: Any, operator: str, text: str) -> bool:
         return _TESTS[operator](have, text)
     left = _comparable(have)
     right = _comparable(text)
+    # A number and a word, such as priority==high, are compared as texts.
     if type(left) is not type(right):
         left = str(have)
         right = text
@@ -192,6 +196,7 @@ def _holds(have: Any, operator: str, text: str) -> bool:
 
 def _comparable(value: Any) -> Any:
     """Turn numbers and instants, also written as text, into floats; the rest stays text."""
+    # Before the numbers, since to Python a truth value is one.
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (int, float)):
@@ -211,6 +216,7 @@ def _instant(text: str) -> Any:
         instant = datetime.fromisoformat(text.strip().replace("Z", "+00:00").replace(" ", "+"))
     except ValueError:
         return text
+    # All times on the wire are UTC, so one without a zone is, too.
     if instant.tzinfo is None:
         instant = instant.replace(tzinfo=timezone.utc)
     return instant.timestamp()

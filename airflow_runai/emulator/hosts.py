@@ -46,6 +46,7 @@ def needs_host_check(settings: EmulatorSettings) -> bool:
 def _is_domain(host: str) -> bool:
     """Whether the name may be a registered domain; an empty one is treated as such."""
     try:
+        # An address cannot be rebound to another one.
         ipaddress.ip_address(urlsplit(f"//{host}").hostname or "")
     except ValueError:
         return "." in host or not host

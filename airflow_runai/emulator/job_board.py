@@ -36,6 +36,7 @@ class JobBoard:
         """Describe the workloads that have changed, the oldest first."""
         self._follow()
         changed = [one for one in self._changed if one in self._known]
+        # In the order of creation, as in a list of all of them.
         changed.sort(key=lambda one: self._world.workloads[one].created_at)
         for workload_id in changed:
             self._describe(self._world.workloads[workload_id])

@@ -23,6 +23,7 @@ def enter(workload: EmulatedWorkload, phase: str, message: str, now: float) -> N
     workload.phase_message = message
     workload.phase_reason = ""
     workload.phase_at = now
+    # It stays: a later deletion does not change when the work was done.
     if phase in phases.ENDED:
         workload.completed_at = now
     _write(workload, Record(now, phase, message))
@@ -57,6 +58,7 @@ def note(
 
 def place(workload: EmulatedWorkload, slots: tuple[Slot, ...], now: float) -> None:
     """Begin an incarnation: make its pods on the given slots."""
+    # Names of pods carry the number, so that no two incarnations share one.
     workload.incarnation += 1
     for index, slot in enumerate(slots):
         role = "master" if workload.has_master and index == 0 else "worker"
@@ -64,6 +66,7 @@ def place(workload: EmulatedWorkload, slots: tuple[Slot, ...], now: float) -> No
         pod = Pod(str(uuid.uuid4()), name, index, role, slot.node, slot.gpus, slot.share, now)
         workload.pods.append(pod)
         note(workload, "Scheduled", f"Successfully assigned {name} to {slot.node}", now, pod)
+    # The next incarnation prefers other nodes, so that tests see a training resume elsewhere.
     workload.last_nodes = sorted({slot.node for slot in slots})
     enter(workload, phases.INITIALIZING, f"Preparing on {', '.join(workload.last_nodes)}", now)
 
@@ -80,6 +83,7 @@ def started(workload: EmulatedWorkload, now: float) -> None:
 def depart(workload: EmulatedWorkload, phase: str, departure: Departure, now: float) -> None:
     """Begin to stop the pods, on the way to ``departure.next_phase``."""
     workload.departure = departure
+    # A user who stops a workload gets no warnings about it.
     if departure.why == "preempted":
         for pod in workload.live_pods:
             evicted = f"Pod {pod.name} was evicted from {pod.node}"
@@ -103,6 +107,7 @@ def pods_end(workload: EmulatedWorkload, phase: str, now: float) -> None:
     """
     for pod in workload.live_pods:
         pod.completed_at = now
+        # Kubernetes has no phase for a pod that was deleted while it ran.
         pod.phase = "Failed" if phase == "Deleted" else phase
         if phase == "Deleted":
             pod.deleted_at = now
@@ -111,6 +116,7 @@ def pods_end(workload: EmulatedWorkload, phase: str, now: float) -> None:
 
 def totals(workload: EmulatedWorkload, now: float) -> tuple[int, int]:
     """Return the whole seconds a workload has been pending and running so far."""
+    # A stored workload may come from a clock that was ahead of this one.
     since = max(0.0, now - workload.phase_at)
     pending = workload.pending_seconds + (since if workload.phase == phases.PENDING else 0.0)
     running = workload.running_seconds + (since if workload.phase == phases.RUNNING else 0.0)

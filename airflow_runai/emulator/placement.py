@@ -114,8 +114,10 @@ class Room:
         home: Sequence[Slot] = (),
     ) -> Places | None:
         """Place the largest pod first; take nothing unless all fit."""
+        # All pods or none: a gang that is half placed would block GPUs for nothing.
         after = self.copy()
         slots: dict[int, Slot] = {}
+        # Small pods find a place in what large ones leave, not the other way round.
         largest_first = sorted(range(len(pods)), key=lambda index: -pods[index])
         for index in largest_first:
             slot = after._choose(pods[index], now, avoid, home[index] if home else None)
@@ -146,6 +148,7 @@ class Room:
             return None
         *_, best = min(ranks)
         node = self._nodes[best]
+        # A pod that keeps its devices need not be moved.
         if home and home.node == best and node.can_give(home):
             return home
         return node.slot(best, gpus, now)

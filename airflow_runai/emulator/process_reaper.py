@@ -38,6 +38,7 @@ class ProcessReaper:
             self._watchdog = subprocess.Popen(
                 [
                     sys.executable,
+                    # Isolated, so that it starts quickly whatever the environment says.
                     "-I",
                     "-S",
                     __file__,
@@ -74,6 +75,7 @@ def started_at(pid: int) -> str:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return ""
+    # The command's name may hold blanks and brackets, so fields count from its end.
     return stat.rpartition(")")[2].split()[19]
 
 
@@ -82,6 +84,7 @@ def sweep(folder: Path) -> None:
     for path in folder.iterdir():
         try:
             pid = int(path.name)
+            # A process id is used again by others, with another start time.
             if started_at(pid) == path.read_text():
                 os.killpg(pid, signal.SIGKILL)
         except (ValueError, OSError):

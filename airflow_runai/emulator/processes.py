@@ -60,6 +60,7 @@ class ProcessRuntime:
         if workload.incarnation == 1:  # the logs are of an earlier workload of this name
             shutil.rmtree(self._logs(workload), ignore_errors=True)
         pods = workload.live_pods
+        # Only pods of a gang have to meet.
         port = environment.free_port() if len(pods) > 1 else 0
         project = self._projects.get(workload.project_id, workload.project_id)
         context = PodContext(project, len(pods), port, self._grace)
@@ -79,8 +80,10 @@ class ProcessRuntime:
 
     def discard(self, workload: EmulatedWorkload) -> None:
         """End what is left of the process groups and wipe the node-local disks."""
+        # The leader may have ended and left children behind.
         self._signal(workload, signal.SIGKILL)
         for child in self._children(workload.id):
+            # Until then its id is taken, and must not be forgotten.
             child.wait()
             self._reaper.release(child.pid)
         self._pods.pop(workload.id, None)
@@ -120,6 +123,7 @@ class ProcessRuntime:
 
     def _start_pod(self, workload: EmulatedWorkload, pod: Pod, context: PodContext) -> Child | int:
         log = self._log_file(workload, pod)
+        # A user may have removed the logs of a workload that still runs.
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             try:
@@ -155,6 +159,7 @@ class ProcessRuntime:
     def _places(self, workload: EmulatedWorkload, pod: Pod, spec: dict[str, Any]) -> volumes.Places:
         """Map the mounts to directories, on an empty node-local disk."""
         local = self._local(workload, pod)
+        # Another incarnation may have been here, and its disk must not be found again.
         shutil.rmtree(local, ignore_errors=True)
         mounts = volumes.mounts(spec, workload.name)
         places = volumes.Places(mounts, self._mapped, self._root / "volumes", local)
@@ -185,6 +190,7 @@ def _argv(pod: Pod, spec: dict[str, Any]) -> list[str]:
     """Split a pod's command; an MPI worker without one waits for its launcher, as under sshd."""
     command = spec.get("command")
     args = spec.get("args")
+    # Under MPI only the launcher has a command; it starts the workers itself.
     is_mpi_worker = spec.get("distributedFramework") == "MPI" and pod.role == "worker"
     if is_mpi_worker and not (command or args):
         return ["sleep", "infinity"]
@@ -219,5 +225,6 @@ def _exit_code(pod: Child | int) -> int | None:
 
 def _send(child: Child, number: signal.Signals) -> None:
     """Signal a process group; its id stays taken until the leader is waited for."""
+    # It may end at any moment, and macOS denies signals to a process that has ended.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, number)

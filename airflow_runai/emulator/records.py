@@ -158,6 +158,7 @@ class EmulatedWorkload:
 
     def grace_seconds(self, limit: float | None) -> float:
         """Seconds between SIGTERM and SIGKILL, of which the emulator allows at most the limit."""
+        # 0 is a wish, too: to be killed at once.
         requested = self.spec.get("terminationGracePeriodSeconds")
         grace = DEFAULT_GRACE_SECONDS if requested is None else float(requested)
         return grace if limit is None else min(grace, limit)
@@ -170,6 +171,7 @@ class EmulatedWorkload:
     @property
     def preemptible(self) -> bool:
         """As the spec says; by default, a priority below 100 is preemptible."""
+        # Who asks for it explicitly gets it, whatever the priority says.
         requested = self.spec.get("preemptibility")
         return requested != "non-preemptible" if requested else self.priority < 100
 
@@ -236,6 +238,7 @@ def gpus_per_pod(compute: dict[str, Any]) -> float:
     kind = compute.get("gpuRequestType")
     if kind == "memory" and compute.get("gpuMemoryRequest"):
         return min(1.0, quantity(str(compute["gpuMemoryRequest"])) / GPU_MEMORY_BYTES)
+    # A portion of one device; of several there are only whole ones.
     if compute.get("gpuPortionRequest") and devices <= 1:
         return float(compute["gpuPortionRequest"])
     return float(devices)

@@ -16,6 +16,7 @@ def add_fault(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``POST /_emulator/faults {"kind": ..., ...}``."""
     if not isinstance(call.body, dict) or "kind" not in call.body:
         raise ApiError(400, "a fault needs at least a kind")
+    # A copy, since the kind is taken out of it.
     details = dict(call.body)
     try:
         fault = plane.faults.add(str(details.pop("kind")), **details)
@@ -52,6 +53,7 @@ def logs(plane: ControlPlane, call: ApiCall) -> ApiReply:
         raise ApiError(404, "there are no processes, thus no logs")
     name = call.params["name"]
     incarnation = call.number("incarnation")
+    # Deleted ones count: their logs are what one wants to read.
     if all(workload.name != name for workload in plane.world.workloads.values()):
         raise ApiError(404, f"workload {name} not found")
     text = plane.processes.log(name, incarnation)

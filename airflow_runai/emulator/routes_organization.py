@@ -114,6 +114,7 @@ def _cluster(plane: ControlPlane, cluster: EmulatedCluster) -> JsonObject:
 
 def _unit(plane: ControlPlane, unit_id: str, cluster_id: str, queue: Queue) -> JsonObject:
     """Write the fields that projects and departments have in common."""
+    # To the vendor, -1 means no limit.
     limit = -1 if queue.limit is None else queue.limit
     gpu = {
         "deserved": queue.deserved,

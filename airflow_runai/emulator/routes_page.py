@@ -30,6 +30,7 @@ _SPEC_SHOWN = (
 
 def overview(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /_emulator/overview``: nodes with their workloads, projects, workloads."""
+    # An emulator may run for months; the newest deletions are enough for a page.
     deleted = sorted(plane.world.listed(deleted=True), key=lambda one: one.deleted_at or 0)
     shown = [*plane.world.listed(), *deleted[-DELETED_SHOWN:]]
     shown.sort(key=lambda one: one.created_at, reverse=True)
@@ -118,6 +119,7 @@ def _gpus(node: str, count: int, held: list[tuple[Pod, dict[str, str]]]) -> list
 def _project(plane: ControlPlane, project: EmulatedProject) -> JsonObject:
     mine = [one for one in plane.world.listed() if one.project_id == project.id]
     used = sum(one.held_gpus for one in mine)
+    # Two projects of one name are told apart by their cluster.
     clusters = {cluster.id: cluster.name for cluster in plane.world.clusters}
     return {
         "name": project.name,
@@ -196,6 +198,7 @@ def _log(plane: ControlPlane, name: str, incarnation: int) -> JsonObject:
             "log": None,
             "log_is_cut": False,
         }
+    # One byte more than is shown tells whether there is more.
     log = plane.processes.log(name, incarnation, last=LOG_BYTES + 1)
     text = log[-LOG_BYTES:].decode(errors="replace")
     return {

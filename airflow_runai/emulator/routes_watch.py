@@ -187,6 +187,7 @@ def _with_right_name(
 
 def _existing(plane: ControlPlane, then: float, deleted: bool) -> list[EmulatedWorkload]:
     """List the workloads that existed at an instant, or those that were deleted by then."""
+    # A stale list knows neither what came later nor what has gone since.
     created = [one for one in plane.world.workloads.values() if one.created_at <= then]
     gone = {one.id for one in created if one.deleted_at is not None and one.deleted_at <= then}
     return [one for one in created if (one.id in gone) == deleted]

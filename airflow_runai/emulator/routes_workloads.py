@@ -18,6 +18,7 @@ _BATCH_LIMIT = 100
 def create(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``POST /api/v1/workloads/{trainings|distributed}``."""
     kind = _KINDS[call.params["kind"]]
+    # Refused before anything exists: a refused name stays free.
     fields = admit(call.body, kind, plane.world, plane.settings)
     workload = plane.world.add(fields, plane.clock.now())
     plane.engine.created(workload, plane.clock.now())

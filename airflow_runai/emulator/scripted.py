@@ -87,6 +87,7 @@ class ScriptedRuntime:
     def start(self, workload: EmulatedWorkload, now: float) -> None:
         """Begin an incarnation."""
         scenario = self.scenario(workload.name) or Scenario()
+        # A special incarnation says for itself how long it takes; progress does not count.
         seconds = scenario.run_seconds
         code = scenario.exit_code
         if workload.incarnation in scenario.exits:
@@ -102,6 +103,7 @@ class ScriptedRuntime:
         if incarnation is None:
             return []
         code = incarnation.exit_code if incarnation.has_ended(now) else None
+        # At least one, for a workload whose pods have already been recorded as ended.
         return [code] * max(1, len(workload.live_pods))
 
     def terminate(self, workload: EmulatedWorkload, now: float) -> None:
@@ -130,6 +132,7 @@ class ScriptedRuntime:
         code: int,
     ) -> None:
         incarnation = self._incarnations.get(workload.id)
+        # Who has ended cannot be stopped any more, and keeps its exit code.
         if incarnation is None or incarnation.has_ended(now):
             return
         incarnation.ends_at = ends_at

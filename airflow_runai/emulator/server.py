@@ -42,6 +42,7 @@ class Emulator:
         self.settings = settings
         self.root = settings.state or Path(tempfile.mkdtemp(prefix="runai-emulator-"))
         self.root.mkdir(parents=True, exist_ok=True)
+        # Before anything else: a taken port is the most likely mistake.
         self._listener = _listen(settings.host, settings.port)
         self.port: int = self._listener.getsockname()[1]
         try:
@@ -120,6 +121,7 @@ class Emulator:
 
         :param grace: seconds that processes have to end by themselves.
         """
+        # On a stepped clock nobody would let the grace period pass.
         if grace and not self.clock.stepped:
             self._let_end(grace)
         self._end()
@@ -171,6 +173,7 @@ class Emulator:
         self._server.should_exit = True
         for thread in self._threads:
             thread.join(_JOIN_SECONDS)
+        # No request may come in while the processes are being killed.
         self._listener.close()
         self.plane.close()
 

@@ -59,5 +59,6 @@ class Store:
         assert self._folder is not None
         path = self._folder / f"{workload.id}.json"
         beside = path.with_suffix(".tmp")
+        # Beside it first: a crash must leave the old state or the new one, not half a file.
         beside.write_text(json.dumps(to_json(workload)))
         os.replace(beside, path)

@@ -73,6 +73,7 @@ def _mount(kind: str, entry: Mapping[str, Any], workload: str) -> VolumeMount:
     name = str(entry.get("id") or entry.get("configMap") or entry.get("secret") or "")
     if not name:
         return VolumeMount(container, (container,), "")
+    # Other kinds live and die with the node, so each incarnation gets its own.
     slug = _slug(name) if kind in _SHARED_KINDS else ""
     return VolumeMount(container, (name, container), slug)
 
@@ -144,12 +145,14 @@ class Places:
         if not path:
             return self.local
         requested = PurePosixPath(_clean(path))
+        # A mount inside a mount hides what the outer one has there.
         for mount in self._longest_first():
             if requested.is_relative_to(mount):
                 return self.directories[mount] / requested.relative_to(mount)
         return self.local / _slug(path)
 
     def _rewrite(self, text: str, borders: str) -> str:
+        # An empty alternative would match everywhere.
         if not self.directories:
             return text
         paths = "|".join(map(re.escape, self._longest_first()))

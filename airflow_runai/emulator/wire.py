@@ -51,6 +51,7 @@ class Wire:
     def item(self, workload: EmulatedWorkload, now: float) -> JsonObject:
         """Write the item of the generic list."""
         item = self._identity(workload) | self._state(workload, now) | self._request(workload)
+        # Built whole and cut, so that one table says what each version knows.
         for field, since in _SINCE.items():
             if self._version < since:
                 item.pop(field, None)

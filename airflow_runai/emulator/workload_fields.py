@@ -90,6 +90,7 @@ def resources(spec: JsonObject, gpus: float) -> JsonObject:
             "request": compute.get(f"{key}Request"),
             "limit": compute.get(f"{key}Limit"),
         }
+        # No bound is not the same as a bound of zero.
         bounds = {bound: value for bound, value in bounds.items() if value is not None}
         if bounds:
             resources[name] = bounds

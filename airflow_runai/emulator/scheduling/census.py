@@ -54,6 +54,7 @@ class Census:
         self.jobs[job.id] = job
         self._jobs_in[job.project] += 1
         self._count(job, +1)
+        # A job may have come to another group: it has been taken out of its old one.
         self._group(job)[job.id] = job
         if job.runs:
             self.held[job.id] = job.placed

@@ -194,8 +194,10 @@ class Cycle:
         if attempt is None or (moves and not self._comes_true(attempt)):
             return False
         self._state = attempt.state
+        # Room is made for it, so no other action may look for it again.
         del self._waiting[job.id]
         victims = [*attempt.stopped, *attempt.moved]
+        # Nobody is stopped twice in one cycle.
         self._stoppable = self._stoppable.without(victims)
         for victim in victims:
             message = why_stopped(job, action)
@@ -209,6 +211,7 @@ class Cycle:
         It chooses again. With shares of GPUs it may choose other nodes, so that one job is left
         over, for which another has to go in turn, and so on for ever.
         """
+        # Played with the scheduler's own rules, not with a copy of them.
         movers = {job.id for job in (attempt.job, *attempt.moved)}
         jobs = self._jobs_after(attempt, movers)
         census = Census(self._census.nodes, jobs)

@@ -27,6 +27,7 @@ def fair_shares(
     :return: GPUs per queue. Overcommitted quotas are not cut.
     """
     division = _Division(gpus, queues, requested)
+    # What a saturated queue leaves is divided again among the others.
     while division.left > 0 and division.divide_by_weight():
         pass
     division.give_remainders()
@@ -58,6 +59,7 @@ class _Division:
         """Divide what is left once; return whether a queue needed less than its part."""
         hungry = [queue for queue in self._queues if queue.weight > 0 and self._missing(queue) > 0]
         weights = sum(Fraction(queue.weight) for queue in hungry)
+        # Parts are of what was left before this round, not after each queue.
         left = self.left
         saturated = False
         for queue in hungry:
@@ -76,6 +78,7 @@ class _Division:
     def _give_part(self, queue: Queue, part: Fraction) -> None:
         missing = self._missing(queue)
         whole = Fraction(floor(part))
+        # It gets no remainder, since it needs none.
         if missing <= part:
             self.remainders.pop(queue.name, None)
             self._give(queue.name, missing)
@@ -93,4 +96,5 @@ class _Division:
 
 
 def _fraction(gpus: float) -> Fraction:
+    # 0.1 as a float is not a tenth; this makes it one again.
     return Fraction(gpus).limit_denominator(10_000)

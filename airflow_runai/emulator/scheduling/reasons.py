@@ -42,6 +42,7 @@ def why_waiting(state: ClusterState, jobs: Iterable[Job], claims: bool) -> Itera
 
 
 def _why_refused(state: ClusterState, job: Job) -> tuple[str, str]:
+    # The quota first: it is what a user can ask for more of.
     if is_non_preemptible_over_quota(state, job):
         return OVER_QUOTA, _over_quota(state, job)
     if is_over_limit(state, job):

@@ -79,6 +79,7 @@ def queue_shares(
     """
     configured = {queue.name for queue in queues}
     unknown = [Queue(name, 0.0) for name in requested if name not in configured]
+    # Where all else is equal the older queue goes first, so each needs an age.
     by_age = [*queues, *unknown]
     fair = fair_shares(gpus, by_age, requested)
     return {

@@ -29,6 +29,7 @@ class OpenKinds:
         """Take note that a job was tried; the others of its kind cannot do better than it."""
         key: tuple[JobKind, bool] = (job.kind, job.leaving)
         self._left[key] -= 1
+        # Pods of different sizes may fit after another choice of nodes, so each is tried.
         hopeless = job.kind.is_uniform and not placed
         if hopeless or self._left[key] == 0:
             del self._left[key]

@@ -49,6 +49,7 @@ class ClusterState:
 
     def used(self, queue: str) -> float:
         """GPUs that a queue uses: those of its jobs that stay."""
+        # Rounded where it is read: sums of floats never meet a quota exactly.
         return exact(self._used[queue])
 
     def used_with(self, job: Job) -> float:
