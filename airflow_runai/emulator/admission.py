@@ -39,17 +39,18 @@ FRAMEWORKS = (
 )
 
 
-def admit(body: Any, kind: str, world: World, settings: EmulatorSettings) -> dict[str, Any]:
+def admit(
+    body: Any,
+    kind: str,
+    world: World,
+    settings: EmulatorSettings,
+) -> dict[str, Any]:
     """
     Check a create request and return the fields of the workload.
 
     :raises ApiError: 400 or 404 with a message, as the control plane answers.
     """
-    if not isinstance(body, Mapping):
-        raise ApiError(400, "request body must be a JSON object", f"found {type(body).__name__}")
-    spec = body.get("spec")
-    if not isinstance(spec, Mapping):
-        raise ApiError(400, "spec is required and must be an object", "spec")
+    spec = _spec(body)
     name = _name(body)
     project_id, cluster_id = _place(body, world)
     if world.named(name, project_id) is not None:
@@ -69,6 +70,16 @@ def admit(body: Any, kind: str, world: World, settings: EmulatorSettings) -> dic
         "spec": dict(spec),
         "extras": {key: body[key] for key in _EXTRAS if key in body},
     }
+
+
+def _spec(body: Any) -> Mapping[str, Any]:
+    if not isinstance(body, Mapping):
+        found = f"found {type(body).__name__}"
+        raise ApiError(400, "request body must be a JSON object", found)
+    spec = body.get("spec")
+    if not isinstance(spec, Mapping):
+        raise ApiError(400, "spec is required and must be an object", "spec")
+    return spec
 
 
 def _name(body: Mapping[str, Any]) -> str:
@@ -169,7 +180,11 @@ def _check_devices(devices: Any) -> None:
 
 
 def _check_request_type(kind: Any) -> None:
-    if kind not in (None, "portion", "memory"):
+    if kind not in (
+        None,
+        "portion",
+        "memory",
+    ):
         raise _bad_compute("gpuRequestType", f"{kind!r} is neither portion nor memory")
 
 

@@ -96,6 +96,7 @@ class ControlPlane:
             # The clock stands still during the first step, which does what is due at once.
             target = self.clock.now() + seconds
             self.tick()
+            # Each stop may make something else due, also before the target.
             while (due := self._next_due()) is not None and due <= target:
                 # At least a millisecond: steps that are due at once must not stop the clock.
                 self.clock.move_to(max(due, self.clock.now() + 0.001))

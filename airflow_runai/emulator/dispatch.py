@@ -66,7 +66,12 @@ class Dispatcher:
             workload = self._world.workloads[decision.job]
             self._apply(decision, workload, now)
 
-    def _apply(self, decision: scheduler.Decision, workload: EmulatedWorkload, now: float) -> None:
+    def _apply(
+        self,
+        decision: scheduler.Decision,
+        workload: EmulatedWorkload,
+        now: float,
+    ) -> None:
         match decision:
             case scheduler.Assign():
                 workload.claims = False

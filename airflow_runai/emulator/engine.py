@@ -75,6 +75,7 @@ class Engine:
 
     def preempt(self, workload: EmulatedWorkload, message: str, now: float) -> bool:
         """Preempt a workload as the platform does; False if it holds nothing."""
+        # Who is leaving already cannot be preempted again.
         if workload.departure or not workload.live_pods:
             return False
         self._depart(workload, "preempted", phases.PENDING, message, now)

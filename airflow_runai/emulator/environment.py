@@ -49,7 +49,10 @@ def spec_of(workload: EmulatedWorkload, pod: Pod) -> dict[str, Any]:
 
 
 def variables(
-    workload: EmulatedWorkload, pod: Pod, context: PodContext, places: Places
+    workload: EmulatedWorkload,
+    pod: Pod,
+    context: PodContext,
+    places: Places,
 ) -> dict[str, str]:
     """
     Build the whole environment; variables of the spec replace injected ones.

@@ -87,7 +87,12 @@ def filtered(items: Items, filters: Iterable[Filter]) -> Items:
     return items
 
 
-def ordered(items: Items, by: str | None, order: str | None, fields: Mapping[str, str]) -> Items:
+def ordered(
+    items: Items,
+    by: str | None,
+    order: str | None,
+    fields: Mapping[str, str],
+) -> Items:
     """Sort by a field; items without a value come last, equal ones keep their order."""
     if order not in (
         None,
@@ -116,7 +121,12 @@ def filtered_and_ordered(items: Items, call: ApiCall, fields: Mapping[str, str])
     return ordered(items, query.get("sortBy"), query.get("sortOrder"), fields)
 
 
-def paged(items: Sequence[Any], call: ApiCall, key: str, strict: bool) -> ApiReply:
+def paged(
+    items: Sequence[Any],
+    call: ApiCall,
+    key: str,
+    strict: bool,
+) -> ApiReply:
     """Reply with the page of a list that the call requests, under this key."""
     shown, following = page(items, call.query, strict)
     return ApiReply(
@@ -222,7 +232,12 @@ def _instant(text: str) -> Any:
     return instant.timestamp()
 
 
-def _number(query: Mapping[str, str], name: str, default: int, least: int) -> int:
+def _number(
+    query: Mapping[str, str],
+    name: str,
+    default: int,
+    least: int,
+) -> int:
     text = query.get(name, "")
     if not text:
         return default

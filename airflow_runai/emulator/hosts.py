@@ -31,7 +31,12 @@ class HostCheckMiddleware:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
         """Answer one request."""
         host = Headers(scope=scope).get("host", "")
         answer = _refusal(host) if _is_domain(host) else self._app

@@ -16,7 +16,12 @@ from airflow_runai.emulator.records import Departure, EmulatedWorkload, Event, P
 _TICK = 0.001  # history lines never share an instant, so that sorting by time keeps their order
 
 
-def enter(workload: EmulatedWorkload, phase: str, message: str, now: float) -> None:
+def enter(
+    workload: EmulatedWorkload,
+    phase: str,
+    message: str,
+    now: float,
+) -> None:
     """Put a workload into a phase and record it."""
     _count_time(workload, now)
     workload.phase = phase
@@ -80,7 +85,12 @@ def started(workload: EmulatedWorkload, now: float) -> None:
     enter(workload, phases.RUNNING, f"Running on {', '.join(workload.last_nodes)}", now)
 
 
-def depart(workload: EmulatedWorkload, phase: str, departure: Departure, now: float) -> None:
+def depart(
+    workload: EmulatedWorkload,
+    phase: str,
+    departure: Departure,
+    now: float,
+) -> None:
     """Begin to stop the pods, on the way to ``departure.next_phase``."""
     workload.departure = departure
     # A user who stops a workload gets no warnings about it.

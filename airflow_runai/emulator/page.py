@@ -29,6 +29,7 @@ _FILE = Path(__file__).with_name("page.html")
 
 async def page(request: Request) -> Response:
     """``GET /``, ``/workloads?search=TEXT`` and ``/workloads/NAME``; the page reads its address."""
+    # Read once: the page is the same for everyone, and holds no data.
     content, policy = _loaded()
     headers = {
         "Content-Security-Policy": policy,

@@ -66,9 +66,18 @@ class Room:
 
     def release_soon(self, slots: Iterable[Slot]) -> None:
         """Record that the pods in these slots are leaving."""
-        self.change(slots, now=0, soon=+1)
+        self.change(
+            slots,
+            now=0,
+            soon=+1,
+        )
 
-    def change(self, slots: Iterable[Slot], now: int, soon: int) -> None:
+    def change(
+        self,
+        slots: Iterable[Slot],
+        now: int,
+        soon: int,
+    ) -> None:
         """Take slots (-1), release them (+1) or leave them alone (0)."""
         for slot in slots:
             node = self._nodes.get(slot.node)
@@ -91,7 +100,10 @@ class Room:
         )
 
     def reserve(
-        self, pods: Sequence[float], avoid: frozenset[str] = frozenset(), home: Sequence[Slot] = ()
+        self,
+        pods: Sequence[float],
+        avoid: frozenset[str] = frozenset(),
+        home: Sequence[Slot] = (),
     ) -> Places | None:
         """
         Find slots that are free soon, and keep them from jobs that come later.
@@ -123,7 +135,11 @@ class Room:
             slot = after._choose(pods[index], now, avoid, home[index] if home else None)
             if slot is None:
                 return None
-            after.change([slot], now=-1 if now else 0, soon=-1)
+            after.change(
+                [slot],
+                now=-1 if now else 0,
+                soon=-1,
+            )
             slots[index] = slot
         self._nodes = after._nodes
         return tuple(slots[index] for index in range(len(pods)))
@@ -137,10 +153,7 @@ class Room:
     ) -> Slot | None:
         """Prefer nodes with room now, then those not to avoid, then the fullest, then by name."""
         ranks = []
-        least = _grains(gpus) if gpus > 0 else float("-inf")
-        # The sum decides most cases without a look at the devices.
-        roomy = [item for item in self._nodes.items() if item[1].free >= least]
-        for name, node in roomy:
+        for name, node in self._roomy_nodes(gpus):
             fits_now = node.fits(gpus, now=True)
             if fits_now or (not now and node.fits(gpus, now=False)):
                 ranks.append((not fits_now, name in avoid, node.free, name))
@@ -152,6 +165,13 @@ class Room:
         if home and home.node == best and node.can_give(home):
             return home
         return node.slot(best, gpus, now)
+
+    def _roomy_nodes(self, gpus: float) -> Iterable[tuple[str, _Node]]:
+        if gpus <= 0:
+            return self._nodes.items()
+        # The sum decides most cases without a look at the devices.
+        least = _grains(gpus)
+        return [item for item in self._nodes.items() if item[1].free >= least]
 
 
 class _Node:
@@ -171,7 +191,12 @@ class _Node:
             return len(self._whole_now if now else self._whole_soon) >= int(gpus)
         return bool(self._devices(gpus, now))
 
-    def slot(self, name: str, gpus: float, now: bool) -> Slot:
+    def slot(
+        self,
+        name: str,
+        gpus: float,
+        now: bool,
+    ) -> Slot:
         """Choose a pod's devices among those that fit; a share goes to the fullest."""
         if gpus <= 0:
             return Slot(name)
@@ -188,7 +213,12 @@ class _Node:
         count = len(self._soon)
         return all(number < count and self._soon[number] >= slot.grains for number in slot.gpus)
 
-    def changed(self, slot: Slot, now: int, soon: int) -> _Node:
+    def changed(
+        self,
+        slot: Slot,
+        now: int,
+        soon: int,
+    ) -> _Node:
         """Return the node after a slot was taken (-1), released (+1) or left alone (0)."""
         free_now = list(self._now)
         free_soon = list(self._soon)

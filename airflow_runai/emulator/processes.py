@@ -98,7 +98,12 @@ class ProcessRuntime:
         """Return None: when a process ends is not known."""
         return None
 
-    def log(self, name: str, incarnation: int | None = None, last: int | None = None) -> bytes:
+    def log(
+        self,
+        name: str,
+        incarnation: int | None = None,
+        last: int | None = None,
+    ) -> bytes:
         """
         Read the output of a workload's first pod.
 
@@ -107,6 +112,7 @@ class ProcessRuntime:
         :param last: number of bytes to read from the end of each log; None reads it in full.
         """
         folder = self._root / "logs" / name
+        # A page shows one incarnation, a test the whole life.
         if incarnation is not None:
             path = folder / f"{incarnation}.log"
             return _end(path, last) if path.exists() else b""
@@ -121,7 +127,12 @@ class ProcessRuntime:
                 child.wait()
         self._reaper.close()
 
-    def _start_pod(self, workload: EmulatedWorkload, pod: Pod, context: PodContext) -> Child | int:
+    def _start_pod(
+        self,
+        workload: EmulatedWorkload,
+        pod: Pod,
+        context: PodContext,
+    ) -> Child | int:
         log = self._log_file(workload, pod)
         # A user may have removed the logs of a workload that still runs.
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -156,7 +167,12 @@ class ProcessRuntime:
         self._reaper.hold(child.pid)
         return child
 
-    def _places(self, workload: EmulatedWorkload, pod: Pod, spec: dict[str, Any]) -> volumes.Places:
+    def _places(
+        self,
+        workload: EmulatedWorkload,
+        pod: Pod,
+        spec: dict[str, Any],
+    ) -> volumes.Places:
         """Map the mounts to directories, on an empty node-local disk."""
         local = self._local(workload, pod)
         # Another incarnation may have been here, and its disk must not be found again.

@@ -41,6 +41,7 @@ def move_clock(plane: ControlPlane, call: ApiCall) -> ApiReply:
     seconds = call.body.get("advance") if isinstance(call.body, dict) else None
     if not isinstance(seconds, (int, float)) or seconds < 0:
         raise ApiError(400, f"advance: {seconds!r} is not a number of seconds of 0 or more")
+    # Time that passes by itself cannot also be moved.
     if not plane.clock.stepped:
         raise ApiError(400, "the clock is real; start the emulator with --clock stepped")
     plane.advance(seconds)

@@ -92,7 +92,12 @@ def _since(plane: ControlPlane, version: tuple[int, int]) -> None:
         raise ApiError(404, "not found")
 
 
-def _listed(plane: ControlPlane, call: ApiCall, items: Items, key: str) -> ApiReply:
+def _listed(
+    plane: ControlPlane,
+    call: ApiCall,
+    items: Items,
+    key: str,
+) -> ApiReply:
     items = filtered_and_ordered(items, call, _UNIT_FIELDS)
     return paged(items, call, key, plane.settings.strict_limit)
 
@@ -112,7 +117,12 @@ def _cluster(plane: ControlPlane, cluster: EmulatedCluster) -> JsonObject:
     }
 
 
-def _unit(plane: ControlPlane, unit_id: str, cluster_id: str, queue: Queue) -> JsonObject:
+def _unit(
+    plane: ControlPlane,
+    unit_id: str,
+    cluster_id: str,
+    queue: Queue,
+) -> JsonObject:
     """Write the fields that projects and departments have in common."""
     # To the vendor, -1 means no limit.
     limit = -1 if queue.limit is None else queue.limit

@@ -193,7 +193,12 @@ def _existing(plane: ControlPlane, then: float, deleted: bool) -> list[EmulatedW
     return [one for one in created if (one.id in gone) == deleted]
 
 
-def _as_of(plane: ControlPlane, one: EmulatedWorkload, now: float, lag: float) -> JsonObject:
+def _as_of(
+    plane: ControlPlane,
+    one: EmulatedWorkload,
+    now: float,
+    lag: float,
+) -> JsonObject:
     item = plane.wire.item(one, now)
     then = lifecycle.phase_at(one, now - lag) if lag else None
     if then is not None:
@@ -223,7 +228,12 @@ def _pods(plane: ControlPlane, call: ApiCall, owners: list[EmulatedWorkload]) ->
     return ordered(items, call.query.get("sortBy"), call.query.get("sortOrder"), _POD_FIELDS)
 
 
-def _paged(plane: ControlPlane, call: ApiCall, items: Items, key: str) -> ApiReply:
+def _paged(
+    plane: ControlPlane,
+    call: ApiCall,
+    items: Items,
+    key: str,
+) -> ApiReply:
     return paged(items, call, key, plane.settings.strict_limit)
 
 

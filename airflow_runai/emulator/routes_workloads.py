@@ -67,7 +67,13 @@ def batch(plane: ControlPlane, call: ApiCall) -> ApiReply:
         workload = plane.world.live(workload_id)
         if workload is None:
             message = f"workload {workload_id} not found"
-            failed.append({"id": workload_id, "code": 404, "message": message})
+            failed.append(
+                {
+                    "id": workload_id,
+                    "code": 404,
+                    "message": message,
+                }
+            )
             continue
         _desire(plane, workload, action)
         succeeded.append(workload_id)

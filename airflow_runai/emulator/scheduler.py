@@ -44,7 +44,11 @@ __all__ = [
 
 
 def schedule(
-    nodes: Mapping[str, int], queues: Sequence[Queue], jobs: Iterable[Job], *, flaws: bool = False
+    nodes: Mapping[str, int],
+    queues: Sequence[Queue],
+    jobs: Iterable[Job],
+    *,
+    flaws: bool = False,
 ) -> list[Decision]:
     """
     Decide once about each waiting job.

@@ -135,6 +135,7 @@ class ScriptedRuntime:
         # Who has ended cannot be stopped any more, and keeps its exit code.
         if incarnation is None or incarnation.has_ended(now):
             return
+        # It may have been meant to run on for hours.
         incarnation.ends_at = ends_at
         incarnation.exit_code = code
         self._keep_progress(workload, now - incarnation.started_at)
@@ -146,4 +147,5 @@ class ScriptedRuntime:
             return
         done = self._progress.get(workload.id, 0.0) + seconds
         step = scenario.checkpoint_seconds
+        # What was done since the last checkpoint is lost, as it would be for a real training.
         self._progress[workload.id] = done - done % step if step else done

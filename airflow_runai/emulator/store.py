@@ -35,6 +35,7 @@ class Store:
 
     def save(self) -> None:
         """Write the workloads touched since the last save."""
+        # Once a step, however often a workload changed in it.
         for workload in self._touched.values():
             self._write(workload)
         self._touched.clear()

@@ -26,7 +26,12 @@ class TokenIssuer:
     :param seconds: validity of a token, in seconds of the real clock.
     """
 
-    def __init__(self, client_id: str, client_secret: str, seconds: float) -> None:
+    def __init__(
+        self,
+        client_id: str,
+        client_secret: str,
+        seconds: float,
+    ) -> None:
         self.client_id = client_id
         self.seconds = seconds
         self.issued = 0
@@ -63,6 +68,7 @@ class TokenIssuer:
             return False
         # The two signs pad any length: a decoder ignores those it does not need.
         claims = json.loads(base64.urlsafe_b64decode(content.split(".")[1] + "=="))
+        # The real clock: the client compares with its own.
         return float(claims["exp"]) > time.time()
 
     def revoke(self) -> None:

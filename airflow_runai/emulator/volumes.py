@@ -66,10 +66,18 @@ def _mount(kind: str, entry: Mapping[str, Any], workload: str) -> VolumeMount:
     if kind in ("nfs", "hostPath"):
         return _external(path, container, entry.get("server"))
     if kind == "pvc":
-        claim = str(entry.get("claimName") or f"{workload}-{_slug(path)}")
-        slug = "" if entry.get("ephemeral") else _slug(claim)
-        return VolumeMount(path, (claim, path), slug)
-    container = container or path
+        return _claimed(path, entry, workload)
+    return _named(kind, container or path, entry)
+
+
+def _claimed(path: str, entry: Mapping[str, Any], workload: str) -> VolumeMount:
+    # Without a name of its own, a claim belongs to this workload.
+    claim = str(entry.get("claimName") or f"{workload}-{_slug(path)}")
+    slug = "" if entry.get("ephemeral") else _slug(claim)
+    return VolumeMount(path, (claim, path), slug)
+
+
+def _named(kind: str, container: str, entry: Mapping[str, Any]) -> VolumeMount:
     name = str(entry.get("id") or entry.get("configMap") or entry.get("secret") or "")
     if not name:
         return VolumeMount(container, (container,), "")
@@ -136,6 +144,7 @@ class Places:
         shell = bool(argv) and PurePosixPath(argv[0]).name in _SHELLS
         rewritten = []
         for option, word in zip(["", *argv], argv, strict=False):
+            # Only the word after -c is a script; those behind it are its arguments.
             is_script = shell and re.fullmatch(r"-[a-z]*c", option)
             rewritten.append(self._rewrite(word, _SHELL_BORDER if is_script else _BORDER))
         return rewritten
@@ -172,7 +181,12 @@ def _clean(path: str) -> str:
     return "/" + path.strip("/")
 
 
-def _directory(mount: VolumeMount, mapped: Mapping[str, Path], shared: Path, local: Path) -> Path:
+def _directory(
+    mount: VolumeMount,
+    mapped: Mapping[str, Path],
+    shared: Path,
+    local: Path,
+) -> Path:
     for key in mount.keys:
         if key in mapped:
             return mapped[key]

@@ -39,7 +39,10 @@ def allocation_fields(workload: EmulatedWorkload) -> JsonObject:
     return {
         "runningPods": sum(pod.phase == "Running" for pod in pods),
         "currentNodePools": ["default"] if pods else [],
-        "allocatedResources": {"gpu": gpus, "gpuMemory": f"{memory}Mi"},
+        "allocatedResources": {
+            "gpu": gpus,
+            "gpuMemory": f"{memory}Mi",
+        },
         # The emulator measures no use of GPUs.
         "idleGpus": 0,
         "idleAllocatedGpus": 0,

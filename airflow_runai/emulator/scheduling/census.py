@@ -49,6 +49,7 @@ class Census:
     def put(self, job: Job) -> None:
         """Take in a job, new or changed."""
         before = self.jobs.get(job.id)
+        # What a job counted for before must go, wherever it was.
         if before is not None:
             self._remove(before)
         self.jobs[job.id] = job
@@ -92,7 +93,12 @@ class Census:
 
     def _count(self, job: Job, sign: int) -> None:
         # Pods that are being stopped hold their GPUs now, but not soon.
-        self.room.change(job.placed, now=-sign, soon=0 if job.leaving else -sign)
+        self.room.change(
+            job.placed,
+            now=-sign,
+            soon=0 if job.leaving else -sign,
+        )
+        # Whole numbers: what is added and taken away leaves nothing behind.
         grains = sign * round(job.gpus * _GRAINS_PER_GPU)
         self._requested[job.project] += 0 if job.leaving else grains
         if job.runs:

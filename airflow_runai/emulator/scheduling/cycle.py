@@ -182,27 +182,34 @@ class Cycle:
         return not over_quota and self._stoppable.has_lesser(job)
 
     def _make_room(
-        self,
-        job: Job,
-        action: Action,
-        candidates: Iterable[Job],
-        valid: Callable[[Attempt], bool],
+        self, job: Job, action: Action, candidates: Iterable[Job], valid: Callable[[Attempt], bool]
     ) -> bool:
-        bystanders = [one for one in self._waiting.values() if self._flaws and one is not job]
-        attempt = VictimSearch(self._state, candidates, valid, bystanders).run(job)
-        moves = action == "consolidation" and not self._flaws
-        if attempt is None or (moves and not self._comes_true(attempt)):
+        search = VictimSearch(self._state, candidates, valid, self._bystanders(job))
+        attempt = search.run(job)
+        if attempt is None:
             return False
+        moves = action == "consolidation" and not self._flaws
+        if moves and not self._comes_true(attempt):
+            return False
+        self._carry_out(attempt, job, action, moves)
+        return True
+
+    def _bystanders(self, job: Job) -> list[Job]:
+        """List the other waiting jobs, if KAI's flaw is wanted that they count."""
+        if not self._flaws:
+            return []
+        return [one for one in self._waiting.values() if one is not job]
+
+    def _carry_out(self, attempt: Attempt, job: Job, action: Action, moves: bool) -> None:
         self._state = attempt.state
         # Room is made for it, so no other action may look for it again.
         del self._waiting[job.id]
         victims = [*attempt.stopped, *attempt.moved]
         # Nobody is stopped twice in one cycle.
         self._stoppable = self._stoppable.without(victims)
+        message = why_stopped(job, action)
         for victim in victims:
-            message = why_stopped(job, action)
             self._decisions.append(Evict(victim.id, message, action, job.id, moves))
-        return True
 
     def _comes_true(self, attempt: Attempt) -> bool:
         """

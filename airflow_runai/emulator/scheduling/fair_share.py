@@ -42,7 +42,10 @@ class _Division:
     """
 
     def __init__(
-        self, gpus: float, queues: Sequence[Queue], requested: Mapping[str, float]
+        self,
+        gpus: float,
+        queues: Sequence[Queue],
+        requested: Mapping[str, float],
     ) -> None:
         self._queues = queues
         self._usable = {

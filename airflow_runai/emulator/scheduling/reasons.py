@@ -32,6 +32,7 @@ def why_waiting(state: ClusterState, jobs: Iterable[Job], claims: bool) -> Itera
     """
     known: dict[JobKind, tuple[str, str]] = {}
     for job in jobs:
+        # It has its place already; only the pods there have to end.
         if job.id in state.held:
             yield StayQueued(job.id, "", "Waiting for GPUs that are being released", claims)
             continue

@@ -121,7 +121,12 @@ class VictimSearch:
                 moved.append(one)
         return Attempt(job, state, stopped, moved)
 
-    def _in_turn(self, job: Job, victims: Sequence[Job], state: ClusterState) -> Iterator[Job]:
+    def _in_turn(
+        self,
+        job: Job,
+        victims: Sequence[Job],
+        state: ClusterState,
+    ) -> Iterator[Job]:
         # Bystanders take part in the order, but get nothing.
         members = {one.id: one for one in (job, *victims)}
         queues = {one.project for one in members.values()}

@@ -52,7 +52,12 @@ class QueueShare:
             used=used,
         )
 
-    def _rank(self, judged: float, measured: float, used: float) -> QueueRank:
+    def _rank(
+        self,
+        judged: float,
+        measured: float,
+        used: float,
+    ) -> QueueRank:
         return (
             judged > self.deserved,  # queues within their quota come first,
             self.entitled == 0 and judged > 0,  # those without any share last;

@@ -23,6 +23,7 @@ class StoppableJobs:
     @cached_property
     def all(self) -> list[Job]:
         """All of them."""
+        # To stop a job without GPUs would free nothing.
         return [job for job in self._running if job.preemptible and job.gpus > 0]
 
     def without(self, gone: Iterable[Job]) -> StoppableJobs:
