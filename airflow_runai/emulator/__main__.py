@@ -124,6 +124,16 @@ def _add_tenant(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="(default: %(default)s)",
     )
+    _add_files(group)
+    group.add_argument(
+        "--policy-max-gpus",
+        type=int,
+        metavar="N",
+        help="refuse workloads with more GPUs per pod",
+    )
+
+
+def _add_files(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--state",
         type=Path,
@@ -137,12 +147,6 @@ def _add_tenant(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=DIR",
         help="PVC claim, NFS or host path, or container path that is the local directory DIR; "
         "repeat",
-    )
-    group.add_argument(
-        "--policy-max-gpus",
-        type=int,
-        metavar="N",
-        help="refuse workloads with more GPUs per pod",
     )
 
 

@@ -89,7 +89,6 @@ class World:
 
     def department_id(self, cluster_id: str) -> str:
         """Return the id of the cluster's only department, ``default``."""
-        # Small numbers, as the vendor gives them to departments.
         return str(4 + [cluster.id for cluster in self.clusters].index(cluster_id))
 
     def live(self, workload_id: str) -> EmulatedWorkload | None:
