@@ -62,6 +62,7 @@ class Agenda:
     def next_due(self) -> float | None:
         """Return when something will happen by itself, in epoch seconds; None if nothing will."""
         self._follow()
+        # They stay changed: planning them is not looking at them.
         self.plan(self._workloads[one] for one in self._changed if one in self._workloads)
         earliest = min(self._times.values(), default=_NEVER)
         return None if math.isinf(earliest) else earliest

@@ -6,7 +6,7 @@ Most of them are the same in the next cycle; describing all of them anew took lo
 
 from __future__ import annotations
 
-from airflow_runai.emulator import phases
+from airflow_runai.emulator import phases, scheduler
 from airflow_runai.emulator.agenda import is_in_step
 from airflow_runai.emulator.records import EmulatedWorkload
 from airflow_runai.emulator.scheduler import Job
@@ -23,39 +23,50 @@ class JobBoard:
     def __init__(self, world: World) -> None:
         self._world = world
         self._known: dict[str, None] = {}
-        # By cluster, then by the workload's id, in the order of creation.
-        self._jobs: dict[str, dict[str, Job | None]] = {}
         self._changed: set[str] = set()
-        self._scheduled: dict[str, list[Job]] = {}
+        self._clusters = self._empty()
+        # Clusters about whose jobs the scheduler has not decided yet.
+        self._undecided: set[str] = set()
 
     def note(self, workload: EmulatedWorkload) -> None:
         """Record that a workload has changed."""
         self._changed.add(workload.id)
 
     def renew(self) -> None:
-        """Describe the workloads that have changed."""
+        """Describe the workloads that have changed, the oldest first."""
         self._follow()
-        for workload_id in self._changed & self._known.keys():
-            workload = self._world.workloads[workload_id]
-            jobs = self._jobs[workload.cluster_id]
-            job = self._job(workload)
-            # An equal job stays the same object, so that comparing lists of them is quick.
-            if job != jobs[workload_id]:
-                jobs[workload_id] = job
+        changed = [one for one in self._changed if one in self._known]
+        # In the order of creation, as in a list of all of them.
+        changed.sort(key=lambda one: self._world.workloads[one].created_at)
+        for workload_id in changed:
+            self._describe(self._world.workloads[workload_id])
         self._changed.clear()
 
-    def jobs_to_schedule(self, cluster_id: str) -> list[Job]:
+    def undecided(self, cluster_id: str) -> scheduler.Census | None:
         """
-        List a cluster's jobs, the oldest first.
+        Return a cluster's jobs.
 
-        Empty if the scheduler has already seen exactly these: it would decide the same again.
+        None if the scheduler has already seen exactly these: it would decide the same again.
         """
-        every = self._jobs.get(cluster_id, {}).values()
-        jobs = [job for job in every if job is not None]
-        if jobs == self._scheduled.get(cluster_id):
-            return []
-        self._scheduled[cluster_id] = jobs
-        return jobs
+        if cluster_id not in self._undecided:
+            return None
+        self._undecided.remove(cluster_id)
+        return self._clusters[cluster_id]
+
+    def _describe(self, workload: EmulatedWorkload) -> None:
+        # A stored workload may belong to a cluster that is no longer configured.
+        census = self._clusters.get(workload.cluster_id)
+        job = self._job(workload)
+        if census is None or job == census.jobs.get(workload.id):
+            return
+        if job is None:
+            census.drop(workload.id)
+        else:
+            census.put(job)
+        self._undecided.add(workload.cluster_id)
+
+    def _empty(self) -> dict[str, scheduler.Census]:
+        return {cluster.id: scheduler.Census(cluster.nodes) for cluster in self._world.clusters}
 
     def _job(self, workload: EmulatedWorkload) -> Job | None:
         if not _wants_gpus(workload):
@@ -63,17 +74,16 @@ class JobBoard:
         return _described(workload, self._world.project_of(workload).name)
 
     def _follow(self) -> None:
-        """Take in workloads that others have added, and drop those that are gone."""
+        """Take in workloads that others have added; after any is gone, begin anew."""
         workloads = self._world.workloads
         if is_in_step(self._known, workloads):
             return
+        if self._known.keys() - workloads.keys():
+            self._known = {}
+            self._clusters = self._empty()
+            self._undecided = set(self._clusters)
         self._changed.update(workloads.keys() - self._known.keys())
         self._known = dict.fromkeys(workloads)
-        before = self._jobs
-        self._jobs = {}
-        for workload in workloads.values():
-            job = before.get(workload.cluster_id, {}).get(workload.id)
-            self._jobs.setdefault(workload.cluster_id, {})[workload.id] = job
 
 
 def _wants_gpus(workload: EmulatedWorkload) -> bool:

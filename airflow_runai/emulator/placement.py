@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
 
 _GRAIN = 10_000  # shares are counted in whole ten-thousandths, so that 3 x 0.1 and 0.3 are the same
 
@@ -50,24 +49,10 @@ class Room:
         self._nodes = dict(nodes)
 
     @classmethod
-    def of(
-        cls,
-        nodes: Mapping[str, int],
-        staying: Iterable[Places] = (),
-        leaving: Iterable[Places] = (),
-    ) -> Room:
-        """
-        Build the room of a cluster.
-
-        :param nodes: the number of GPUs per node.
-        :param staying: the slots of jobs that keep them.
-        :param leaving: the slots of jobs that are being stopped.
-        """
-        soon = {name: [_GRAIN] * gpus for name, gpus in nodes.items()}
-        _take(soon, staying)
-        now = {name: list(devices) for name, devices in soon.items()}
-        _take(now, leaving)
-        return cls({name: _Node(tuple(now[name]), tuple(soon[name])) for name in nodes})
+    def of(cls, nodes: Mapping[str, int]) -> Room:
+        """Build the room of an empty cluster from the number of GPUs per node."""
+        free = {name: (_GRAIN,) * gpus for name, gpus in nodes.items()}
+        return cls({name: _Node(devices, devices) for name, devices in free.items()})
 
     def copy(self) -> Room:
         """Copy the room to try decisions on."""
@@ -81,8 +66,24 @@ class Room:
 
     def release_soon(self, slots: Iterable[Slot]) -> None:
         """Record that the pods in these slots are leaving."""
+        self.change(
+            slots,
+            now=0,
+            soon=+1,
+        )
+
+    def change(
+        self,
+        slots: Iterable[Slot],
+        now: int,
+        soon: int,
+    ) -> None:
+        """Take slots (-1), release them (+1) or leave them alone (0)."""
         for slot in slots:
-            self._change(slot, now=0, soon=+1)
+            node = self._nodes.get(slot.node)
+            # A node may be lost while pods still hold its devices.
+            if slot.gpus and node is not None:
+                self._nodes[slot.node] = node.changed(slot, now, soon)
 
     def place(self, pods: Sequence[float], avoid: frozenset[str] = frozenset()) -> Places | None:
         """
@@ -92,10 +93,17 @@ class Room:
         :param avoid: nodes to use only if no other fits.
         :return: one slot a pod in the same order, or None if they do not all fit.
         """
-        return self._fit(pods, now=True, avoid=avoid)
+        return self._fit(
+            pods,
+            now=True,
+            avoid=avoid,
+        )
 
     def reserve(
-        self, pods: Sequence[float], avoid: frozenset[str] = frozenset(), home: Sequence[Slot] = ()
+        self,
+        pods: Sequence[float],
+        avoid: frozenset[str] = frozenset(),
+        home: Sequence[Slot] = (),
     ) -> Places | None:
         """
         Find slots that are free soon, and keep them from jobs that come later.
@@ -103,33 +111,49 @@ class Room:
         :param home: where the pods were until now; the same slot is preferred to another one on the
             same node.
         """
-        return self._fit(pods, now=False, avoid=avoid, home=home)
+        return self._fit(
+            pods,
+            now=False,
+            avoid=avoid,
+            home=home,
+        )
 
     def _fit(
-        self, pods: Sequence[float], now: bool, avoid: frozenset[str], home: Sequence[Slot] = ()
+        self,
+        pods: Sequence[float],
+        now: bool,
+        avoid: frozenset[str],
+        home: Sequence[Slot] = (),
     ) -> Places | None:
         """Place the largest pod first; take nothing unless all fit."""
+        # All pods or none: a gang that is half placed would block GPUs for nothing.
         after = self.copy()
         slots: dict[int, Slot] = {}
+        # Small pods find a place in what large ones leave, not the other way round.
         largest_first = sorted(range(len(pods)), key=lambda index: -pods[index])
         for index in largest_first:
             slot = after._choose(pods[index], now, avoid, home[index] if home else None)
             if slot is None:
                 return None
-            after._change(slot, now=-1 if now else 0, soon=-1)
+            after.change(
+                [slot],
+                now=-1 if now else 0,
+                soon=-1,
+            )
             slots[index] = slot
         self._nodes = after._nodes
         return tuple(slots[index] for index in range(len(pods)))
 
     def _choose(
-        self, gpus: float, now: bool, avoid: frozenset[str], home: Slot | None
+        self,
+        gpus: float,
+        now: bool,
+        avoid: frozenset[str],
+        home: Slot | None,
     ) -> Slot | None:
         """Prefer nodes with room now, then those not to avoid, then the fullest, then by name."""
         ranks = []
-        least = _grains(gpus) if gpus > 0 else float("-inf")
-        # The sum decides most cases without a look at the devices.
-        roomy = [item for item in self._nodes.items() if item[1].free >= least]
-        for name, node in roomy:
+        for name, node in self._roomy_nodes(gpus):
             fits_now = node.fits(gpus, now=True)
             if fits_now or (not now and node.fits(gpus, now=False)):
                 ranks.append((not fits_now, name in avoid, node.free, name))
@@ -137,13 +161,17 @@ class Room:
             return None
         *_, best = min(ranks)
         node = self._nodes[best]
+        # A pod that keeps its devices need not be moved.
         if home and home.node == best and node.can_give(home):
             return home
         return node.slot(best, gpus, now)
 
-    def _change(self, slot: Slot, now: int, soon: int) -> None:
-        if slot.gpus and slot.node in self._nodes:
-            self._nodes[slot.node] = self._nodes[slot.node].changed(slot, now, soon)
+    def _roomy_nodes(self, gpus: float) -> Iterable[tuple[str, _Node]]:
+        if gpus <= 0:
+            return self._nodes.items()
+        # The sum decides most cases without a look at the devices.
+        least = _grains(gpus)
+        return [item for item in self._nodes.items() if item[1].free >= least]
 
 
 class _Node:
@@ -163,7 +191,12 @@ class _Node:
             return len(self._whole_now if now else self._whole_soon) >= int(gpus)
         return bool(self._devices(gpus, now))
 
-    def slot(self, name: str, gpus: float, now: bool) -> Slot:
+    def slot(
+        self,
+        name: str,
+        gpus: float,
+        now: bool,
+    ) -> Slot:
         """Choose a pod's devices among those that fit; a share goes to the fullest."""
         if gpus <= 0:
             return Slot(name)
@@ -180,7 +213,12 @@ class _Node:
         count = len(self._soon)
         return all(number < count and self._soon[number] >= slot.grains for number in slot.gpus)
 
-    def changed(self, slot: Slot, now: int, soon: int) -> _Node:
+    def changed(
+        self,
+        slot: Slot,
+        now: int,
+        soon: int,
+    ) -> _Node:
         """Return the node after a slot was taken (-1), released (+1) or left alone (0)."""
         free_now = list(self._now)
         free_soon = list(self._soon)
@@ -202,15 +240,6 @@ class _Node:
         need = _grains(min(gpus, 1.0))
         later = [number for number, free in enumerate(self._soon) if free >= need]
         return [number for number in later if self._now[number] >= need] if now else later
-
-
-def _take(free: dict[str, list[int]], places: Iterable[Places]) -> None:
-    for slot in chain.from_iterable(places):
-        devices = free.get(slot.node, [])
-        for number in slot.gpus:
-            # A node may have lost devices that a pod still holds.
-            if number < len(devices):
-                devices[number] -= slot.grains
 
 
 def _grains(share: float) -> int:

@@ -112,10 +112,14 @@ class World:
         No two are created at the same instant: a stepped clock stands still, and age must still
         decide which goes first.
         """
+        # A millisecond is the finest instant that the wire shows.
         created_at = max(now, self._last_created + 0.001)
         self._last_created = created_at
         workload = EmulatedWorkload(
-            id=str(uuid.uuid4()), created_at=created_at, phase_at=now, **fields
+            id=str(uuid.uuid4()),
+            created_at=created_at,
+            phase_at=now,
+            **fields,
         )
         self.keep(workload)
         return workload

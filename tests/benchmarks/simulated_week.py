@@ -11,8 +11,10 @@ is stepped: a busy machine changes processor time a little, and the order of eve
 from __future__ import annotations
 
 import argparse
+import cProfile
 import json
 import math
+import pstats
 import sys
 import tempfile
 import time
@@ -81,7 +83,8 @@ class Week:
                 "spec": spec,
             }
             create(self.plane, ApiCall("POST", "", {"kind": "trainings"}, {}, body))
-            if (number + 1) % self._burst == 0:
+            is_last = number + 1 == self.workloads
+            if (number + 1) % self._burst == 0 and not is_last:
                 self.plane.advance(PAUSE)
 
     def live(self, hours: float) -> None:
@@ -103,6 +106,43 @@ def measure(workloads: int, hours: float, burst: int = BURST) -> Cost:
         week.live(hours)
         ended = time.process_time()
     return Cost(workloads, hours, submitted - began, ended - submitted, week.preemptions())
+
+
+@dataclass(frozen=True)
+class Work:
+    """
+    What the control plane did, counted in calls of its functions.
+
+    :param attempts: how often a place for a workload was looked for.
+    :param looks: how often a workload was looked at.
+    """
+
+    attempts: int
+    looks: int
+    preemptions: int
+
+
+def count(workloads: int, hours: float, burst: int) -> Work:
+    """Play once, and count: the same on every machine."""
+    with tempfile.TemporaryDirectory() as folder:
+        week = Week(workloads, Path(folder), burst)
+        week.submit()
+        with cProfile.Profile() as profile:
+            week.live(hours)
+    return Work(
+        attempts=_calls(profile, "placement.py", "_fit"),
+        looks=_calls(profile, "engine.py", "_step"),
+        preemptions=week.preemptions(),
+    )
+
+
+def _calls(profile: cProfile.Profile, file: str, function: str) -> int:
+    stats = pstats.Stats(profile).stats  # type: ignore[attr-defined]  # typeshed lacks it
+    return sum(
+        calls
+        for (path, _, name), (_, calls, *_) in stats.items()
+        if path.endswith(file) and name == function
+    )
 
 
 def _settings(workloads: int) -> EmulatorSettings:

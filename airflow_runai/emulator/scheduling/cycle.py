@@ -6,11 +6,12 @@ Each action takes the decisions of the earlier ones as given.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 
-from airflow_runai.emulator.placement import Room, Slot
+from airflow_runai.emulator.placement import Slot
+from airflow_runai.emulator.scheduling.census import Census
 from airflow_runai.emulator.scheduling.entitlement import (
     is_non_preemptible_over_quota,
     may_lose,
@@ -45,26 +46,24 @@ class Cycle:
     :param flaws: as in :func:`airflow_runai.emulator.scheduler.schedule`.
     """
 
-    def __init__(
-        self, nodes: Mapping[str, int], queues: Sequence[Queue], jobs: Iterable[Job], flaws: bool
-    ) -> None:
-        self._nodes = nodes
+    def __init__(self, queues: Sequence[Queue], census: Census, flaws: bool) -> None:
         self._queues = queues
+        self._census = census
         self._flaws = flaws
-        self._jobs = list(jobs)
-        self._leaving, running, self._queued = _divided(self._jobs)
-        self._waiting = {job.id: job for job in self._queued}
-        self._stoppable = StoppableJobs(running)
-        shares = queue_shares(sum(nodes.values()), queues, self._jobs)
-        staying_places = [job.placed for job in running]
-        leaving_places = [job.placed for job in self._leaving]
-        room = Room.of(nodes, staying_places, leaving_places)
-        self._state = ClusterState(room, shares, running)
+        self._waiting = dict(census.waiting)
+        self._stoppable = StoppableJobs(census.running.values())
+        self._state = ClusterState(
+            room=census.room.copy(),
+            shares=queue_shares(sum(census.nodes.values()), queues, census.requested),
+            held=census.held,
+            used=census.used,
+            non_preemptible=census.non_preemptible,
+        )
         self._decisions: list[Decision] = []
 
     def allocate(self) -> None:
         """Give the free GPUs to the jobs in turn; a job that does not fit is passed over."""
-        returning = [job for job in self._leaving if job.claims]
+        returning = [job for job in self._census.leaving.values() if job.claims]
         candidates = [*returning, *self._waiting.values()]
         open_kinds = OpenKinds(candidates)
         for job in self._in_turn(candidates):
@@ -102,7 +101,7 @@ class Cycle:
     def close(self) -> list[Decision]:
         """Return all decisions, and the reason for each job that goes on waiting."""
         started = self._started()
-        waiting = [job for job in self._queued if job.id not in started]
+        waiting = [job for job in self._census.waiting.values() if job.id not in started]
         reasons = why_waiting(self._state, waiting, claims=not self._flaws)
         return [*self._decisions, *reasons]
 
@@ -185,19 +184,32 @@ class Cycle:
     def _make_room(
         self, job: Job, action: Action, candidates: Iterable[Job], valid: Callable[[Attempt], bool]
     ) -> bool:
-        bystanders = [one for one in self._waiting.values() if self._flaws and one is not job]
-        attempt = VictimSearch(self._state, candidates, valid, bystanders).run(job)
-        moves = action == "consolidation" and not self._flaws
-        if attempt is None or (moves and not self._comes_true(attempt)):
+        search = VictimSearch(self._state, candidates, valid, self._bystanders(job))
+        attempt = search.run(job)
+        if attempt is None:
             return False
+        moves = action == "consolidation" and not self._flaws
+        if moves and not self._comes_true(attempt):
+            return False
+        self._carry_out(attempt, job, action, moves)
+        return True
+
+    def _bystanders(self, job: Job) -> list[Job]:
+        """List the other waiting jobs, if KAI's flaw is wanted that they count."""
+        if not self._flaws:
+            return []
+        return [one for one in self._waiting.values() if one is not job]
+
+    def _carry_out(self, attempt: Attempt, job: Job, action: Action, moves: bool) -> None:
         self._state = attempt.state
+        # Room is made for it, so no other action may look for it again.
         del self._waiting[job.id]
         victims = [*attempt.stopped, *attempt.moved]
+        # Nobody is stopped twice in one cycle.
         self._stoppable = self._stoppable.without(victims)
+        message = why_stopped(job, action)
         for victim in victims:
-            message = why_stopped(job, action)
             self._decisions.append(Evict(victim.id, message, action, job.id, moves))
-        return True
 
     def _comes_true(self, attempt: Attempt) -> bool:
         """
@@ -206,42 +218,39 @@ class Cycle:
         It chooses again. With shares of GPUs it may choose other nodes, so that one job is left
         over, for which another has to go in turn, and so on for ever.
         """
+        # Played with the scheduler's own rules, not with a copy of them.
         movers = {job.id for job in (attempt.job, *attempt.moved)}
         jobs = self._jobs_after(attempt, movers)
-        following = Cycle(self._nodes, self._queues, jobs, self._flaws)
+        census = Census(self._census.nodes, jobs)
+        following = Cycle(self._queues, census, self._flaws)
         following.allocate()
         return movers.isdisjoint(following._waiting)
 
     def _jobs_after(self, attempt: Attempt, movers: set[str]) -> Iterator[Job]:
         started = self._started()
         evicted = {one.job for one in self._decisions if isinstance(one, Evict)}
-        for job in self._jobs:
+        for job in self._census.jobs.values():
             stays = job.placed and job.id not in evicted
             placed = job.placed if stays else started.get(job.id, ())
             if job.id in movers:
-                yield replace(job, placed=(), claims=True)
+                yield replace(
+                    job,
+                    placed=(),
+                    claims=True,
+                )
             else:
                 claims = not job.placed and job.id in attempt.state.held
-                yield replace(job, placed=placed, claims=claims)
+                yield replace(
+                    job,
+                    placed=placed,
+                    claims=claims,
+                )
 
     def _started(self) -> dict[str, tuple[Slot, ...]]:
         return {one.job: one.slots for one in self._decisions if isinstance(one, Assign)}
 
     def _may_lose(self, attempt: Attempt) -> bool:
         return may_lose(self._state, attempt.job, attempt.stopped)
-
-
-def _divided(jobs: Iterable[Job]) -> tuple[list[Job], list[Job], list[Job]]:
-    """Divide jobs into those that leave, those that run and those that wait."""
-    leaving: list[Job] = []
-    running: list[Job] = []
-    waiting: list[Job] = []
-    for job in jobs:
-        if job.leaving:
-            leaving.append(job)
-        else:
-            (running if job.placed else waiting).append(job)
-    return leaving, running, waiting
 
 
 def _stops_none(attempt: Attempt) -> bool:

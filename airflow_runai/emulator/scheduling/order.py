@@ -29,7 +29,13 @@ def in_queue_order(jobs: Iterable[Job], shares: QueueShares, used: Used) -> Iter
         job = lines[queue][-1]
         return (not job.claims, part(queue, used(queue), job.gpus))
 
-    lines = _lines(sorted(jobs, key=_precedence, reverse=True))
+    lines = _lines(
+        sorted(
+            jobs,
+            key=_precedence,
+            reverse=True,
+        )
+    )
     while lines:
         yield _pop(lines, min(lines, key=rank))
 
@@ -41,6 +47,7 @@ def in_victim_order(jobs: Iterable[Job], shares: QueueShares, used: Used) -> Ite
         return shares[queue].excess(used(queue), taken[queue] + lines[queue][-1].gpus)
 
     lines = _lines(sorted(jobs, key=_precedence))
+    # Victims count as gone at once, or one queue would lose them all.
     taken = dict.fromkeys(lines, 0.0)
     while lines:
         queue = max(lines, key=excess)

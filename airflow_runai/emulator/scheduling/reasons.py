@@ -32,6 +32,7 @@ def why_waiting(state: ClusterState, jobs: Iterable[Job], claims: bool) -> Itera
     """
     known: dict[JobKind, tuple[str, str]] = {}
     for job in jobs:
+        # It has its place already; only the pods there have to end.
         if job.id in state.held:
             yield StayQueued(job.id, "", "Waiting for GPUs that are being released", claims)
             continue
@@ -42,6 +43,7 @@ def why_waiting(state: ClusterState, jobs: Iterable[Job], claims: bool) -> Itera
 
 
 def _why_refused(state: ClusterState, job: Job) -> tuple[str, str]:
+    # The quota first: it is what a user can ask for more of.
     if is_non_preemptible_over_quota(state, job):
         return OVER_QUOTA, _over_quota(state, job)
     if is_over_limit(state, job):
@@ -50,7 +52,8 @@ def _why_refused(state: ClusterState, job: Job) -> tuple[str, str]:
 
 
 def _over_quota(state: ClusterState, job: Job) -> str:
-    quota, used = state.share_of(job).deserved, state.used_by_non_preemptible(job.project)
+    quota = state.share_of(job).deserved
+    used = state.used_by_non_preemptible(job.project)
     return (
         f"Non-preemptible workload over quota: project {job.project} has a quota of {quota:g} "
         f"GPUs, {used:g} of it in use by non-preemptible workloads, {job.gpus:g} asked for"
@@ -58,7 +61,8 @@ def _over_quota(state: ClusterState, job: Job) -> str:
 
 
 def _over_limit(state: ClusterState, job: Job) -> str:
-    limit, used = state.share_of(job).ceiling, state.used(job.project)
+    limit = state.share_of(job).ceiling
+    used = state.used(job.project)
     return (
         f"Workload over limit: project {job.project} may use {limit:g} GPUs at most, "
         f"{used:g} of them in use, {job.gpus:g} asked for"

@@ -71,6 +71,7 @@ class VictimSearch:
 
     def _solve(self, job: Job, earlier: Sequence[Job]) -> Attempt | None:
         if earlier:
+            # What was freed for the pods before may be enough for this one, too.
             attempt = self._attempt(job, earlier)
             if attempt and self._valid(attempt):
                 return attempt
@@ -103,10 +104,12 @@ class VictimSearch:
 
     def _attempt(self, job: Job, victims: Sequence[Job]) -> Attempt | None:
         """Stop the victims and place all again; None if the waiting job gets no place."""
+        # An attempt must leave no trace if it fails.
         state = self._state.copy()
         for victim in victims:
             state.leave(victim)
-        stopped, moved = [], []
+        stopped = []
+        moved = []
         for one in self._in_turn(job, victims, state):
             home = self._state.held.get(one.id, ())
             slots = _place(state, one, home)
@@ -118,7 +121,13 @@ class VictimSearch:
                 moved.append(one)
         return Attempt(job, state, stopped, moved)
 
-    def _in_turn(self, job: Job, victims: Sequence[Job], state: ClusterState) -> Iterator[Job]:
+    def _in_turn(
+        self,
+        job: Job,
+        victims: Sequence[Job],
+        state: ClusterState,
+    ) -> Iterator[Job]:
+        # Bystanders take part in the order, but get nothing.
         members = {one.id: one for one in (job, *victims)}
         queues = {one.project for one in members.values()}
         rivals = [one for one in self._bystanders if one.project in queues]

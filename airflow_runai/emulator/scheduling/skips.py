@@ -29,6 +29,7 @@ class OpenKinds:
         """Take note that a job was tried; the others of its kind cannot do better than it."""
         key: tuple[JobKind, bool] = (job.kind, job.leaving)
         self._left[key] -= 1
+        # Pods of different sizes may fit after another choice of nodes, so each is tried.
         hopeless = job.kind.is_uniform and not placed
         if hopeless or self._left[key] == 0:
             del self._left[key]
@@ -53,11 +54,13 @@ class Failures:
     def add(self, job: Job) -> None:
         """Remember a failure."""
         key = self._key(job)
+        # Sorted, since their order says nothing about their size.
         pods = sorted(job.pods)
         if _fits_in(pods, self._smallest.get(key, pods)):
             self._smallest[key] = pods
 
     def _key(self, job: Job) -> tuple[str, int]:
+        # Pods are compared one by one, so only jobs with equally many can be.
         return ("" if self._everywhere else job.project, len(job.pods))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from functools import cached_property
 
 from airflow_runai.emulator.scheduling.jobs import Job
@@ -17,12 +17,13 @@ class StoppableJobs:
     :param jobs: all jobs that run.
     """
 
-    def __init__(self, jobs: Sequence[Job]) -> None:
+    def __init__(self, jobs: Collection[Job]) -> None:
         self._running = jobs
 
     @cached_property
     def all(self) -> list[Job]:
         """All of them."""
+        # To stop a job without GPUs would free nothing.
         return [job for job in self._running if job.preemptible and job.gpus > 0]
 
     def without(self, gone: Iterable[Job]) -> StoppableJobs:
