@@ -78,7 +78,7 @@ def values_of(manifest: bytes, read: ReadFile) -> Iterator[Value]:
     heights = body.take(count)
     # The last entry of each list is the newest version.
     file, offset, size = (body.numbers(count)[-1] for _ in range(3))
-    root = _Node(_Place(files, file, offset, size), heights[-1])
+    root = _TreeNode(_Place(files, file, offset, size), heights[-1])
     yield from _walk(root, read)
 
 
@@ -95,7 +95,7 @@ class _Place:
 
 
 @dataclass(frozen=True)
-class _Node:
+class _TreeNode:
     """A node that is still to be read; all its keys begin with the prefix."""
 
     place: _Place
@@ -103,7 +103,7 @@ class _Node:
     prefix: bytes = b""
 
 
-def _walk(root: _Node, read: ReadFile) -> Iterator[Value]:
+def _walk(root: _TreeNode, read: ReadFile) -> Iterator[Value]:
     pending, met = [root], 0
     while pending:
         node = pending.pop()
@@ -119,7 +119,7 @@ def _walk(root: _Node, read: ReadFile) -> Iterator[Value]:
             yield from _values(body, [node.prefix + key for key, _ in keys], files)
 
 
-def _body_of(node: _Node, read: ReadFile) -> _Body:
+def _body_of(node: _TreeNode, read: ReadFile) -> _Body:
     place, height = node.place, node.height
     if place.size > _RECORD_LIMIT:
         text = f"a node of {place.size} bytes; at most {_RECORD_LIMIT} are read"
@@ -133,12 +133,12 @@ def _body_of(node: _Node, read: ReadFile) -> _Body:
 
 
 def _children(
-    node: _Node, body: _Body, keys: list[tuple[bytes, int]], files: _Files
-) -> Iterator[_Node]:
+    node: _TreeNode, body: _Body, keys: list[tuple[bytes, int]], files: _Files
+) -> Iterator[_TreeNode]:
     places = [body.numbers(len(keys)) for _ in range(3)]
     for (key, common), *place in zip(keys, *places, strict=True):
         # The keys of a child omit what all of them have in common.
-        yield _Node(_Place(files, *place), node.height - 1, node.prefix + key[:common])
+        yield _TreeNode(_Place(files, *place), node.height - 1, node.prefix + key[:common])
 
 
 def _values(body: _Body, keys: list[bytes], files: _Files) -> Iterator[Value]:
