@@ -17,6 +17,7 @@ from urllib.parse import quote
 from airflow_runai.backends.organization import Project, refuse_commas
 from airflow_runai.backends.paging import read_all
 from airflow_runai.backends.replies import accept
+from airflow_runai.backends.throttle import ENDED, HISTORY
 from airflow_runai.core.flow import Flow, Request
 from airflow_runai.core.naming import ending, generation_of
 from airflow_runai.core.texts import PHASE_LIMIT, cut, printable
@@ -53,9 +54,9 @@ def _kind(path: str) -> str:
     return "Distributed" if path == "distributed" else "Training"
 
 
-def get(workload_id: str) -> Flow[Workload]:
+def get(workload_id: str, rank: int = ENDED) -> Flow[Workload]:
     """Read one workload of any type; raises ``NotFound``."""
-    request = Request("GET", _path(workload_id))
+    request = Request("GET", _path(workload_id), rank=rank)
     return Workload.from_wire(accept(request, (yield request)))
 
 
@@ -165,14 +166,16 @@ def _post(path: str) -> Flow[None]:
     accept(request, (yield request))
 
 
-def history(workload_id: str) -> Flow[tuple[Moment, ...]]:
+def history(workload_id: str, rank: int = HISTORY) -> Flow[tuple[Moment, ...]]:
     """
     Return the recorded phases, oldest first; none if the server keeps or shows no history.
+
+    :param rank: whose turn it is where requests queue.
 
     :raises Unreachable: if there may be one that cannot be read now.
     """
     try:
-        records = yield from read_all(_path(workload_id, "history"), "records", [])
+        records = yield from read_all(_path(workload_id, "history"), "records", [], rank)
     except Unauthorized:
         raise
     except Refused:

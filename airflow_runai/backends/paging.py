@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow_runai.backends.replies import accept
+from airflow_runai.backends.throttle import ENDED
 from airflow_runai.core.flow import Flow, Request
 from airflow_runai.errors import Unreadable
 
@@ -21,17 +22,20 @@ MAX_PAGES = 200
 
 
 def read_all(
-    path: str, key: str, params: Sequence[tuple[str, str]]
+    path: str, key: str, params: Sequence[tuple[str, str]], rank: int = ENDED
 ) -> Flow[list[Mapping[str, Any]]]:
     """
-    Collect all pages. Paging over a moving set repeats rows, so rows with an id are kept once.
+    Collect all pages.
+
+    Paging over a moving set repeats rows, so rows with an id are kept once.
 
     :raises Unreadable: if an answer is not a list, or the list does not end.
     """
     collected: dict[object, Mapping[str, Any]] = {}
     offset, previous = 0, None
     for _ in range(MAX_PAGES):
-        request = Request("GET", path, [*params, ("limit", str(PAGE)), ("offset", str(offset))])
+        page = [*params, ("limit", str(PAGE)), ("offset", str(offset))]
+        request = Request("GET", path, page, rank=rank)
         body = accept(request, (yield request))
         rows = _rows(path, key, body)
         if rows == previous:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from airflow_runai.core.flow import Flow, Notice, Reply, Request, Sleep, now
@@ -138,7 +138,7 @@ class Script:
         if moment < self.deleted_at or moment >= self.vanishes_at:
             return None
         last = self.workload(min(moment, self.deleted_at))
-        return Workload(**{**vars(last), "deleted": True})
+        return replace(last, deleted=True)
 
 
 def _raise_if_due(troubles: Sequence[tuple[float, float, Exception]], moment: float) -> None:
