@@ -11,11 +11,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airflow_runai.backends.organization import Project, refuse_commas
-from airflow_runai.backends.paging import read_all
+from airflow_runai.backends.paging import read_all, walk
 from airflow_runai.backends.replies import accept
 from airflow_runai.backends.throttle import ENDED, HISTORY
 from airflow_runai.core.flow import Flow, Request
@@ -25,6 +25,9 @@ from airflow_runai.core.timeline import Moment, merge
 from airflow_runai.core.waiting import WorkloadReader
 from airflow_runai.core.workload import Workload, epoch
 from airflow_runai.errors import NotFound, NotResolved, Refused, Unauthorized, Unreadable
+
+if TYPE_CHECKING:
+    from airflow_runai.backends.rows import Row
 
 _WORKLOADS = "/api/v1/workloads"
 #: Kubernetes' phases of pods that write no more.
@@ -121,6 +124,17 @@ def list_workloads(
     return list(_readable((yield from _list(params, deleted))))
 
 
+def walk_workloads(
+    conditions: str, take: Callable[[Sequence[Row]], Flow[None]], max_pages: int
+) -> Flow[int]:
+    """Hand over the present workloads page by page, oldest first; see :func:`paging.walk`."""
+    # Imported here: it is not needed to parse a DAG.
+    from airflow_runai.backends.rows import decode_page
+
+    query = [("filterBy", conditions), ("sortBy", "createdAt"), ("sortOrder", "asc")]
+    return (yield from walk(_WORKLOADS, query, decode_page, take, max_pages))
+
+
 def _list(params: Sequence[tuple[str, str]], deleted: bool) -> Flow[list[Mapping[str, Any]]]:
     query = [*params, ("sortBy", "createdAt"), ("sortOrder", "asc")]
     if not deleted:
@@ -211,15 +225,36 @@ def pods(workload_id: str) -> Flow[list[Mapping[str, Any]]]:
     return (yield from read_all(_path(workload_id, "pods"), "pods", []))
 
 
-def reader_for(start: Workload) -> WorkloadReader:
-    """Return how to read ``start``: now, in the past, and among the deleted ones."""
+class ControlPlaneReader(WorkloadReader):
+    """
+    Reads a workload: now, in the past, and among the deleted ones.
 
-    def find_deleted(workload_id: str) -> Flow[Workload | None]:
-        project = Project(start.project_id, "", start.cluster_id)
-        listed = yield from find(project, start.name, exact=True, deleted=True)
+    :param start: the last known reading.
+    """
+
+    __slots__ = ("start",)
+
+    def __init__(self, start: Workload) -> None:
+        self.start = start
+
+    def read(self, workload_id: str) -> Flow[Workload]:
+        """Read it; raises ``NotFound``."""
+        return get(workload_id)
+
+    def history(self, workload_id: str) -> Flow[tuple[Moment, ...]]:
+        """Return its recorded phases."""
+        return history(workload_id)
+
+    def find_deleted(self, workload_id: str) -> Flow[Workload | None]:
+        """Return it if it is listed as deleted."""
+        project = Project(self.start.project_id, "", self.start.cluster_id)
+        listed = yield from find(project, self.start.name, exact=True, deleted=True)
         return next((w for w in listed if w.id == workload_id), None)
 
-    return WorkloadReader(read=get, history=history, find_deleted=find_deleted)
+
+def reader_for(start: Workload) -> WorkloadReader:
+    """Return how to read ``start``."""
+    return ControlPlaneReader(start)
 
 
 def finder(wanted: Workload) -> Callable[[], Flow[Workload | None]]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from airflow_runai.core.decision import Snapshot, WaitPolicy, because, decide, past_needed_in
 from airflow_runai.core.flow import Flow, Notice, Sleep
@@ -37,28 +38,23 @@ MAX_HISTORY_ATTEMPTS = 5
 #: was interrupted may not have told it.
 RECENT = 300.0
 
-ReadWorkload = Callable[[str], "Flow[Workload]"]
-ReadHistory = Callable[[str], "Flow[tuple[Moment, ...]]"]
-FindDeleted = Callable[[str], "Flow[Workload | None]"]
+class WorkloadReader(Protocol):
+    """The ways in which a wait reads a workload, each a flow; this one polls."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True)
-class WorkloadReader:
-    """
-    The ways in which a wait reads a workload, each a flow; this one polls.
+    def read(self, workload_id: str) -> Flow[Workload]:
+        """Return the current reading; raises ``NotFound``."""
 
-    :param read: the current reading; raises ``NotFound``.
-    :param history: what the server remembers; empty where it keeps none.
-    :param find_deleted: the workload among the deleted ones, or ``None``.
-    """
+    def history(self, workload_id: str) -> Flow[tuple[Moment, ...]]:
+        """Return what the server remembers; empty where it keeps nothing."""
 
-    read: ReadWorkload
-    history: ReadHistory
-    find_deleted: FindDeleted
+    def find_deleted(self, workload_id: str) -> Flow[Workload | None]:
+        """Return the workload among the deleted ones, or ``None``."""
 
     def following(self, last: Workload, seconds: float, pace: Sleep) -> Flow[Workload]:
         """
-        Return the reading after ``last``; raises what :attr:`read` raises.
+        Return the reading after ``last``; raises what :meth:`read` raises.
 
         :param last: the reading that the wait has; without a phase before the first one.
         :param seconds: at the latest after this time, at least 0; infinite if only news matter.

@@ -37,15 +37,15 @@ def test_cancelled_while_waiting_it_closes_its_session(emulator: Emulator) -> No
 
     async def cancel() -> None:
         waiting = asyncio.create_task(first(made))
-        await eventually(lambda: bool(sessions._SESSIONS))
-        (joined,) = sessions._SESSIONS.values()
+        await eventually(lambda: bool(sessions.shared().sessions))
+        (joined,) = sessions.shared().sessions.values()
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
         assert joined._client.is_closed
+        assert not sessions.shared().sessions
 
     asyncio.run(cancel())
-    assert not sessions._SESSIONS
 
 
 def test_a_connection_that_is_missing_at_first_is_waited_for(
@@ -111,12 +111,13 @@ def test_what_is_stored_is_plain_json_without_secrets(emulator: Emulator) -> Non
 def test_it_shows_the_timeline_while_it_waits(emulator: Emulator, supervised: Supervised) -> None:
     made = with_task(trigger(emulator))
     supervisor = supervised("deferred")
-    asyncio.run(first(made))
+    event = asyncio.run(first(made))
     shown = [m for m in supervisor.asked if isinstance(m, SetXCom) and m.key == "runai_timeline"]
     assert (shown[-1].dag_id, shown[-1].run_id, shown[-1].task_id) == ("dag", "run", "task")
     told: Any = shown[-1].value
-    assert told["phase"] == "Completed"
-    assert len(shown) <= 6, "only what is new is written"
+    assert told["phase"] == "Running"
+    assert len(shown) == 1, "the end is in the event, and its task writes it"
+    assert event["timeline"][-1]["phase"] == "Completed"
     assert SECRET not in str(shown)
 
 
@@ -138,7 +139,7 @@ def test_two_hundred_waits_share_one_client_one_login_and_few_lists(emulator: Em
         began = asyncio.get_running_loop().time()
         tasks = [asyncio.create_task(first(one)) for one in waits]
         await eventually(lambda: lists() >= 6)
-        assert len(sessions._SESSIONS) == 1
+        assert len(sessions.shared().sessions) == 1
         assert not any(task.done() for task in tasks)
         for task in tasks:
             task.cancel()

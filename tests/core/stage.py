@@ -115,9 +115,7 @@ class Script:
         return self.workload(self.acts[0].at)
 
     def reader(self) -> WorkloadReader:
-        return WorkloadReader(
-            read=self._read, history=self._history, find_deleted=self._find_deleted
-        )
+        return _ScriptReader(self)
 
     def _read(self, workload_id: str) -> Flow[Workload]:
         moment = yield from now()
@@ -139,6 +137,20 @@ class Script:
             return None
         last = self.workload(min(moment, self.deleted_at))
         return replace(last, deleted=True)
+
+
+@dataclass
+class _ScriptReader(WorkloadReader):
+    script: Script
+
+    def read(self, workload_id: str) -> Flow[Workload]:
+        return self.script._read(workload_id)
+
+    def history(self, workload_id: str) -> Flow[tuple[Moment, ...]]:
+        return self.script._history(workload_id)
+
+    def find_deleted(self, workload_id: str) -> Flow[Workload | None]:
+        return self.script._find_deleted(workload_id)
 
 
 def _raise_if_due(troubles: Sequence[tuple[float, float, Exception]], moment: float) -> None:
