@@ -273,8 +273,9 @@ def _with_past(reader: WorkloadReader, seen: Snapshot, insist: bool = True) -> F
     if seen.past_unread and not _is_whole(recorded, found):
         own = merge(_of_this_workload((yield from reader.published()), found), own)
     timeline = merge(recorded, (m for m in own if not recorded or m.at < recorded[0].at))
-    if seen.absent_since is None:
-        timeline = merge(timeline, _own_sightings(found, timeline, seen.taken_at))
+    if seen.absent_since is not None:
+        return replace(seen, timeline=timeline or seen.timeline, past_unread=False)
+    timeline = merge(timeline, _own_sightings(found, timeline, seen.taken_at))
     return replace(seen, timeline=_begun(timeline), past_unread=False)
 
 
