@@ -18,10 +18,13 @@ import selectors
 import time
 from array import array
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.simulation.clock import BEGIN, CLOCK, virtual_time
+
+T = TypeVar("T")
 
 #: Real seconds between two looks at threads that work for the loop.
 _THREAD_PAUSE = 0.001
@@ -58,10 +61,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Whether a thread works for the loop."""
         return self._in_threads > 0
 
-    def run_in_executor(self, *work: Any) -> Any:
+    def run_in_executor(  # type: ignore[override]  # saying it exactly takes Python 3.11
+        self, executor: Executor | None, func: Callable[..., T], *args: Any
+    ) -> asyncio.Future[T]:
         """Hand work to a thread, and really wait for it."""
         self._in_threads += 1
-        future = super().run_in_executor(*work)
+        future = super().run_in_executor(executor, func, *args)
         future.add_done_callback(self._thread_is_done)
         return future
 

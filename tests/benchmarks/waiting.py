@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,13 +28,15 @@ import structlog
 
 from tests.benchmarks import faulty_wire, supervisor, virtual_loop
 from tests.benchmarks.faulty_server import Row, Server
-from tests.benchmarks.waiting_figures import Figures, header, resident, reset_peak
+from tests.benchmarks.waiting_figures import Figures, Start, Window, header, reset_peak, resident
 from tests.benchmarks.waiting_scenarios import SCENARIOS, Scenario, at
 from tests.simulation.clock import BEGIN
 
 ROOT = Path(__file__).parents[2]
 #: Seconds after a fault in which its consequences are counted.
 AFTERMATH = 60.0
+#: Not a scenario: compares four runs of one.
+MEMORY = "memory"
 
 
 class Waiting:
@@ -52,43 +55,43 @@ class Waiting:
 
     async def figures(self, sleeping: bool = False) -> Figures:
         """Start all waits, let them come to rest, and measure."""
+        start = await self._begin(sleeping)
+        window = await self._measure()
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        return Figures.of(self.scenario, start, window)
+
+    async def _begin(self, sleeping: bool) -> Start:
         self.waited = _populate(self.server, self.scenario)
+        gc.collect()
         reset_peak()
-        before, began = resident()["VmRSS"], self.loop.work()
+        memory, began = resident()["VmRSS"], self.loop.work()
         await self._start(sleeping)
         await asyncio.sleep(self.scenario.settle)
-        started = self.loop.work() - began
-        start, start_messages = len(self.server.requests), dict(self.airflow.messages)
-        opened = self.wire.opened
+        requests, messages = len(self.server.requests), dict(self.airflow.messages)
+        return Start(requests, self.loop.work() - began, messages, memory)
+
+    async def _measure(self) -> Window:
         since = self.loop.time()
         self.server.faults = tuple(at(fault, since) for fault in self.scenario.faults)
         self._schedule(since)
         self.airflow.messages.clear()
         self.loop.begin_lag()
-        began = self.loop.work()
+        began, opened = self.loop.work(), self.wire.opened
         await asyncio.sleep(self.scenario.window)
-        work, lag = self.loop.work() - began, self.loop.lag
-        memory = resident()
-        found = Figures.of(
-            self.scenario,
-            work=work,
-            lag=lag,
+        return Window(
+            work=self.loop.work() - began,
+            lag=self.loop.lag,
             requests=self.server.counted(BEGIN + since, BEGIN + self.loop.time()),
-            detection=[
-                at - self.ended[who] for who, at in self.detected.items() if who in self.ended
-            ],
+            detection=[seen - self.ended[who] for who, seen in self.detected.items()],
             expected=len(self.ended),
             messages=dict(self.airflow.messages),
             faults=self._amplification(since),
             outcomes=list(self.outcomes.values()),
-            start=(start, started, start_messages),
             opened=self.wire.opened - opened,
-            memory=(before, memory["VmRSS"], memory["VmHWM"]),
+            memory=resident(),
         )
-        for task in self.tasks:
-            task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
-        return found
 
     async def _start(self, sleeping: bool) -> None:
         """Start the triggers as a triggerer does, one per turn of the loop."""
@@ -101,14 +104,16 @@ class Waiting:
         async for event in trigger.run():
             if self.scenario.supervised:
                 await self.airflow.turn(supervisor.TURN)
-            self.detected[who] = self.loop.time()
+            if who in self.ended:
+                self.detected[who] = self.loop.time()
             self.outcomes[who] = str(event.payload.get("status"))
             return
 
     def _schedule(self, since: float) -> None:
         scenario = self.scenario
         first, last = scenario.ends_between
-        for number, row in enumerate(_spread(self.waited, scenario.ends)):
+        others = self.waited[scenario.preempted :]
+        for number, row in enumerate(_spread(others, scenario.ends)):
             moment = first + (last - first) * (number + 0.5) / scenario.ends
             self.loop.call_at(since + moment, self._end, row)
         for number in range(scenario.preempted):
@@ -234,26 +239,28 @@ def _load_heap() -> None:
     structlog.configure(wrapper_class=quiet)
 
 
-def measure_apart(scenario: Scenario, sleeping: bool = False) -> Figures:
-    """Play a scenario in a process of its own."""
-    words = ["--scenario", scenario.name, "--waits", str(scenario.waits), "--json"]
-    command = [sys.executable, "-m", "tests.benchmarks.waiting", *words]
+def measure_apart(*scenarios: Scenario, sleeping: bool = False) -> list[Figures]:
+    """Play scenarios one after the other, in a process of their own."""
+    names = [word for each in scenarios for word in ("--scenario", f"{each.name}:{each.waits}")]
+    command = [sys.executable, "-m", "tests.benchmarks.waiting", "--json", *names]
     command += ["--sleeping"] if sleeping else []
     with tempfile.TemporaryDirectory() as home:
         environment = {**os.environ, "AIRFLOW_HOME": home, "_AIRFLOW_PROCESS_CONTEXT": "client"}
         done = subprocess.run(
             command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True, env=environment
         )
-    return Figures(**json.loads(done.stdout.splitlines()[-1]))
+    lines = done.stdout.splitlines()[-len(scenarios) :]
+    return [Figures(**json.loads(line)) for line in lines]
 
 
 def memory_of_a_wait(few: int = 1000, many: int = 10_000) -> float:
-    """Bytes that one more wait takes, beyond a trigger that only sleeps."""
-    calm = replace(SCENARIOS["calm"], window=60.0)
+    """Return the bytes that one more wait takes, beyond those of a trigger that only sleeps."""
+    calm = SCENARIOS["calm-short"]
 
     def slope(sleeping: bool) -> float:
-        sizes = [measure_apart(calm.with_waits(n), sleeping).resident_kb for n in (few, many)]
-        return (sizes[1] - sizes[0]) * 1024 / (many - few)
+        (small,) = measure_apart(calm.with_waits(few), sleeping=sleeping)
+        (large,) = measure_apart(calm.with_waits(many), sleeping=sleeping)
+        return (large.resident_kb - small.resident_kb) * 1024 / (many - few)
 
     return slope(False) - slope(True)
 
@@ -261,26 +268,29 @@ def memory_of_a_wait(few: int = 1000, many: int = 10_000) -> float:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--scenario", action="append", choices=[*SCENARIOS, "memory"])
-    parser.add_argument("--waits", type=int, help="instead of the scenario's own number")
-    parser.add_argument("--json", action="store_true", help="print one line of JSON")
+    known = ", ".join([*SCENARIOS, MEMORY])
+    parser.add_argument("--scenario", action="append", metavar="NAME[:WAITS]", help=known)
+    parser.add_argument("--waits", type=int, help="instead of the scenarios' own numbers")
+    parser.add_argument("--json", action="store_true", help="print JSON, all from this process")
     parser.add_argument("--sleeping", action="store_true", help="with triggers that only sleep")
     chosen = parser.parse_args()
-    names = chosen.scenario or list(SCENARIOS)
-    if chosen.json:
-        scenario = _of(names[0], chosen.waits)
-        print(json.dumps(asdict(measure(scenario, chosen.sleeping))))
-        return
-    print(header())
+    names = chosen.scenario or [*SCENARIOS, MEMORY]
+    if not chosen.json:
+        print(header())
     for name in names:
-        if name == "memory":
+        if name == MEMORY:
             print(f"a wait takes {memory_of_a_wait():,.0f} bytes")
-            continue
-        print(measure_apart(_of(name, chosen.waits), chosen.sleeping).line(), flush=True)
+        elif chosen.json:
+            print(json.dumps(asdict(measure(_named(name, chosen.waits), chosen.sleeping))))
+        else:
+            (found,) = measure_apart(_named(name, chosen.waits), sleeping=chosen.sleeping)
+            print(found.line(), flush=True)
 
 
-def _of(name: str, waits: int | None) -> Scenario:
+def _named(text: str, waits: int | None) -> Scenario:
+    name, _, number = text.partition(":")
     scenario = SCENARIOS[name]
+    waits = waits or (int(number) if number else None)
     return scenario.with_waits(waits) if waits else scenario
 
 

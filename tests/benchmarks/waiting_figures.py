@@ -22,9 +22,47 @@ COLUMNS = (
     "fault x / after x",
     "single, history",
     "XCom set, get",
-    "start req, CPU ms",
+    "start req, asked, CPU ms",
     "TLS",
 )
+
+
+@dataclass(frozen=True)
+class Start:
+    """
+    What happened until all waits were at rest.
+
+    :param resident: KiB before the first wait.
+    """
+
+    requests: int
+    work: float
+    messages: Mapping[str, int]
+    resident: int
+
+
+@dataclass(frozen=True)
+class Window:
+    """
+    What happened while it was measured.
+
+    :param detection: seconds from each end on the server to the event of its trigger.
+    :param expected: ends on the server.
+    :param messages: to Airflow's supervisor, by kind.
+    :param faults: requests during a fault and after it, as multiples of calm.
+    :param opened: connections.
+    """
+
+    work: float
+    lag: Lag
+    requests: Counter[str]
+    detection: Sequence[float]
+    expected: int
+    messages: Mapping[str, int]
+    faults: tuple[float, float] | None
+    outcomes: Sequence[str]
+    opened: int
+    memory: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -66,46 +104,35 @@ class Figures:
     peak_kb: int
 
     @classmethod
-    def of(
-        cls,
-        scenario: Scenario,
-        *,
-        work: float,
-        lag: Lag,
-        requests: Counter[str],
-        detection: Sequence[float],
-        expected: int,
-        messages: Mapping[str, int],
-        faults: tuple[float, float] | None,
-        outcomes: Sequence[str],
-        start: tuple[int, float, Mapping[str, int]],
-        opened: int,
-        memory: tuple[int, int, int],
-    ) -> Figures:
+    def of(cls, scenario: Scenario, start: Start, window: Window) -> Figures:
         """Work the figures out."""
         hours = scenario.waits * scenario.window / 3600
+        requests, times = window.requests, window.detection
         return cls(
-            scenario.name,
-            scenario.waits,
-            dict(requests),
-            requests.total() / hours,
-            (requests["list"] + requests["delta"]) / hours,
-            work / hours,
-            lag.exceeded_by(0.01, scenario.window),
-            lag.exceeded_by(0.001, scenario.window),
-            lag.max,
-            expected,
-            len(detection),
-            *(percentile(detection, share) for share in (0.5, 0.99, 1.0)),
-            *(faults or (None, None)),
-            dict(Counter(outcomes)),
-            dict(messages),
-            start[0],
-            start[1] / scenario.waits,
-            start[2],
-            opened,
-            memory[1],
-            memory[2] - memory[0],
+            scenario=scenario.name,
+            waits=scenario.waits,
+            requests=dict(requests),
+            per_hour=requests.total() / hours,
+            lists_per_hour=(requests["list"] + requests["delta"]) / hours,
+            cpu=window.work / hours,
+            lag_p99=window.lag.exceeded_by(0.01, scenario.window),
+            lag_p999=window.lag.exceeded_by(0.001, scenario.window),
+            lag_max=window.lag.max,
+            expected=window.expected,
+            seen=len(times),
+            detection_p50=percentile(times, 0.5),
+            detection_p99=percentile(times, 0.99),
+            detection_max=percentile(times, 1.0),
+            fault=window.faults[0] if window.faults else None,
+            aftermath=window.faults[1] if window.faults else None,
+            outcomes=dict(Counter(window.outcomes)),
+            messages=dict(window.messages),
+            start_requests=start.requests,
+            start_cpu=start.work / scenario.waits,
+            start_messages=dict(start.messages),
+            opened=window.opened,
+            resident_kb=window.memory["VmRSS"],
+            peak_kb=window.memory["VmHWM"] - start.resident,
         )
 
     def line(self) -> str:
@@ -126,7 +153,7 @@ class Figures:
             "" if self.fault is None else f"{self.fault:.2f} / {self.aftermath:.2f}",
             f"{self.requests.get('single', 0)}, {self.requests.get('history', 0)}",
             f"{self.messages.get('SetXCom', 0)}, {self.messages.get('GetXCom', 0)}",
-            f"{self.start_requests}, {1000 * self.start_cpu:.2f}",
+            f"{self.start_requests}, {sum(self.start_messages.values())}, {1000 * self.start_cpu:.2f}",
             str(self.opened),
         )
         return f"| {' | '.join(cells)} |"

@@ -21,8 +21,8 @@ class Scenario:
     :param delta: the server filters lists by ``phaseUpdatedAt``.
     :param settle: seconds between the start of the waits and the window.
     :param window: seconds that are measured.
-    :param ends: workloads that end, evenly spread over ``ends_between``.
-    :param preempted: workloads that are preempted and back ``storm`` seconds after the window began.
+    :param ends: workloads that end, evenly spread over ``ends_between``; none of the preempted.
+    :param preempted: workloads that are preempted and back within ``storm`` seconds.
     :param faults: what goes wrong; moments count from the start of the window.
     :param allowed: requests a second that the server allows; 0 for any number.
     :param broken: rows that cannot be read.
@@ -68,11 +68,23 @@ def at(fault: Fault, window: float) -> Fault:
 _DAY = 86400.0
 _SLOW = Fault("slow", -_DAY, _DAY, everything=True, seconds=2.0)
 
+_STORM = Scenario(
+    "storm",
+    waits=1050,
+    supervised=True,
+    settle=300.0,
+    preempted=1000,
+    ends=50,
+    ends_between=(15.0, 45.0),
+    window=200.0,
+)
+
 SCENARIOS = {
     scenario.name: scenario
     for scenario in (
         Scenario("calm"),
         Scenario("calm-delta", delta=True),
+        Scenario("calm-short", window=60.0),
         Scenario("timeouts", timeouts=(("interruption", 3 * _DAY), ("running", 2 * _DAY))),
         Scenario("ends", ends=100),
         Scenario("ends-delta", delta=True, ends=100),
@@ -96,7 +108,8 @@ SCENARIOS = {
         Scenario("hanging-list", faults=(_fault("slow", seconds=25.0),), ends=40),
         Scenario("broken-rows", waits=300, broken=10, ends=40),
         Scenario("limited-start", allowed=10.0, settle=0.0, window=600.0, ends=40),
-        Scenario("storm", supervised=True, settle=300.0, preempted=1000, window=200.0),
-        Scenario("start", supervised=True, settle=0.0, window=200.0),
+        _STORM,
+        replace(_STORM, name="storm-delta", delta=True),
+        Scenario("start", supervised=True, settle=200.0, window=100.0),
     )
 }
