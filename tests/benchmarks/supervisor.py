@@ -39,9 +39,11 @@ class Supervisor:
     Answers what a trigger asks.
 
     :param takes_time: each answer takes its turn.
+    :param connections: by id; all others lead to the control plane of the bench.
     """
 
     takes_time: bool = False
+    connections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     messages: Counter[str] = field(default_factory=Counter)
     xcoms: dict[tuple[Any, ...], str] = field(default_factory=dict)
     _free_at: float = 0.0
@@ -66,7 +68,8 @@ class Supervisor:
 
     def _answer(self, message: object) -> Any:
         if isinstance(message, GetConnection):
-            return ConnectionResult(**connection(message.conn_id))
+            known = self.connections.get(message.conn_id) or connection(message.conn_id)
+            return ConnectionResult(**known)
         if isinstance(message, GetXCom):
             written = self.xcoms.get(_place(message))
             return XComResult(key=message.key, value=json.loads(written) if written else None)

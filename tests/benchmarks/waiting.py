@@ -220,7 +220,7 @@ def _sleeper() -> Any:
 
 def measure(scenario: Scenario, sleeping: bool = False) -> Figures:
     """Play a scenario in this process."""
-    _load_heap()
+    load_heap()
 
     async def play(loop: virtual_loop.VirtualLoop) -> Figures:
         waiting = Waiting(scenario, loop)
@@ -231,7 +231,7 @@ def measure(scenario: Scenario, sleeping: bool = False) -> Figures:
     return found
 
 
-def _load_heap() -> None:
+def load_heap() -> None:
     """Import what a triggerer has in memory, and keep the triggers' notices to themselves."""
     import airflow.jobs.triggerer_job_runner  # noqa: F401
 
