@@ -152,16 +152,7 @@ def _project(number: int) -> Any:
     from airflow_runai.triggers.workload import RunaiWorkloadTrigger
 
     policy = {"poll_interval": INTERVAL, "when_suspended": "wait", "timeouts": {}}
-    row = real_server.rows(1)[0]
-    workload = {
-        "id": real_server.identity(number),
-        "name": f"train-{number:010x}-g1",
-        "project_id": row.project,
-        "cluster_id": "",
-        "kind": "Training",
-        "created_at": row.created,
-        "phase": "Pending",
-    }
+    workload = real_server.as_trigger_wants(number)
     trigger: Any = RunaiWorkloadTrigger("runai_default", workload, policy)
     trigger.task_instance = SimpleNamespace(
         dag_id="bench", task_id=f"train-{number}", run_id="run", map_index=-1, try_number=1

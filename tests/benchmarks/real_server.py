@@ -2,17 +2,20 @@
 The faulty server on a real socket with TLS, beside a Kubernetes API that answers for jobs.
 
 ``python -m tests.benchmarks.real_server FOLDER --waits 1000`` makes its own certificate, writes its
-port to ``FOLDER/port``, and tells at ``/bench/requests`` how often it was asked for what.
+port to ``FOLDER/port``, and tells at ``/bench/requests`` how often it was asked for what. A storm begins
+when somebody asks for ``/bench/storm``.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import socket
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -20,6 +23,7 @@ from urllib.parse import parse_qsl
 import uvicorn
 
 from tests.benchmarks.faulty_server import Row, Server
+from tests.benchmarks.waiting_scenarios import SCENARIOS, Scenario
 from tests.rig.certificates import Authority
 
 Scope = Mapping[str, Any]
@@ -52,10 +56,22 @@ class Application:
     def _answer(self, path: str, query: str) -> Answer:
         if path == "/bench/requests":
             return _json(Counter(kind for _, kind in self._server.requests))
+        if path == "/bench/storm":
+            self._begin(replace(SCENARIOS["storm"], **_numbers(query)))
+            return _json({})
         if path.startswith(_JOBS):
             self._server.requests.append((time.time(), "job"))
             return _json(_job(path.split("/")[6]))
         return self._server.answer(path, dict(parse_qsl(query)))
+
+    def _begin(self, storm: Scenario) -> None:
+        loop = asyncio.get_running_loop()
+        for seconds, row, phase in storm.script(list(self._server.rows.values())):
+            loop.call_later(seconds, self._server.enter, row, phase)
+
+
+def _numbers(query: str) -> dict[str, Any]:
+    return {name: int(value) for name, value in parse_qsl(query)}
 
 
 def _json(value: object) -> Answer:
@@ -107,6 +123,20 @@ def rows(waits: int) -> list[Row]:
 
 def identity(number: int) -> str:
     return f"00000000-0000-4000-8000-{number:012x}"
+
+
+def as_trigger_wants(number: int) -> dict[str, Any]:
+    """Describe a workload as the operator hands it to its trigger."""
+    row = rows(1)[0]
+    return {
+        "id": identity(number),
+        "name": f"train-{number:010x}-g1",
+        "project_id": row.project,
+        "cluster_id": "",
+        "kind": "Training",
+        "created_at": row.created,
+        "phase": "Pending",
+    }
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ import structlog
 from tests.benchmarks import faulty_wire, supervisor, virtual_loop
 from tests.benchmarks.faulty_server import Row, Server
 from tests.benchmarks.waiting_figures import Figures, Start, Window, header, reset_peak, resident
-from tests.benchmarks.waiting_scenarios import SCENARIOS, Scenario, at
+from tests.benchmarks.waiting_scenarios import END, SCENARIOS, Scenario, at, spread
 from tests.simulation.clock import BEGIN
 
 ROOT = Path(__file__).parents[2]
@@ -110,26 +110,14 @@ class Waiting:
             return
 
     def _schedule(self, since: float) -> None:
-        scenario = self.scenario
-        first, last = scenario.ends_between
-        others = self.waited[scenario.preempted :]
-        for number, row in enumerate(_spread(others, scenario.ends)):
-            moment = first + (last - first) * (number + 0.5) / scenario.ends
-            self.loop.call_at(since + moment, self._end, row)
-        for number in range(scenario.preempted):
-            row = self.waited[number]
-            begin = since + scenario.storm * number / scenario.preempted / 3
-            steps = [(0.0, "Terminating"), (10.0, "Pending"), (20.0, "Initializing")]
-            for seconds, phase in [*steps, (30.0, "Running")]:
-                self.loop.call_at(begin + seconds, self._enter, row, phase)
-
-    def _end(self, row: Row) -> None:
-        self.ended[row.id] = self.loop.time()
-        self._enter(row, "Completed")
+        for seconds, row, phase in self.scenario.script(self.waited):
+            self.loop.call_at(since + seconds, self._enter, row, phase)
 
     def _enter(self, row: Row, phase: str) -> None:
         with self.loop.uncounted():
             self.server.enter(row, phase)
+            if phase == END:
+                self.ended[row.id] = self.loop.time()
 
     def _amplification(self, since: float) -> tuple[float, float] | None:
         """Compare the requests during a fault, and those after it, with as long a calm time."""
@@ -160,13 +148,9 @@ def _populate(server: Server, scenario: Scenario) -> list[Row]:
     for row in rows:
         server.add(row)
     waited = rows[::every][: scenario.waits]
-    for row in _spread(waited, scenario.broken):
+    for row in spread(waited, scenario.broken):
         row.is_broken = True
     return waited
-
-
-def _spread(rows: list[Row], number: int) -> list[Row]:
-    return rows[1 :: max(1, len(rows) // number)][:number] if number else []
 
 
 def _row(number: int, projects: int) -> Row:

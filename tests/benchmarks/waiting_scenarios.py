@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from tests.benchmarks.faulty_server import Fault
+from tests.benchmarks.faulty_server import Fault, Row
 from tests.simulation.clock import BEGIN
+
+#: The phase in which a workload ends.
+END = "Completed"
 
 
 @dataclass(frozen=True)
@@ -50,9 +54,26 @@ class Scenario:
     latency: float = 0.03
     timeouts: tuple[tuple[str, float], ...] = ()
 
+    def script(self, waited: Sequence[Row]) -> Iterator[tuple[float, Row, str]]:
+        """Yield what happens to the workloads: seconds after the window began, which, its phase."""
+        first, last = self.ends_between
+        for number, row in enumerate(spread(waited[self.preempted :], self.ends)):
+            yield first + (last - first) * (number + 0.5) / self.ends, row, END
+        for number, row in enumerate(waited[: self.preempted]):
+            begin = self.storm * number / self.preempted / 3
+            yield begin, row, "Terminating"
+            yield begin + 10, row, "Pending"
+            yield begin + 20, row, "Initializing"
+            yield begin + 30, row, "Running"
+
     def with_waits(self, waits: int) -> Scenario:
         """Return the same scenario with another number of waits."""
         return replace(self, waits=waits)
+
+
+def spread(rows: Sequence[Row], number: int) -> Sequence[Row]:
+    """Choose this many rows, from all over."""
+    return rows[:: max(1, len(rows) // number)][:number] if number else ()
 
 
 def _fault(kind: str, since: float = 60.0, seconds: float = 30.0, **more: object) -> Fault:
