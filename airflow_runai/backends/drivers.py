@@ -17,7 +17,6 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, TypeVar
 
 import httpx
@@ -111,7 +110,7 @@ class _Blocking:
         return _reply(request, response, sent, self.clock)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Awaiting:
     client: httpx.AsyncClient
     on_notice: Callable[[Notice], Awaitable[None]] | None
@@ -157,8 +156,7 @@ def _wait_for(step: Wait) -> None:
 async def _heard(step: Wait, clock: ServerClock) -> Reply:
     loop = asyncio.get_running_loop()
     is_over = loop.create_future()
-    # The flow that sets the signal may run in another thread.
-    listener = partial(loop.call_soon_threadsafe, _end, is_over)
+    listener = _Waker(loop, is_over)
     timer = loop.call_later(step.seconds, _end, is_over) if step.seconds != math.inf else None
     step.signal.add_listener(listener)
     try:
@@ -168,6 +166,18 @@ async def _heard(step: Wait, clock: ServerClock) -> Reply:
         if timer:
             timer.cancel()
     return Reply(0, clock.now())
+
+
+class _Waker:
+    """Ends a sleep, also from another thread, in which the flow that sets the signal may run."""
+
+    __slots__ = ("_loop", "_sleeping")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, sleeping: asyncio.Future[None]) -> None:
+        self._loop, self._sleeping = loop, sleeping
+
+    def __call__(self) -> None:
+        self._loop.call_soon_threadsafe(_end, self._sleeping)
 
 
 def _end(waiting: asyncio.Future[None]) -> None:
@@ -198,9 +208,7 @@ def _lengthened(step: Sleep) -> float:
     return step.seconds * (1 + step.jitter * random.random())
 
 
-def _reply(
-    request: Request, response: httpx.Response, sent: float, clock: ServerClock
-) -> Reply:
+def _reply(request: Request, response: httpx.Response, sent: float, clock: ServerClock) -> Reply:
     clock.learn(response.headers.get("date"), sent)
     decode = (response.is_success and request.decode) or json.loads
     try:

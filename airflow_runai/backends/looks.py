@@ -17,8 +17,8 @@ from airflow_runai.backends.control_plane import walk_workloads
 from airflow_runai.backends.paging import MAX_PAGES, ListTooLong
 from airflow_runai.backends.throttle import LOOK
 from airflow_runai.backends.watched import Watched
-from airflow_runai.backends.watched_set import WatchedSet, tell_each
-from airflow_runai.core.flow import Flow
+from airflow_runai.backends.watched_set import BREATH, WOKEN_AT_ONCE, WatchedSet, tell_each
+from airflow_runai.core.flow import Flow, Sleep
 from airflow_runai.core.phases import OVER
 from airflow_runai.core.workload import epoch
 from airflow_runai.errors import (
@@ -140,12 +140,15 @@ class Looks:
 
     def _take(self, rows: Sequence[Row]) -> Flow[None]:
         """Tell the waits what a page says; rows that nobody waits for go no further."""
-        wanted = [(wait, row) for row in rows for wait in self._waits.of(row.id)]
-        seen = dict(wanted)
-        for wait, row in wanted:
-            wait.looked = self._number
-            self._tells_when = row.phaseUpdatedAt is not None
-        yield from tell_each(seen, lambda wait: wait.see(seen[wait]))
+        woken = 0
+        for row in rows:
+            for wait in tuple(self._waits.of(row.id)):
+                wait.looked = self._number
+                woken += wait.see(row)
+                self._tells_when = row.phaseUpdatedAt is not None
+            if woken >= WOKEN_AT_ONCE:
+                woken = 0
+                yield Sleep(BREATH)
 
     def _unseen(self, waits: Iterable[Watched]) -> list[Watched]:
         return [wait for wait in waits if wait.looked != self._number and wait in self._waits]

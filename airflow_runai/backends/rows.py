@@ -28,12 +28,12 @@ class Row(msgspec.Struct, gc=False):
     id: Any = None
     name: Any = None
     phase: Any = None
-    phaseMessage: Any = None  # noqa: N815  # the vendor's names
-    phaseUpdatedAt: Any = None  # noqa: N815
-    createdAt: Any = None  # noqa: N815
-    deletedAt: Any = None  # noqa: N815
-    projectId: Any = None  # noqa: N815
-    clusterId: Any = None  # noqa: N815
+    phaseMessage: Any = None  # the vendor's names
+    phaseUpdatedAt: Any = None
+    createdAt: Any = None
+    deletedAt: Any = None
+    projectId: Any = None
+    clusterId: Any = None
     type: Any = None
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
 
 from airflow_runai.backends import control_plane
 from airflow_runai.backends.control_plane import ControlPlaneReader
@@ -18,6 +19,19 @@ if TYPE_CHECKING:
     from airflow_runai.backends.rows import Row
 
 
+_IDENTITY = ("id", "name", "project_id", "cluster_id", "kind", "created_at")
+
+
+class Desk(Protocol):
+    """Where waits register."""
+
+    def join(self, wait: Watched) -> object:
+        """Begin to bring news to a wait."""
+
+    def leave(self, wait: Watched) -> object:
+        """Forget a wait."""
+
+
 class Watched(ControlPlaneReader):
     """
     A reader that sleeps until a watcher has news.
@@ -26,10 +40,12 @@ class Watched(ControlPlaneReader):
     not hold, when the time of the wait is up, and for the past.
 
     :param interval: seconds between two looks that the wait asks for.
+    :param desk: where it joins while it is entered.
     :param published: see :meth:`WorkloadReader.published`.
     """
 
     __slots__ = (
+        "_desk",
         "_error",
         "_has_news",
         "_in_doubt",
@@ -47,10 +63,12 @@ class Watched(ControlPlaneReader):
         self,
         start: Workload,
         interval: float,
+        desk: Desk,
         published: Callable[[], Flow[tuple[Moment, ...]]] | None = None,
     ) -> None:
         super().__init__(start)
         self.interval = interval
+        self._desk = desk
         # The numbers of the looks that saw it last, and that last read it by itself.
         self.looked = self.confirmed = 0
         self._published = published
@@ -59,6 +77,13 @@ class Watched(ControlPlaneReader):
         self._listed = 0
         self._error: RunaiError | None = None
         self._has_news = self._in_doubt = self.is_absent = False
+
+    def __enter__(self) -> Watched:
+        self._desk.join(self)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._desk.leave(self)
 
     @property
     def id(self) -> str:
@@ -114,13 +139,15 @@ class Watched(ControlPlaneReader):
         from airflow_runai.backends.rows import workload_of
 
         try:
-            found = workload_of(row)
+            found = _sharing(workload_of(row), self.start)
         except Unreadable:
             return self.doubt()
         if found.meaning in OVER:
             return self.doubt()  # a list alone ends no wait
         self._listed = listed
-        return self.show(self._reading if self._reading and _is_older(found, self._reading) else found)
+        return self.show(
+            self._reading if self._reading and _is_older(found, self._reading) else found
+        )
 
     def show(self, reading: Workload) -> bool:
         """Take note of a reading; return whether it is news."""
@@ -150,6 +177,12 @@ class Watched(ControlPlaneReader):
         self._has_news = True
         self._signal.set()
         return True
+
+
+def _sharing(new: Workload, old: Workload) -> Workload:
+    """Return ``new`` with the texts of ``old`` where they are equal, so that there is one copy."""
+    equal = (name for name in _IDENTITY if getattr(new, name) == getattr(old, name))
+    return replace(new, **{name: getattr(old, name) for name in equal})
 
 
 def _differ(one: Workload, other: Workload) -> bool:

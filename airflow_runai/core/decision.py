@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, astuple, dataclass, fields, replace
+from functools import lru_cache
 from typing import Any
 
 from airflow_runai.core import outcome as ends
@@ -92,8 +93,13 @@ class WaitPolicy:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> WaitPolicy:
-        """Read what :meth:`to_json` wrote."""
-        return cls(**{**value, "timeouts": Timeouts(**value.get("timeouts", {}))})
+        """Read what :meth:`to_json` wrote; equal policies are one object."""
+        return _shared(cls(**{**value, "timeouts": Timeouts(**value.get("timeouts", {}))}))
+
+
+@lru_cache(maxsize=256)
+def _shared(policy: WaitPolicy) -> WaitPolicy:
+    return policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +129,7 @@ class Snapshot:
         return clocks(self.timeline, self.taken_at)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class KeepWaiting:
     """
     Only news can end the wait before ``seconds`` have passed.

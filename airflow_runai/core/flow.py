@@ -52,7 +52,7 @@ class Request:
         return replace(self, headers={**self.headers, name: value})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sleep:
     """
     Let time pass.
@@ -66,7 +66,7 @@ class Sleep:
     jitter: float = 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Notice:
     """
     Something that an observer may want to see now (a new phase, an outage); not an end.
@@ -106,7 +106,7 @@ class Signal:
         self._listeners.remove(listener)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Wait:
     """
     Wait until another flow sets a signal, or some time has passed.
@@ -118,7 +118,7 @@ class Wait:
     seconds: float = math.inf
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Reply:
     """
     The answer to a step.
@@ -220,6 +220,8 @@ async def adrive(flow: Generator[S, A, T], perform: Callable[[S], Awaitable[A]])
                 step = flow.throw(error)
             else:
                 step = flow.send(answer)
+                # Not kept while the flow sleeps, maybe for days, as one of thousands.
+                del answer
     except StopIteration as end:
         return cast(T, end.value)
     finally:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from airflow_runai.core.decision import Snapshot, WaitPolicy, because, decide, past_needed_in
@@ -37,6 +37,7 @@ MAX_HISTORY_ATTEMPTS = 5
 #: A phase that is younger than this many seconds when it is first seen is news: an earlier wait that
 #: was interrupted may not have told it.
 RECENT = 300.0
+
 
 class WorkloadReader(Protocol):
     """The ways in which a wait reads a workload, each a flow; this one polls."""
@@ -89,8 +90,11 @@ def wait(
         before = snapshot
         try:
             insist = outage.failures < MAX_HISTORY_ATTEMPTS
-            following = reader.following(before.workload, seconds, pace)
-            found = yield from _wherever(reader, before.workload, following)
+            found: Workload | None
+            try:
+                found = yield from reader.following(before.workload, seconds, pace)
+            except NotFound:
+                found = yield from reader.find_deleted(start.id)
             snapshot = yield from _understood(policy, reader, before, found, insist)
         except (Unreachable, Refused) as error:
             if outage.record_failure(error):
@@ -104,16 +108,13 @@ def wait(
         if isinstance(decision, Outcome):
             return decision
         seconds = min(decision.seconds, pace.seconds) if snapshot.blind else decision.seconds
+        del before, decision  # it may sleep for days, as one of thousands
 
 
 def _report(outage: _Outage, before: Snapshot, snapshot: Snapshot) -> Flow[None]:
     yield from _report_recovery(outage)
-    if snapshot.timeline == before.timeline:
-        return
-    if snapshot.past_unread:
-        # Likely it was told before a restart: a thousand waits must not write what has not changed.
-        yield Notice("sighting", f"{snapshot.workload.name}: {snapshot.workload.phase}")
-    else:
+    # What an earlier wait has published likely: a thousand waits that start again are silent.
+    if snapshot.timeline != before.timeline and not snapshot.past_unread:
         yield _news(snapshot)
 
 
@@ -151,7 +152,11 @@ def take_snapshot(
     :param timeline: its past, as far as known.
     """
     before = _first(start, start.created_at, timeline)
-    found = yield from _wherever(reader, before.workload, reader.read(start.id))
+    found: Workload | None
+    try:
+        found = yield from reader.read(start.id)
+    except NotFound:
+        found = yield from reader.find_deleted(start.id)
     seen = _sighted(before, found, (yield from present()))
     return (yield from _with_past(reader, seen)) if found else seen
 
@@ -161,26 +166,26 @@ def _report_recovery(outage: _Outage) -> Flow[None]:
         yield Notice("trouble", "the control plane answers again")
 
 
-@dataclass
+@dataclass(slots=True)
 class _Outage:
     """A stretch of time without an answer."""
 
     failures: int = 0
-    kinds: set[str] = field(default_factory=set)
+    kinds: frozenset[str] = frozenset()
 
     def record_failure(self, error: Exception) -> bool:
         """Count a failure; return whether it is the first of its kind."""
         kind = type(error).__name__
         is_new = kind not in self.kinds
         self.failures += 1
-        self.kinds.add(kind)
+        self.kinds |= {kind}
         return is_new
 
     def recovered(self) -> bool:
         """Forget the failures; return whether there were any."""
         was_out = self.failures > 0
         self.failures = 0
-        self.kinds.clear()
+        self.kinds = frozenset()
         return was_out
 
 
@@ -197,18 +202,12 @@ def _of_this_workload(timeline: tuple[Moment, ...], workload: Workload) -> tuple
     return tuple(moment for moment in timeline if moment.at >= workload.created_at - 1.0)
 
 
-def _wherever(
-    reader: WorkloadReader, last: Workload, reading: Flow[Workload]
-) -> Flow[Workload | None]:
-    """Return a reading, if need be of the deleted workload; ``None`` if it is nowhere."""
-    try:
-        return (yield from reading)
-    except NotFound:
-        return (yield from reader.find_deleted(last.id))
-
-
 def _understood(
-    policy: WaitPolicy, reader: WorkloadReader, before: Snapshot, found: Workload | None, insist: bool
+    policy: WaitPolicy,
+    reader: WorkloadReader,
+    before: Snapshot,
+    found: Workload | None,
+    insist: bool,
 ) -> Flow[Snapshot]:
     """Return what is known with this reading; ask for the past where it can matter."""
     moment = yield from present()

@@ -28,6 +28,8 @@ from airflow_runai.backends.tokens import Tokens
 from airflow_runai.backends.watched import Watched
 from airflow_runai.backends.watcher import Watcher
 from airflow_runai.core.flow import Flow, Notice, Reply, Request
+from airflow_runai.core.timeline import Moment
+from airflow_runai.core.workload import Workload
 from airflow_runai.errors import Unreachable
 from airflow_runai.hooks.runai import RunaiHook, settings_of
 
@@ -50,16 +52,32 @@ class Session:
         self._clock = ServerClock()
         self._throttle = Throttle()
         self._watcher = Watcher()
+        # One bound method for thousands of waits.
+        self._via = self._send
         self._watching: asyncio.Task[None] | None = None
 
     def run(
         self, flow: Flow[T], on_notice: Callable[[Notice], Awaitable[None]] | None = None
     ) -> Coroutine[Any, Any, T]:
         """Drive a flow to its end, with a token on each request, each in its turn."""
-        return drivers.arun(flow, self._client, on_notice, clock=self._clock, via=self._send)
+        return drivers.arun(flow, self._client, on_notice, clock=self._clock, via=self._via)
 
     def _send(self, request: Request) -> Flow[Reply]:
         return self._throttle.paced(self._tokens.send(request))
+
+    def watched(
+        self,
+        start: Workload,
+        interval: float,
+        published: Callable[[], Flow[tuple[Moment, ...]]] | None = None,
+    ) -> Watched:
+        """
+        Return a reader to which the watcher brings news; enter it to begin.
+
+        :param interval: seconds between two looks.
+        :param published: see :meth:`WorkloadReader.published`.
+        """
+        return Watched(start, interval, self, published)
 
     def join(self, wait: Watched) -> None:
         """Let the watcher bring news to a wait; begin to watch for the first one."""
@@ -108,7 +126,7 @@ def shared() -> _Shared:
     return SHARED.get().setdefault(asyncio.get_running_loop(), _Shared())
 
 
-class session:  # noqa: N801  # used like a function: ``async with session(...)``
+class session:  # used like a function: ``async with session(...)``
     """Join the session of a connection on the running loop; leave it at the end of the block."""
 
     __slots__ = ("_joined", "_runai_conn_id", "_settings")
@@ -125,7 +143,10 @@ class session:  # noqa: N801  # used like a function: ``async with session(...)`
         return self._joined
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
     ) -> None:
         if isinstance(error, RefusedAgain):
             # Secrets are rotated while a training runs for weeks.

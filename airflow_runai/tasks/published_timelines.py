@@ -115,9 +115,11 @@ class PublishedTimelines:
 
 
 #: By event loop. A context variable only because the simulation plays several processes in one.
-PUBLISHED: ContextVar[WeakKeyDictionary[asyncio.AbstractEventLoop, PublishedTimelines]] = ContextVar(
-    "published timelines",
-    default=WeakKeyDictionary(),  # noqa: B039  # shared on purpose
+PUBLISHED: ContextVar[WeakKeyDictionary[asyncio.AbstractEventLoop, PublishedTimelines]] = (
+    ContextVar(
+        "published timelines",
+        default=WeakKeyDictionary(),  # noqa: B039  # shared on purpose
+    )
 )
 
 

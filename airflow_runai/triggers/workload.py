@@ -13,11 +13,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import structlog
 from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_runai.backends import control_plane
-from airflow_runai.backends.watched import Watched
 from airflow_runai.core.decision import WaitPolicy
 from airflow_runai.core.flow import Flow, Notice
 from airflow_runai.core.outcome import Outcome
@@ -25,9 +25,11 @@ from airflow_runai.core.timeline import Moment
 from airflow_runai.core.waiting import appearance, wait
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import RunaiError
-from airflow_runai.hooks.sessions import Session, session
+from airflow_runai.hooks.sessions import session
 from airflow_runai.tasks.kill import Kill
 from airflow_runai.tasks.published_timelines import TaskAddress, published_timelines
+
+log = structlog.get_logger(logger_name=__name__)
 
 #: Strong references: the event loop itself keeps only weak ones to its tasks.
 _BACKGROUND: set[asyncio.Task[None]] = set()
@@ -82,7 +84,11 @@ class RunaiWorkloadTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire."""
         earliest = asyncio.get_running_loop().time() + self.min_defer_seconds
-        outcome = await self._wait()
+        try:
+            outcome = await self._wait()
+        finally:
+            if self.task_instance is not None:
+                published_timelines().forget(self._task())
         await asyncio.sleep(max(0.0, earliest - asyncio.get_running_loop().time()))
         yield TriggerEvent(outcome.to_event())
 
@@ -92,37 +98,28 @@ class RunaiWorkloadTrigger(BaseTrigger):
         while True:
             try:
                 async with session(self.runai_conn_id) as joined:
-                    return await self._wait_with(joined, policy, start)
+                    if not start.id:
+                        search = appearance(policy, control_plane.finder(start), start)
+                        found = await joined.run(search, self._report)
+                        if isinstance(found, Outcome):
+                            return found
+                        start = found
+                    with joined.watched(start, policy.poll_interval, self._published) as reader:
+                        return await joined.run(wait(policy, reader, start), self._report)
             except (RunaiError, AirflowException, AirflowRuntimeError, OSError) as error:
                 # Ending here would make Airflow fail the try, and nothing is known about the
                 # workload.
                 if str(error) != last_error:
                     last_error = str(error)
-                    self.log.warning(
+                    log.warning(
                         "connection %s cannot be used (%s); trying again",
                         self.runai_conn_id,
                         last_error,
                     )
                 await asyncio.sleep(policy.poll_interval)
 
-    async def _wait_with(self, joined: Session, policy: WaitPolicy, start: Workload) -> Outcome:
-        if not start.id:
-            search = appearance(policy, control_plane.finder(start), start)
-            found = await joined.run(search, self._report)
-            if isinstance(found, Outcome):
-                return found
-            start = found
-        reader = Watched(start, policy.poll_interval, self._published)
-        joined.join(reader)
-        try:
-            return await joined.run(wait(policy, reader, start), self._report)
-        finally:
-            joined.leave(reader)
-            if self.task_instance is not None:
-                published_timelines().forget(self._task())
-
     async def _report(self, notice: Notice) -> None:
-        self.log.info("%s", notice.text)
+        log.info("%s", notice.text)
         if notice.kind == "timeline" and self.show_timeline and self.task_instance is not None:
             published_timelines().publish(self._task(), notice.data)
 
