@@ -86,9 +86,9 @@ class Looks:
         :param measure: read the lists even where single reads were cheaper the last time.
         """
         projects = self._waits.by_project()
-        if self._is_everywhere_cheap(len(projects)):
-            if (yield from self._everywhere(len(projects))):
-                return
+        is_cheap = self._is_everywhere_cheap(len(projects))
+        if is_cheap and (yield from self._everywhere(len(projects))):
+            return
         for project, waits in projects.items():
             pages = self._pages.get(project, 1)
             is_small = len(waits) <= READS_PER_PAGE * (1 if measure else pages)

@@ -116,7 +116,7 @@ class Watched(ControlPlaneReader):
         return self._reading
 
     def look(self, rank: int) -> Flow[Workload]:
-        """Read the workload by itself for the wait; raises what :func:`control_plane.get` raises."""
+        """Let the watcher read the workload by itself; raises what ``control_plane.get`` raises."""
         reading = yield from control_plane.get(self.id, rank)
         self._in_doubt = False
         self.show(reading)
@@ -145,9 +145,9 @@ class Watched(ControlPlaneReader):
         if found.meaning in OVER:
             return self.doubt()  # a list alone ends no wait
         self._listed = listed
-        return self.show(
-            self._reading if self._reading and _is_older(found, self._reading) else found
-        )
+        if self._reading and _is_older(found, self._reading):
+            found = self._reading  # the list lags behind a single read
+        return self.show(found)
 
     def show(self, reading: Workload) -> bool:
         """Take note of a reading; return whether it is news."""

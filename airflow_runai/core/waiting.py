@@ -34,8 +34,8 @@ FRESH = 120.0
 #: The history of an ended workload may be unreadable this often in a row before we do without.
 MAX_HISTORY_ATTEMPTS = 5
 
-#: A phase that is younger than this many seconds when it is first seen is news: an earlier wait that
-#: was interrupted may not have told it.
+#: A phase that is younger than this many seconds when it is first seen is news: an earlier wait may
+#: have been interrupted before it told it.
 RECENT = 300.0
 
 
@@ -66,8 +66,8 @@ class WorkloadReader(Protocol):
 
     def published(self) -> Flow[tuple[Moment, ...]]:
         """Return the timeline that an earlier wait has published, for servers without history."""
+        yield from ()
         return ()
-        yield
 
 
 def wait(

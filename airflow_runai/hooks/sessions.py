@@ -13,7 +13,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
-from types import TracebackType
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -142,12 +141,7 @@ class session:  # used like a function: ``async with session(...)``
         self._joined.users += 1
         return self._joined
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, kind: object, error: BaseException | None, at: object) -> None:
         if isinstance(error, RefusedAgain):
             # Secrets are rotated while a training runs for weeks.
             shared().lookups.pop(self._runai_conn_id, None)

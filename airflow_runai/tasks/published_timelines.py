@@ -14,7 +14,7 @@ import logging
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
 from airflow_runai.core.flow import Flow, Signal, Wait
@@ -23,6 +23,8 @@ from airflow_runai.core.timeline import Moment
 from airflow_runai.links import TIMELINE_KEY
 
 log = logging.getLogger(__name__)
+
+ByLoop: TypeAlias = "WeakKeyDictionary[asyncio.AbstractEventLoop, PublishedTimelines]"
 
 #: Seconds between two questions to Airflow in one process.
 PACE = 0.2
@@ -114,13 +116,8 @@ class PublishedTimelines:
             log.warning("the timeline of task %s could not be published: %s", task.task_id, error)
 
 
-#: By event loop. A context variable only because the simulation plays several processes in one.
-PUBLISHED: ContextVar[WeakKeyDictionary[asyncio.AbstractEventLoop, PublishedTimelines]] = (
-    ContextVar(
-        "published timelines",
-        default=WeakKeyDictionary(),  # noqa: B039  # shared on purpose
-    )
-)
+#: A context variable only because the simulation plays several processes in one.
+PUBLISHED: ContextVar[ByLoop] = ContextVar("published timelines", default=WeakKeyDictionary())  # noqa: B039
 
 
 def published_timelines() -> PublishedTimelines:
