@@ -21,6 +21,8 @@ T = TypeVar("T")
 LIST, ENDED, LOOK, HISTORY = range(4)
 #: Requests a second, how many of them at once after a silence, and how many without an answer.
 RATE, BURST, IN_FLIGHT = 20.0, 40.0, 8
+#: Less than so many seconds is no reason to wait: clocks are not more exact.
+EXACT = 0.001
 #: Pauses (seconds) where the server names none: from the first to the longest.
 FIRST_PAUSE, MAX_PAUSE = 1.0, 60.0
 
@@ -65,7 +67,7 @@ class Throttle:
             while True:
                 turn.signal = Signal()
                 seconds = yield from self._delay(entry)
-                if seconds <= 0:
+                if seconds <= EXACT:
                     self._allowance -= 1
                     self._in_flight += 1
                     return
@@ -86,8 +88,7 @@ class Throttle:
         passed, self._counted_at = max(0.0, moment - self._counted_at), moment
         self._allowance = min(self._burst, self._allowance + passed * self._rate)
         self._paused_at = min(self._paused_at, moment)
-        # Less than a millisecond is no reason to wait: clocks are not that exact.
-        lacking = (1.0 - self._allowance) / self._rate - 0.001
+        lacking = (1.0 - self._allowance) / self._rate
         return max(lacking, self._paused_at + self._pause - moment)
 
     def _call_next(self) -> None:

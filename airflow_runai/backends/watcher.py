@@ -24,6 +24,8 @@ FEW = 5
 FULL_EVERY = 10
 #: After more seconds without a good look, a delta may be longer than the list.
 LONGEST_DELTA = 600.0
+#: What is due within so many seconds is due: clocks are not more exact.
+EXACT = 0.001
 #: Ceiling of the pause between looks at an unreachable control plane, seconds.
 MAX_PAUSE = 300.0
 
@@ -66,7 +68,7 @@ class Watcher:
         """Look, for ever."""
         while True:
             moment = yield from self._until_due()
-            if moment < self._next_look(moment):
+            if self._next_look(moment) - moment > EXACT:
                 yield from self._look_early(moment)
             else:
                 yield from self._look(moment)
@@ -76,7 +78,7 @@ class Watcher:
             self._joined = Signal()
             moment = yield from now()
             left = min(self._next_look(moment), self._early_look(moment)) - moment
-            if left <= 0:
+            if left <= EXACT:
                 return moment
             yield Wait(self._joined, left)
 
