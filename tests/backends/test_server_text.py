@@ -129,8 +129,8 @@ def share(talk: Talk) -> None:
     looks.begin()
     talk.run(looks.full(measure=True))
     talk.run(looks.delta(0.0))
-    for wait in waits:
-        talk.run(wait.following(wait.start, 0.0, Sleep(0)))
+    for one in waits:
+        talk.run(one.following(one.start, 0.0, Sleep(0)))
 
 
 def ask_around(talk: Talk) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from airflow_runai.backends.throttle import (
@@ -102,7 +104,7 @@ def test_without_a_named_pause_pauses_grow_and_one_request_finds_out() -> None:
     herd.flows.run(600)
     later = [at - NOON for at, _ in herd.flows.asked][IN_FLIGHT:]
     assert later[0] >= FIRST_PAUSE
-    pauses = [b - a for a, b in zip(later, later[1:], strict=False)]
+    pauses = [b - a for a, b in pairwise(later)]
     assert pauses == sorted(pauses), "one at a time, less and less often"
     assert pauses[-1] == pytest.approx(MAX_PAUSE, abs=0.1)
     herd.status = 200
