@@ -20,9 +20,9 @@ from airflow_runai.backends.replies import accept
 from airflow_runai.backends.throttle import ENDED, HISTORY
 from airflow_runai.core.flow import Flow, Request
 from airflow_runai.core.naming import ending, generation_of
+from airflow_runai.core.reader import WorkloadReader
 from airflow_runai.core.texts import PHASE_LIMIT, cut, printable
 from airflow_runai.core.timeline import Moment, merge
-from airflow_runai.core.waiting import WorkloadReader
 from airflow_runai.core.workload import Workload, epoch
 from airflow_runai.errors import NotFound, NotResolved, Refused, Unauthorized, Unreadable
 

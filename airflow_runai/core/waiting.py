@@ -13,13 +13,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from airflow_runai.core.decision import Snapshot, WaitPolicy, because, decide, past_needed_in
 from airflow_runai.core.flow import Flow, Notice, Sleep
 from airflow_runai.core.flow import now as present
 from airflow_runai.core.outcome import TIMED_OUT, Outcome, news
 from airflow_runai.core.phases import OVER
+from airflow_runai.core.reader import WorkloadReader
 from airflow_runai.core.timeline import UNSEEN, Moment, merge
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import NotFound, Refused, Throttled, Unreachable
@@ -37,37 +37,6 @@ MAX_HISTORY_ATTEMPTS = 5
 #: A phase that is younger than this many seconds when it is first seen is news: an earlier wait may
 #: have been interrupted before it told it.
 RECENT = 300.0
-
-
-class WorkloadReader(Protocol):
-    """The ways in which a wait reads a workload, each a flow; this one polls."""
-
-    __slots__ = ()
-
-    def read(self, workload_id: str) -> Flow[Workload]:
-        """Return the current reading; raises ``NotFound``."""
-
-    def history(self, workload_id: str) -> Flow[tuple[Moment, ...]]:
-        """Return what the server remembers; empty where it keeps nothing."""
-
-    def find_deleted(self, workload_id: str) -> Flow[Workload | None]:
-        """Return the workload among the deleted ones, or ``None``."""
-
-    def following(self, last: Workload, seconds: float, pace: Sleep) -> Flow[Workload]:
-        """
-        Return the reading after ``last``; raises what :meth:`read` raises.
-
-        :param last: the reading that the wait has; without a phase before the first one.
-        :param seconds: at the latest after this time, at least 0; infinite if only news matter.
-        :param pace: the pause of a reader that polls.
-        """
-        yield replace(pace, seconds=min(pace.seconds, seconds))
-        return (yield from self.read(last.id))
-
-    def published(self) -> Flow[tuple[Moment, ...]]:
-        """Return the timeline that an earlier wait has published, for servers without history."""
-        yield from ()
-        return ()
 
 
 def wait(

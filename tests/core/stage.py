@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from airflow_runai.core.flow import Flow, Notice, Reply, Request, Sleep, now
+from airflow_runai.core.reader import WorkloadReader
 from airflow_runai.core.timeline import Moment
-from airflow_runai.core.waiting import WorkloadReader
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import NotFound, Unreachable
 
