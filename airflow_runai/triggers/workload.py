@@ -84,11 +84,7 @@ class RunaiWorkloadTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire."""
         earliest = asyncio.get_running_loop().time() + self.min_defer_seconds
-        try:
-            outcome = await self._wait()
-        finally:
-            if self.task_instance is not None:
-                published_timelines().forget(self._task())
+        outcome = await self._wait()
         await asyncio.sleep(max(0.0, earliest - asyncio.get_running_loop().time()))
         yield TriggerEvent(outcome.to_event())
 
@@ -105,7 +101,10 @@ class RunaiWorkloadTrigger(BaseTrigger):
                             return found
                         start = found
                     with joined.watched(start, policy.poll_interval, self._published) as reader:
-                        return await joined.run(wait(policy, reader, start), self._report)
+                        try:
+                            return await joined.run(wait(policy, reader, start), self._report)
+                        finally:
+                            self._leave_timeline_to_task()
             except (RunaiError, AirflowException, AirflowRuntimeError, OSError) as error:
                 # Ending here would make Airflow fail the try, and nothing is known about the
                 # workload.
@@ -122,6 +121,11 @@ class RunaiWorkloadTrigger(BaseTrigger):
         log.info("%s", notice.text)
         if notice.kind == "timeline" and self.show_timeline and self.task_instance is not None:
             published_timelines().publish(self._task(), notice.data)
+
+    def _leave_timeline_to_task(self) -> None:
+        """Write no more: the task writes the end, and nothing older may follow it."""
+        if self.task_instance is not None:
+            published_timelines().forget(self._task())
 
     def _published(self) -> Flow[tuple[Moment, ...]]:
         """Return the timeline that Airflow shows already: the server may have none for us."""

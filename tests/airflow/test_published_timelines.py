@@ -37,7 +37,8 @@ class Slow:
 
     def written(self, task: TaskAddress) -> list[int]:
         sent = (m for _, m in self.asked if isinstance(m, SetXCom) and m.task_id == task.task_id)
-        return [message.value["number"] for message in sent]
+        values: list[Any] = [message.value for message in sent]
+        return [value["number"] for value in values]
 
 
 def play(work: Any, monkeypatch: pytest.MonkeyPatch) -> Slow:

@@ -108,17 +108,28 @@ def test_what_is_stored_is_plain_json_without_secrets(emulator: Emulator) -> Non
     assert RunaiWorkloadTrigger(**given).serialize() == (path, given)
 
 
-def test_it_shows_the_timeline_while_it_waits(emulator: Emulator, supervised: Supervised) -> None:
-    made = with_task(trigger(emulator))
+def test_it_shows_the_timeline_while_it_waits_and_leaves_the_end_to_its_task(
+    emulator: Emulator, supervised: Supervised
+) -> None:
+    made = with_task(trigger(emulator, "long-t"))
     supervisor = supervised("deferred")
-    event = asyncio.run(first(made))
-    shown = [m for m in supervisor.asked if isinstance(m, SetXCom) and m.key == "runai_timeline"]
-    assert (shown[-1].dag_id, shown[-1].run_id, shown[-1].task_id) == ("dag", "run", "task")
-    told: Any = shown[-1].value
-    assert told["phase"] == "Running"
-    assert len(shown) == 1, "the end is in the event, and its task writes it"
-    assert event["timeline"][-1]["phase"] == "Completed"
-    assert SECRET not in str(shown)
+
+    def shown() -> list[Any]:
+        sent = (message for message in supervisor.asked if isinstance(message, SetXCom))
+        return [message for message in sent if message.key == "runai_timeline"]
+
+    async def until_deleted() -> dict[str, Any]:
+        waiting = asyncio.create_task(first(made))
+        await eventually(lambda: bool(shown()) or waiting.done())
+        emulator.plane.world.workloads[made.workload["id"]].desired = "Deleted"
+        return await waiting
+
+    event = asyncio.run(until_deleted())
+    message = shown()[-1]
+    assert (message.dag_id, message.run_id, message.task_id) == ("dag", "run", "task")
+    assert event["status"] == "gone"
+    assert len(event["timeline"]) > len(message.value["timeline"])
+    assert SECRET not in str(shown())
 
 
 @pytest.mark.slow
