@@ -105,9 +105,10 @@ class _Blocking:
 
     def _send(self, request: Request) -> Reply:
         sent = time.time()
-        with _wire_errors_as_unreachable(request, self.client.base_url):
-            response = self.client.request(**_arguments(request))
-        return _reply(request, response, sent, self.clock)
+        errors = _wire_errors_as_unreachable(request, self.client.base_url)
+        with errors, self.client.stream(**_arguments(request)) as response:
+            content = b"".join(response.iter_bytes())
+        return _reply(request, response, content, sent, self.clock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +141,11 @@ class _Awaiting:
     async def _send(self, request: Request) -> Reply:
         sent = time.time()
         with _wire_errors_as_unreachable(request, self.client.base_url):
-            response = await self.client.request(**_arguments(request))
-        return _reply(request, response, sent, self.clock)
+            # httpx's response and its stream refer to each other: a body that it holds stays until
+            # the garbage collector comes round, and bodies of lists are megabytes.
+            async with self.client.stream(**_arguments(request)) as response:
+                content = b"".join([piece async for piece in response.aiter_bytes()])
+        return _reply(request, response, content, sent, self.clock)
 
 
 def _wait_for(step: Wait) -> None:
@@ -208,16 +212,18 @@ def _lengthened(step: Sleep) -> float:
     return step.seconds * (1 + step.jitter * random.random())
 
 
-def _reply(request: Request, response: httpx.Response, sent: float, clock: ServerClock) -> Reply:
+def _reply(
+    request: Request, response: httpx.Response, content: bytes, sent: float, clock: ServerClock
+) -> Reply:
     clock.learn(response.headers.get("date"), sent)
     decode = (response.is_success and request.decode) or json.loads
     try:
-        body = decode(response.content) if response.content else None
+        body = decode(content) if content else None
     except (ValueError, RecursionError):
         body = None
     # Only the beginning: a list of hundreds of workloads is megabytes, and this runs on the event
     # loop, too.
-    text = response.content[: 4 * TEXT_LIMIT].decode("utf-8", "replace")
+    text = content[: 4 * TEXT_LIMIT].decode("utf-8", "replace")
     return Reply(response.status_code, clock.now(), body, cut(text), dict(response.headers))
 
 
