@@ -9,7 +9,8 @@ ON_THE_RIG := tests/rig tests/referee
 
 .DEFAULT_GOAL := help
 SEEDS ?= 10000
-.PHONY: help install demo up down simulate test test-airflow test-rig test-training test-parts quick qualify lint docs rig oracles clean
+WAITS ?= 1000
+.PHONY: help install demo up down simulate test test-airflow test-rig test-training test-parts quick qualify bench lint docs rig oracles clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +63,9 @@ qualify: rig  ## run what takes too long for `make test`: start-stop cycles, rec
 
 simulate: $(INSTALLED)  ## play SEEDS=10000 random histories of the real code in virtual time
 	$(BIN)/python -m tests.simulation --many $(SEEDS)
+
+bench: $(INSTALLED)  ## measure WAITS=1000 waits over TLS beside the stock KubernetesJobTrigger (10 minutes)
+	$(BIN)/python -m tests.benchmarks.beside_stock --waits $(WAITS)
 
 docs: $(INSTALLED)  ## rewrite the generated tables and pictures of docs/
 	$(BIN)/python -m docs.generate

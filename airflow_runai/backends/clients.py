@@ -11,6 +11,10 @@ import httpx
 from airflow_runai.backends.settings import Settings
 from airflow_runai.errors import ConnectionSettingsError
 
+#: Seconds for which an idle connection is kept: twice the default interval, so that looks need no
+#: new TLS handshakes.
+KEPT = 60.0
+
 
 def client(settings: Settings) -> httpx.Client:
     """Return a blocking client; the caller closes it."""
@@ -35,6 +39,7 @@ def _options(settings: Settings) -> dict[str, Any]:
         ) from error
     return {
         "base_url": address,
+        "limits": httpx.Limits(max_connections=8, keepalive_expiry=KEPT),
         "timeout": httpx.Timeout(settings.timeout, connect=min(settings.timeout, 10.0)),
         "verify": _trust(settings),
         "follow_redirects": False,

@@ -11,19 +11,23 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airflow_runai.backends.organization import Project, refuse_commas
-from airflow_runai.backends.paging import read_all
+from airflow_runai.backends.paging import read_all, walk
 from airflow_runai.backends.replies import accept
+from airflow_runai.backends.throttle import ENDED, HISTORY
 from airflow_runai.core.flow import Flow, Request
 from airflow_runai.core.naming import ending, generation_of
+from airflow_runai.core.reader import WorkloadReader
 from airflow_runai.core.texts import PHASE_LIMIT, cut, printable
 from airflow_runai.core.timeline import Moment, merge
-from airflow_runai.core.waiting import WorkloadReader
 from airflow_runai.core.workload import Workload, epoch
 from airflow_runai.errors import NotFound, NotResolved, Refused, Unauthorized, Unreadable
+
+if TYPE_CHECKING:
+    from airflow_runai.backends.rows import Row
 
 _WORKLOADS = "/api/v1/workloads"
 #: Kubernetes' phases of pods that write no more.
@@ -53,9 +57,9 @@ def _kind(path: str) -> str:
     return "Distributed" if path == "distributed" else "Training"
 
 
-def get(workload_id: str) -> Flow[Workload]:
+def get(workload_id: str, rank: int = ENDED) -> Flow[Workload]:
     """Read one workload of any type; raises ``NotFound``."""
-    request = Request("GET", _path(workload_id))
+    request = Request("GET", _path(workload_id), rank=rank)
     return Workload.from_wire(accept(request, (yield request)))
 
 
@@ -120,6 +124,17 @@ def list_workloads(
     return list(_readable((yield from _list(params, deleted))))
 
 
+def walk_workloads(
+    conditions: str, take: Callable[[Sequence[Row]], Flow[None]], max_pages: int
+) -> Flow[int]:
+    """Hand over the present workloads page by page, oldest first; see :func:`paging.walk`."""
+    # Imported here: it is not needed to parse a DAG.
+    from airflow_runai.backends.rows import decode_page
+
+    query = [("filterBy", conditions), ("sortBy", "createdAt"), ("sortOrder", "asc")]
+    return (yield from walk(_WORKLOADS, query, decode_page, take, max_pages))
+
+
 def _list(params: Sequence[tuple[str, str]], deleted: bool) -> Flow[list[Mapping[str, Any]]]:
     query = [*params, ("sortBy", "createdAt"), ("sortOrder", "asc")]
     if not deleted:
@@ -165,14 +180,16 @@ def _post(path: str) -> Flow[None]:
     accept(request, (yield request))
 
 
-def history(workload_id: str) -> Flow[tuple[Moment, ...]]:
+def history(workload_id: str, rank: int = HISTORY) -> Flow[tuple[Moment, ...]]:
     """
     Return the recorded phases, oldest first; none if the server keeps or shows no history.
+
+    :param rank: whose turn it is where requests queue.
 
     :raises Unreachable: if there may be one that cannot be read now.
     """
     try:
-        records = yield from read_all(_path(workload_id, "history"), "records", [])
+        records = yield from read_all(_path(workload_id, "history"), "records", [], rank)
     except Unauthorized:
         raise
     except Refused:
@@ -208,15 +225,36 @@ def pods(workload_id: str) -> Flow[list[Mapping[str, Any]]]:
     return (yield from read_all(_path(workload_id, "pods"), "pods", []))
 
 
-def reader_for(start: Workload) -> WorkloadReader:
-    """Return how to read ``start``: now, in the past, and among the deleted ones."""
+class ControlPlaneReader(WorkloadReader):
+    """
+    Reads a workload: now, in the past, and among the deleted ones.
 
-    def find_deleted(workload_id: str) -> Flow[Workload | None]:
-        project = Project(start.project_id, "", start.cluster_id)
-        listed = yield from find(project, start.name, exact=True, deleted=True)
+    :param start: the last known reading.
+    """
+
+    __slots__ = ("start",)
+
+    def __init__(self, start: Workload) -> None:
+        self.start = start
+
+    def read(self, workload_id: str) -> Flow[Workload]:
+        """Read it; raises ``NotFound``."""
+        return get(workload_id)
+
+    def history(self, workload_id: str) -> Flow[tuple[Moment, ...]]:
+        """Return its recorded phases."""
+        return history(workload_id)
+
+    def find_deleted(self, workload_id: str) -> Flow[Workload | None]:
+        """Return it if it is listed as deleted."""
+        project = Project(self.start.project_id, "", self.start.cluster_id)
+        listed = yield from find(project, self.start.name, exact=True, deleted=True)
         return next((w for w in listed if w.id == workload_id), None)
 
-    return WorkloadReader(read=get, history=history, find_deleted=find_deleted)
+
+def reader_for(start: Workload) -> WorkloadReader:
+    """Return how to read ``start``."""
+    return ControlPlaneReader(start)
 
 
 def finder(wanted: Workload) -> Callable[[], Flow[Workload | None]]:

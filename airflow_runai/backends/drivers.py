@@ -9,13 +9,14 @@ every flow alike (a test shows it).
 from __future__ import annotations
 
 import asyncio
+import json
+import math
 import random
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import httpx
@@ -26,7 +27,6 @@ from airflow_runai.core.flow import (
     Notice,
     Reply,
     Request,
-    Signal,
     Sleep,
     Step,
     Wait,
@@ -65,19 +65,23 @@ def run(
     return drive(flow, _Blocking(client, on_notice, sleep, clock or ServerClock()).perform)
 
 
-async def arun(
+def arun(
     flow: Flow[T],
     client: httpx.AsyncClient,
     on_notice: Callable[[Notice], Awaitable[None]] | None = None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     clock: ServerClock | None = None,
-) -> T:
+    via: Callable[[Request], Flow[Reply]] | None = None,
+) -> Coroutine[Any, Any, T]:
     """
     Run a conversation on the running event loop; the parameters are those of :func:`run`.
 
     Cancellation closes the flow and passes through.
+
+    :param via: a flow that sends a request (with a token, in its turn). Unlike a flow around the
+        whole conversation it costs nothing while the conversation sleeps.
     """
-    return await adrive(flow, _Awaiting(client, on_notice, sleep, clock or ServerClock()).perform)
+    return adrive(flow, _Awaiting(client, on_notice, sleep, clock or ServerClock(), via).perform)
 
 
 @dataclass(frozen=True)
@@ -96,52 +100,93 @@ class _Blocking:
             case Sleep() if step.seconds > 0:
                 self.sleep(_lengthened(step))
             case Wait():
-                _wait_for(step.signal)
+                _wait_for(step)
         return Reply(0, self.clock.now())
 
     def _send(self, request: Request) -> Reply:
         sent = time.time()
-        with _wire_errors_as_unreachable(request, self.client.base_url):
-            return _reply(self.client.request(**_arguments(request)), sent, self.clock)
+        errors = _wire_errors_as_unreachable(request, self.client.base_url)
+        with errors, self.client.stream(**_arguments(request)) as response:
+            content = b"".join(response.iter_bytes())
+        return _reply(request, response, content, sent, self.clock)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Awaiting:
     client: httpx.AsyncClient
     on_notice: Callable[[Notice], Awaitable[None]] | None
     sleep: Callable[[float], Awaitable[None]]
     clock: ServerClock
+    via: Callable[[Request], Flow[Reply]] | None = None
 
-    async def perform(self, step: Step) -> Reply:
+    def perform(self, step: Step) -> Awaitable[Reply]:
+        # Not a coroutine: thousands sleep here, and each frame costs memory.
         match step:
+            case Request() if self.via:
+                return adrive(self.via(step), replace(self, via=None).perform)
             case Request():
-                return await self._send(step)
+                return self._send(step)
+            case Wait():
+                return _heard(step, self.clock)
+        return self._pass(step)
+
+    async def _pass(self, step: Step) -> Reply:
+        match step:
             case Notice() if self.on_notice:
                 await self.on_notice(step)
             case Sleep() if step.seconds > 0:
                 await self.sleep(_lengthened(step))
-            case Wait():
-                await _await(step.signal)
         return Reply(0, self.clock.now())
 
     async def _send(self, request: Request) -> Reply:
         sent = time.time()
         with _wire_errors_as_unreachable(request, self.client.base_url):
-            return _reply(await self.client.request(**_arguments(request)), sent, self.clock)
+            # httpx's response and its stream refer to each other: a body that it holds stays until
+            # the garbage collector comes round, and bodies of lists are megabytes.
+            async with self.client.stream(**_arguments(request)) as response:
+                content = b"".join([piece async for piece in response.aiter_bytes()])
+        return _reply(request, response, content, sent, self.clock)
 
 
-def _wait_for(signal: Signal) -> None:
+def _wait_for(step: Wait) -> None:
     is_set = threading.Event()
-    with signal.heard_by(is_set.set):
-        is_set.wait()
+    step.signal.add_listener(is_set.set)
+    try:
+        is_set.wait(None if step.seconds == math.inf else step.seconds)
+    finally:
+        step.signal.remove_listener(is_set.set)
 
 
-async def _await(signal: Signal) -> None:
-    is_set = asyncio.Event()
-    # The flow that sets the signal may run in another thread.
-    wake = partial(asyncio.get_running_loop().call_soon_threadsafe, is_set.set)
-    with signal.heard_by(wake):
-        await is_set.wait()
+async def _heard(step: Wait, clock: ServerClock) -> Reply:
+    loop = asyncio.get_running_loop()
+    is_over = loop.create_future()
+    listener = _Waker(loop, is_over)
+    timer = loop.call_later(step.seconds, _end, is_over) if step.seconds != math.inf else None
+    step.signal.add_listener(listener)
+    try:
+        await is_over
+    finally:
+        step.signal.remove_listener(listener)
+        if timer:
+            timer.cancel()
+    return Reply(0, clock.now())
+
+
+class _Waker:
+    """Ends a sleep, also from another thread, in which the flow that sets the signal may run."""
+
+    __slots__ = ("_loop", "_sleeping")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, sleeping: asyncio.Future[None]) -> None:
+        self._loop, self._sleeping = loop, sleeping
+
+    def __call__(self) -> None:
+        self._loop.call_soon_threadsafe(_end, self._sleeping)
+
+
+def _end(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)
 
 
 @contextmanager
@@ -167,15 +212,18 @@ def _lengthened(step: Sleep) -> float:
     return step.seconds * (1 + step.jitter * random.random())
 
 
-def _reply(response: httpx.Response, sent: float, clock: ServerClock) -> Reply:
+def _reply(
+    request: Request, response: httpx.Response, content: bytes, sent: float, clock: ServerClock
+) -> Reply:
     clock.learn(response.headers.get("date"), sent)
+    decode = (response.is_success and request.decode) or json.loads
     try:
-        body = response.json() if response.content else None
+        body = decode(content) if content else None
     except (ValueError, RecursionError):
         body = None
     # Only the beginning: a list of hundreds of workloads is megabytes, and this runs on the event
     # loop, too.
-    text = response.content[: 4 * TEXT_LIMIT].decode("utf-8", "replace")
+    text = content[: 4 * TEXT_LIMIT].decode("utf-8", "replace")
     return Reply(response.status_code, clock.now(), body, cut(text), dict(response.headers))
 
 

@@ -10,11 +10,12 @@ leave us with a call that the server no longer knows.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from airflow_runai.backends.redaction import Redaction
 from airflow_runai.backends.replies import accept
-from airflow_runai.core.flow import Flow, Lock, Reply, Request, Step, now
+from airflow_runai.backends.throttle import LIST
+from airflow_runai.core.flow import Flow, Lock, Reply, Request, now, through
 from airflow_runai.core.texts import cut
 from airflow_runai.errors import Refused, Unauthorized, Unreachable, Unreadable
 
@@ -50,26 +51,10 @@ class Tokens:
 
     def authorized(self, flow: Flow[T]) -> Flow[T]:
         """Return the flow with a token on each of its requests."""
-        try:
-            step = next(flow)
-            while True:
-                try:
-                    reply = yield from self._perform(step)
-                except Exception as error:
-                    step = flow.throw(error)
-                else:
-                    step = flow.send(reply)
-        except StopIteration as end:
-            return cast(T, end.value)
-        finally:
-            flow.close()
+        return through(flow, self.send)
 
-    def _perform(self, step: Step) -> Flow[Reply]:
-        if isinstance(step, Request):
-            return (yield from self._send(step))
-        return (yield step)
-
-    def _send(self, request: Request) -> Flow[Reply]:
+    def send(self, request: Request) -> Flow[Reply]:
+        """Send one request with a token, and once more with a new one after a 401."""
         token = yield from self._current()
         reply = yield from self._send_with(token, request)
         if reply.status != 401:
@@ -146,9 +131,14 @@ def _grants(client_id: str, client_secret: str) -> tuple[Request, ...]:
     }
     app = {"grantType": "app_token", "AppId": client_id, "AppSecret": client_secret}
     return (
-        Request("POST", "/api/v2/token", form=form),
-        Request("POST", "/api/v1/token", json={"grantType": "client_credentials", **own}),
-        Request("POST", "/api/v1/token", json=app),
+        Request("POST", "/api/v2/token", form=form, rank=LIST),
+        Request(
+            "POST",
+            "/api/v1/token",
+            json={"grantType": "client_credentials", **own},
+            rank=LIST,
+        ),
+        Request("POST", "/api/v1/token", json=app, rank=LIST),
     )
 
 

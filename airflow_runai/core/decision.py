@@ -7,8 +7,10 @@ unreachable control plane is never a failure, and absence must last before it is
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, astuple, dataclass, fields, replace
+from functools import lru_cache
 from typing import Any
 
 from airflow_runai.core import outcome as ends
@@ -23,7 +25,7 @@ from airflow_runai.core.workload import Workload
 ABSENCE_SECONDS = 600.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Timeouts:
     """
     Upper bounds of the clocks, seconds; ``None`` means no timeout.
@@ -59,7 +61,7 @@ class Timeouts:
                 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class WaitPolicy:
     """
     Pace and timeouts of a wait.
@@ -91,11 +93,16 @@ class WaitPolicy:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> WaitPolicy:
-        """Read what :meth:`to_json` wrote."""
-        return cls(**{**value, "timeouts": Timeouts(**value.get("timeouts", {}))})
+        """Read what :meth:`to_json` wrote; equal policies are one object."""
+        return _shared(cls(**{**value, "timeouts": Timeouts(**value.get("timeouts", {}))}))
 
 
-@dataclass(frozen=True)
+@lru_cache(maxsize=256)
+def _shared(policy: WaitPolicy) -> WaitPolicy:
+    return policy
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """
     One look at a workload.
@@ -106,6 +113,7 @@ class Snapshot:
         unreachable.
     :param absent_since: epoch seconds since which it cannot be found; ``None`` while it can.
     :param blind: the control plane gave no answer; the reading is an old one.
+    :param past_unread: the timeline may lack what the server remembers; its clocks end no wait.
     """
 
     workload: Workload
@@ -113,6 +121,7 @@ class Snapshot:
     taken_at: float
     absent_since: float | None = None
     blind: bool = False
+    past_unread: bool = False
 
     @property
     def clocks(self) -> Clocks:
@@ -120,9 +129,13 @@ class Snapshot:
         return clocks(self.timeline, self.taken_at)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class KeepWaiting:
-    """Look again in ``seconds``."""
+    """
+    Only news can end the wait before ``seconds`` have passed.
+
+    :param seconds: infinite where only news can.
+    """
 
     seconds: float
 
@@ -144,7 +157,8 @@ def decide(policy: WaitPolicy, snapshot: Snapshot) -> KeepWaiting | Outcome:
     Reads no clock: ``snapshot.taken_at`` is the present. A phase that this version does not know is
     never final.
 
-    :return: :class:`KeepWaiting` with seconds until the next look, or the final :class:`Outcome`.
+    :return: :class:`KeepWaiting` with the seconds in which nothing but news can change that, or
+        the final :class:`Outcome`.
     """
     kind = _settled(snapshot)
     if kind in _ENDS:
@@ -194,7 +208,7 @@ def _timed_out(
 
 def _ticking(policy: WaitPolicy, snapshot: Snapshot) -> dict[str, float]:
     """Return the limited clocks that have a meaning now and grow with time."""
-    if snapshot.blind or snapshot.absent_since is not None:
+    if snapshot.blind or snapshot.past_unread or snapshot.absent_since is not None:
         return {}
     is_unknown = snapshot.workload.meaning is Meaning.UNKNOWN
     names = [
@@ -226,11 +240,28 @@ def _should_move_on(snapshot: Snapshot) -> bool:
 
 
 def _pause(policy: WaitPolicy, snapshot: Snapshot, ticking: Mapping[str, float]) -> float:
-    """Return the poll interval, or less where a timeout is nearer."""
+    """Return the seconds until a timeout, or until the next look for what is absent."""
     left = [getattr(policy.timeouts, clock) - used for clock, used in ticking.items()]
     if policy.deadline is not None:
         left.append(policy.deadline - snapshot.taken_at)
-    return float(min([policy.poll_interval, *(max(1.0, seconds) for seconds in left)]))
+    if snapshot.past_unread:
+        left.append(past_needed_in(policy, snapshot))
+    if snapshot.absent_since is not None:
+        left.append(ABSENCE_SECONDS / 10)
+    return min((max(1.0, seconds) for seconds in left), default=math.inf)
+
+
+def past_needed_in(policy: WaitPolicy, snapshot: Snapshot) -> float:
+    """
+    Return the seconds until a clock can have reached its timeout, whatever has been.
+
+    No clock runs faster than time since the creation. Not positive: the server must be asked for
+    the past now; infinite: no clock has a timeout.
+    """
+    limits = [limit for limit in astuple(policy.timeouts) if limit is not None]
+    if policy.deadline is not None:
+        limits.append(policy.deadline - snapshot.workload.created_at)
+    return min(limits, default=math.inf) - (snapshot.taken_at - snapshot.workload.created_at)
 
 
 def because(message: str) -> str:

@@ -12,8 +12,8 @@ A conversation with the control plane yields the steps that are defined here, an
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import math
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, TypeVar, cast
 
@@ -33,6 +33,9 @@ class Request:
         the ``repr``.
     :param form: form-encoded body (the OAuth token call).
     :param headers: additional headers; never logged.
+    :param rank: whose turn it is where requests have to queue; see ``backends/throttle.py``.
+    :param decode: turns the body of a good reply into :attr:`Reply.body`; raises ``ValueError`` for
+        one that is not JSON. For large lists, of which little is kept.
     """
 
     method: str
@@ -41,13 +44,15 @@ class Request:
     json: Mapping[str, Any] | None = field(default=None, repr=False)
     form: Mapping[str, str] | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    rank: int = 1
+    decode: Callable[[bytes], Any] | None = field(default=None, repr=False, compare=False)
 
     def with_header(self, name: str, value: str) -> Request:
         """Return the same request with one more header."""
         return replace(self, headers={**self.headers, name: value})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sleep:
     """
     Let time pass.
@@ -61,7 +66,7 @@ class Sleep:
     jitter: float = 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Notice:
     """
     Something that an observer may want to see now (a new phase, an outage); not an end.
@@ -77,6 +82,8 @@ class Notice:
 class Signal:
     """An event that one flow sets and others wait for."""
 
+    __slots__ = ("_is_set", "_listeners")
+
     def __init__(self) -> None:
         self._is_set = False
         self._listeners: list[Callable[[], object]] = []
@@ -87,27 +94,31 @@ class Signal:
         for listener in tuple(self._listeners):
             listener()
 
-    @contextmanager
-    def heard_by(self, listener: Callable[[], object]) -> Iterator[None]:
+    def add_listener(self, listener: Callable[[], object]) -> None:
         """Call ``listener`` when the signal is set; at once, if it is already."""
         self._listeners.append(listener)
-        try:
-            # Registered first: a signal that is set in between calls twice, but is never missed.
-            if self._is_set:
-                listener()
-            yield
-        finally:
-            self._listeners.remove(listener)
+        # Registered first: a signal that is set in between calls twice, but is never missed.
+        if self._is_set:
+            listener()
+
+    def remove_listener(self, listener: Callable[[], object]) -> None:
+        """Forget a listener."""
+        self._listeners.remove(listener)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Wait:
-    """Wait until another flow sets a signal."""
+    """
+    Wait until another flow sets a signal, or some time has passed.
+
+    :param seconds: at most so long, at least 0; infinite for no limit.
+    """
 
     signal: Signal
+    seconds: float = math.inf
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Reply:
     """
     The answer to a step.
@@ -132,6 +143,23 @@ Flow: TypeAlias = Generator[Step, Reply, T]
 def now() -> Flow[float]:
     """Ask the driver for the present moment (epoch seconds)."""
     return (yield Sleep(0)).now
+
+
+def through(flow: Flow[T], send: Callable[[Request], Flow[Reply]]) -> Flow[T]:
+    """Return the flow with each of its requests sent by another flow."""
+    try:
+        step = next(flow)
+        while True:
+            try:
+                reply = (yield from send(step)) if isinstance(step, Request) else (yield step)
+            except Exception as error:
+                step = flow.throw(error)
+            else:
+                step = flow.send(reply)
+    except StopIteration as end:
+        return cast(T, end.value)
+    finally:
+        flow.close()
 
 
 class Lock:
@@ -192,6 +220,8 @@ async def adrive(flow: Generator[S, A, T], perform: Callable[[S], Awaitable[A]])
                 step = flow.throw(error)
             else:
                 step = flow.send(answer)
+                # Not kept while the flow sleeps, maybe for days, as one of thousands.
+                del answer
     except StopIteration as end:
         return cast(T, end.value)
     finally:

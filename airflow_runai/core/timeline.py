@@ -25,7 +25,7 @@ UNSEEN = "(not seen)"
 _AWAY = frozenset({Meaning.WAITING, Meaning.STARTING, Meaning.SUSPENDED})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Moment:
     """
     The workload entered ``phase`` at ``at`` (epoch seconds).

@@ -1,5 +1,7 @@
 """
-Waiting for a workload, as a flow that looks again and again until :func:`decide` ends the wait.
+Waiting for a workload, as a flow that takes reading after reading until :func:`decide` ends it.
+
+Whether somebody polls for the readings or a watcher brings them, the wait does not know.
 
 It survives everything but bugs: a time-out, a refusal, an unreadable answer lengthen the pause and
 are reported once; they say nothing about the workload. After a 404 the workload is looked up among
@@ -8,14 +10,16 @@ the deleted ones before that means anything.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
-from airflow_runai.core.decision import Snapshot, WaitPolicy, because, decide
+from airflow_runai.core.decision import Snapshot, WaitPolicy, because, decide, past_needed_in
 from airflow_runai.core.flow import Flow, Notice, Sleep
 from airflow_runai.core.flow import now as present
 from airflow_runai.core.outcome import TIMED_OUT, Outcome, news
 from airflow_runai.core.phases import OVER
+from airflow_runai.core.reader import WorkloadReader
 from airflow_runai.core.timeline import UNSEEN, Moment, merge
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import NotFound, Refused, Throttled, Unreachable
@@ -30,57 +34,57 @@ FRESH = 120.0
 #: The history of an ended workload may be unreadable this often in a row before we do without.
 MAX_HISTORY_ATTEMPTS = 5
 
-ReadWorkload = Callable[[str], "Flow[Workload]"]
-ReadHistory = Callable[[str], "Flow[tuple[Moment, ...]]"]
-FindDeleted = Callable[[str], "Flow[Workload | None]"]
-
-
-@dataclass(frozen=True)
-class WorkloadReader:
-    """
-    The three ways in which a wait reads a workload, each a flow that takes its id.
-
-    :param read: the current reading; raises ``NotFound``.
-    :param history: what the server remembers; empty where it keeps none.
-    :param find_deleted: the workload among the deleted ones, or ``None``.
-    """
-
-    read: ReadWorkload
-    history: ReadHistory
-    find_deleted: FindDeleted
+#: A phase that is younger than this many seconds when it is first seen is news: an earlier wait may
+#: have been interrupted before it told it.
+RECENT = 300.0
 
 
 def wait(
     policy: WaitPolicy, reader: WorkloadReader, start: Workload, timeline: tuple[Moment, ...] = ()
 ) -> Flow[Outcome]:
     """
-    Look at a workload until :func:`decide` says that the wait is over.
+    Follow a workload until :func:`decide` says that the wait is over.
 
     Transient errors and refusals lengthen the pause (with jitter) and are reported once per kind.
-    The deadline ends the wait even while nothing can be read.
+    The deadline ends the wait even while nothing can be read. The history is read when it can
+    matter: when the phase changes, before a clock can reach its timeout, and at the end.
 
     :param start: the last known reading; its id and name are what is waited for.
     :param timeline: its past, as an earlier wait has seen it.
     """
-    snapshot, outage = _first(start, timeline), _Outage()
+    outage, pace = _Outage(), Sleep(0)
+    snapshot = _first(start, (yield from present()), timeline)
+    seconds = math.inf if policy.deadline is None else max(0.0, policy.deadline - snapshot.taken_at)
     while True:
         before = snapshot
         try:
             insist = outage.failures < MAX_HISTORY_ATTEMPTS
-            snapshot = yield from _next_snapshot(reader, before, insist)
+            found: Workload | None
+            try:
+                found = yield from reader.following(before.workload, seconds, pace)
+            except NotFound:
+                found = yield from reader.find_deleted(start.id)
+            snapshot = yield from _understood(policy, reader, before, found, insist)
         except (Unreachable, Refused) as error:
             if outage.record_failure(error):
                 yield Notice("trouble", _unreadable(start, error))
             snapshot = replace(before, taken_at=(yield from present()), blind=True)
-            back_off = Sleep(_back_off(policy, outage.failures, error), jitter=0.3)
+            pace = Sleep(_back_off(policy, outage.failures, error), jitter=0.3)
         else:
-            yield from _report_recovery(outage)
-            if snapshot.timeline != before.timeline:
-                yield _news(snapshot)
+            yield from _report(outage, before, snapshot)
+            pace = Sleep(policy.poll_interval, jitter=0.1)
         decision = decide(policy, snapshot)
         if isinstance(decision, Outcome):
             return decision
-        yield back_off if snapshot.blind else Sleep(decision.seconds, jitter=0.1)
+        seconds = min(decision.seconds, pace.seconds) if snapshot.blind else decision.seconds
+        del before, decision  # it may sleep for days, as one of thousands
+
+
+def _report(outage: _Outage, before: Snapshot, snapshot: Snapshot) -> Flow[None]:
+    yield from _report_recovery(outage)
+    # What an earlier wait has published likely: a thousand waits that start again are silent.
+    if snapshot.timeline != before.timeline and not snapshot.past_unread:
+        yield _news(snapshot)
 
 
 def _unreadable(workload: Workload, error: Exception) -> str:
@@ -112,11 +116,18 @@ def take_snapshot(
     reader: WorkloadReader, start: Workload, timeline: tuple[Moment, ...] = ()
 ) -> Flow[Snapshot]:
     """
-    Read a workload once, to poke instead of waiting (sensors), or to check again.
+    Read a workload and its past once, to poke instead of waiting (sensors), or to check again.
 
     :param timeline: its past, as far as known.
     """
-    return (yield from _next_snapshot(reader, _first(start, timeline)))
+    before = _first(start, start.created_at, timeline)
+    found: Workload | None
+    try:
+        found = yield from reader.read(start.id)
+    except NotFound:
+        found = yield from reader.find_deleted(start.id)
+    seen = _sighted(before, found, (yield from present()))
+    return (yield from _with_past(reader, seen)) if found else seen
 
 
 def _report_recovery(outage: _Outage) -> Flow[None]:
@@ -124,77 +135,120 @@ def _report_recovery(outage: _Outage) -> Flow[None]:
         yield Notice("trouble", "the control plane answers again")
 
 
-@dataclass
+@dataclass(slots=True)
 class _Outage:
     """A stretch of time without an answer."""
 
     failures: int = 0
-    kinds: set[str] = field(default_factory=set)
+    kinds: frozenset[str] = frozenset()
 
     def record_failure(self, error: Exception) -> bool:
         """Count a failure; return whether it is the first of its kind."""
         kind = type(error).__name__
         is_new = kind not in self.kinds
         self.failures += 1
-        self.kinds.add(kind)
+        self.kinds |= {kind}
         return is_new
 
     def recovered(self) -> bool:
         """Forget the failures; return whether there were any."""
         was_out = self.failures > 0
         self.failures = 0
-        self.kinds.clear()
+        self.kinds = frozenset()
         return was_out
 
 
-def _first(start: Workload, timeline: tuple[Moment, ...] = ()) -> Snapshot:
+def _first(start: Workload, moment: float, timeline: tuple[Moment, ...] = ()) -> Snapshot:
     created = (Moment(start.created_at, UNSEEN),) if start.created_at else ()
-    # Older moments are those of the generation before it, from a wait that ended late.
-    timeline = tuple(moment for moment in timeline if moment.at >= start.created_at - 1.0)
-    # An empty phase is like no other, so that the first look always reads the history.
+    # An empty phase is like no other, so that the first reading is always taken for a change.
     unread = replace(start, phase="", phase_updated_at=None)
-    return Snapshot(unread, timeline or created, start.created_at)
+    timeline = _of_this_workload(timeline, start) or created
+    return Snapshot(unread, timeline, moment, blind=True, past_unread=True)
 
 
-def _next_snapshot(reader: WorkloadReader, before: Snapshot, insist: bool = True) -> Flow[Snapshot]:
-    last = before.workload
-    workload: Workload | None
-    try:
-        workload = yield from reader.read(last.id)
-    except NotFound:
-        workload = yield from reader.find_deleted(last.id)
+def _of_this_workload(timeline: tuple[Moment, ...], workload: Workload) -> tuple[Moment, ...]:
+    """Leave out older moments: those of the generation before it, from a wait that ended late."""
+    return tuple(moment for moment in timeline if moment.at >= workload.created_at - 1.0)
+
+
+def _understood(
+    policy: WaitPolicy,
+    reader: WorkloadReader,
+    before: Snapshot,
+    found: Workload | None,
+    insist: bool,
+) -> Flow[Snapshot]:
+    """Return what is known with this reading; ask for the past where it can matter."""
     moment = yield from present()
-    if workload is None:
-        return Snapshot(last, before.timeline, moment, before.absent_since or moment)
-    if _progress(workload) == _progress(last):
-        return Snapshot(workload, before.timeline, moment)
-    timeline = yield from _remembered(reader, workload, before.timeline, insist)
-    timeline = merge(timeline, _own_sightings(workload, timeline, moment))
-    return Snapshot(workload, _begun(timeline), moment)
+    seen = _sighted(before, found, moment)
+    if _is_news(before, seen) or (seen.past_unread and _needs_past(policy, seen)):
+        return (yield from _with_past(reader, seen, insist))
+    return seen
+
+
+def _sighted(before: Snapshot, found: Workload | None, moment: float) -> Snapshot:
+    """Return what this reading alone adds to what was known."""
+    if found is None:
+        since = before.absent_since or moment
+        return replace(before, taken_at=moment, absent_since=since, blind=False)
+    timeline = before.timeline
+    if _progress(found) != _progress(before.workload):
+        timeline = _begun(merge(timeline, _own_sightings(found, timeline, moment)))
+    return Snapshot(found, timeline, moment, past_unread=before.past_unread)
+
+
+def _is_news(before: Snapshot, seen: Snapshot) -> bool:
+    """Whether the phase has changed, and the past that was read does not hold it already."""
+    found = seen.workload
+    if _progress(found) == _progress(before.workload):
+        return False
+    if found.meaning in OVER or found.phase_updated_at is None:
+        return True
+    if before.workload.phase:
+        return seen.past_unread or not _holds(before.timeline, found.phase, found.phase_updated_at)
+    return seen.taken_at - found.phase_updated_at <= RECENT
+
+
+def _holds(timeline: tuple[Moment, ...], phase: str, at: float) -> bool:
+    return any(m.phase == phase and abs(m.at - at) <= 1.0 for m in reversed(timeline))
+
+
+def _needs_past(policy: WaitPolicy, seen: Snapshot) -> bool:
+    return past_needed_in(policy, seen) <= 0 or isinstance(decide(policy, seen), Outcome)
 
 
 def _progress(workload: Workload) -> tuple[str, float | None, bool]:
     return workload.phase, workload.phase_updated_at, workload.deleted
 
 
-def _remembered(
-    reader: WorkloadReader, found: Workload, own: tuple[Moment, ...], insist: bool
-) -> Flow[tuple[Moment, ...]]:
+def _with_past(reader: WorkloadReader, seen: Snapshot, insist: bool = True) -> Flow[Snapshot]:
     """
-    Return the server's records, and our own sightings before its oldest one (they may be cut off).
+    Complete the timeline by the server's records; where they are cut off, by what was published.
 
     Without the records the clocks may be wrong, and wrong clocks end a wait: so :func:`decide` only
     sees a reading without them if it is an end, which no clock changes.
 
     :param insist: even for an end, raise instead of doing without the records.
     """
+    found = seen.workload
     try:
         recorded = yield from reader.history(found.id)
     except Unreachable:
         if insist or found.meaning not in OVER:
             raise
         recorded = ()
-    return merge(recorded, (m for m in own if not recorded or m.at < recorded[0].at))
+    own = tuple(moment for moment in seen.timeline if moment.phase != UNSEEN)
+    if seen.past_unread and not _is_whole(recorded, found):
+        own = merge(_of_this_workload((yield from reader.published()), found), own)
+    timeline = merge(recorded, (m for m in own if not recorded or m.at < recorded[0].at))
+    if seen.absent_since is not None:
+        return replace(seen, timeline=timeline or seen.timeline, past_unread=False)
+    timeline = merge(timeline, _own_sightings(found, timeline, seen.taken_at))
+    return replace(seen, timeline=_begun(timeline), past_unread=False)
+
+
+def _is_whole(recorded: tuple[Moment, ...], found: Workload) -> bool:
+    return bool(recorded) and recorded[0].at - found.created_at <= FRESH
 
 
 def _own_sightings(found: Workload, timeline: tuple[Moment, ...], now: float) -> Iterator[Moment]:

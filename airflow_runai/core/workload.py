@@ -47,7 +47,7 @@ KIND_PATHS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Workload:
     """
     One reading of a workload.

@@ -10,24 +10,26 @@ that outlives its cancellation.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import replace
+from collections.abc import AsyncIterator
 from typing import Any
 
+import structlog
 from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_runai.backends import control_plane
 from airflow_runai.core.decision import WaitPolicy
 from airflow_runai.core.flow import Flow, Notice
-from airflow_runai.core.outcome import Outcome, moments_from_json
+from airflow_runai.core.outcome import Outcome
 from airflow_runai.core.timeline import Moment
-from airflow_runai.core.waiting import ReadWorkload, appearance, wait
+from airflow_runai.core.waiting import appearance, wait
 from airflow_runai.core.workload import Workload
-from airflow_runai.errors import RunaiError, Unauthorized
-from airflow_runai.hooks.sessions import Session, session
-from airflow_runai.links import TIMELINE_KEY
+from airflow_runai.errors import RunaiError
+from airflow_runai.hooks.sessions import session
 from airflow_runai.tasks.kill import Kill
+from airflow_runai.tasks.published_timelines import TaskAddress, published_timelines
+
+log = structlog.get_logger(logger_name=__name__)
 
 #: Strong references: the event loop itself keeps only weak ones to its tasks.
 _BACKGROUND: set[asyncio.Task[None]] = set()
@@ -92,64 +94,48 @@ class RunaiWorkloadTrigger(BaseTrigger):
         while True:
             try:
                 async with session(self.runai_conn_id) as joined:
-                    return await self._wait_with(joined, policy, start)
+                    if not start.id:
+                        search = appearance(policy, control_plane.finder(start), start)
+                        found = await joined.run(search, self._report)
+                        if isinstance(found, Outcome):
+                            return found
+                        start = found
+                    with joined.watched(start, policy.poll_interval, self._published) as reader:
+                        try:
+                            return await joined.run(wait(policy, reader, start), self._report)
+                        finally:
+                            self._leave_timeline_to_task()
             except (RunaiError, AirflowException, AirflowRuntimeError, OSError) as error:
                 # Ending here would make Airflow fail the try, and nothing is known about the
                 # workload.
                 if str(error) != last_error:
                     last_error = str(error)
-                    self.log.warning(
+                    log.warning(
                         "connection %s cannot be used (%s); trying again",
                         self.runai_conn_id,
                         last_error,
                     )
                 await asyncio.sleep(policy.poll_interval)
 
-    async def _wait_with(self, joined: Session, policy: WaitPolicy, start: Workload) -> Outcome:
-        async with joined.reads(start.project_id, policy.poll_interval / 2) as shared:
-            if not start.id:
-                search = appearance(policy, control_plane.finder(start), start)
-                found = await joined.run(search, self._report)
-                if isinstance(found, Outcome):
-                    return found
-                start = found
-            read = _raise_second_refusal(shared.read)
-            reader = replace(control_plane.reader_for(start), read=read)
-            waiting = wait(policy, reader, start, await self._published())
-            return await joined.run(waiting, self._report)
-
     async def _report(self, notice: Notice) -> None:
-        self.log.info("%s", notice.text)
-        if notice.kind == "timeline" and self.show_timeline:
-            await self._publish(notice.data)
+        log.info("%s", notice.text)
+        if notice.kind == "timeline" and self.show_timeline and self.task_instance is not None:
+            published_timelines().publish(self._task(), notice.data)
 
-    async def _published(self) -> tuple[Moment, ...]:
+    def _leave_timeline_to_task(self) -> None:
+        """Write no more: the task writes the end, and nothing older may follow it."""
+        if self.task_instance is not None:
+            published_timelines().forget(self._task())
+
+    def _published(self) -> Flow[tuple[Moment, ...]]:
         """Return the timeline that Airflow shows already: the server may have none for us."""
-        # Imported here, and below: the worker's machinery is not needed to parse a DAG.
-        from airflow.sdk.execution_time.xcom import XCom
-
         if self.task_instance is None:
             return ()
-        try:
-            return moments_from_json(await XCom.aget_one(key=TIMELINE_KEY, **self._task()))
-        except Exception as error:
-            self.log.warning("the published timeline could not be read: %s", error)
-            return ()
+        return (yield from published_timelines().fetch(self._task()))
 
-    async def _publish(self, data: Mapping[str, Any]) -> None:
-        """Show the timeline live in Airflow; a failure to do so must never end the wait."""
-        from airflow.sdk.execution_time.xcom import XCom
-
-        if self.task_instance is None:
-            return
-        try:
-            await XCom.aset(key=TIMELINE_KEY, value=dict(data), **self._task())
-        except Exception as error:
-            self.log.warning("the timeline could not be published: %s", error)
-
-    def _task(self) -> dict[str, Any]:
-        names = ("dag_id", "task_id", "run_id", "map_index")
-        return {name: getattr(self.task_instance, name) for name in names}
+    def _task(self) -> TaskAddress:
+        ti: Any = self.task_instance
+        return TaskAddress(ti.dag_id, ti.task_id, ti.run_id, ti.map_index)
 
     async def on_kill(self) -> None:
         """
@@ -171,31 +157,3 @@ class RunaiWorkloadTrigger(BaseTrigger):
         _BACKGROUND.add(ending)
         ending.add_done_callback(_BACKGROUND.discard)
         await asyncio.shield(ending)
-
-
-class _RefusedAgain(RunaiError):
-    """The control plane goes on refusing client id and secret."""
-
-
-def _raise_second_refusal(read: ReadWorkload) -> ReadWorkload:
-    """
-    Let a wait survive one refused login, but not two in a row: the connection must be read anew.
-
-    Secrets are rotated while a training runs for weeks. The first refusal stays within the wait, so
-    that its timeouts are checked even then.
-    """
-    was_refused = False
-
-    def read_or_raise(workload_id: str) -> Flow[Workload]:
-        nonlocal was_refused
-        try:
-            workload = yield from read(workload_id)
-        except Unauthorized as error:
-            if was_refused:
-                raise _RefusedAgain(str(error)) from error
-            was_refused = True
-            raise
-        was_refused = False
-        return workload
-
-    return read_or_raise

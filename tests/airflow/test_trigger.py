@@ -37,15 +37,15 @@ def test_cancelled_while_waiting_it_closes_its_session(emulator: Emulator) -> No
 
     async def cancel() -> None:
         waiting = asyncio.create_task(first(made))
-        await eventually(lambda: bool(sessions._SESSIONS))
-        (joined,) = sessions._SESSIONS.values()
+        await eventually(lambda: bool(sessions.shared().sessions))
+        (joined,) = sessions.shared().sessions.values()
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
         assert joined._client.is_closed
+        assert not sessions.shared().sessions
 
     asyncio.run(cancel())
-    assert not sessions._SESSIONS
 
 
 def test_a_connection_that_is_missing_at_first_is_waited_for(
@@ -108,16 +108,28 @@ def test_what_is_stored_is_plain_json_without_secrets(emulator: Emulator) -> Non
     assert RunaiWorkloadTrigger(**given).serialize() == (path, given)
 
 
-def test_it_shows_the_timeline_while_it_waits(emulator: Emulator, supervised: Supervised) -> None:
-    made = with_task(trigger(emulator))
+def test_it_shows_the_timeline_while_it_waits_and_leaves_the_end_to_its_task(
+    emulator: Emulator, supervised: Supervised
+) -> None:
+    made = with_task(trigger(emulator, "long-t"))
     supervisor = supervised("deferred")
-    asyncio.run(first(made))
-    shown = [m for m in supervisor.asked if isinstance(m, SetXCom) and m.key == "runai_timeline"]
-    assert (shown[-1].dag_id, shown[-1].run_id, shown[-1].task_id) == ("dag", "run", "task")
-    told: Any = shown[-1].value
-    assert told["phase"] == "Completed"
-    assert len(shown) <= 6, "only what is new is written"
-    assert SECRET not in str(shown)
+
+    def shown() -> list[Any]:
+        sent = (message for message in supervisor.asked if isinstance(message, SetXCom))
+        return [message for message in sent if message.key == "runai_timeline"]
+
+    async def until_deleted() -> dict[str, Any]:
+        waiting = asyncio.create_task(first(made))
+        await eventually(lambda: bool(shown()) or waiting.done())
+        emulator.plane.world.workloads[made.workload["id"]].desired = "Deleted"
+        return await waiting
+
+    event = asyncio.run(until_deleted())
+    message = shown()[-1]
+    assert (message.dag_id, message.run_id, message.task_id) == ("dag", "run", "task")
+    assert event["status"] == "gone"
+    assert len(event["timeline"]) > len(message.value["timeline"])
+    assert SECRET not in str(shown())
 
 
 @pytest.mark.slow
@@ -138,7 +150,7 @@ def test_two_hundred_waits_share_one_client_one_login_and_few_lists(emulator: Em
         began = asyncio.get_running_loop().time()
         tasks = [asyncio.create_task(first(one)) for one in waits]
         await eventually(lambda: lists() >= 6)
-        assert len(sessions._SESSIONS) == 1
+        assert len(sessions.shared().sessions) == 1
         assert not any(task.done() for task in tasks)
         for task in tasks:
             task.cancel()

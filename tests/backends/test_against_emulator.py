@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -10,15 +11,18 @@ import httpx
 import pytest
 
 from airflow_runai.backends import clients, control_plane, drivers, organization
+from airflow_runai.backends.looks import Looks
 from airflow_runai.backends.organization import Project
 from airflow_runai.backends.server_clock import ServerClock
 from airflow_runai.backends.settings import Settings
-from airflow_runai.backends.shared_reads import SharedReads
 from airflow_runai.backends.submission import create_or_adopt, generations
 from airflow_runai.backends.termination import end_and_wait, let_pods_end
 from airflow_runai.backends.tokens import Tokens
+from airflow_runai.backends.watched import Watched
+from airflow_runai.backends.watched_set import WatchedSet
+from airflow_runai.backends.watcher import Watcher
 from airflow_runai.core.decision import WaitPolicy
-from airflow_runai.core.flow import Flow, Notice
+from airflow_runai.core.flow import Flow, Notice, Sleep, now
 from airflow_runai.core.outcome import Outcome
 from airflow_runai.core.submission import Adopt, Create, Tries, plan_submission
 from airflow_runai.core.waiting import wait
@@ -318,33 +322,53 @@ def test_many_waits_share_the_list_over_a_real_socket(emulate: Serve) -> None:
     talk = Blocking(emulate(nodes=10, projects=("team-a:20",)))
     workloads = [submit(talk, f"train-{i}-g1") for i in range(20)]
     talk.emulator.advance(10)
-    assert _calls_of_reading_together(talk, workloads, "Running") == (1, 0)
+    assert _calls_of_watching(talk, workloads, "Running") == (1, 0)
     talk.emulator.advance(200)
-    assert _calls_of_reading_together(talk, workloads, "Completed") == (1, 60)
+    assert _calls_of_watching(talk, workloads, "Completed") == (1, 20)
 
 
-def _calls_of_reading_together(
-    talk: Blocking, workloads: list[Workload], phase: str
-) -> tuple[int, int]:
-    """Let every workload be read three times, all at once; return how many lists and single reads that took."""
-    shared, before = SharedReads(workloads[0].project_id, max_age=600), len(talk.emulator.requests)
+def _calls_of_watching(talk: Blocking, workloads: list[Workload], phase: str) -> tuple[int, int]:
+    """Let a watcher bring a reading of each workload; return how many lists and single reads that took."""
+    watcher, before = Watcher(), len(talk.emulator.requests)
+    waits = [Watched(workload, 600.0, watcher) for workload in workloads]
 
-    for _ in workloads:
-        shared.join()
-
-    async def three_times(workload: Workload, client: httpx.AsyncClient) -> None:
-        for _ in range(3):
-            found = await drivers.arun(
-                talk.tokens.authorized(shared.read(workload.id)), client, clock=talk.clock
-            )
-            assert (found.id, found.phase) == (workload.id, phase)
+    async def read(wait: Watched, client: httpx.AsyncClient) -> None:
+        following = wait.following(wait.start, math.inf, Sleep(0))
+        found = await drivers.arun(talk.tokens.authorized(following), client, clock=talk.clock)
+        assert (found.id, found.phase) == (wait.id, phase)
 
     async def main() -> None:
         async with clients.async_client(talk.settings) as client:
-            await asyncio.gather(*(three_times(workload, client) for workload in workloads))
+            for wait in waits:
+                watcher.join(wait)
+            looking = talk.tokens.authorized(watcher.run())
+            watching = asyncio.create_task(drivers.arun(looking, client, clock=talk.clock))
+            await asyncio.gather(*(read(wait, client) for wait in waits))
+            watching.cancel()
 
     asyncio.run(main())
     calls = [request.path for request in talk.emulator.requests[before:]]
-    return calls.count("/api/v1/workloads"), sum(
-        path.startswith("/api/v1/workloads/") for path in calls
-    )
+    singles = [path for path in calls if path.startswith("/api/v1/workloads/")]
+    return calls.count("/api/v1/workloads"), len(singles)
+
+
+def test_a_delta_shows_what_has_changed_over_a_real_socket(emulate: Serve) -> None:
+    talk = Blocking(emulate(nodes=10, projects=("team-a:20",)))
+    workloads = [submit(talk, f"train-{i}-g1") for i in range(5)]
+    talk.emulator.advance(10)
+    waits = WatchedSet()
+    looks = Looks(waits)
+    for workload in workloads:
+        waits.add(Watched(workload, 30.0, Watcher()))
+    looks.begin()
+    talk.run(looks.full(measure=True))
+    assert looks.can_delta
+    since = talk.run(now())
+    talk.run(control_plane.suspend(workloads[3]))
+    talk.emulator.advance(5)
+    looks.begin()
+    assert talk.run(looks.delta(since))
+    seen = [wait.following(wait.start, 0.0, Sleep(0)) for wait in waits]
+    phases = [talk.run(reading).phase for reading in seen]
+    assert phases[3] in ("Stopping", "Stopped")
+    assert phases[:3] == ["Running"] * 3

@@ -29,11 +29,14 @@ from airflow_runai.backends import (
     organization,
     submission,
 )
+from airflow_runai.backends.looks import READS_PER_PAGE, Looks
 from airflow_runai.backends.organization import Project
-from airflow_runai.backends.shared_reads import MIN_WAITS, SharedReads
 from airflow_runai.backends.tokens import MAX_TOKEN_LENGTH, Tokens
+from airflow_runai.backends.watched import Watched
+from airflow_runai.backends.watched_set import WatchedSet
+from airflow_runai.backends.watcher import Watcher
 from airflow_runai.core.decision import WaitPolicy
-from airflow_runai.core.flow import Flow, Notice
+from airflow_runai.core.flow import Flow, Notice, Sleep
 from airflow_runai.core.outcome import Outcome
 from airflow_runai.core.policies import breaches
 from airflow_runai.core.waiting import appearance, wait
@@ -118,11 +121,16 @@ def watch(talk: Talk) -> None:
 
 
 def share(talk: Talk) -> None:
-    reads = SharedReads("4501", 5.0)
-    for _ in range(MIN_WAITS):
-        reads.join()
+    waits = WatchedSet()
+    looks = Looks(waits)
     for listed in talk.run(control_plane.list_workloads([])):
-        talk.run(reads.read(listed.id))
+        for _ in range(READS_PER_PAGE + 1):
+            waits.add(Watched(listed, 5.0, Watcher()))
+    looks.begin()
+    talk.run(looks.full(measure=True))
+    talk.run(looks.delta(0.0))
+    for one in waits:
+        talk.run(one.following(one.start, 0.0, Sleep(0)))
 
 
 def ask_around(talk: Talk) -> None:

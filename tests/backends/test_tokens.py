@@ -259,8 +259,8 @@ def test_whoever_is_cancelled_while_asking_lets_the_others_ask() -> None:
     waiting = _until_request(second)
     assert isinstance(waiting, Wait)
     woken: list[bool] = []
-    with waiting.signal.heard_by(lambda: woken.append(True)):
-        first.close()
+    waiting.signal.add_listener(lambda: woken.append(True))
+    first.close()
     assert woken
     assert isinstance(_until_request(second, resume=True), Request)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from airflow_runai.core.flow import Flow, Notice, Reply, Request, Sleep, now
+from airflow_runai.core.reader import WorkloadReader
 from airflow_runai.core.timeline import Moment
-from airflow_runai.core.waiting import WorkloadReader
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import NotFound, Unreachable
 
@@ -115,9 +115,7 @@ class Script:
         return self.workload(self.acts[0].at)
 
     def reader(self) -> WorkloadReader:
-        return WorkloadReader(
-            read=self._read, history=self._history, find_deleted=self._find_deleted
-        )
+        return _ScriptReader(self)
 
     def _read(self, workload_id: str) -> Flow[Workload]:
         moment = yield from now()
@@ -138,7 +136,21 @@ class Script:
         if moment < self.deleted_at or moment >= self.vanishes_at:
             return None
         last = self.workload(min(moment, self.deleted_at))
-        return Workload(**{**vars(last), "deleted": True})
+        return replace(last, deleted=True)
+
+
+@dataclass
+class _ScriptReader(WorkloadReader):
+    script: Script
+
+    def read(self, workload_id: str) -> Flow[Workload]:
+        return self.script._read(workload_id)
+
+    def history(self, workload_id: str) -> Flow[tuple[Moment, ...]]:
+        return self.script._history(workload_id)
+
+    def find_deleted(self, workload_id: str) -> Flow[Workload | None]:
+        return self.script._find_deleted(workload_id)
 
 
 def _raise_if_due(troubles: Sequence[tuple[float, float, Exception]], moment: float) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import fields, replace
 from typing import Any
 
@@ -100,7 +101,8 @@ def test_the_queue_limit_ends_what_never_ran() -> None:
 def test_what_runs_is_not_stopped_for_having_queued_too_long_unseen() -> None:
     late = snapshot((0, "Pending"), (900, "Running"))
     assert (
-        keeps(decide(WaitPolicy(timeouts=Timeouts(queue=600, interruption=1)), late)).seconds == 30
+        keeps(decide(WaitPolicy(timeouts=Timeouts(queue=600, interruption=1)), late)).seconds
+        == math.inf
     )
 
 
@@ -159,17 +161,17 @@ def test_what_finished_and_was_then_removed_has_finished() -> None:
 @pytest.mark.parametrize(
     ("timeouts", "phase", "at", "seconds"),
     [
-        ({}, "Running", 100, 30),
+        ({}, "Running", 100, math.inf),
         ({"running": 100}, "Running", 90, 20),
         ({"running": 100}, "Running", 109.5, 1),
         ({"total": 1000}, "Running", 985, 15),
-        ({"running": 90.5}, "Pending", 500, 30),  # its clock stands still: no hurry
-        ({"queue": 10.2}, "Running", 500, 30),
+        ({"running": 90.5}, "Pending", 500, math.inf),  # its clock stands still: no hurry
+        ({"queue": 10.2}, "Running", 500, math.inf),
         ({"starting": 50}, "Initializing", 145, 5),
         ({"interruption": 500}, "Pending", 590, 10),
     ],
 )
-def test_it_looks_again_no_later_than_the_nearest_limit(
+def test_only_news_can_end_a_wait_before_the_nearest_limit(
     timeouts: dict[str, float], phase: str, at: float, seconds: float
 ) -> None:
     seen = (
@@ -185,13 +187,14 @@ def test_it_looks_again_no_later_than_the_nearest_limit(
 @given(
     st.sampled_from(sorted(PHASES)), st.floats(101, 5000), st.floats(1, 600), st.floats(10, 6000)
 )
-def test_a_pause_never_exceeds_the_interval_and_never_hurries_below_a_second(
+def test_a_pause_ends_with_the_nearest_limit_and_never_hurries_below_a_second(
     phase: str, at: float, interval: float, limit: float
 ) -> None:
     timeouts = Timeouts(limit, limit, limit, limit, limit, limit)
     found = decide(WaitPolicy(interval, timeouts), ran_then(phase, at=at))
     if isinstance(found, KeepWaiting):
-        assert min(1.0, interval) <= found.seconds <= interval
+        assert found.seconds >= 1.0
+        assert found.seconds <= limit or found.seconds == math.inf
 
 
 def test_the_words_of_the_platform_are_in_the_reason() -> None:
@@ -211,3 +214,25 @@ def test_a_policy_that_makes_no_sense_is_refused() -> None:
         WaitPolicy(poll_interval=0)
     with pytest.raises(ValueError, match="when_suspended: 'stop'; allowed: 'wait' or 'end'"):
         WaitPolicy(when_suspended="stop")
+
+
+@pytest.mark.parametrize(
+    ("timeouts", "created", "seconds"),
+    [
+        ({}, NOON, math.inf),
+        ({"queue": 1500, "interruption": 4000}, NOON, 500),
+        ({"interruption": 999}, NOON, 1),  # due already: the wait asks for the past
+        ({"total": 1500}, 0.0, 1),  # who does not know the creation knows no bound
+    ],
+)
+def test_while_the_past_is_unread_no_clock_ends_a_wait_and_none_is_missed(
+    timeouts: dict[str, float], created: float, seconds: float
+) -> None:
+    seen = ran_then("Pending", past_unread=True)
+    seen = replace(seen, workload=replace(seen.workload, created_at=created))
+    assert keeps(decide(WaitPolicy(timeouts=Timeouts(**timeouts)), seen)).seconds == seconds
+
+
+def test_what_cannot_be_found_is_looked_for_again_without_news() -> None:
+    seen = ran_then("Running", absent_since=NOON + 999)
+    assert keeps(decide(WaitPolicy(), seen)).seconds == ABSENCE_SECONDS / 10

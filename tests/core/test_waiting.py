@@ -378,3 +378,71 @@ def test_a_workload_that_appears_is_found_in_spite_of_trouble() -> None:
     assert isinstance(found, Workload)
     assert found.id == "w-1"
     assert len(hand.texts("trouble")) == 1
+
+
+class Counting(Script):
+    """Counts what is asked for besides the reading."""
+
+    histories = published = 0
+
+    def _history(self, workload_id: str) -> Any:
+        self.histories += 1
+        return (yield from super()._history(workload_id))
+
+
+LONG_RUN = acts((0, "Creating"), (10, "Pending"), (60, "Running"), (9000, "Completed"))
+
+
+def test_what_has_not_changed_for_long_is_not_told_and_its_past_not_asked_for() -> None:
+    script, hand = Counting(LONG_RUN), Hand(now=NOON + 5000)
+    hand.run_until(wait(POLICY, script.reader(), script.start), NOON + 8000)
+    assert script.histories == 0
+    assert hand.texts("timeline") == []
+    outcome = hand.run(wait(POLICY, script.reader(), script.start))
+    assert (script.histories, outcome.timeline) == (1, LONG_RUN)
+    assert len(hand.texts("timeline")) == 1
+
+
+def test_what_changed_just_before_a_wait_began_again_is_told() -> None:
+    script, hand = Counting(LONG_RUN), Hand(now=NOON + 100)
+    hand.run_until(wait(POLICY, script.reader(), script.start), NOON + 300)
+    assert (script.histories, len(hand.texts("timeline"))) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("timeouts", "status", "around"),
+    [
+        (Timeouts(running=8000), "timed_out", 8060),
+        (Timeouts(running=3000), "timed_out", 5000),
+        (Timeouts(queue=55, interruption=20), "succeeded", 9000),
+    ],
+)
+def test_the_past_is_read_before_a_clock_can_end_a_wait(
+    timeouts: Timeouts, status: str, around: float
+) -> None:
+    script, hand = Counting(LONG_RUN), Hand(now=NOON + 5000)
+    outcome = hand.run(wait(WaitPolicy(30, timeouts), script.reader(), script.start))
+    assert (outcome.status, outcome.clocks.queue) == (status, 60)
+    assert around <= hand.now - NOON <= around + 31
+    assert script.histories <= 2
+
+
+def test_changes_that_a_history_has_shown_already_need_no_other() -> None:
+    quick = acts(
+        (0, "Creating"),
+        (2, "Pending"),
+        (1000, "Running"),
+        (1004, "Pending"),
+        (1008, "Running"),
+        (5000, "Failed"),
+    )
+
+    class Behind(Counting):
+        """Readings come late, histories do not."""
+
+        def workload(self, moment: float) -> Workload:
+            return super().workload(max(NOON, moment - 8.5))
+
+    script, hand = Behind(quick), Hand(now=NOON + 900)
+    hand.run_until(wait(WaitPolicy(2), script.reader(), script.start), NOON + 1100)
+    assert script.histories == 1

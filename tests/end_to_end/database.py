@@ -30,6 +30,11 @@ class Database:
         """Without a scheme."""
         return str(self._server.get_uri()).removeprefix("postgresql://")
 
+    @property
+    def log(self) -> Path:
+        """What the server writes down."""
+        return Path(self._server.log)
+
     def lose(self) -> None:
         """End the server at once, whoever talks to it; what is committed is kept."""
         process = psutil.Process(self._server.get_pid())

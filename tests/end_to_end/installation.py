@@ -51,13 +51,23 @@ class Airflow:
         """
         Make the database's schema, then start all components and wait until they are heard of.
         """
-        migrate = [sys.executable, "-m", "airflow", "db", "migrate"]
-        subprocess.run(migrate, env=self._environment, check=True, capture_output=True)
+        self.migrate()
         self.run("api-server", "--port", str(self._port), "--workers", "1")
         self.run("scheduler")
         self.run("dag-processor")
         self.run_triggerer()
         wait_until(self.rest.healthy, "Airflow is healthy")
+
+    def migrate(self) -> None:
+        """Make the database's schema."""
+        self.python("-m", "airflow", "db", "migrate")
+
+    def python(self, *words: str) -> None:
+        """Run Python to its end, as somebody who belongs to this installation."""
+        command = [sys.executable, *words]
+        done = subprocess.run(command, env=self._environment, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"{words}: {done.stdout[-2000:]}\n{done.stderr[-4000:]}")
 
     def run(self, *arguments: str) -> Component:
         log = self.home / "components" / f"{next(self._count)}-{arguments[0]}.log"
@@ -66,8 +76,8 @@ class Airflow:
         self._components.append(component)
         return component
 
-    def run_triggerer(self) -> Component:
-        component = self.run("triggerer", "--skip-serve-logs")
+    def run_triggerer(self, *arguments: str) -> Component:
+        component = self.run("triggerer", "--skip-serve-logs", *arguments)
         self.triggerers.append(component)
         return component
 

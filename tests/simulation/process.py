@@ -14,9 +14,12 @@ from asyncio import events
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
+from weakref import WeakKeyDictionary
 
 import greenlet  # type: ignore[import-untyped]  # it ships no types, and is a dependency of Airflow's only
 
+from airflow_runai.hooks.sessions import SHARED
+from airflow_runai.tasks.published_timelines import PUBLISHED
 from tests.simulation.clock import BEGIN, CLOCK
 
 T = TypeVar("T")
@@ -39,6 +42,8 @@ class Process:
         aside have 0.
     :param skew: seconds by which its clock is wrong.
     :param troubles: what befalls it, by the number of its step.
+    :param sessions: what its code shares, by event loop; another process has its own.
+    :param timelines: the same.
     """
 
     name: str
@@ -50,6 +55,8 @@ class Process:
     steps: int = 0
     on_death: Callable[[], None] = lambda: None
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+    sessions: WeakKeyDictionary[Any, Any] = field(default_factory=WeakKeyDictionary)
+    timelines: WeakKeyDictionary[Any, Any] = field(default_factory=WeakKeyDictionary)
 
     def now(self) -> float:
         return BEGIN + self.loop.time() + self.skew
@@ -96,6 +103,8 @@ class Process:
         own: tuple[tuple[contextvars.ContextVar[Any], Any], ...] = (
             (CLOCK, self),
             (_HERE, self),
+            (SHARED, self.sessions),
+            (PUBLISHED, self.timelines),
             *also,
         )
         for variable, value in own:

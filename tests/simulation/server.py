@@ -26,6 +26,7 @@ from tests.simulation.world import (
 Answer = tuple[int, Any]
 NOT_FOUND: Answer = (404, {"code": 404, "message": "not found"})
 PROJECT = {"id": "7", "name": "team-a", "clusterId": "c-1", "status": {"namespace": "runai-team-a"}}
+_CHANGED_SINCE = re.compile(r"phaseUpdatedAt>=([^,]+)")
 _CONDITION = re.compile(r"(\w+)(==|!=|=\^|=@|>=|<=)(.*)")
 
 
@@ -122,9 +123,18 @@ class Server:
             | ({"deletedAt": self._iso(w.deleted)} if deleted and w.deleted is not None else {})
             for w in self.world.workloads
             if _matches(w, query.get("filterBy", ""))
+            and self._has_changed(w, moment, query.get("filterBy", ""))
             and self._is_listed(w, moment, deleted)
             and not self._is_hidden(w)
         ]
+
+    def _has_changed(self, workload: Workload, moment: float, filters: str) -> bool:
+        """Apply ``phaseUpdatedAt>=…``; a server that does not tell when does not know the field."""
+        found = _CHANGED_SINCE.search(filters)
+        if found is None or not self.world.platform.tells_when:
+            return True
+        since = datetime.fromisoformat(found[1].replace("Z", "+00:00")).timestamp()
+        return self.now_by_its_clock(workload.phase_at(moment)[0]) >= since
 
     def _is_listed(self, workload: Workload, moment: float, deleted: bool) -> bool:
         if workload.created > moment and not deleted:

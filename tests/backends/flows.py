@@ -1,0 +1,207 @@
+"""Several flows side by side under a clock that jumps, and a control plane that answers them by hand."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+from airflow_runai.core.flow import Flow, Reply, Request, Sleep, Wait
+from airflow_runai.errors import Unreachable
+from tests.backends.rest import item
+from tests.core.stage import NOON
+
+
+@dataclass(eq=False)
+class Running:
+    """
+    A flow that has begun.
+
+    :param due: when it goes on by itself.
+    """
+
+    flow: Flow[Any]
+    due: float = NOON
+    has_begun: bool = False
+    is_called: bool = False
+    is_done: bool = False
+    result: Any = None
+    error: Exception | None = None
+    forget: Callable[[], object] = lambda: None
+
+    def call(self) -> None:
+        self.is_called = True
+
+
+@dataclass
+class Flows:
+    """
+    Performs the steps of many flows; time passes only while all of them wait.
+
+    :param answer: answers requests; what it raises is raised in the flow.
+    :param latency: seconds that a request takes.
+    """
+
+    answer: Callable[[Request], Reply]
+    latency: float = 0.0
+    now: float = NOON
+    running: list[Running] = field(default_factory=list)
+    asked: list[tuple[float, Request]] = field(default_factory=list)
+    _pending: dict[Running, Request] = field(default_factory=dict)
+
+    def start(self, flow: Flow[Any]) -> Running:
+        one = Running(flow, self.now)
+        self.running.append(one)
+        return one
+
+    def run(self, seconds: float) -> None:
+        """Let time pass."""
+        end = self.now + seconds
+        while True:
+            ready = [one for one in self.running if one.is_called or one.due <= self.now]
+            if not ready:
+                following = min((one.due for one in self.running), default=math.inf)
+                self.now = min(following, end)
+                if following > end:
+                    return
+            for one in ready:
+                if one in self.running:
+                    self._go_on(one)
+
+    def _go_on(self, one: Running) -> None:
+        one.forget()
+        one.is_called, one.forget = False, lambda: None
+        reply = Reply(0, self.now) if one.has_begun else None
+        one.has_begun = True
+        error: Exception | None = None
+        if one in self._pending:
+            reply, error = self._answered(self._pending.pop(one))
+        try:
+            while True:
+                step = one.flow.throw(error) if error else one.flow.send(reply)  # type: ignore[arg-type]
+                if isinstance(step, Request) and not self.latency:
+                    self.asked.append((self.now, step))
+                    reply, error = self._answered(step)
+                elif self._waits(one, step):
+                    return
+                else:
+                    reply, error = Reply(0, self.now), None
+        except StopIteration as end:
+            one.result = end.value
+        except Exception as raised:
+            one.error = raised
+        one.is_done = True
+        self.running.remove(one)
+
+    def _waits(self, one: Running, step: object) -> bool:
+        if isinstance(step, Request):
+            self.asked.append((self.now, step))
+            self._pending[one] = step
+            one.due = self.now + self.latency
+            return True
+        if isinstance(step, Wait):
+            one.due = self.now + step.seconds
+            step.signal.add_listener(one.call)
+            one.forget = lambda: step.signal.remove_listener(one.call)
+            return True
+        if isinstance(step, Sleep) and step.seconds > 0:
+            one.due = self.now + step.seconds
+            return True
+        return False
+
+    def _answered(self, request: Request) -> tuple[Reply | None, Exception | None]:
+        try:
+            return self.answer(request), None
+        except Unreachable as error:
+            return None, error
+
+    def cancel(self, one: Running) -> None:
+        """End a flow as a cancelled task does."""
+        one.forget()
+        self.running.remove(one)
+        one.flow.close()
+
+    def count(self, kind: str, since: float = NOON) -> int:
+        """Count requests: ``list``, ``delta``, ``deleted``, ``history`` or ``single``."""
+        return sum(kind_of(request) == kind for at, request in self.asked if at >= since)
+
+
+def kind_of(request: Request) -> str:
+    params = dict(request.params)
+    if request.path == "/api/v1/workloads":
+        if params.get("deleted"):
+            return "deleted"
+        return "delta" if "phaseUpdatedAt" in params["filterBy"] else "list"
+    return "history" if request.path.endswith("/history") else "single"
+
+
+def iso(moment: float) -> str:
+    return datetime.fromtimestamp(moment, timezone.utc).isoformat()
+
+
+class Plane:
+    """
+    Lists and reads workloads; lies and fails when told to.
+
+    :ivar delta: ``known``, ``refused`` or ``ignored``: what becomes of the filter by time.
+    :ivar listed: status of lists; :ivar:`hidden` are ids that lists leave out.
+    """
+
+    def __init__(self, count: int, project: str = "4501") -> None:
+        self.delta = "known"
+        self.listed = self.read = 200
+        self.hidden: set[str] = set()
+        self.headers: dict[str, str] = {}
+        self.items: dict[str, Any] = {}
+        for number in range(count):
+            self.add(f"w-{number}", project)
+        self.flows = Flows(self)
+
+    def add(self, identity: str, project: str = "4501", phase: str = "Running") -> None:
+        times = {"createdAt": iso(NOON - 7200), "phaseUpdatedAt": iso(NOON - 3600)}
+        self.items[identity] = item(identity, phase, **{**times, "projectId": project})
+
+    def enter(self, identity: str, phase: str) -> None:
+        since = iso(self.flows.now)
+        self.items[identity] |= {"phase": phase, "phaseUpdatedAt": since}
+
+    def __call__(self, request: Request) -> Reply:
+        if request.path == "/api/v1/workloads":
+            return self._list(request, dict(request.params))
+        if request.path.endswith("/history"):
+            return self._reply(request, {"records": []})
+        found = self.items.get(request.path.rpartition("/")[2])
+        if self.read != 200 or found is None:
+            status = 404 if self.read == 200 else self.read
+            return self._reply(request, {"message": "no"}, status)
+        return self._reply(request, found)
+
+    def _list(self, request: Request, params: Mapping[str, str]) -> Reply:
+        conditions = params["filterBy"].split(",")
+        since = next((c for c in conditions if c.startswith("phaseUpdatedAt")), "")
+        if self.listed != 200 or (since and self.delta == "refused"):
+            return self._reply(request, {"message": "no"}, self.listed if not since else 400)
+        rows = [one for key, one in self.items.items() if key not in self.hidden]
+        if since and self.delta == "known":
+            moment = datetime.fromisoformat(since[16:].replace("Z", "+00:00"))
+            rows = [one for one in rows if datetime.fromisoformat(one["phaseUpdatedAt"]) >= moment]
+        elif not since:
+            rows = [one for one in rows if self._fits(one, conditions)]
+        end = int(params["offset"]) + int(params["limit"])
+        following = {"next": end} if end < len(rows) else {}
+        return self._reply(request, {"workloads": rows[int(params["offset"]) : end], **following})
+
+    def _fits(self, one: Any, conditions: list[str]) -> bool:
+        if not isinstance(one, dict):
+            return True
+        project = next((c[11:] for c in conditions if c.startswith("projectId==")), None)
+        is_over = one.get("phase") in ("Completed", "Failed")
+        return project in (None, one.get("projectId")) and not is_over
+
+    def _reply(self, request: Request, body: Any, status: int = 200) -> Reply:
+        text = json.dumps(body)
+        decode = request.decode if request.decode and status == 200 else json.loads
+        return Reply(status, self.flows.now, decode(text.encode()), text, self.headers)
