@@ -77,12 +77,12 @@ class Waiting:
         self.server.faults = tuple(at(fault, since) for fault in self.scenario.faults)
         self._schedule(since)
         self.airflow.messages.clear()
-        self.loop.begin_lag()
+        self.loop.take_lag()
         began, opened = self.loop.work(), self.wire.opened
         await asyncio.sleep(self.scenario.window)
         return Window(
             work=self.loop.work() - began,
-            lag=self.loop.lag,
+            lag=self.loop.take_lag(),
             requests=self.server.counted(BEGIN + since, BEGIN + self.loop.time()),
             detection=[seen - self.ended[who] for who, seen in self.detected.items()],
             expected=len(self.ended),
