@@ -100,6 +100,10 @@ _STORM = Scenario(
     window=200.0,
 )
 
+_STRANGERS = Scenario(
+    "strangers", strangers=20_000, window=100.0, ends=40, ends_between=(0.0, 80.0)
+)
+
 SCENARIOS = {
     scenario.name: scenario
     for scenario in (
@@ -114,8 +118,8 @@ SCENARIOS = {
         Scenario("projects-50-delta", projects=50, delta=True, ends=40),
         Scenario("projects-100-delta", projects=100, delta=True, ends=40),
         Scenario("connections-3", waits=300, connections=3, ends=40),
-        Scenario("strangers", strangers=20_000, window=100.0, ends=40),
-        Scenario("strangers-delta", strangers=20_000, delta=True, window=200.0, ends=40),
+        _STRANGERS,
+        replace(_STRANGERS, name="strangers-delta", delta=True, window=200.0),
         Scenario("list-429", faults=(_fault("429"),)),
         Scenario("list-429-delta", delta=True, faults=(_fault("429"),)),
         Scenario("list-429-retry-after", retry_after=7, faults=(_fault("429"),)),
