@@ -20,6 +20,20 @@ from tests.benchmarks.virtual_loop import VirtualLoop
 
 #: Seconds for opening a connection.
 HANDSHAKE = 0.02
+#: Bytes that httpcore reads at once.
+PIECE = 65_536
+
+
+class _Body(httpx.AsyncByteStream):
+    """A body as it comes from a socket: piece by piece, and nobody keeps it."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        content, self._content = self._content, b""
+        for begin in range(0, len(content), PIECE):
+            yield content[begin : begin + PIECE]
 
 
 @dataclass(eq=False)
@@ -66,7 +80,7 @@ class Wire:
                 status, headers, body = self.server.answer(request.url.path, query)
         except Down:
             raise httpx.ConnectError("connection refused", request=request) from None
-        return httpx.Response(status, headers=headers, content=body, request=request)
+        return httpx.Response(status, headers=headers, stream=_Body(body), request=request)
 
     @asynccontextmanager
     async def _connection(
