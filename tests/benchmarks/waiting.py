@@ -74,6 +74,7 @@ class Waiting:
         work = self.loop.work() - began
         # A process that has run for hours has long filed away what it started with.
         gc.collect()
+        await asyncio.sleep(1)
         return Start(requests, work, messages, memory)
 
     async def _measure(self) -> Window:
