@@ -248,7 +248,8 @@ def measure_apart(*scenarios: Scenario, sleeping: bool = False) -> list[Figures]
         done = subprocess.run(
             command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True, env=environment
         )
-    lines = done.stdout.splitlines()[-len(scenarios) :]
+    # Airflow's logs go there, too.
+    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
     return [Figures(**json.loads(line)) for line in lines]
 
 
