@@ -20,6 +20,8 @@ from tests.benchmarks.virtual_loop import VirtualLoop
 
 #: Seconds for opening a connection.
 HANDSHAKE = 0.02
+#: Bytes a second: 1 Gbit/s for all connections together.
+BANDWIDTH = 125e6
 #: Bytes that httpcore reads at once.
 PIECE = 65_536
 
@@ -59,6 +61,7 @@ class Wire:
     server: Server
     latency: float = 0.03
     opened: int = 0
+    _free_at: float = 0.0
     _pools: dict[int, _Pool] = field(default_factory=dict)
 
     async def carry(self, transport: Any, request: httpx.Request) -> httpx.Response:
@@ -80,7 +83,14 @@ class Wire:
                 status, headers, body = self.server.answer(request.url.path, query)
         except Down:
             raise httpx.ConnectError("connection refused", request=request) from None
+        await self._transfer(len(body))
         return httpx.Response(status, headers=headers, stream=_Body(body), request=request)
+
+    async def _transfer(self, size: int) -> None:
+        """Let a body pass through the network, after those that came before it."""
+        now = self.loop.time()
+        self._free_at = max(self._free_at, now) + size / BANDWIDTH
+        await asyncio.sleep(self._free_at - now)
 
     @asynccontextmanager
     async def _connection(
