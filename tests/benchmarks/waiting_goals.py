@@ -35,6 +35,11 @@ class Goal:
     def run(self) -> Scenario:
         return SCENARIOS[self.scenario].with_waits(self.waits)
 
+    @property
+    def is_timed(self) -> bool:
+        """Whether it is about processor time, which differs a little from run to run."""
+        return self.name in (CPU, LAG_P99, LAG_MAX)
+
     def __str__(self) -> str:
         return f"{self.waits:,} waits, {self.run.title}: {self.name}"
 
