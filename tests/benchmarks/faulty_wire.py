@@ -20,6 +20,22 @@ from tests.benchmarks.virtual_loop import VirtualLoop
 
 #: Seconds for opening a connection.
 HANDSHAKE = 0.02
+#: Bytes a second: 1 Gbit/s for all connections together.
+BANDWIDTH = 125e6
+#: Bytes that httpcore reads at once.
+PIECE = 65_536
+
+
+class _Body(httpx.AsyncByteStream):
+    """A body as it comes from a socket: piece by piece, and nobody keeps it."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        content, self._content = self._content, b""
+        for begin in range(0, len(content), PIECE):
+            yield content[begin : begin + PIECE]
 
 
 @dataclass(eq=False)
@@ -45,6 +61,7 @@ class Wire:
     server: Server
     latency: float = 0.03
     opened: int = 0
+    _free_at: float = 0.0
     _pools: dict[int, _Pool] = field(default_factory=dict)
 
     async def carry(self, transport: Any, request: httpx.Request) -> httpx.Response:
@@ -66,7 +83,14 @@ class Wire:
                 status, headers, body = self.server.answer(request.url.path, query)
         except Down:
             raise httpx.ConnectError("connection refused", request=request) from None
-        return httpx.Response(status, headers=headers, content=body, request=request)
+        await self._transfer(len(body))
+        return httpx.Response(status, headers=headers, stream=_Body(body), request=request)
+
+    async def _transfer(self, size: int) -> None:
+        """Let a body pass through the network, after those that came before it."""
+        now = self.loop.time()
+        self._free_at = max(self._free_at, now) + size / BANDWIDTH
+        await asyncio.sleep(self._free_at - now)
 
     @asynccontextmanager
     async def _connection(

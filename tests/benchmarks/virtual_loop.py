@@ -91,14 +91,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             if collects:
                 gc.enable()
 
-    @property
-    def lag(self) -> Lag:
-        """How late the loop has been since the last :meth:`begin_lag`."""
-        return self._jumps.lag
-
-    def begin_lag(self) -> None:
-        """Measure the lag from now on."""
-        self._jumps.lag = Lag()
+    def take_lag(self) -> Lag:
+        """Return how late the loop has been since the last call, and begin anew."""
+        lag, self._jumps.lag = self._jumps.lag, Lag()
+        return lag
 
 
 class _Jumps(selectors.DefaultSelector):

@@ -106,15 +106,18 @@ class Figures:
     @classmethod
     def of(cls, scenario: Scenario, start: Start, window: Window) -> Figures:
         """Work the figures out."""
-        hours = scenario.waits * scenario.window / 3600
         requests, times = window.requests, window.detection
+
+        def an_hour(amount: float) -> float:
+            return amount * 3600 / (scenario.waits * scenario.window)
+
         return cls(
             scenario=scenario.name,
             waits=scenario.waits,
             requests=dict(requests),
-            per_hour=requests.total() / hours,
-            lists_per_hour=(requests["list"] + requests["delta"]) / hours,
-            cpu=window.work / hours,
+            per_hour=an_hour(requests.total()),
+            lists_per_hour=an_hour(requests["list"] + requests["delta"]),
+            cpu=an_hour(window.work),
             lag_p99=window.lag.exceeded_by(0.01, scenario.window),
             lag_p999=window.lag.exceeded_by(0.001, scenario.window),
             lag_max=window.lag.max,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from tests.benchmarks.faulty_server import Fault, Row
 from tests.simulation.clock import BEGIN
 
+CALM, DELTA = "nothing happens", ", newer server"
 #: The phase in which a workload ends.
 END = "Completed"
 
@@ -19,6 +20,7 @@ class Scenario:
 
     Seconds count from the start of the window, which begins when all waits are at rest.
 
+    :param title: says in the documentation what happens.
     :param waits: workloads that somebody waits for.
     :param intervals: poll intervals (s), dealt out in turns.
     :param strangers: workloads in the same projects that nobody waits for.
@@ -34,6 +36,7 @@ class Scenario:
     """
 
     name: str
+    title: str = ""
     waits: int = 1000
     projects: int = 1
     connections: int = 1
@@ -91,6 +94,7 @@ _SLOW = Fault("slow", -_DAY, _DAY, everything=True, seconds=2.0)
 
 _STORM = Scenario(
     "storm",
+    "1,000 of them are preempted within 45 s, the others end",
     waits=1050,
     supervised=True,
     settle=300.0,
@@ -100,33 +104,74 @@ _STORM = Scenario(
     window=200.0,
 )
 
+_STRANGERS = Scenario(
+    "strangers",
+    "among 20,000 workloads of others",
+    strangers=20_000,
+    settle=30.0,
+    window=70.0,
+    ends=40,
+    ends_between=(0.0, 50.0),
+)
+
 SCENARIOS = {
     scenario.name: scenario
     for scenario in (
-        Scenario("calm"),
-        Scenario("calm-delta", delta=True),
-        Scenario("calm-short", window=60.0),
+        Scenario("calm", CALM),
+        Scenario("calm-delta", f"{CALM}{DELTA}", delta=True),
+        Scenario("calm-short", CALM, settle=30.0, window=100.0),
         Scenario("timeouts", timeouts=(("interruption", 3 * _DAY), ("running", 2 * _DAY))),
-        Scenario("ends", ends=100),
-        Scenario("ends-delta", delta=True, ends=100),
-        Scenario("mixed", waits=20, intervals=(300.0, *(10.0,) * 19), ends=19),
+        Scenario("ends", "100 of them end", ends=100, settle=30.0, window=150.0),
+        Scenario(
+            "ends-delta", f"100 of them end{DELTA}", delta=True, ends=100, settle=30.0, window=150.0
+        ),
+        Scenario(
+            "mixed",
+            "one looks each 300 s, 19 each 10 s",
+            waits=20,
+            intervals=(300.0, *(10.0,) * 19),
+            ends=19,
+        ),
         Scenario("projects-50", projects=50, ends=40),
-        Scenario("projects-50-delta", projects=50, delta=True, ends=40),
+        Scenario("projects-50-delta", f"in 50 projects{DELTA}", projects=50, delta=True, ends=40),
         Scenario("projects-100-delta", projects=100, delta=True, ends=40),
-        Scenario("connections-3", waits=300, connections=3, ends=40),
-        Scenario("strangers", strangers=20_000, window=100.0, ends=40),
-        Scenario("strangers-delta", strangers=20_000, delta=True, window=200.0, ends=40),
-        Scenario("list-429", faults=(_fault("429"),)),
-        Scenario("list-429-delta", delta=True, faults=(_fault("429"),)),
-        Scenario("list-429-retry-after", retry_after=7, faults=(_fault("429"),)),
-        Scenario("list-500", faults=(_fault("500"),)),
-        Scenario("list-empty", faults=(_fault("empty"),)),
-        Scenario("list-empty-delta", delta=True, faults=(_fault("empty"),)),
-        Scenario("list-shrunken", faults=(_fault("shrunken"),)),
-        Scenario("list-shrunken-delta", delta=True, faults=(_fault("shrunken"),)),
-        Scenario("outage", faults=(_fault("down", everything=True),), ends=40),
+        Scenario("connections-3", "with 3 connections", waits=300, connections=3, ends=40),
+        _STRANGERS,
+        replace(_STRANGERS, name="strangers-delta", delta=True, window=200.0),
+        Scenario("list-429", "lists answer 429 for 30 s", window=150.0, faults=(_fault("429"),)),
+        Scenario(
+            "list-429-delta",
+            f"lists answer 429 for 30 s{DELTA}",
+            delta=True,
+            window=150.0,
+            faults=(_fault("429"),),
+        ),
+        Scenario("list-429-retry-after", retry_after=7, window=150.0, faults=(_fault("429"),)),
+        Scenario("list-500", window=150.0, faults=(_fault("500"),)),
+        Scenario("list-empty", "lists are empty for 30 s", window=150.0, faults=(_fault("empty"),)),
+        Scenario(
+            "list-empty-delta",
+            f"lists are empty for 30 s{DELTA}",
+            delta=True,
+            window=150.0,
+            faults=(_fault("empty"),),
+        ),
+        Scenario(
+            "list-shrunken",
+            "lists lack half their rows for 30 s",
+            window=150.0,
+            faults=(_fault("shrunken"),),
+        ),
+        Scenario(
+            "list-shrunken-delta",
+            f"lists lack half their rows for 30 s{DELTA}",
+            delta=True,
+            window=150.0,
+            faults=(_fault("shrunken"),),
+        ),
+        Scenario("outage", window=150.0, faults=(_fault("down", everything=True),), ends=40),
         Scenario("slow", waits=3000, faults=(_SLOW,), ends=40),
-        Scenario("hanging-list", faults=(_fault("slow", seconds=25.0),), ends=40),
+        Scenario("hanging-list", window=150.0, faults=(_fault("slow", seconds=25.0),), ends=40),
         Scenario("broken-rows", waits=300, broken=10, ends=40),
         Scenario("limited-start", allowed=10.0, settle=0.0, window=600.0, ends=40),
         _STORM,
