@@ -27,6 +27,8 @@ from airflow_runai.errors import Unreachable
 STARS = "***"
 #: A shorter beginning of a secret gives nothing away, and ends many other texts.
 _MIN_PREFIX = 4
+#: Letters of base64 that no text has by chance. Six bytes keep so many, wherever they begin.
+_MIN_CODED = 7
 #: No one reads more of an error. Characters of one text and of all, and levels of a body.
 _MAX_TEXT, _MAX_TOTAL, _MAX_DEPTH = 4096, 65_536, 8
 _ESCAPES = r"(?:%(?:25)*[0-9a-fA-F]{2})+|(?:\\+u[0-9a-fA-F]{4})+|&(?:amp;)*#?\w{1,8};|\\+"
@@ -123,7 +125,7 @@ def _forms(secret: str) -> Iterator[str]:
         for ahead in range(3):
             coded = b64encode(bytes(ahead) + data).decode()
             sure = coded[-(-ahead * 4 // 3) : (ahead + len(data)) * 4 // 3]
-            if len(sure) >= 2 * _MIN_PREFIX:
+            if len(sure) >= _MIN_CODED:
                 yield _plain(sure)
                 yield sure.replace("+", "-").replace("/", "_")
 
