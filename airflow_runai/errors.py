@@ -12,6 +12,7 @@ Everything that can go wrong, as one tree: ``except RunaiError`` catches all of 
     │   ├── Untrusted               the TLS certificate is not accepted
     │   ├── Throttled               429; ``retry_after`` seconds, if the server said so
     │   ├── Missing                 what was submitted is neither found nor listed as deleted
+    │   │   └── NameTaken           a name is taken by what cannot be found
     │   └── Unreadable              an answer that is not JSON, or lacks required fields
     ├── Refused                     the control plane understood and said no (``status``)
     │   ├── Unauthorized            401: wrong client id or secret
@@ -99,6 +100,10 @@ class Missing(Unreachable):
 
     It may still run.
     """
+
+
+class NameTaken(Missing):
+    """A create was refused because of its name, and no workload that is present has it."""
 
 
 class Unreadable(Unreachable):

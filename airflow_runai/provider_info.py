@@ -68,6 +68,8 @@ def _connection_type() -> dict[str, Any]:
         "conn-fields": {
             "project": _field("Default project", "string"),
             "cluster": _field("Cluster (name or id; only if projects share a name)", "string"),
+            "project_id": _field("Default project's ID (optional; saves a lookup)", "string"),
+            "cluster_id": _field("Cluster ID of that project (goes with its ID)", "string"),
             "verify_ssl": _field("Verify TLS certificates", "boolean", default=True),
             "ca_file": _field("CA file (PEM, on every worker and triggerer)", "string"),
             "timeout": _field("Request timeout (seconds)", "number", default=30),

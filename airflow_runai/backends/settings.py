@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from airflow_runai.errors import ConnectionSettingsError
+
+#: An id becomes part of a filter, in which a comma begins the next condition.
+_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 
 @dataclass(frozen=True)
@@ -17,6 +21,8 @@ class Settings:
     :param client_id: of a service account or user access key.
     :param project: default project; a task may name another.
     :param cluster: name of the cluster, needed only where several have a project of the same name.
+    :param project_id: of the default project, which then need not be looked up.
+    :param cluster_id: of that project's cluster; goes with ``project_id``.
     :param verify: check TLS certificates.
     :param ca_file: certificates to trust instead of the system's.
     :param timeout: seconds for one request, greater than 0.
@@ -27,12 +33,14 @@ class Settings:
     client_secret: str = field(repr=False)
     project: str | None = None
     cluster: str | None = None
+    project_id: str | None = None
+    cluster_id: str | None = None
     verify: bool = True
     ca_file: str | None = None
     timeout: float = 30.0
 
     def __post_init__(self) -> None:
-        problems = [*self._address_problems()]
+        problems = [*self._address_problems(), *self._id_problems()]
         if not self.client_id:
             problems.append(
                 "client id (login): empty; enter the id of a service account or access key"
@@ -66,3 +74,30 @@ class Settings:
                 "enter client id and secret in their own fields"
             ]
         return []
+
+    def _id_problems(self) -> list[str]:
+        ids = {"project_id": self.project_id, "cluster_id": self.cluster_id}
+        given = {name: value for name, value in ids.items() if value is not None}
+        problems = [
+            f"{name}: {value!r}; allowed: letters, digits and hyphens, as Run:ai shows the id"
+            for name, value in given.items()
+            if not _ID.fullmatch(value)
+        ]
+        if given and not (len(given) == len(ids) and self.project):
+            problems.append(
+                f"{' and '.join(given)}: given without the rest; project, project_id and "
+                "cluster_id belong together, or leave both ids out"
+            )
+        return problems
+
+    def check_ids(self, project_id: str, cluster_id: str) -> None:
+        """
+        Compare the ids with those that the control plane has for the project.
+
+        :raises ConnectionSettingsError: if they are another project's.
+        """
+        if self.project_id and (self.project_id, self.cluster_id) != (project_id, cluster_id):
+            raise ConnectionSettingsError(
+                f"project_id, cluster_id: {self.project_id!r}, {self.cluster_id!r}; "
+                f"project {self.project!r} has {project_id!r}, {cluster_id!r}"
+            )

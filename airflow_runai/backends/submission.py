@@ -9,12 +9,13 @@ again; should both have arrived after all, the name stops the second.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 from airflow_runai.backends import control_plane
 from airflow_runai.backends.organization import Project
+from airflow_runai.backends.patience import LOOKUP_DELAYS, Outage, Patience
 from airflow_runai.core.flow import Flow, Sleep
 from airflow_runai.core.marks import Mark
 from airflow_runai.core.note import Note
@@ -24,28 +25,15 @@ from airflow_runai.core.workload import FINGERPRINT_VARIABLE, TRY_VARIABLE, Work
 from airflow_runai.errors import (
     ForeignWorkload,
     Missing,
+    NameTaken,
     NotFound,
-    NotResolved,
     Refused,
-    RunaiError,
     Throttled,
     Unreachable,
-    Untrusted,
 )
 
-T = TypeVar("T")
-
-#: Pauses (seconds) before looking again after a doubtful create; lists of the control plane lag.
-LOOKUP_DELAYS = (1.0, 2.0, 4.0, 8.0, 15.0)
-#: A create is sent at most this often.
-MAX_CREATES = 5
-#: Ceiling (seconds) of a pause that the server asks for: a worker is held meanwhile.
-MAX_PAUSE = 60.0
-#: Pauses (seconds) while a workload may be alive and the control plane refuses or is silent: about
-#: four minutes.
-LONG_LOOKUP_DELAYS = (*LOOKUP_DELAYS, 30.0, 60.0, 60.0, 60.0)
-#: Refusals that say more about the identity, or the moment, than about the workload.
-MAY_PASS = (401, 403, 404)
+#: A submission is patient; where a workload may be alive, with refusals, too.
+PATIENT, STEADFAST = Patience(), Patience(refusals=True)
 _TAKEN = ("exist", "already", "duplicate")
 #: Fields in which a workload that claims to be ours must agree, if the server shows them.
 _ESSENTIAL = ("spec.image:", "spec.command:", "spec.args:")
@@ -77,38 +65,48 @@ class SubmissionRequest:
         return self.spec.with_environment(own).to_wire()
 
 
-def generations(project: Project, digest: str, note: Note | None = None) -> Flow[list[Numbered]]:
+def generations(
+    project: Project,
+    digest: str,
+    note: Note | None = None,
+    patience: Patience = PATIENT,
+    deleted: bool = True,
+) -> Flow[list[Numbered]]:
     """
-    Return all workloads of a task instance, the deleted ones included, as they are now.
+    Return all workloads of a task instance as they are now.
 
     Lists lag, so the newest living one is read again by itself; if the lists lack the noted one, it
     is looked up by its id.
+
+    :param deleted: ask for the deleted ones, too.
     """
-    listed = yield from _list_generations(project, digest)
+    listed = yield from _list_generations(project, digest, patience, deleted)
     ids = {workload.id for _, workload in listed}
     if note and note.workload_id and note.workload_id not in ids:
-        noted = yield from present_state(note.workload_id, note.name)
+        noted = yield from present_state(note.workload_id, note.name, patience)
         return [*listed, (note.generation, noted)] if noted else listed
-    return (yield from _with_newest_read(listed))
+    return (yield from _with_newest_read(listed, patience))
 
 
-def _list_generations(project: Project, digest: str) -> Flow[list[Numbered]]:
-    alive = yield from retry_while_unreachable(
-        lambda: control_plane.find_generations(project, digest)
-    )
-    deleted = yield from retry_while_unreachable(
+def _list_generations(
+    project: Project, digest: str, patience: Patience, deleted: bool
+) -> Flow[list[Numbered]]:
+    alive = yield from patience.retry(lambda: control_plane.find_generations(project, digest))
+    if not deleted:
+        return alive
+    gone = yield from patience.retry(
         lambda: control_plane.find_generations(project, digest, deleted=True)
     )
-    deleted_ids = {workload.id for _, workload in deleted}
-    return [*deleted, *(pair for pair in alive if pair[1].id not in deleted_ids)]
+    gone_ids = {workload.id for _, workload in gone}
+    return [*gone, *(pair for pair in alive if pair[1].id not in gone_ids)]
 
 
-def _with_newest_read(listed: list[Numbered]) -> Flow[list[Numbered]]:
+def _with_newest_read(listed: list[Numbered], patience: Patience) -> Flow[list[Numbered]]:
     newest = max(listed, key=age_key, default=None)
     if newest is None or newest[1].deleted:
         return listed
     generation, workload = newest
-    read = yield from present_state(workload.id, workload.name)
+    read = yield from present_state(workload.id, workload.name, patience)
     if read is None:
         return listed
     others = [pair for pair in listed if pair is not newest]
@@ -126,21 +124,25 @@ def _completed(read: Workload, listed: Workload) -> Workload:
 
 
 def present_state(
-    workload_id: str, name: str | None, pauses: tuple[float, ...] = LOOKUP_DELAYS
+    workload_id: str,
+    name: str | None,
+    patience: Patience = PATIENT,
+    pauses: tuple[float, ...] = LOOKUP_DELAYS,
 ) -> Flow[Workload | None]:
     """
     Read a workload, among the deleted ones too.
 
     :param name: ``None`` if it is not known: then only the present ones are searched.
+    :param pauses: seconds before each further look at one that cannot be found.
     :return: ``None`` if it cannot be found for as long as lists may lag.
     """
     for pause in (0.0, *pauses):
         if pause:
             yield Sleep(pause, jitter=0.2)
         try:
-            return (yield from retry_while_unreachable(lambda: control_plane.get(workload_id)))
+            return (yield from patience.retry(lambda: control_plane.get(workload_id)))
         except NotFound:
-            deleted = yield from retry_while_unreachable(lambda: _among_deleted(workload_id, name))
+            deleted = yield from patience.retry(lambda: _among_deleted(workload_id, name))
         if deleted:
             return deleted
     return None
@@ -153,31 +155,47 @@ def _among_deleted(workload_id: str, name: str | None) -> Flow[Workload | None]:
     return next((workload for workload in listed if workload.id == workload_id), None)
 
 
-def create_or_adopt(project: Project, request: SubmissionRequest) -> Flow[Workload]:
+def create_or_adopt(
+    project: Project, request: SubmissionRequest, patience: Patience = PATIENT
+) -> Flow[Workload]:
     """
     Submit ``request``; return the one workload of that name, whoever's request made it.
 
     :raises Refused: if the control plane says no and there is no workload of that name.
+    :raises NameTaken: if the name is taken by none that is present, and certainly not by ours.
+    :raises Missing: if it may be taken by ours.
     :raises ForeignWorkload: if the name is taken by another specification.
     :raises Unreachable: if it does not answer; nothing is known then, and trying again later is
         safe.
     """
     doubt: Unreachable | None = None
-    for _ in range(MAX_CREATES):
+    outage = Outage(patience)
+    while True:
         try:
             return (yield from _create(project, request))
-        except Untrusted:
-            raise
+        except Throttled as error:
+            # It was turned away, not lost: there is nothing to look for, and a look would be one
+            # more request to a server that asks for fewer.
+            yield from outage.outlast(error)
+            continue
         except Unreachable as error:
             doubt = error
-            yield Sleep(_asked_pause(error), jitter=0.2)
-            existing = yield from _search(project, request.name, LOOKUP_DELAYS[:3])
+            yield from outage.outlast(error)
+            existing = yield from _search(project, request.name, LOOKUP_DELAYS[:3], patience)
         except Refused as error:
-            existing = yield from _search_refused(project, request.name, error, doubt)
+            existing = yield from _search_refused(project, request.name, error, doubt, patience)
         if existing:
             yield from verify(existing, request)
             return existing
-    raise doubt or Unreachable("not asked")
+
+
+def find_created(project: Project, request: SubmissionRequest) -> Flow[Workload | None]:
+    """Look once for what a create may have made whose answer nobody waits for any more."""
+    at_once = Patience(0.0)
+    existing = yield from _search(project, request.name, (0.0,), at_once)
+    if existing:
+        yield from verify(existing, request, patience=at_once)
+    return existing
 
 
 def _create(project: Project, request: SubmissionRequest) -> Flow[Workload]:
@@ -186,7 +204,11 @@ def _create(project: Project, request: SubmissionRequest) -> Flow[Workload]:
 
 
 def _search_refused(
-    project: Project, name: str, error: Refused, doubt: Unreachable | None
+    project: Project,
+    name: str,
+    error: Refused,
+    doubt: Unreachable | None,
+    patience: Patience,
 ) -> Flow[Workload]:
     """
     Look for the workload that may be why a create was refused.
@@ -196,11 +218,14 @@ def _search_refused(
     if error.status not in (400, 409):
         raise doubt or error from None
     is_taken = _says_taken(error)
-    existing = yield from _search(project, name, LOOKUP_DELAYS if is_taken else LOOKUP_DELAYS[:1])
+    pauses = LOOKUP_DELAYS if is_taken else LOOKUP_DELAYS[:1]
+    existing = yield from _search(project, name, pauses, patience)
     if existing:
         return existing
     if is_taken:
-        raise Missing(f"{error}; but it cannot be found") from error
+        # After a doubtful create it may be ours that has the name.
+        kind = Missing if doubt else NameTaken
+        raise kind(f"{error}; but it cannot be found") from error
     if doubt:
         raise doubt from error
     raise error
@@ -211,26 +236,30 @@ def _says_taken(error: Refused) -> bool:
     return error.status == 409 or any(word in detail for word in _TAKEN)
 
 
-def _search(project: Project, name: str, pauses: tuple[float, ...]) -> Flow[Workload | None]:
-    trouble: RunaiError | None = None
+def _search(
+    project: Project, name: str, pauses: tuple[float, ...], patience: Patience
+) -> Flow[Workload | None]:
+    """Look for a name after each pause, because lists lag."""
+
+    def look() -> Flow[list[Workload]]:
+        try:
+            return (yield from control_plane.find(project, name, exact=True))
+        except Refused as error:
+            raise Unreachable(f"whether {name} was created is not known: {error}") from error
+
     for pause in pauses:
         yield Sleep(pause, jitter=0.2)
-        try:
-            workloads = yield from control_plane.find(project, name, exact=True)
-            trouble = None
-        except (Unreachable, Refused) as error:
-            trouble = error
-            continue
-        if workloads:
+        if workloads := (yield from patience.retry(look)):
             return workloads[-1]
-    if isinstance(trouble, Refused):
-        raise Unreachable(f"whether {name} was created is not known: {trouble}") from trouble
-    if trouble:
-        raise trouble
     return None
 
 
-def verify(workload: Workload, request: SubmissionRequest, noted: str | None = None) -> Flow[None]:
+def verify(
+    workload: Workload,
+    request: SubmissionRequest,
+    noted: str | None = None,
+    patience: Patience = STEADFAST,
+) -> Flow[None]:
     """
     Accept only a workload made from the specification of ``request``.
 
@@ -242,7 +271,7 @@ def verify(workload: Workload, request: SubmissionRequest, noted: str | None = N
     """
     theirs: Mapping[str, Any] = {}
     if not workload.deleted:  # else its specification cannot be read any more
-        theirs = yield from steadfastly(lambda: control_plane.get_spec(workload))
+        theirs = yield from patience.retry(lambda: control_plane.get_spec(workload))
     # Some lists leave variables out.
     fingerprint = workload.fingerprint or fingerprint_in(theirs) or noted
     listed = list(differences(request.body()["spec"], theirs)) if theirs else []
@@ -258,43 +287,3 @@ def verify(workload: Workload, request: SubmissionRequest, noted: str | None = N
         "Clear the task with on_clear='restart' to replace it, restore the specification, "
         "or delete the workload."
     )
-
-
-def retry_while_unreachable(
-    make: Callable[[], Flow[T]], pauses: tuple[float, ...] = LOOKUP_DELAYS
-) -> Flow[T]:
-    """
-    Run a flow again after each pause while the control plane is unreachable.
-
-    :param make: returns a fresh flow for each attempt; repeating it must be harmless.
-    """
-    for pause in pauses:
-        try:
-            return (yield from make())
-        except Untrusted:
-            raise
-        except Unreachable as error:
-            yield Sleep(max(pause, _asked_pause(error)), jitter=0.2)
-    return (yield from make())
-
-
-def steadfastly(
-    make: Callable[[], Flow[T]], pauses: tuple[float, ...] = LONG_LOOKUP_DELAYS
-) -> Flow[T]:
-    """Retry refusals, too: a rotated secret must not cost a workload that may be alive."""
-    for pause in pauses:
-        try:
-            return (yield from retry_while_unreachable(make, ()))
-        except Refused as error:
-            if error.status not in MAY_PASS:
-                raise
-        except (Unreachable, NotResolved) as error:
-            pause = max(pause, _asked_pause(error))
-        yield Sleep(pause, jitter=0.2)
-    return (yield from make())
-
-
-def _asked_pause(error: RunaiError) -> float:
-    """Return the seconds that the server asked us to wait, within reason."""
-    asked = error.retry_after if isinstance(error, Throttled) else None
-    return min(asked or 0.0, MAX_PAUSE)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from airflow_runai.backends import control_plane
-from airflow_runai.backends.submission import retry_while_unreachable
+from airflow_runai.backends.patience import retry_while_unreachable
 from airflow_runai.core.decision import ABSENCE_SECONDS
 from airflow_runai.core.flow import Flow, Sleep, now
 from airflow_runai.core.phases import FINAL, OVER, Meaning

@@ -99,20 +99,20 @@ def _add_retain(command: argparse.ArgumentParser) -> None:
 
 
 def _add_retention_rules(command: argparse.ArgumentParser) -> None:
-    rules = Retention()
+    rules, add = Retention(), command.add_argument
     text = "the newest valid ones; at least 1"
-    command.add_argument("--keep-last", type=int, required=True, metavar="N", help=text)
+    add("--keep-last", type=int, required=True, metavar="N", help=text)
     text = "valid ones with the best metric"
-    command.add_argument("--keep-best", type=int, default=0, metavar="N", help=text)
-    command.add_argument("--metric", metavar="NAME", help="which one, of the manifests")
-    text, mode = "which values are best", rules.metric_mode
-    command.add_argument("--metric-mode", choices=("max", "min"), default=mode, help=text)
+    add("--keep-best", type=int, default=0, metavar="N", help=text)
+    add("--metric", metavar="NAME", help="which one, of the manifests")
+    text = "which values are best"
+    add("--metric-mode", choices=("max", "min"), default=rules.metric_mode, help=text)
     text = "name or pattern that always stays"
-    command.add_argument("--keep-name", action="append", default=[], metavar="NAME", help=text)
+    add("--keep-name", action="append", default=[], metavar="NAME", help=text)
     text = "the pointer to the champion, which stays"
-    command.add_argument("--champion", type=Path, metavar="FILE", help=text)
-    text, age = "keep what changed within this many seconds", rules.min_age_seconds
-    command.add_argument("--min-age", type=float, default=age, metavar="S", help=text)
+    add("--champion", type=Path, metavar="FILE", help=text)
+    text = "keep what changed within this many seconds"
+    add("--min-age", type=float, default=rules.min_age_seconds, metavar="S", help=text)
 
 
 def _add_check_options(command: argparse.ArgumentParser) -> None:

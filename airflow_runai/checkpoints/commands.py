@@ -7,7 +7,6 @@ import os
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Iterable
 from pathlib import Path
 
 from airflow_runai import checkpoints
@@ -32,17 +31,17 @@ class FileProblem(RunaiError, ValueError):
 
 def check(options: Namespace) -> int:
     """Check each path."""
-    requirements, ledger, progress = (
-        _requirements(options.requirements),
-        _ledger(options.ledger),
-        _progress(),
-    )
+    requirements = _requirements(options.requirements)
+    ledger = _ledger(options.ledger)
+    progress = _progress()
     passed = []
     for path in options.paths:
         report = _checked(path, options, ledger, progress)
         accepted = report.accepted(accept_unverifiable=options.accept_unverifiable)
         unmet = requirements.judge(report) if accepted else ()
-        _print({**report.to_json(), "findings": _findings(report, unmet)})
+        document = report.to_json()
+        document["findings"] = [vars(finding) for finding in (*report.findings, *unmet)]
+        _print(document)
         passed.append(accepted and not unmet)
     return 0 if all(passed) else 1
 
@@ -78,7 +77,9 @@ def select(options: Namespace) -> int:
 def quarantine(options: Namespace) -> int:
     """Check again, and move what is known to be bad."""
     report = _checked(options.path, options, _ledger(options.ledger), _progress())
-    _print({**report.to_json(), "quarantined": str(move_aside(options.path, report))})
+    document = report.to_json()
+    document["quarantined"] = str(move_aside(options.path, report))
+    _print(document)
     return 0
 
 
@@ -98,8 +99,12 @@ def retain(options: Namespace) -> int:
     now = time.time()
     plan = plan_retention(options.root, rules, now=now, champion=options.champion)
     removed = plan.remove if options.dry_run else remove(plan, now=now)
-    names = [path.name for path in removed]
-    _print({"dry_run": options.dry_run, "removed": names, "kept": dict(plan.keep)})
+    document = {
+        "dry_run": options.dry_run,
+        "removed": [path.name for path in removed],
+        "kept": dict(plan.keep),
+    }
+    _print(document)
     return 0
 
 
@@ -110,10 +115,6 @@ def _checked(
     return checkpoints.check(
         path, level=options.level, policy=policy, ledger=ledger, progress=progress
     )
-
-
-def _findings(report: Report, unmet: Iterable[checkpoints.Finding]) -> list[dict[str, str]]:
-    return [vars(finding) for finding in (*report.findings, *unmet)]
 
 
 def _requirements(path: Path | None) -> Requirements:
@@ -128,6 +129,7 @@ def _ledger(path: Path | None, *, room: bool = False) -> Ledger | None:
     if path is None:
         return None
     try:
+        # Before the reading, which may take hours: it would be lost without a report.
         if room:
             SmallFile(path).make_room()
         elif not path.exists():
@@ -151,6 +153,7 @@ def _progress() -> Progress | None:
     """Draw a bar on a terminal; a log or a pipe gets none."""
     if not sys.stderr.isatty():
         return None
+    # Some terminals report a width of 0.
     width = os.get_terminal_size(sys.stderr.fileno()).columns or 80
     return Progress(lambda moment: _draw("\r" + bar(moment, width - 1)), every=0.05)
 
@@ -161,6 +164,7 @@ def _draw(text: str) -> None:
 
 
 def _print(document: dict[str, object]) -> None:
+    # The bar would stay behind a shorter line.
     if sys.stderr.isatty():
         _draw("\r\x1b[K")
     print(json.dumps(document), flush=True)

@@ -17,6 +17,7 @@ from airflow_runai.cli.connections import hook_for
 from airflow_runai.cli.target import Target
 from airflow_runai.cli.templated_values import known_part
 from airflow_runai.core.jinja import is_templated
+from airflow_runai.core.json_merge import JsonMapping
 from airflow_runai.core.policies import breaches
 from airflow_runai.core.quota import Quota, gpus_requested
 from airflow_runai.core.spec import WorkloadSpec
@@ -54,7 +55,7 @@ class DryRun:
     hook: RunaiHook | None = None
     clusters: Sequence[Cluster] | None = None
     found_project: Project | None = None
-    project_record: Mapping[str, Any] | None = None
+    project_record: JsonMapping | None = None
     spec: WorkloadSpec | None = None
     later: Sequence[str] = ()
 
@@ -85,6 +86,7 @@ def connection(run: DryRun) -> CheckResult:
     run.hook = hook_for(run.conn_id)
     settings = run.hook.settings
     summary = f"{run.conn_id}: {settings.url} as {settings.client_id}"
+    # Without TLS there are no certificates to speak of.
     if not settings.url.startswith("https"):
         return OK, summary
     verified = "verified" if settings.verify else "not verified"
@@ -115,20 +117,21 @@ def project(run: DryRun) -> CheckResult:
     found = hook.run(organization.find_project(name, _cluster_name(run)))
     run.found_project = found
     namespace = f", namespace {found.namespace}" if found.namespace else ""
+    settings = hook.settings
+    if (name, _cluster_name(run)) == (settings.project, settings.cluster):
+        settings.check_ids(found.id, found.cluster_id)
     return OK, f"{found.name} (id {found.id}{namespace})"
 
 
 def _project_name(run: DryRun) -> str | None:
     name = run.project_name or run.target.project
-    task = run.target.task
-    if name is None and task is not None and task.get("project") is not None:
+    if name is None and run.target.argument("project") is not None:
         raise NotChecked("the task's project is known only when it runs; name one with --project")
     return name or run.connected_hook.settings.project
 
 
 def _cluster_name(run: DryRun) -> str | None:
-    argument = run.target.task.get("cluster") if run.target.task else None
-    name = argument or run.connected_hook.settings.cluster
+    name = run.target.argument("cluster") or run.connected_hook.settings.cluster
     if name is None:
         return None
     if not isinstance(name, str) or is_templated(name):
@@ -236,6 +239,7 @@ def free_gpus(run: DryRun) -> CheckResult:
     free = hook.run(capacity.gpus_of_nodes(cluster_id, "FREE_GPUS"))
     if gpus > total:
         return PROBLEM, f"asks for {_gpu_count(gpus)}; the cluster has {total:g}"
+    # Others may take them before, so this is a hint and no promise.
     effect = ": it would queue first" if gpus > free else ""
     return OK, f"{free:g} of {total:g} free now{effect}"
 
@@ -247,12 +251,13 @@ def _gpu_count(count: float) -> str:
 def _requested_gpus(run: DryRun) -> float | None:
     """Return the GPUs of the specification; ``None`` if it asks for GPU memory."""
     for key in run.later:
+        # A key without a dot is all of the specification.
         if not key.startswith("spec.") or key.split(".")[1] in _GPU_KEYS:
             raise NotChecked("how many GPUs is known only when the task runs")
     return gpus_requested(run.checked_spec)
 
 
-def _project_record(run: DryRun) -> Mapping[str, Any]:
+def _project_record(run: DryRun) -> JsonMapping:
     if run.project_record is None:
         run.project_record = run.connected_hook.run(capacity.project_record(run.project))
     return run.project_record

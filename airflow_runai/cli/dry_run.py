@@ -51,8 +51,7 @@ def main(arguments: Namespace) -> int:
 
 
 def _conn_id(arguments: Namespace, target: Target) -> str:
-    of_task = target.task.get("runai_conn_id") if target.task else None
-    conn_id = arguments.conn or of_task or "runai_default"
+    conn_id = arguments.conn or target.argument("runai_conn_id") or "runai_default"
     if not isinstance(conn_id, str) or is_templated(conn_id):
         raise UsageError(
             f"runai_conn_id {str(conn_id)!r} is known only when the task runs; "
@@ -69,4 +68,5 @@ def _result(run: DryRun, check: Callable[[DryRun], CheckResult], is_essential: b
     except RunaiError as error:
         if is_essential:
             return PROBLEM, " | ".join(error_text(error).splitlines())
+        # A server may lack this, or not show it to this identity.
         return UNKNOWN, f"no answer: {error}"

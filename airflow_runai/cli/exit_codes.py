@@ -50,6 +50,7 @@ def _exit_code(run: Callable[[Namespace], int], arguments: Namespace) -> int:
     try:
         with _without_log():
             code = run(arguments)
+        # Here, so that a closed pipe is noticed while it can be handled.
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader has seen enough. Without this, Python complains again when it flushes at exit.

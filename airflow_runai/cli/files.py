@@ -20,6 +20,7 @@ def read_small_file(path: Path, max_bytes: int, option: str) -> bytes:
         if not path.is_file():
             raise UsageError(f"{place}: {_file_type(path)}; allowed: a file that can be read")
         with path.open("rb") as file:
+            # One byte more tells a larger file from one that just fits.
             content = file.read(max_bytes + 1)
     except OSError as error:
         raise UsageError(f"{place}: cannot be read: {error.strerror or error}") from None

@@ -44,6 +44,7 @@ def main(arguments: Namespace) -> int:
     rows = []
     for target in targets:
         if target is not None:
+            # In this order, so that the mistakes of every target are printed.
             failed = _report_mistakes(target) or failed
             _warn_of_other_script(target, from_files.script)
         for finding in _findings(arguments, target, from_files):
@@ -113,7 +114,7 @@ def _findings(
     subject, ignored = from_files, ()
     if target is not None:
         subject = _with_target(subject, target)
-        ignored = target.task.get("lint_ignore", ()) if target.task else ()
+        ignored = target.argument("lint_ignore") or ()
     if arguments.conn is not None:
         quota = _project_quota(arguments, target)
         subject = replace(subject, gpu_limit=quota.limit, gpu_quota=quota.deserved)
@@ -148,12 +149,13 @@ def _from_files(arguments: Namespace) -> Subject:
 
 def _script(path: Path) -> Script:
     try:
+        # Comments may be in any encoding.
         text = read_small_file(path, MAX_SCRIPT_BYTES, "--script").decode("utf-8", "replace")
         mode = os.stat(path).st_mode & 0o777
-        folder = sorted(path.absolute().parent.iterdir())
-        neighbours = [entry for entry in folder if entry.name != path.name]
-        names = tuple(entry.name for entry in neighbours)
-        return Script(path.name, text, mode, names, _requirements(neighbours))
+        folder = path.absolute().parent
+        neighbours = [entry for entry in sorted(folder.iterdir()) if entry.name != path.name]
+        names = (entry.name for entry in neighbours)
+        return Script(path.name, text, mode, tuple(names), _requirements(neighbours))
     except OSError as error:
         raise UsageError(
             f"--script {path}: its folder cannot be read: {error.strerror or error}"

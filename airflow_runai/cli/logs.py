@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import shlex
 from argparse import Namespace
-from collections.abc import Mapping
-from typing import Any
 
 from airflow_runai.backends import control_plane, organization
 from airflow_runai.backends.organization import Project
 from airflow_runai.cli.connections import hook_for
 from airflow_runai.cli.exit_codes import UsageError, command
 from airflow_runai.cli.output import serialize
+from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.texts import exact
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import RunaiError
@@ -28,30 +27,29 @@ from airflow_runai.links import workload_page
 def main(arguments: Namespace) -> int:
     """Print the ways to the logs; exit code 1, because the logs themselves are not shown."""
     hook = hook_for(arguments.conn)
-    project_name = arguments.project or hook.settings.project
-    if project_name is None:
+    name = arguments.project or hook.settings.project
+    if name is None:
         raise UsageError("--project: missing; the connection names none")
-    project = hook.run(organization.find_project(project_name, hook.settings.cluster))
+    project = hook.run(organization.find_project(name, hook.settings.cluster))
     workload = hook.run(control_plane.resolve(project, arguments.workload))
     ways = _ways(hook, project, workload)
+    text = _text(workload, ways) + "\n"
     if arguments.output in ("json", "yaml"):
         document = {"name": workload.name, "phase": workload.phase, "logs": None, **ways}
-        print(serialize(document, arguments.output), end="")
-    else:
-        print(_text(workload, ways))
+        text = serialize(document, arguments.output)
+    print(text, end="")
     return 1
 
 
-def _ways(hook: RunaiHook, project: Project, workload: Workload) -> dict[str, Any]:
-    name, namespace = shlex.quote(workload.name), shlex.quote(project.namespace or "NAMESPACE")
-    runai = f"runai training logs {name} -p {shlex.quote(project.name)}"
+def _ways(hook: RunaiHook, project: Project, workload: Workload) -> JsonObject:
+    quote = shlex.quote
+    runai = f"runai training logs {quote(workload.name)} -p {quote(project.name)}"
+    kubectl = f"kubectl logs -n {quote(project.namespace or 'NAMESPACE')}"
     return {
         # Other types of workloads have subcommands of their own.
         "runai": runai if workload.path == "trainings" else None,
         "page": workload_page(hook.settings.url, workload, project.name),
-        "kubectl": [
-            f"kubectl logs -n {namespace} {shlex.quote(pod)}" for pod in _pods(hook, workload)
-        ],
+        "kubectl": [f"{kubectl} {quote(pod)}" for pod in _pods(hook, workload)],
     }
 
 
@@ -63,7 +61,7 @@ def _pods(hook: RunaiHook, workload: Workload) -> list[str]:
         return []  # the other two ways remain
 
 
-def _text(workload: Workload, ways: Mapping[str, Any]) -> str:
+def _text(workload: Workload, ways: JsonMapping) -> str:
     commands = [line for line in (ways["runai"], *ways["kubectl"]) if line]
     return "\n".join(
         [

@@ -37,6 +37,7 @@ def _name_in_run(run: DryRun, expected: ExpectedName) -> CheckResult:
     """Predict the next try; only the task itself knows what it has submitted."""
     existing = run.connected_hook.run(generations(run.project, expected.digest))
     alive = [workload for _, workload in existing if workload.meaning not in OVER]
+    # Only the newest generation is ever adopted.
     if alive:
         return _name_is_taken(run, alive[-1])
     # As if nothing had been submitted before by this try.

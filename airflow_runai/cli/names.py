@@ -39,22 +39,16 @@ def expected_name(target: Target, run_id: str | None, map_index: int) -> Expecte
     :raises Unreachable: if only the name of this Airflow is missing to complete it.
     """
     slug, task = _slug(target), target.task
-    if task is None:
-        return _incomplete(TaskIdentity("", "", run_id or "", "train", map_index), slug)
-    if run_id is None:
-        return _incomplete(TaskIdentity("", task.dag_id, "", task.task_id, map_index), slug)
-    identity = TaskIdentity(name_in_database(), task.dag_id, run_id, task.task_id, map_index)
-    on_clear = task.get("on_clear", "restart")
-    return ExpectedName(base_name(identity, slug), identity.digest(), True, on_clear)
-
-
-def _incomplete(identity: TaskIdentity, slug: str | None) -> ExpectedName:
+    if task is not None and run_id is not None:
+        identity = TaskIdentity(name_in_database(), task.dag_id, run_id, task.task_id, map_index)
+        on_clear = task.get("on_clear", "restart")
+        return ExpectedName(base_name(identity, slug), identity.digest(), True, on_clear)
     # The hash is a wrong one, of the right length: only what stands before it is used.
+    identity = TaskIdentity("", "", "", task.task_id if task else "train", map_index)
     return ExpectedName(base_name(identity, slug), identity.digest(), complete=False)
 
 
 def _slug(target: Target) -> str | None:
     """Return the readable part, if it was given and is known before rendering."""
-    argument = target.task.get("workload_name") if target.task else None
-    slug = argument or target.instructions.slug
+    slug = target.argument("workload_name") or target.instructions.slug
     return slug if isinstance(slug, str) and not is_templated(slug) else None

@@ -72,15 +72,19 @@ def table_lines(rows: Sequence[Row], *, rule: bool, width: int | None) -> list[s
     )
     for row in rows:
         table.add_row(*map(_cell, row.values()))
-    # Said to rich, which would also listen to FORCE_COLOR: a file gets no escape sequences.
-    is_terminal = width is None
-    console = Console(
-        width=width, force_terminal=is_terminal, markup=False, emoji=False, highlight=False
-    )
+    console = _console(width)
     with console.capture() as capture:
         console.print(table, crop=False)
     # Cells are padded, which a file or a pipe has no use for.
     return [line.rstrip() for line in capture.get().splitlines()]
+
+
+def _console(width: int | None) -> Console:
+    # Said to rich, which would also listen to FORCE_COLOR: a file gets no escape sequences.
+    is_terminal = width is None
+    return Console(
+        width=width, force_terminal=is_terminal, markup=False, emoji=False, highlight=False
+    )
 
 
 def _column(name: str, rows: Sequence[Row]) -> Column:

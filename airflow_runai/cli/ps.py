@@ -11,7 +11,6 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections.abc import Mapping
-from typing import Any
 
 from airflow_runai.backends import control_plane
 from airflow_runai.backends.inventory import inventory
@@ -19,6 +18,7 @@ from airflow_runai.cli.connections import hook_for
 from airflow_runai.cli.exit_codes import command
 from airflow_runai.cli.output import Row, format_duration, print_rows
 from airflow_runai.core.flow import now
+from airflow_runai.core.json_merge import JsonMapping
 from airflow_runai.core.origin import Origin
 from airflow_runai.core.orphans import Owned, orphans
 from airflow_runai.core.timeline import Clocks, clocks
@@ -35,13 +35,14 @@ def main(arguments: Namespace) -> int:
     hook = hook_for(arguments.conn)
     owned = _owned(hook, arguments)
     states = _task_states([one.origin for one in owned], required=arguments.orphans)
+    if_empty = "nothing of this Airflow is there"
     if arguments.orphans:
+        if_empty = "no orphans"
         owned = [orphan.owned for orphan in orphans(owned, states)]
     at = hook.run(now())  # of the control plane, whose clock stamped the workloads
     rows = [_row(one, states.get(one.origin), _clocks(hook, one.workload, at), at) for one in owned]
     if arguments.output not in ("json", "yaml"):
         rows = [_for_people(row) for row in rows]
-    if_empty = "no orphans" if arguments.orphans else "nothing of this Airflow is there"
     print_rows(rows, arguments.output, if_empty)
     return 1 if rows and arguments.orphans else 0
 
@@ -78,7 +79,7 @@ def _clocks(hook: RunaiHook, workload: Workload, at: float) -> Clocks | None:
 
 
 def _row(one: Owned, state: str | None, spent: Clocks | None, at: float) -> Row:
-    workload, origin = one.workload, one.origin
+    workload = one.workload
     seconds = spent.to_dict() if spent else {}
     return {
         "name": workload.name,
@@ -90,17 +91,23 @@ def _row(one: Owned, state: str | None, spent: Clocks | None, at: float) -> Row:
         "running": seconds.get("running"),
         "interrupted_total": seconds.get("interrupted_total"),
         "interruptions": seconds.get("interruptions"),
-        "dag": origin.dag_id,
-        "task": origin.task_id,
-        "run": origin.run_id,
-        "map_index": origin.map_index,
+        **task_columns(one.origin),
         "id": workload.id,
     }
 
 
-def _for_people(row: Mapping[str, Any]) -> Row:
+def task_columns(origin: Origin) -> Row:
+    """Return the columns that name the task of a workload."""
+    return {
+        "dag": origin.dag_id,
+        "task": origin.task_id,
+        "run": origin.run_id,
+        "map_index": origin.map_index,
+    }
+
+
+def _for_people(row: JsonMapping) -> Row:
     """Return a row with fewer columns, and with durations that are easy to read."""
-    is_mapped = row["map_index"] is not None and row["map_index"] >= 0
     return {
         "name": row["name"],
         "project": row["project"],
@@ -111,12 +118,17 @@ def _for_people(row: Mapping[str, Any]) -> Row:
         "running": format_duration(row["running"]),
         "interrupted": _interrupted(row),
         "dag": row["dag"],
-        "task": f"{row['task']}[{row['map_index']}]" if is_mapped else row["task"],
+        "task": _instance(row["task"], row["map_index"]),
         "run": row["run"],
     }
 
 
-def _interrupted(row: Mapping[str, Any]) -> str:
+def _instance(task: str | None, map_index: int | None) -> str | None:
+    # A task that is not mapped has -1.
+    return task if map_index is None or map_index < 0 else f"{task}[{map_index}]"
+
+
+def _interrupted(row: JsonMapping) -> str:
     times = row["interruptions"]
     if times is None:
         return ""

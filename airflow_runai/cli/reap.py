@@ -7,15 +7,15 @@ from argparse import Namespace
 from functools import partial
 
 from airflow_runai.backends.inventory import inventory
-from airflow_runai.backends.reaper import find_orphans, reap
+from airflow_runai.backends.reaper import Fate, find_orphans, reap
 from airflow_runai.cli.connections import hook_for
 from airflow_runai.cli.exit_codes import UsageError, command
 from airflow_runai.cli.output import Row, print_rows
-from airflow_runai.core.orphans import Orphan
+from airflow_runai.cli.ps import task_columns
 from airflow_runai.deployment.instance_name import name_in_database
 from airflow_runai.deployment.task_states import states_in_database
 
-_NOTHING = "no orphans"
+#: A bare number is seconds, as in the operator.
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -24,14 +24,13 @@ def main(arguments: Namespace) -> int:
     """Print one row for each orphan; exit code 1 if one could not be ended, or would be."""
     older_than, hook = _seconds(arguments.older_than), hook_for(arguments.conn)
     survey = partial(inventory, name_in_database(), arguments.project, hook.settings.cluster)
+    # One look, not two a minute apart: nothing is ended.
     if arguments.dry_run:
         orphans = hook.run(find_orphans(survey, states_in_database, older_than))
-        print_rows(
-            [_row(orphan, "would be ended") for orphan in orphans], arguments.output, _NOTHING
-        )
-        return int(bool(orphans))
-    fates = hook.run(reap(survey, states_in_database, older_than))
-    print_rows([_row(fate.orphan, fate.words) for fate in fates], arguments.output, _NOTHING)
+        fates = [Fate(orphan, False, "would be ended") for orphan in orphans]
+    else:
+        fates = hook.run(reap(survey, states_in_database, older_than))
+    print_rows([_row(fate) for fate in fates], arguments.output, "no orphans")
     return int(not all(fate.ended for fate in fates))
 
 
@@ -44,16 +43,13 @@ def _seconds(age: str) -> float:
     return float(int(match[1]) * _UNITS[match[2]])
 
 
-def _row(orphan: Orphan, outcome: str) -> Row:
-    workload, origin = orphan.owned.workload, orphan.owned.origin
+def _row(fate: Fate) -> Row:
+    owned = fate.orphan.owned
     return {
-        "name": workload.name,
-        "project": orphan.owned.project,
-        "phase": workload.phase,
-        "airflow": orphan.state,
-        "dag": origin.dag_id,
-        "task": origin.task_id,
-        "run": origin.run_id,
-        "map_index": origin.map_index,
-        "outcome": outcome,
+        "name": owned.workload.name,
+        "project": owned.project,
+        "phase": owned.workload.phase,
+        "airflow": fate.orphan.state,
+        **task_columns(owned.origin),
+        "outcome": fate.words,
     }

@@ -16,6 +16,7 @@ from airflow_runai.core.templates.merging import leaves, same
 from airflow_runai.operators.evaluation import RunaiEvaluationOperator
 from airflow_runai.tasks.instructions import Instructions, looks_secret
 
+_PLAIN = (str, int, float, type(None))
 _VARIABLE = re.compile(r"(?:^|\.)environment\.(.+)$")
 
 
@@ -50,7 +51,7 @@ def _outside_spec(target: Target) -> Iterator[tuple[str, object, str]]:
         "workload_name": (instructions.slug, "command_line"),
     }
     for name, (fallback, layer) in fallbacks.items():
-        argument = target.task.get(name) if target.task else None
+        argument = target.argument(name)
         if argument is not None:
             yield name, argument, "task"
         elif fallback is not None:
@@ -102,4 +103,4 @@ def _plain(value: object) -> object:
         return plain
     if isinstance(value, (list, tuple)):
         return [_plain(entry) for entry in value]
-    return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
+    return value if isinstance(value, _PLAIN) else str(value)

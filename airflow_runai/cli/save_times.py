@@ -38,6 +38,7 @@ def _save_seconds(manifest: Path) -> float | None:
     except (OSError, FormatError):
         return None
     seconds = document.get("save_seconds")
+    # The training wrote it, so it may be anything.
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or seconds < 0:
         return None
     return float(seconds)

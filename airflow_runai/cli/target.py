@@ -16,6 +16,7 @@ from airflow_runai.cli.exit_codes import UsageError
 from airflow_runai.cli.files import read_small_file
 from airflow_runai.cli.tasks import TrainingTask, find_training
 from airflow_runai.core.jinja import is_templated
+from airflow_runai.core.json_merge import JsonMapping
 from airflow_runai.core.templates.text import MAX_CHARACTERS, documents
 from airflow_runai.errors import SpecError
 from airflow_runai.tasks.instructions import Instructions, gather
@@ -35,7 +36,7 @@ class Target:
     task: TrainingTask | None = None
 
     @property
-    def spec(self) -> Mapping[str, Any]:
+    def spec(self) -> JsonMapping:
         """The effective specification, as far as it is known without rendering."""
         return self.instructions.spec
 
@@ -44,11 +45,14 @@ class Target:
         """Names of the arguments that differ between the instances of a mapped task."""
         return self.task.expanded if self.task else ()
 
+    def argument(self, name: str) -> Any:
+        """Return an argument of the task; ``None`` if it was not given, or if there is no task."""
+        return self.task.get(name) if self.task else None
+
     @property
     def project(self) -> str | None:
         """The project that the task or its line names, unless it is still a template."""
-        argument = self.task.get("project") if self.task else None
-        project = argument or self.instructions.project
+        project = self.argument("project") or self.instructions.project
         return project if isinstance(project, str) and not is_templated(project) else None
 
 
@@ -58,15 +62,15 @@ def target_from(arguments: Namespace) -> Target:
 
     :raises UsageError: for none or several of them.
     """
+    line, spec = arguments.line, arguments.spec
     given = [name for name in ("dag_id", "line", "spec") if getattr(arguments, name) is not None]
     if len(given) != 1 or (given == ["dag_id"]) != (arguments.task_id is not None):
         raise UsageError("give one of: DAG_ID TASK_ID, --line 'runai submit …', --spec FILE")
-    if arguments.line is not None:
-        return Target("the line", gather(None, arguments.line, None, None, _unrendered))
-    if arguments.spec is not None:
-        spec = _from_file(arguments.spec)
-        return Target(arguments.spec, gather(spec, None, None, None, _unrendered))
-    return target_of_task(find_training(arguments))
+    if given == ["dag_id"]:
+        return target_of_task(find_training(arguments))
+    if spec is None:
+        return Target("the line", gather(None, line, None, None, _unrendered))
+    return Target(spec, gather(_from_file(spec), None, None, None, _unrendered))
 
 
 def target_of_task(task: TrainingTask) -> Target:
@@ -76,6 +80,7 @@ def target_of_task(task: TrainingTask) -> Target:
     :raises UsageError: if the name of its template is itself a template.
     """
     template = task.get("template")
+    # Without its name no layer is known, and each key would be a guess.
     if template is not None and (not isinstance(template, str) or is_templated(template)):
         raise UsageError(
             f"task {task.task_id}: template {str(template)!r} is known only when the task runs"
@@ -85,7 +90,7 @@ def target_of_task(task: TrainingTask) -> Target:
     return Target(f"task {task.task_id} of DAG {task.dag_id}", instructions, task)
 
 
-def _from_file(name: str) -> Mapping[str, Any]:
+def _from_file(name: str) -> JsonMapping:
     try:
         # UTF-8 takes up to four bytes for one of the characters that are limited.
         text = read_small_file(Path(name), 4 * MAX_CHARACTERS, "--spec").decode("utf-8")

@@ -169,20 +169,28 @@ def _quietly(do: Callable[[], T]) -> T:
 
 
 def _training_task(dag: DAG, task: Any) -> TrainingTask:
-    file, operator_class = Path(dag.fileloc), _operator_class(task)
+    expanded: tuple[str, ...] = ()
     if task.is_mapped:
-        differing = task._get_specified_expand_input().value
-        is_expand = isinstance(differing, dict)  # of `expand_kwargs`, names are known at run time
-        expanded = tuple(differing) if is_expand else ("whatever expand_kwargs gives",)
-        shared = dict(task.partial_kwargs)
-        return TrainingTask(
-            dag.dag_id, task.task_id, operator_class, shared, expanded, file, mapped=True
-        )
-    arguments = {**vars(task), "on_kill": task.kill_action}  # `on_kill` itself is a callback
-    in_mapped_group = task.get_closest_mapped_task_group() is not None
+        arguments, expanded = dict(task.partial_kwargs), _expanded(task)
+        is_mapped = True
+    else:
+        arguments = {**vars(task), "on_kill": task.kill_action}  # `on_kill` itself is a callback
+        is_mapped = task.get_closest_mapped_task_group() is not None
     return TrainingTask(
-        dag.dag_id, task.task_id, operator_class, arguments, (), file, in_mapped_group
+        dag.dag_id,
+        task.task_id,
+        _operator_class(task),
+        arguments,
+        expanded,
+        Path(dag.fileloc),
+        is_mapped,
     )
+
+
+def _expanded(task: Any) -> tuple[str, ...]:
+    differing = task._get_specified_expand_input().value
+    # Of `expand_kwargs`, names are known at run time.
+    return tuple(differing) if isinstance(differing, dict) else ("whatever expand_kwargs gives",)
 
 
 def _is_training(task: Any) -> bool:

@@ -25,6 +25,7 @@ def known_part(spec: Any, expanded: tuple[str, ...] = ()) -> tuple[WorkloadSpec,
     """
     differing = [name for name in expanded if name not in _OUTSIDE_SPEC]
     try:
+        # Most texts are valid before they are rendered.
         return WorkloadSpec.from_mapping(spec), differing
     except SpecError:
         later = [*unrendered(spec), *differing]

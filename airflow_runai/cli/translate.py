@@ -36,21 +36,16 @@ def main(arguments: Namespace) -> int:
     forms = FORMS if arguments.to == "all" else (arguments.to,)
     warnings = [*parsed.warnings, *_warnings(parsed, forms)]
     results, problems = _translate(parsed, forms)
-    for warning in warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-    for problem in problems:
-        print(f"error: {problem}", file=sys.stderr)
+    # Not on standard output, which is made to be redirected.
+    for label, sentences in (("warning", warnings), ("error", problems)):
+        for sentence in sentences:
+            print(f"{label}: {sentence}", file=sys.stderr)
+    text = _text(results, with_headings=len(forms) > 1)
     if arguments.output in ("json", "yaml"):
-        document = {
-            **_outside_spec(parsed),
-            "kind": parsed.kind,
-            "forms": results,
-            "warnings": warnings,
-            "problems": problems,
-        }
-        print(serialize(document, arguments.output), end="")
-    else:
-        print(_text(results, with_headings=len(forms) > 1), end="")
+        result = {"forms": results, "warnings": warnings, "problems": problems}
+        document = {**_outside_spec(parsed), "kind": parsed.kind, **result}
+        text = serialize(document, arguments.output)
+    print(text, end="")
     return 1 if problems else 0
 
 

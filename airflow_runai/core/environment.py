@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.values import mapping, scalar, text
 from airflow_runai.core.workload import OWN_VARIABLES
 
@@ -18,7 +19,7 @@ _SOURCES = {
 }
 
 
-def environment(value: Any) -> dict[str, Any]:
+def environment(value: Any) -> JsonObject:
     """Accept a mapping from names to scalars or sources (secret, config map, credential, field)."""
     return {name: _checked(name, entry) for name, entry in mapping(value).items()}
 
@@ -36,6 +37,7 @@ def _checked(name: str, entry: Any) -> Any:
     if isinstance(entry, Mapping):
         _source(name, entry)
         return dict(entry)
+    # A boolean is an int to Python.
     if not isinstance(entry, (str, int, float)):
         found = type(entry).__name__
         raise ValueError(
@@ -50,10 +52,10 @@ _FORMS = (
 )
 
 
-def _source(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
-    if len(entry) != 1 or next(iter(entry)) not in _SOURCES:
+def _source(name: str, entry: JsonMapping) -> JsonObject:
+    kind, where = next(iter(entry.items()), ("", None))
+    if len(entry) != 1 or kind not in _SOURCES:
         raise ValueError(f"{name} has the keys {sorted(entry)}; allowed: exactly one of {_FORMS}")
-    kind, where = next(iter(entry.items()))
     if kind == "pod_field":
         return {_SOURCES[kind]: {"path": text(where)}}
     if not isinstance(where, Mapping) or set(where) != {"name", "key"}:
@@ -61,7 +63,7 @@ def _source(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     return {_SOURCES[kind]: {key: text(entry) for key, entry in where.items()}}
 
 
-def write_environment(value: dict[str, Any]) -> list[dict[str, Any]]:
+def write_environment(value: JsonObject) -> list[JsonObject]:
     """Return the wire form of what :func:`environment` accepted."""
     return [
         {"name": name, **(_source(name, entry) if isinstance(entry, Mapping) else {"value": entry})}

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import Field, field, fields
 from typing import Any, TypeVar
 
+from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.texts import cut
 from airflow_runai.core.values import Check, nearest
 
@@ -46,7 +47,8 @@ def read(cls: type[P], value: object, path: str, problems: list[str]) -> P:
         found = f"{cut(repr(value), 80)} is a {type(value).__name__}"
         problems.append(f"{path}: {found}; allowed: a mapping of {_names(cls)}")
         return cls()
-    problems.extend(unknown_keys(cls, value, path))
+    problems += unknown_keys(cls, value, path)
+    # Null means "not set", as in YAML; whatever is set is checked, "" and 0 too.
     checked = {
         name: _checked(item, value[name], f"{path}.{name}", problems)
         for name, item in declared(cls).items()
@@ -74,9 +76,9 @@ def unknown_keys(cls: type, value: Mapping[Any, Any], path: str) -> list[str]:
     ]
 
 
-def write(part: Any) -> dict[str, Any]:
+def write(part: Any) -> JsonObject:
     """Return the wire form of a part: only what was set; null may mean something else."""
-    written: dict[str, Any] = {}
+    written: JsonObject = {}
     for name, item in declared(type(part)).items():
         value = getattr(part, name)
         entry = None if value is None else item.metadata["write"](value)
@@ -122,7 +124,7 @@ def parts(cls: type[Any]) -> Check:
     """Accept a list of mappings that ``cls`` describes."""
 
     def check(value: Any) -> tuple[Any, ...]:
-        if isinstance(value, Mapping) or not isinstance(value, (list, tuple)):
+        if not isinstance(value, (list, tuple)):
             raise ValueError(
                 f"a {type(value).__name__}; allowed: a list of mappings of {_names(cls)}"
             )

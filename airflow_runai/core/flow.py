@@ -58,8 +58,8 @@ class Sleep:
     Let time pass.
 
     :param seconds: at least 0.
-    :param jitter: share (0–1) by which the driver may lengthen the sleep at random, so that many
-        waits do not march in step.
+    :param jitter: share by which the driver may lengthen the sleep at random (1: up to twice as
+        long), so that many waits do not march in step.
     """
 
     seconds: float

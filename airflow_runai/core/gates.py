@@ -71,6 +71,7 @@ def judge(gates: Sequence[Gate], metrics: Mapping[str, float]) -> list[str]:
 
     :raises MetricsError: if a metric is missing, because no gate on it can be judged.
     """
+    # All first: a missing metric is an error, even if another gate fails.
     values = [(gate, _value(metrics, gate.metric)) for gate in gates]
     return [
         f"{gate.metric} is {value:.12g}, the gate asks for {gate}"

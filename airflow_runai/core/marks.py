@@ -8,10 +8,10 @@ never ended: an older version made it. They are not part of its fingerprint.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
+from airflow_runai.core.json_merge import JsonMapping
 from airflow_runai.core.workload import AWAITED_VARIABLE, MAP_INDEX_VARIABLE, ON_KILL_VARIABLE
 
 ON_KILL_ACTIONS = ("stop", "suspend", "keep")
@@ -36,15 +36,17 @@ class Mark:
         return {
             MAP_INDEX_VARIABLE: str(self.map_index),
             ON_KILL_VARIABLE: self.on_kill,
+            # Variables are texts; an absent one stands for an older version.
             AWAITED_VARIABLE: "true" if self.awaited else "false",
         }
 
     @classmethod
-    def from_environment(cls, variables: Mapping[str, Any]) -> Mark | None:
+    def from_environment(cls, variables: JsonMapping) -> Mark | None:
         """Read the variables; ``None`` if one is missing or holds a value that we never write."""
         index = variables.get(MAP_INDEX_VARIABLE)
         action = variables.get(ON_KILL_VARIABLE)
         awaited = variables.get(AWAITED_VARIABLE)
+        # Strictly: what we never write must not end a workload.
         if action not in ON_KILL_ACTIONS or awaited not in ("true", "false"):
             return None
         return cls(int(index), str(action), awaited == "true") if _is_index(index) else None

@@ -71,6 +71,7 @@ def check_slug(slug: str) -> str:
 
 def _slug(task_id: str) -> str:
     plain = re.sub(r"[^a-z0-9]+", "-", task_id.lower()).strip("-")
+    # A DNS-1035 label begins with a letter; a task id need not.
     plain = plain if plain[:1].isalpha() else f"t-{plain}"
     return plain[:MAX_SLUG_LENGTH].strip("-")
 
@@ -88,6 +89,9 @@ def ending(digest: str) -> str:
 def generation_of(digest: str, name: str) -> int | None:
     """Return the generation in ``name``; ``None`` if it does not belong to ``digest``."""
     match = re.fullmatch(
-        r"[a-z][a-z0-9-]*" + re.escape(ending(digest)) + r"([1-9]\d{0,3})", name, re.ASCII
+        # Without re.ASCII, \d also matches the digits of other scripts.
+        r"[a-z][a-z0-9-]*" + re.escape(ending(digest)) + r"([1-9]\d{0,3})",
+        name,
+        re.ASCII,
     )
     return int(match.group(1)) if match else None

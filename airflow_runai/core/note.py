@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from airflow_runai.core.json_merge import JsonObject
+
 _MAX_GENERATION = 9999
 
 
@@ -29,8 +31,8 @@ class Note:
     :param connection: id of the connection through which it was submitted.
     :param fingerprint: of the specification that was submitted.
     :param max_tries: Airflow's number at that time; only a clear changes it.
-    :param begun: epoch seconds of the server's clock when this run first intended this generation:
-        an older workload of the same name is another life's.
+    :param begun: epoch seconds of the server's clock when this run first intended to submit: an
+        older workload is another life's.
     :param missed_at: ``max_tries`` of the newest try that could not find the workload.
     """
 
@@ -50,12 +52,13 @@ class Note:
         """Read a stored note; anything but a note of ours counts as lost."""
         if not isinstance(value, Mapping):
             return None
+        # By their annotations, so that a new field needs no second list.
         read = {field.name: _READ[str(field.type)](value.get(field.name)) for field in fields(cls)}
         if read["generation"] is None or read["generation"] > _MAX_GENERATION:
             return None
         return cls(**{**read, "try_number": read["try_number"] or 1})
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return plain JSON values."""
         return asdict(self)
 

@@ -28,6 +28,14 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "example": None,
         "default": "30",
     },
+    "submission_patience": {
+        "description": "Seconds for which a submission tries again while the control plane does "
+        "not answer or asks to slow down, before the try fails.",
+        "version_added": "0.1.0",
+        "type": "float",
+        "example": None,
+        "default": "600",
+    },
     "min_defer_seconds": {
         "description": "A trigger never fires earlier than this many seconds after it started, "
         "because Airflow 3.3 can fail a task whose trigger fires within seconds of its deferral.",

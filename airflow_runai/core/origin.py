@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from airflow_runai.core.json_merge import JsonMapping
 from airflow_runai.core.marks import Mark
 from airflow_runai.core.naming import TaskIdentity
 from airflow_runai.core.workload import FINGERPRINT_VARIABLE, named_values
@@ -32,7 +32,7 @@ class Origin:
     map_index: int | None = None
 
 
-def origin(item: Mapping[str, Any], instance: str) -> Origin | None:
+def origin(item: JsonMapping, instance: str) -> Origin | None:
     """
     Return where a workload comes from, or ``None`` if not from this Airflow.
 
@@ -49,14 +49,19 @@ def origin(item: Mapping[str, Any], instance: str) -> Origin | None:
     if FINGERPRINT_VARIABLE not in variables or not all(isinstance(value, str) for value in names):
         return None
     dag_id, task_id, run_id = map(str, names)
-    mark = Mark.from_environment(variables)
-    for index in [mark.map_index] if mark else range(-1, MAX_MAP_INDEX):
+    # Anyone can set variables; the hash in the name proves that they are true.
+    for index in _map_indexes(variables):
         if TaskIdentity(instance, dag_id, run_id, task_id, index).digest() == named[1]:
             return Origin(dag_id, task_id, run_id, index)
     return None
 
 
-def variables_of(item: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def _map_indexes(variables: JsonMapping) -> Iterable[int]:
+    mark = Mark.from_environment(variables)
+    return [mark.map_index] if mark else range(-1, MAX_MAP_INDEX)
+
+
+def variables_of(item: JsonMapping) -> JsonMapping | None:
     """Read either shape, a mapping or a list; ``None`` if the server leaves variables out."""
     listed = item.get("environmentVariables")
     # Workloads of ours have some: an empty list was left out, too.

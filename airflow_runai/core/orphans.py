@@ -56,6 +56,7 @@ class Orphan:
 
 def may_end(one: Owned) -> bool:
     """Tell whether the workload goes on, and others than its task may end it."""
+    # A list may still hold a workload that was deleted, with its last phase.
     goes_on = not one.workload.deleted and one.workload.meaning not in _LEFT_ALONE
     return goes_on and one.mark is not None and one.mark.awaited and one.mark.on_kill != "keep"
 
@@ -73,24 +74,30 @@ def orphans(
         age, are left out.
     """
     candidates = [one for one in owned if one.origin.dag_id is not None]
-    newest: dict[Origin, Owned] = {}
-    for one in candidates:
-        if (known := newest.get(one.origin)) is None or _precedes(known, one):
-            newest[one.origin] = one
+    newest = _newest(candidates)
     result = []
     for one in candidates:
         is_old = (one.workload.created_at or math.inf) <= made_before
-        if not may_end(one) or not is_old or one.origin not in states:
-            continue
-        orphan = Orphan(one, states[one.origin])
-        if not orphan.superseded or _precedes(one, newest[one.origin]):
-            result.append(orphan)
+        if may_end(one) and is_old and one.origin in states:
+            orphan = Orphan(one, states[one.origin])
+            # A task that goes on awaits its newest workload, and only that.
+            if not orphan.superseded or _precedes(one, newest[one.origin]):
+                result.append(orphan)
     return result
+
+
+def _newest(owned: Sequence[Owned]) -> dict[Origin, Owned]:
+    newest: dict[Origin, Owned] = {}
+    for one in owned:
+        if _precedes(newest.setdefault(one.origin, one), one):
+            newest[one.origin] = one
+    return newest
 
 
 def _precedes(one: Owned, other: Owned) -> bool:
     """Tell whether the task submitted ``other`` after ``one``; slugs do not matter."""
     mine, theirs = _generation(one), _generation(other)
+    # 0 stands for a time that the server does not tell.
     return mine < theirs or (
         mine == theirs and 0 < one.workload.created_at < other.workload.created_at
     )

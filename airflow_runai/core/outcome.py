@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from inspect import signature
 from math import isfinite
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.phases import Meaning, meaning
 from airflow_runai.core.texts import cut
 from airflow_runai.core.timeline import Clocks, Moment, bounded, merge
@@ -28,6 +29,8 @@ GONE = "gone"
 TIMED_OUT = "timed_out"
 STALLED = "stalled"
 STATUSES = frozenset({SUCCEEDED, FAILED, STOPPED, GONE, TIMED_OUT, STALLED})
+#: Fields that are plain texts, in :class:`Outcome` and in its event.
+_TEXTS = ("workload_id", "name", "phase", "reason", "project_id", "cluster_id", "kind")
 
 
 @dataclass(frozen=True)
@@ -55,13 +58,14 @@ class Outcome:
     cluster_id: str = ""
     kind: str = ""
 
-    def to_event(self) -> dict[str, Any]:
+    def to_event(self) -> JsonObject:
         """Return plain JSON values; :meth:`from_event` is the inverse."""
         return {
             "status": self.status,
             "workload_id": self.workload_id,
             "name": self.name,
             "phase": self.phase,
+            # Airflow stores the event, and a server's text may be long.
             "reason": cut(self.reason),
             "ended_at": self.ended_at,
             "clocks": self.clocks.to_dict(),
@@ -73,65 +77,69 @@ class Outcome:
         }
 
     @classmethod
-    def from_event(cls, event: Mapping[str, Any]) -> Outcome:
+    def from_event(cls, event: JsonMapping) -> Outcome:
         """
         Read what :meth:`to_event` wrote.
 
         :raises ValueError: for an unknown status: an event that we do not understand must not pass
             as success.
         """
-        if event.get("status") not in STATUSES:
+        status = event.get("status")
+        if status not in STATUSES:
             raise ValueError(
-                f"event.status: {event.get('status')!r}; allowed: {', '.join(sorted(STATUSES))}. "
+                f"event.status: {status!r}; allowed: {', '.join(sorted(STATUSES))}. "
                 "Was this trigger written by another version of the provider?"
             )
         return cls(
-            status=event["status"],
-            workload_id=str(event.get("workload_id", "")),
-            name=str(event.get("name", "")),
-            phase=str(event.get("phase", "")),
-            reason=str(event.get("reason", "")),
+            status=status,
             ended_at=float(event.get("ended_at", 0.0)),
             clocks=_record(Clocks, event.get("clocks") or {}),
             timeline=tuple(_record(Moment, moment) for moment in event.get("timeline") or ()),
             absent=bool(event.get("absent")),
-            **{key: str(event.get(key) or "") for key in ("project_id", "cluster_id", "kind")},
+            **{key: str(event.get(key) or "") for key in _TEXTS},
         )
 
     def workload(self) -> Workload:
         """Return what is known of the workload, for another look."""
-        born = self.timeline[0].at if self.timeline else 0.0
-        where = {key: getattr(self, key) for key in ("project_id", "cluster_id", "kind")}
-        return Workload(self.workload_id, self.name, self.phase, created_at=born, **where)
+        return Workload(
+            id=self.workload_id,
+            name=self.name,
+            phase=self.phase,
+            project_id=self.project_id,
+            cluster_id=self.cluster_id,
+            kind=self.kind,
+            created_at=self.timeline[0].at if self.timeline else 0.0,
+        )
 
-    def to_news(self) -> dict[str, Any]:
+    def to_news(self) -> JsonObject:
         """Return what the live timeline shows at its end."""
         return news(self.timeline, self.clocks, self.phase)
 
-    def to_result(self, project: str) -> dict[str, Any]:
+    def to_result(self, project: str) -> JsonObject:
         """Return the small mapping that the operator leaves as its result."""
-        runs = (m.at for m in self.timeline if meaning(m.phase) is Meaning.RUNNING)
+        times = {meaning(moment.phase): moment.at for moment in reversed(self.timeline)}
         return {
             "workload_id": self.workload_id,
             "name": self.name,
             "project": project,
             "phase": self.phase,
             "submitted_at": self.timeline[0].at if self.timeline else None,
-            "started_at": next(runs, None),
+            "started_at": times.get(Meaning.RUNNING),
             "ended_at": self.ended_at,
             "clocks": self.clocks.to_dict(),
+            # Again at the top, where a branch or a mail template looks for them.
             "interruptions": self.clocks.interruptions,
             "preemptions": self.clocks.preemptions,
         }
 
 
-def _record(cls: Callable[..., T], value: Mapping[str, Any]) -> T:
+def _record(cls: Callable[..., T], value: JsonMapping) -> T:
     """Leave out what another version of this package has added."""
     parameters = signature(cls).parameters
     return cls(**{key: entry for key, entry in value.items() if key in parameters})
 
 
-def news(timeline: tuple[Moment, ...], clocks: Clocks, phase: str) -> dict[str, Any]:
+def news(timeline: tuple[Moment, ...], clocks: Clocks, phase: str) -> JsonObject:
     """Return what is published of a workload, during the wait and at its end, in one shape."""
     return {"timeline": moments_to_json(timeline), "clocks": clocks.to_dict(), "phase": phase}
 
@@ -144,15 +152,16 @@ def moments_from_json(value: object) -> tuple[Moment, ...]:
     return merge(moment for moment in moments if moment is not None)
 
 
-def _moment(entry: Mapping[str, Any]) -> Moment | None:
+def _moment(entry: JsonMapping) -> Moment | None:
     at, phase = entry.get("at"), entry.get("phase")
     if not isinstance(phase, str) or not isinstance(at, (int, float)):
         return None
+    # JSON of Python's may hold NaN, and a boolean is an int to it.
     if isinstance(at, bool) or not isfinite(at):
         return None
     return Moment(float(at), phase, str(entry.get("message") or ""))
 
 
-def moments_to_json(timeline: tuple[Moment, ...]) -> list[dict[str, Any]]:
+def moments_to_json(timeline: tuple[Moment, ...]) -> list[JsonObject]:
     """Return the bounded timeline as plain JSON, oldest first."""
     return [{"at": m.at, "phase": m.phase, "message": cut(m.message)} for m in bounded(timeline)]

@@ -10,11 +10,15 @@ and never leads out. Links are not resolved here.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeAlias
 
 from airflow_runai.errors import InvalidArgument
 
+#: From prefixes of one side to those of the other.
+PathMap: TypeAlias = Mapping[str, str]
 
-def to_worker(path: str, path_map: Mapping[str, str]) -> str:
+
+def to_worker(path: str, path_map: PathMap) -> str:
     """
     Return a worker's name for a container path; unchanged if no prefix matches.
 
@@ -23,20 +27,21 @@ def to_worker(path: str, path_map: Mapping[str, str]) -> str:
     return _translated(path, path_map)
 
 
-def to_container(path: str, path_map: Mapping[str, str]) -> str:
+def to_container(path: str, path_map: PathMap) -> str:
     """Return the container's name for a worker's path; see :func:`to_worker`."""
     return _translated(path, {worker: container for container, worker in path_map.items()})
 
 
-def worker_prefix(path: str, path_map: Mapping[str, str]) -> str | None:
+def worker_prefix(path: str, path_map: PathMap) -> str | None:
     """Return the worker prefix above a container path; ``None`` if no prefix matches."""
     prefix = _prefix_of(path, path_map)
     return None if prefix is None else path_map[prefix]
 
 
-def _translated(path: str, prefixes: Mapping[str, str]) -> str:
+def _translated(path: str, prefixes: PathMap) -> str:
     prefix = _prefix_of(path, prefixes)
     if prefix is not None:
+        # Of the prefix "/" itself nothing would be left.
         return prefixes[prefix].rstrip("/") + _rest(path, prefix) or "/"
     if ".." in path.split("/"):
         raise InvalidArgument(
@@ -48,7 +53,7 @@ def _translated(path: str, prefixes: Mapping[str, str]) -> str:
     return path
 
 
-def _prefix_of(path: str, prefixes: Mapping[str, str]) -> str | None:
+def _prefix_of(path: str, prefixes: PathMap) -> str | None:
     for prefix in sorted(prefixes, key=len, reverse=True):
         bare = prefix.rstrip("/")
         if path == bare or path.startswith(bare + "/"):

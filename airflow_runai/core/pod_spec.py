@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from airflow_runai.core.fields import wire, write
+from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.values import (
     flag,
     named_texts,
@@ -62,6 +62,7 @@ class Compute:
         """Return what is wrong with fields that are right each for itself."""
         found = []
         fraction = self.gpu_portion is not None or self.gpu_memory is not None
+        # A share is of one GPU, so that naming one beside it contradicts nothing.
         if fraction and self.gpu_devices not in (None, 1):
             name = "gpu_portion" if self.gpu_portion is not None else "gpu_memory"
             found.append(
@@ -72,7 +73,7 @@ class Compute:
             found.append(".gpu_memory: together with gpu_portion; allowed: one of the two")
         return found
 
-    def to_wire(self) -> dict[str, Any]:
+    def to_wire(self) -> JsonObject:
         """Return the wire form; a share or memory also names its request type and one device."""
         written = write(self)
         if self.gpu_portion is not None or self.gpu_memory is not None:

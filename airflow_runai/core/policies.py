@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from airflow_runai.core.json_merge import JsonMapping
 from airflow_runai.core.texts import cut
 
 _RULES = {"required", "canEdit", "min", "max", "step", "options"}
@@ -20,7 +21,7 @@ _SUFFIXES = {"": 1, "m": 1e-3, **{unit: 1000**n for n, unit in enumerate("kMGTPE
 _SUFFIXES |= {f"{unit.upper()}i": 1024**n for n, unit in enumerate("kMGTPE", 1)}
 
 
-def breaches(policy: Mapping[str, Any], spec: Mapping[str, Any]) -> list[str]:
+def breaches(policy: JsonMapping, spec: JsonMapping) -> list[str]:
     """
     Return a sentence for each rule that a specification breaks.
 
@@ -34,22 +35,21 @@ def breaches(policy: Mapping[str, Any], spec: Mapping[str, Any]) -> list[str]:
     return [cut(words) for words in _walk(rules, spec, defaults, "spec")]
 
 
-def _walk(rules: Mapping[str, Any], value: Any, default: Any, path: str) -> Iterator[str]:
+def _walk(rules: JsonMapping, value: Any, default: Any, path: str) -> Iterator[str]:
+    # A leaf is known by its rules; a field of the same name ("options") would hold a mapping.
     if any(name in _RULES and not isinstance(rule, Mapping) for name, rule in rules.items()):
         yield from _leaf(rules, value, default, path)
-        return
-    if "instances" in rules:
+    elif "instances" in rules:
         if _mapping(rules["instances"]).get("canAdd") is False and value:
             yield f"{path}: {len(value)} of its own; the policy lets no one add any"
-        return
-    for name, rule in rules.items():
-        if isinstance(rule, Mapping):
-            yield from _walk(
-                rule, _mapping(value).get(name), _mapping(default).get(name), f"{path}.{name}"
-            )
+    else:
+        values, defaults = _mapping(value), _mapping(default)
+        for name, rule in rules.items():
+            if isinstance(rule, Mapping):
+                yield from _walk(rule, values.get(name), defaults.get(name), f"{path}.{name}")
 
 
-def _leaf(rule: Mapping[str, Any], value: Any, default: Any, path: str) -> Iterator[str]:
+def _leaf(rule: JsonMapping, value: Any, default: Any, path: str) -> Iterator[str]:
     if value is None:
         if rule.get("required") and default is None:
             yield f"{path}: missing; the policy requires it"
@@ -58,12 +58,13 @@ def _leaf(rule: Mapping[str, Any], value: Any, default: Any, path: str) -> Itera
         fixed = f" (it is {default!r})" if default else ""
         yield f"{path}: {value!r}; the policy lets no one change it{fixed}"
     yield from _outside_range(rule, value, path)
-    options = [entry.get("value") for entry in _mappings(rule.get("options"))]
+    listed = rule.get("options") or []
+    options = [entry.get("value") for entry in listed if isinstance(entry, Mapping)]
     if options and not isinstance(value, list) and value not in options:
         yield f"{path}: {value!r}; the policy allows {', '.join(map(str, options))}"
 
 
-def _outside_range(rule: Mapping[str, Any], value: Any, path: str) -> Iterator[str]:
+def _outside_range(rule: JsonMapping, value: Any, path: str) -> Iterator[str]:
     amount, low, high = _amount(value), _amount(rule.get("min")), _amount(rule.get("max"))
     if amount is None:
         return
@@ -81,9 +82,5 @@ def _amount(value: Any) -> float | None:
     return float(match[1]) * _SUFFIXES[match[2]] if match and match[2] in _SUFFIXES else None
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
+def _mapping(value: Any) -> JsonMapping:
     return value if isinstance(value, Mapping) else {}
-
-
-def _mappings(value: Any) -> list[Mapping[str, Any]]:
-    return [entry for entry in value or [] if isinstance(entry, Mapping)]

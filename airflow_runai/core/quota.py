@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_runai.core.json_merge import JsonMapping
 from airflow_runai.core.spec import WorkloadSpec
 
 #: No one has more GPUs; and a float cannot hold every number that JSON can.
@@ -25,7 +26,7 @@ class Quota:
     limit: float | None
 
     @classmethod
-    def from_wire(cls, project: Mapping[str, Any]) -> Quota:
+    def from_wire(cls, project: JsonMapping) -> Quota:
         """Read a project as the control plane describes it; missing values are ``None``."""
         listed = project.get("resources")
         pools = listed if isinstance(listed, list) else []
@@ -34,7 +35,7 @@ class Quota:
         return cls(_sum(gpus, "deserved"), _sum(gpus, "limit"))
 
 
-def _sum(pools: list[Mapping[str, Any]], key: str) -> float | None:
+def _sum(pools: list[JsonMapping], key: str) -> float | None:
     """Add up all pools; ``None`` if one has -1 or no value, which means no limit."""
     values = [_number(pool.get(key)) for pool in pools]
     limits = [value for value in values if value is not None and value >= 0]
@@ -60,12 +61,13 @@ def gpus_requested(spec: WorkloadSpec) -> float | None:
     return None if master is None else each * (spec.distributed.workers or 1) + master
 
 
-def _of_pod(spec: Mapping[str, Any]) -> float | None:
+def _of_pod(spec: JsonMapping) -> float | None:
     compute = spec.get("compute") or {}
     if compute.get("gpuMemoryRequest") is not None:
         return None
     devices = _number(compute.get("gpuDevicesRequest")) or 0.0
     portion = _number(compute.get("gpuPortionRequest"))
+    # The portion is of each device.
     return devices if portion is None else devices * portion
 
 

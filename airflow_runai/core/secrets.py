@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 #: ``scheme://user:password@host``; the user may be missing, as in redis://:password@host.
 _ADDRESS = re.compile(r"[A-Za-z][\w+.-]*://([^\s/?#'\"@]*)@")
@@ -48,6 +49,8 @@ _PLACE = re.compile(
 )
 _NAMED = re.compile(r"-{0,2}([A-Za-z][\w.-]*)=(.+)", re.DOTALL)
 _LOGIN = re.compile(r"[^\s:$]+:[^\s$]*[^\s$\d][^\s$]*")
+#: Of curl, which takes USER:PASSWORD as one word.
+_LOGIN_OPTIONS = ("-u", "--user", "--proxy-user")
 _HEADER = re.compile(
     r"(?:authorization|x-api-key|private-token)\s*:\s*(?:bearer |basic |token )?\s*(\S+)",
     re.IGNORECASE,
@@ -68,22 +71,22 @@ def in_value(text: str) -> bool:
 
 def in_words(words: Sequence[str]) -> Iterator[str]:
     """Yield the option, or else the place, of each word of a command that gives away a secret."""
-    for index, (word, after) in enumerate(zip(words, [*words, ""][1:], strict=True)):
+    is_curl = "curl" in words
+    for index, (word, after) in enumerate(pairwise([*words, ""])):
         named = _NAMED.fullmatch(word)
+        option = f"{word[: named.start(2) - 1]}=" if named else word
         if named and is_secret(named[1], named[2]):
-            yield f"{word[: named.start(2) - 1]}="
+            yield option
         elif word.startswith("--") and "=" not in word and is_secret(word, after):
             yield word
         elif _is_header(word):
             yield "a header"
-        elif (
-            word in ("-u", "--user", "--proxy-user") and "curl" in words and _LOGIN.fullmatch(after)
-        ):
+        elif is_curl and word in _LOGIN_OPTIONS and _LOGIN.fullmatch(after):
             yield word
         elif inner := _inner(word):
             yield from inner
         elif in_value(word):
-            yield f"{word[: named.start(2) - 1]}=" if named else f"word {index + 1}"
+            yield option if named else f"word {index + 1}"
 
 
 def _inner(word: str) -> list[str]:
@@ -100,16 +103,17 @@ def masked(text: str) -> str:
     try:
         places = list(in_words(shlex.split(text)))
     except ValueError:
+        # A text with a broken quote may hold a secret all the same.
         places = ["it cannot be split into words"] if in_value(text) else []
     return f"*** (not shown, because of {', '.join(places)})" if places else text
 
 
 def is_secret(name: str, value: str) -> bool:
     """Whether ``value`` is one, as its option or variable is called ``name``."""
-    plain = re.sub(r"[-.]", "_", name.lstrip("-")).lower()
+    plain = name.lstrip("-").replace("-", "_").lower()
     # hydra's "wandb.api_key", and "trainer.hub_token": the last part decides.
-    last = name.lstrip("-").rpartition(".")[2].replace("-", "_").lower()
-    if len(plain) > _MAX_NAME_LENGTH or not (_NAME.fullmatch(plain) or _NAME.fullmatch(last)):
+    names = (plain.replace(".", "_"), plain.rpartition(".")[2])
+    if len(plain) > _MAX_NAME_LENGTH or not any(map(_NAME.fullmatch, names)):
         return False
     return not (
         value.startswith("-")

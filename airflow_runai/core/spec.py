@@ -13,12 +13,11 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from airflow_runai.core import environment as variables
 from airflow_runai.core import storage
 from airflow_runai.core.fields import declared, part, parts, read, unknown_keys, wire, write
-from airflow_runai.core.json_merge import canonical, deep_merge
+from airflow_runai.core.json_merge import JsonMapping, JsonObject, canonical, deep_merge
 from airflow_runai.core.pod_spec import Compute, Security, Toleration
 from airflow_runai.core.values import (
     absolute_path,
@@ -53,7 +52,7 @@ class Distributed:
     clean_pod_policy: str | None = wire(
         "cleanPodPolicy", one_of("None", "All", "Running"), "pods kept at the end"
     )
-    master: dict[str, Any] | None = wire(
+    master: JsonObject | None = wire(
         "masterSpec", mapping, "fields of the master where they differ; else as a worker"
     )
 
@@ -90,7 +89,7 @@ class WorkloadSpec:
     working_dir: str | None = wire(
         "workingDir", absolute_path, "working directory in the container"
     )
-    environment: dict[str, Any] | None = wire(
+    environment: JsonObject | None = wire(
         "environmentVariables",
         variables.environment,
         "name: value, or name: {secret: {name, key}}",
@@ -150,12 +149,10 @@ class WorkloadSpec:
     template_id: str | None = wire(
         "templateId", text, "a template of the control plane, which this overrides"
     )
-    raw: dict[str, Any] | None = wire(
-        "raw", as_json, "fields in the server's spelling, merged last"
-    )
+    raw: JsonObject | None = wire("raw", as_json, "fields in the server's spelling, merged last")
 
     @classmethod
-    def from_mapping(cls, source: Mapping[str, Any]) -> WorkloadSpec:
+    def from_mapping(cls, source: JsonMapping) -> WorkloadSpec:
         """
         Check a plain mapping and build the specification.
 
@@ -170,9 +167,10 @@ class WorkloadSpec:
             raise SpecError(problems)
         return spec
 
-    def _problems(self, source: Mapping[str, Any]) -> Iterator[str]:
+    def _problems(self, source: JsonMapping) -> Iterator[str]:
         if self.compute:
             yield from (f".compute{sentence}" for sentence in self.compute.problems())
+        # In the source: an image that was refused is not missing as well.
         if source.get("image") is None and source.get("template_id") is None:
             yield ".image: missing; name the container image (or a template_id that has one)"
         if self.distributed:
@@ -189,9 +187,10 @@ class WorkloadSpec:
         """Return the same specification with more variables; names already set keep their value."""
         return replace(self, environment={**added, **(self.environment or {})})
 
-    def to_wire(self) -> dict[str, Any]:
+    def to_wire(self) -> JsonObject:
         """Return the request body without name, project and cluster."""
-        body: dict[str, Any] = {}
+        body: JsonObject = {}
+        # Always sent: the server's own default follows from the priority class.
         spec = {
             "preemptibility": "preemptible",
             **write(replace(self, raw=None, template_id=None, distributed=None)),
@@ -209,20 +208,24 @@ class WorkloadSpec:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _master(worker: Mapping[str, Any], source: Mapping[str, Any] | None) -> dict[str, Any]:
+def _master(worker: JsonMapping, source: JsonMapping | None) -> JsonObject:
     if source is None:
         return {"masterSpecSameAsWorker": True}
     own = _read_master(source, [])
     if own.compute and own.compute.asks_for_gpus:
-        # The master's answer is the whole answer: its devices would contradict a worker's share.
-        compute = worker.get("compute") or {}
-        others = {key: value for key, value in compute.items() if not key.startswith("gpu")}
-        worker = {**worker, "compute": others}
+        worker = _without_gpus(worker)
     master = deep_merge(worker, write(replace(own, raw=None)))
     return {"masterSpec": deep_merge(master, own.raw or {})}
 
 
-def _read_master(source: Mapping[str, Any], problems: list[str]) -> WorkloadSpec:
+def _without_gpus(worker: JsonMapping) -> JsonObject:
+    # The master's answer is the whole answer: its devices would contradict a worker's share.
+    compute = worker.get("compute") or {}
+    others = {key: value for key, value in compute.items() if not key.startswith("gpu")}
+    return {**worker, "compute": others}
+
+
+def _read_master(source: JsonMapping, problems: list[str]) -> WorkloadSpec:
     own = read(WorkloadSpec, source, ".master", problems)
     if own.compute:
         problems += [f".master.compute{sentence}" for sentence in own.compute.problems()]
@@ -242,7 +245,7 @@ _NESTED: dict[str, type] = {
 }
 
 
-def check_keys(source: Mapping[str, Any]) -> None:
+def check_keys(source: JsonMapping) -> None:
     """
     Check only the names of the keys, which is possible before Airflow has rendered the values.
 

@@ -7,9 +7,9 @@ One small class per kind of data source.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from airflow_runai.core.fields import parts, wire, write
+from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.values import absolute_path, flag, one_of, quantity, text
 
 
@@ -34,7 +34,7 @@ class Pvc:
         "of a new claim; default ReadWriteMany",
     )
 
-    def to_wire(self) -> dict[str, Any]:
+    def to_wire(self) -> JsonObject:
         """Return the wire form; size, class and access mode of a new claim are nested there."""
         written = write(self)
         new = {
@@ -44,7 +44,9 @@ class Pvc:
         }
         if new:
             mode = new.get("accessModes", "ReadWriteMany")
+            # The server has a switch for each mode: readWriteOnce: true.
             written["claimInfo"] = {**new, "accessModes": {mode[0].lower() + mode[1:]: True}}
+        # What the author says beats what the other keys suggest.
         return {"existingPvc": not new, **written}
 
 

@@ -6,12 +6,15 @@ A *generation* is the n-th workload of one mapped task instance. It rises only a
 task and wants a restart. A crashed worker, a restarted triggerer or an outage never raise it: they
 find the workload and adopt it. A submitted workload that cannot be found may still run: that fails
 the try, and never begins a second training.
+
+A run that was deleted and made again finds what its *earlier life* has left. That is never adopted:
+if it lives, somebody else must end it, and what is over is told apart by its age.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_runai.core.note import Note
@@ -87,36 +90,68 @@ def plan_submission(
     """
     Decide between creating and adopting.
 
-    :param existing: all workloads of this task instance, deleted ones included.
+    :param existing: all workloads of this task instance; deleted ones may be left out where
+        :func:`begins_anew` says so.
     :param on_clear: ``restart`` or ``reattach``: what a clear by the user means.
     :raises Missing: if what was submitted is not among them.
     :raises ForeignWorkload: if one lives that no try of this run has submitted.
     """
-    ours = sorted(existing, key=age_key)
-    alive = tuple(workload for _, workload in ours if _lives(workload))
-    newest = ours[-1] if ours else None
-    if _is_first(tries, note, newest):
-        return _begin(newest, alive)
+    found = sorted(existing, key=age_key)
+    alive = tuple(workload for _, workload in found if _lives(workload))
+    # Beyond all numbers, also those of other lives: not every server frees names.
+    another = Create(found[-1][0] + 1, alive, found[-1][1]) if found else Create(1)
+    if _is_first(tries, note, found):
+        return _begin(another)
+    ours = [pair for pair in found if not _is_of_another_life(pair, note, found)]
     if note is not None and _is_missing(note, ours):
-        return _without(note, tries, on_clear, newest, alive)
-    if newest is None:
-        return Create(note.generation if note else 1)
-    return _follow(newest, alive, tries, note, on_clear)
+        return _without(note, tries, on_clear, another)
+    if ours:
+        return _follow(ours[-1], tries, note, on_clear, another)
+    return replace(another, generation=note.generation) if note else another
 
 
-def _is_first(tries: Tries, note: Note | None, newest: Numbered | None) -> bool:
+def begins_anew(tries: Tries, note: Note | None) -> bool:
+    """
+    Tell whether no try of this run can have submitted anything.
+
+    Then no deleted workload can be ours, so that :func:`plan_submission` can do without them. A try
+    that is run again, a retry and a clear have a note, or a higher number.
+    """
+    return note is None and tries.current == 1
+
+
+def _is_first(tries: Tries, note: Note | None, found: Sequence[Numbered]) -> bool:
     """Tell whether no try of this run has submitted anything."""
     if note is None:
-        return tries.current == 1
-    return note.generation == 0 or _is_of_another_life(note, newest)
+        return begins_anew(tries, note)
+    # The name that was intended was taken. A deleted one would not prove that: names become free.
+    is_taken = any(
+        number == note.generation and not workload.deleted and _is_older(workload, note)
+        for number, workload in found
+    )
+    return note.generation == 0 or is_taken
 
 
-def _is_of_another_life(note: Note, newest: Numbered | None) -> bool:
-    """Tell whether the newest workload is older than the intent to submit it."""
-    if note.begun is None or newest is None:
+def _is_of_another_life(pair: Numbered, note: Note | None, found: Sequence[Numbered]) -> bool:
+    """
+    Tell whether a workload that is over was made before the run was deleted and made again.
+
+    The new life counts from 1 again, beside what is left of higher numbers.
+    """
+    generation, workload = pair
+    if _lives(workload):
         return False
-    generation, workload = newest
-    if generation != note.generation or workload.id == note.workload_id:
+    if note is not None:
+        return _is_older(workload, note)
+    return any(
+        number < generation and 0 < workload.created_at < other.created_at - CLOCKS_AGREE
+        for number, other in found
+    )
+
+
+def _is_older(workload: Workload, note: Note) -> bool:
+    """Tell whether a workload was made before this run first intended to make one."""
+    if note.begun is None or workload.id == note.workload_id:
         return False
     return 0 < workload.created_at < note.begun - CLOCKS_AGREE
 
@@ -127,16 +162,17 @@ def _lives(workload: Workload) -> bool:
     return not workload.deleted and workload.meaning not in FINAL
 
 
-def _begin(newest: Numbered | None, alive: tuple[Workload, ...]) -> Create:
+def _begin(another: Create) -> Create:
     """Never adopt on a first try: the intent would have been noted before the create."""
-    if alive:
+    if another.ends:
+        foreign = another.ends[-1]
         raise ForeignWorkload(
-            f"workload {alive[-1].name} exists (phase {alive[-1].phase}), but no try of this run "
+            f"workload {foreign.name} exists (phase {foreign.phase}), but no try of this run "
             "has submitted it. Either the run was deleted in Airflow and made again: then delete "
             "the workload. Or another Airflow has the same name, as after copying a database: "
             "then give this one a name of its own ([runai] instance_name)."
         )
-    return Create(newest[0] + 1, before=newest[1]) if newest else Create(1)
+    return another
 
 
 def _is_missing(note: Note, ours: Sequence[Numbered]) -> bool:
@@ -146,12 +182,10 @@ def _is_missing(note: Note, ours: Sequence[Numbered]) -> bool:
     )
 
 
-def _without(
-    note: Note, tries: Tries, on_clear: str, newest: Numbered | None, alive: tuple[Workload, ...]
-) -> Create:
+def _without(note: Note, tries: Tries, on_clear: str, another: Create) -> Create:
     """Go on without the workload if a user cleared the task after it was missed: consent."""
     if on_clear == "restart" and note.missed_at is not None and note.missed_at != tries.max_tries:
-        return Create(note.generation + 1, alive, newest[1] if newest else None)
+        return replace(another, generation=max(another.generation, note.generation + 1))
     raise Missing(
         f"workload {note.name or note.workload_id} (id {note.workload_id}) was submitted, but "
         "cannot be found, nor is it listed as deleted; it may still run, so no second one is "
@@ -161,7 +195,7 @@ def _without(
 
 
 def _follow(
-    newest: Numbered, alive: tuple[Workload, ...], tries: Tries, note: Note | None, on_clear: str
+    newest: Numbered, tries: Tries, note: Note | None, on_clear: str, another: Create
 ) -> Create | Adopt:
     generation, workload = newest
     noted_try = note.try_number if note and note.generation == generation else tries.first
@@ -172,9 +206,9 @@ def _follow(
     # An end without a note is that of another life of this run: ours would have noted its intent.
     is_another_life = note is None and workload.meaning in OVER
     if restarts or ended_badly or is_another_life:
-        intended = note.generation if note else 0
-        return Create(max(generation + 1, intended), alive, workload)
-    older = tuple(found for found in alive if found is not workload)
+        number = max(another.generation, note.generation if note else 0)
+        return replace(another, generation=number, before=workload)
+    older = tuple(found for found in another.ends if found is not workload)
     return Adopt(generation, workload, older, cleared)
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.phases import FINAL, Meaning, meaning
 
 #: The timeline goes to XCom; a training that is preempted hourly for weeks must not grow it without
@@ -64,7 +65,7 @@ class Clocks:
     interruptions: int = 0
     preemptions: int = 0
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Return plain JSON values, seconds rounded to milliseconds."""
         return {key: round(value, 3) for key, value in asdict(self).items()}
 
@@ -189,10 +190,11 @@ def last_meaning(timeline: Sequence[Moment]) -> Meaning | None:
 def _stretches(timeline: Sequence[Moment], now: float) -> Iterator[_Stretch]:
     known = _known(timeline)
     for moment, following, kind in zip(known, [*known[1:], None], _kinds(known), strict=True):
-        end = following.at if following else max(now, moment.at)
+        end = following.at if following else now
+        # The clocks of server and triggerer differ: no stretch is shorter than nothing.
         seconds = 0.0 if kind in FINAL else max(0.0, end - moment.at)
-        leaves_or_waits = meaning(moment.phase) is not Meaning.RUNNING
-        yield _Stretch(kind, seconds, moment.is_preemption and leaves_or_waits)
+        runs = meaning(moment.phase) is Meaning.RUNNING
+        yield _Stretch(kind, seconds, moment.is_preemption and not runs)
 
 
 def _known(timeline: Sequence[Moment]) -> list[Moment]:

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.texts import cut
 
 #: Turns a value into what the dataclass keeps, or raises ``ValueError`` with "found …; allowed …;
@@ -92,6 +93,7 @@ def whole(low: int, high: int | None = None) -> Check:
 
 
 def _integer(value: Any) -> int | None:
+    # int() would take true for 1, and cut 2.5 to 2.
     if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
         return None
     try:
@@ -117,6 +119,7 @@ def number(low: float, high: float | None = None, instead: str = "") -> Check:
 
 def _float(value: Any) -> float:
     try:
+        # NaN lies in no range, so it stands for whatever is no number.
         return math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
         return math.nan
@@ -158,17 +161,18 @@ def texts(value: Any) -> tuple[str, ...]:
     return tuple(text(entry) for entry in value)
 
 
-def mapping(value: Any) -> dict[str, Any]:
+def mapping(value: Any) -> JsonObject:
     """Accept any mapping with text keys, untouched."""
     if not isinstance(value, Mapping) or any(not isinstance(key, str) for key in value):
         raise ValueError(f"a {type(value).__name__}; allowed: a mapping with text keys")
     return dict(value)
 
 
-def as_json(value: Any) -> dict[str, Any]:
+def as_json(value: Any) -> JsonObject:
     """Accept a mapping that can be sent as it is."""
     content = mapping(value)
     try:
+        # NaN is not JSON, though Python writes it; sorting finds keys of mixed types.
         json.dumps(content, sort_keys=True, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ValueError(

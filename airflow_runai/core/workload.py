@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
+from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.phases import FINAL, Meaning, meaning
 from airflow_runai.core.texts import PHASE_LIMIT, cut, exact, printable
 from airflow_runai.errors import Unreadable
@@ -99,11 +100,7 @@ class Workload:
         """
         if not isinstance(item, Mapping):
             raise Unreadable(f"a workload must be a JSON object, got {type(item).__name__}")
-        identity = item.get("id") or item.get("workloadId")
-        phase = item.get("phase") or item.get("actualPhase") or "Unknown"
-        if not isinstance(identity, str) or not isinstance(phase, str):
-            keys = cut(str(sorted(map(str, item))[:12]))
-            raise Unreadable(f"a workload without id or readable phase; its keys are {keys}")
+        identity, phase = _id_and_phase(item)
         variables = _own_variables(item)
         return cls(
             id=exact(identity, "workload's id"),
@@ -121,18 +118,28 @@ class Workload:
             try_number=_number(variables.get(TRY_VARIABLE)),
         )
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return what a wait needs of the workload, as plain JSON values."""
         kept = ("id", "name", "project_id", "cluster_id", "kind", "created_at", "phase")
         return {key: getattr(self, key) for key in kept}
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Workload:
+    def from_json(cls, value: JsonMapping) -> Workload:
         """Read what :meth:`to_json` wrote."""
         return cls(**value)
 
 
-def fingerprint_in(spec: Mapping[str, Any]) -> str | None:
+def _id_and_phase(item: JsonMapping) -> tuple[str, str]:
+    identity = item.get("id") or item.get("workloadId")
+    phase = item.get("phase") or item.get("actualPhase") or "Unknown"
+    if isinstance(identity, str) and isinstance(phase, str):
+        return identity, phase
+    # Only names of keys are shown: values may be secrets.
+    keys = cut(str(sorted(map(str, item))[:12]))
+    raise Unreadable(f"a workload without id or readable phase; its keys are {keys}")
+
+
+def fingerprint_in(spec: JsonMapping) -> str | None:
     """Return the fingerprint that a specification carries, if it is one of ours."""
     return _own_variables(spec).get(FINGERPRINT_VARIABLE)
 
@@ -166,8 +173,9 @@ def _python_iso(text: str) -> str:
     return f"{head}.{digits[:6]:0<6}{zone}"
 
 
-def _own_variables(item: Mapping[str, Any]) -> dict[str, str]:
+def _own_variables(item: JsonMapping) -> dict[str, str]:
     spec = item.get("spec")
+    # Generic reads have them beside the spec, single reads in it.
     named = named_values(item.get("environmentVariables"))
     if isinstance(spec, Mapping):
         named += named_values(spec.get("environmentVariables"))
@@ -191,4 +199,5 @@ def named_values(source: object) -> list[tuple[str, Any]]:
 
 
 def _number(text: str | None) -> int | None:
+    # No number of ours is longer, and int() takes long over thousands of digits.
     return int(text) if text and text.isdecimal() and len(text) < 10 else None

@@ -29,6 +29,7 @@ def airflow_session() -> Iterator[Session]:
             yield session
     except (SQLAlchemyError, RuntimeError) as error:
         # A RuntimeError where Airflow is told to have no database.
+        # The driver's own message; SQLAlchemy adds statement and parameters.
         words = cut(str(getattr(error, "orig", None) or error).splitlines()[0])
         raise Unreachable(
             f"Airflow's database: {type(error).__name__}: {words}; "

@@ -108,6 +108,7 @@ def _read() -> str | None:
     from sqlalchemy import select
 
     with airflow_session() as session:
+        # Variable.get would ask secrets backends first.
         row = session.scalar(select(Variable).where(Variable.key == VARIABLE))
         return None if row is None else _usable(row.get_val())
 

@@ -110,8 +110,9 @@ def states_for_worker(ti: Any, origins: Iterable[Origin]) -> Mapping[Origin, str
     :param ti: the running task instance.
     """
     groups: dict[tuple[str, int], list[Origin]] = defaultdict(list)
-    for origin in {origin for origin in origins if origin.dag_id is not None}:
-        groups[str(origin.dag_id), _index(origin)].append(origin)
+    for origin in set(origins):
+        if origin.dag_id is not None:
+            groups[origin.dag_id, _index(origin)].append(origin)
     states: dict[Origin, str] = {}
     for (dag_id, map_index), group in groups.items():
         for start in range(0, len(group), _REQUEST_BATCH):

@@ -69,6 +69,7 @@ class Inotify:
         watch = -1
         if self._file >= 0:
             watch = library.inotify_add_watch(self._file, os.fsencode(directory), events)
+        # Either call sets the number.
         if watch < 0:
             number = ctypes.get_errno()
             raise OSError(number, f"cannot watch it: {os.strerror(number)}", str(directory))
@@ -94,6 +95,7 @@ def _changes(name: str, mask: int) -> Iterator[Change]:
     directory = bool(mask & _DIRECTORY)
     if mask & _MOVED_TO:
         yield Change(name, "arrived", directory)
+    # A new file is empty: it counts once it is filled.
     elif mask & _CREATE and directory:
         yield Change(name, "made", directory)
     elif mask & _MODIFY:

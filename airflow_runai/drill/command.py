@@ -112,13 +112,14 @@ def _signals_interrupt() -> Iterator[None]:
 
 def _complete(arguments: argparse.Namespace) -> argparse.Namespace:
     """Read the script and the options behind it; what follows ``--`` is the script's."""
-    words = list(arguments.words)
+    words = arguments.words
     end = words.index("--") if "--" in words else len(words)
     if end == 0:
         raise DrillError("no script: give the path of the start-up script, such as ./startup.sh")
     arguments.script, arguments.arguments = Path(words[0]), words[end + 1 :]
     parser = argparse.ArgumentParser("drill", usage=f"drill {_USAGE}", add_help=False)
     _add_options(parser)
+    # Into the same namespace: argparse sets a default only where nothing is set yet.
     _, unknown = parser.parse_known_args(words[1:end], arguments)
     if unknown:
         raise DrillError(

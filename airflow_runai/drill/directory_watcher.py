@@ -89,6 +89,7 @@ class DirectoryWatcher:
             return False
         if change.directory:
             return step_in_name(name) is not None
+        # Names of files tell too little: what selection would take counts.
         with suppress(RootProblem):
             return any(one.path.name == name for one in candidates(self._root))
         return False

@@ -155,6 +155,7 @@ class TrainingRun:
     @property
     def saved(self) -> bool:
         """Whether there was any checkpoint, when it was written or after a start."""
+        # A quick write may escape a watcher that polls.
         states = [start.standing for start in self.starts]
         return bool(self.writes) or any(state and state.newest for state in states)
 
@@ -171,6 +172,7 @@ class TrainingRun:
     def written(self, start: Start) -> tuple[Write, ...]:
         """Return the checkpoints of one start, oldest first."""
         begin, end = start.started_at, start.ended_at
+        # By time, because a name does not tell which start wrote it.
         return tuple(write for write in self.writes if begin <= write.at <= end)
 
     def step_times(self, start: Start | None = None) -> list[tuple[float, int]]:

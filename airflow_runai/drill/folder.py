@@ -85,6 +85,7 @@ def _walk(folder: Path, without: PurePosixPath | None) -> Iterator[Path]:
         # os.walk descends into what is left in this list.
         folders[:] = [name for name in folders if name not in _SKIPPED and name not in links]
         yield from (here / name for name in (*folders, *links, *files))
+        # The directory itself is copied, only its content is not.
         if without is not None:
             folders[:] = [name for name in folders if here / name != folder / without]
 
@@ -100,6 +101,7 @@ def _copy_entry(path: Path, target: Path, folder: Path) -> None:
     elif path.is_dir():
         target.mkdir()
     elif path.is_file():
+        # Modes and times too: a script may be executable, and make compares times.
         shutil.copy2(path, target)
 
 

@@ -52,6 +52,7 @@ class DrillResult:
         verdicts = {check.verdict for check in self.checks}
         if "fail" in verdicts:
             return 1
+        # 2 is wrong usage, as everywhere on the command line.
         return 3 if "unknown" in verdicts else 0
 
 
@@ -61,5 +62,6 @@ def judge(facts: DrillFacts) -> DrillResult:
         Check(name, question, *answer(facts)) for name, (question, answer) in QUESTIONS.items()
     )
     all_losses = losses(facts)
+    # Without checkpoints a preemption costs more the later it comes: no mean describes that.
     bounded_cost = None if restarts_from_scratch(facts) else cost(facts, all_losses)
     return DrillResult(facts, checks, all_losses, bounded_cost)

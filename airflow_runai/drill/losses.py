@@ -85,6 +85,7 @@ def cost(facts: DrillFacts, losses: tuple[Loss, ...]) -> Cost | None:
     if not losses:
         return None
     mean = sum(loss.overhead for loss in losses) / len(losses)
+    # A whole day of overhead means that it never ends.
     return Cost(facts.plan.rate, mean, min(_DAY, mean * facts.plan.rate))
 
 
@@ -120,9 +121,8 @@ def steps_behind(
     if checkpoint is None or checkpoint.step is None or not times:
         return None
     at, step = times[0]
-    if step > checkpoint.step:
-        return 0
-    if step == checkpoint.step and not _took_as_long_as_fresh(facts, start, at, step):
+    is_saved_again = step == checkpoint.step and not _took_as_long_as_fresh(facts, start, at, step)
+    if step > checkpoint.step or is_saved_again:
         return 0
     fresh_times = facts.reference.step_times()
     fresh_step = fresh_times[0][1] if fresh_times else step
@@ -143,16 +143,21 @@ def _loss(facts: DrillFacts, start: Start, then: Start) -> Loss:
     # The grace period of a start that had to be killed is lost work; else it is time to stop.
     signalled_at = start.signalled_at or start.ended_at
     until = start.ended_at if start.killed else signalled_at
-    seconds = max(0.0, until - _saved_at(facts, start))
-    pace = facts.pace
+    seconds, pace = max(0.0, until - _saved_at(facts, start)), facts.pace
     steps = None if pace is None else round(seconds * pace)
     behind = steps_behind(facts, then, start.resumable)
     if behind:
         # The next start repeats these, too, at the pace of the uninterrupted run.
         steps = behind + (steps or 0)
         seconds += behind / pace if pace else 0.0
-    start_seconds = 0.0 if then.ready_at is None else then.ready_at - then.started_at
-    return Loss(start.number, seconds, steps, start.stop_seconds, start_seconds, start.killed)
+    return Loss(
+        start.number,
+        seconds,
+        steps,
+        stop_seconds=start.stop_seconds,
+        start_seconds=0.0 if then.ready_at is None else then.ready_at - then.started_at,
+        killed=start.killed,
+    )
 
 
 def _saved_at(facts: DrillFacts, start: Start) -> float:
@@ -163,4 +168,5 @@ def _saved_at(facts: DrillFacts, start: Start) -> float:
         for write in facts.run.written(start)
         if checkpoint is not None and write.name == checkpoint.name
     ]
+    # A name may be written twice: the last write is what is left.
     return max([start.trains_from, *times[-1:]])

@@ -13,7 +13,8 @@ from html import escape
 from itertools import chain
 from typing import Any, NamedTuple
 
-_Json = Mapping[str, Any]
+#: A part of the JSON report.
+Json = Mapping[str, Any]
 
 _WIDTH, _LEFT, _RIGHT = 960, 132, 24
 _ROW, _BAR, _HEAD = 40, 22, 64
@@ -62,7 +63,7 @@ _SIGNS = {"pass": "✓", "fail": "✗", "unknown": "?"}
 _ANSWERS = {"pass": "it survives", "fail": "it does not survive", "unknown": "not decided"}
 
 
-def picture(report: Mapping[str, Any]) -> str:
+def picture(report: Json) -> str:
     """
     Draw the timeline of a drill, and its checks below.
 
@@ -105,25 +106,27 @@ class _Row(NamedTuple):
 
     label: str
     style: str
-    starts: Sequence[_Json]
-    checkpoints: Sequence[_Json]
+    starts: Sequence[Json]
+    checkpoints: Sequence[Json]
     lost: Mapping[int, float]
 
 
-def _rows(report: _Json) -> list[_Row]:
+def _rows(report: Json) -> list[_Row]:
     """Return one row for the uninterrupted run, and one for each node of the drill."""
-    first: dict[str, _Json] = {}
-    for run in report["runs"]:
-        first.setdefault(run["kind"], run)
-    reference, drill = first["reference"], first["drill"]
+    # A second uninterrupted run looks like the first, so only that is drawn.
+    by_kind = {run["kind"]: run for run in reversed(report["runs"])}
+    reference, drill = by_kind["reference"], by_kind["drill"]
     lost = {loss["start"]: loss["lost_seconds"] for loss in report["preemptions"]}
-    rows = [
-        _Row("uninterrupted", "reference", reference["starts"], reference["checkpoints"], lost={})
+    by_node: dict[str, list[Json]] = {}
+    for start in drill["starts"]:
+        by_node.setdefault(start["node"], []).append(start)
+    return [
+        _Row("uninterrupted", "reference", reference["starts"], reference["checkpoints"], lost={}),
+        *(
+            _Row(node, "run", starts, drill["checkpoints"], lost)
+            for node, starts in sorted(by_node.items())
+        ),
     ]
-    for node in sorted({start["node"] for start in drill["starts"]}):
-        starts = [start for start in drill["starts"] if start["node"] == node]
-        rows.append(_Row(node, "run", starts, drill["checkpoints"], lost))
-    return rows
 
 
 def _row(row: _Row, top: float, scale: _Scale) -> Iterator[str]:
@@ -134,28 +137,30 @@ def _row(row: _Row, top: float, scale: _Scale) -> Iterator[str]:
         yield from _marks(row.checkpoints, start, top + _BAR + 8, scale)
 
 
-def _marks(checkpoints: Sequence[_Json], start: _Json, y: float, scale: _Scale) -> Iterator[str]:
+def _marks(checkpoints: Sequence[Json], start: Json, y: float, scale: _Scale) -> Iterator[str]:
     begin, end = start["started_at"], start["ended_at"]
     for checkpoint in checkpoints:
         if begin <= checkpoint["at"] <= end:
             yield _mark(checkpoint, start, scale.x(checkpoint["at"]), y)
 
 
-def _bar(start: _Json, style: str, top: float, scale: _Scale, lost: float) -> Iterator[str]:
+def _bar(start: Json, style: str, top: float, scale: _Scale, lost: float) -> Iterator[str]:
     begin, end, signal = start["started_at"], start["ended_at"], start["signalled_at"]
-    yield _rect(scale, begin, end if signal is None else signal, top + 4, style)
-    if signal is not None:
+    preempted = signal is not None
+    yield _rect(scale, begin, signal if preempted else end, top + 4, style)
+    if preempted:
         yield _rect(scale, signal, end, top + 4, "grace")
     if lost:
         until = end if start["killed"] else signal
+        # Above the grace, of which a part may be lost work.
         yield _rect(scale, max(begin, until - lost), until, top + 4, "lost")
-    if signal is not None:
+    if preempted:
         x = scale.x(signal)
         yield f'<path class="signal" stroke-width="2" d="M{x} {top - 2} V{top + 30}"/>'
         yield f'<path class="fall" d="M{x - 5} {top - 6} h10 l-5 7z"/>'
 
 
-def _mark(checkpoint: _Json, start: _Json, x: float, y: float) -> str:
+def _mark(checkpoint: Json, start: Json, x: float, y: float) -> str:
     """Draw a diamond, or a square for a bad checkpoint; only the last of a start was read."""
     newest = (start["standing"] or {}).get("newest")
     is_broken = (
@@ -185,6 +190,7 @@ def _legend() -> Iterator[str]:
     }
     for label, shape in shapes.items():
         yield shape.format(x=x) + _text(x + 23, y + 4, label, "quiet")
+        # About the width of a character at 12 pixels.
         x += 46 + round(6.4 * len(label))
 
 
@@ -205,7 +211,7 @@ def _steps() -> Iterator[float]:
         size *= 10
 
 
-def _checks(checks: Sequence[_Json], top: float) -> Iterator[str]:
+def _checks(checks: Sequence[Json], top: float) -> Iterator[str]:
     for number, check in enumerate(checks):
         y = top + 22 * number
         yield f'<circle class="{check["verdict"]}" cx="30" cy="{y - 4}" r="8"/>'
@@ -229,6 +235,7 @@ def _text(x: float, y: float, text: str, style: str = "", anchor: str = "start")
 
 
 def _page(height: float, title: str, body: Iterator[str]) -> str:
+    # A border on half pixels is sharp.
     size = f'width="{_WIDTH - 1}" height="{height - 1}"'
     return "\n".join(
         [

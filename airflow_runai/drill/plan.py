@@ -87,6 +87,7 @@ class DrillPlan:
         """Where it saves below its own folder; ``None`` if that is elsewhere."""
         if self.checkpoints is None:
             return None
+        # By its text: a link in the folder is one in the copy, too.
         path = Path(os.path.normpath(self.folder / self.checkpoints))
         if not path.is_relative_to(self.folder):
             return None
@@ -115,9 +116,11 @@ def _script_problems(script: Path) -> Iterator[str]:
         yield f"{place}: does not exist; give the path of the start-up script"
     elif not script.is_file():
         yield f"{place}: is not a file; give the path of the start-up script"
+    # The kernel needs x, the program behind #! needs r.
     elif not os.access(script, os.R_OK | os.X_OK):
         remedy = f"chmod +x {script.name}"
         yield f"{place}: is not executable, so that Run:ai could not start it either; {remedy}"
+    # Without it, the kernel refuses the script: exec format error.
     elif not _first_bytes(script).startswith(_EXECUTABLE):
         remedy = "make #!/bin/sh its first line"
         yield f"{place}: does not begin with #!, which names the program that runs it; {remedy}"

@@ -36,6 +36,7 @@ def resumed(facts: DrillFacts) -> Answer:
         behind = steps_behind(facts, then, checkpoint)
         if behind and checkpoint:
             return _fell_back(then.number, checkpoint, behind)
+        # 0 is a proof; of a start that saved nothing, nothing shows where it began.
         shown += behind is not None
     if shown:
         return passes(f"{shown} of {further_starts} went on from the newest checkpoint")
@@ -71,20 +72,22 @@ def position(facts: DrillFacts) -> Answer:
     final, expected = facts.run.final, facts.reference.final
     if final is None or expected is None or final.step is None or expected.step is None:
         return unknown("the last checkpoints tell no step", _NO_STEP)
-    repeated = sum(
-        steps_behind(facts, then, start.resumable) or 0 for start, then in facts.run.resumptions
-    )
+    pairs = facts.run.resumptions
+    repeated = sum(steps_behind(facts, then, start.resumable) or 0 for start, then in pairs)
     # A start that repeats steps from an older checkpoint counts them in its step only once.
-    done = final.step + repeated
-    if done == expected.step:
+    return _compare_steps(final.step + repeated, expected.step, repeated)
+
+
+def _compare_steps(done: int, expected: int, repeated: int) -> Answer:
+    if done == expected:
         return passes(f"{done} steps, as without preemptions")
-    counts = f"{done} steps, {expected.step} without preemptions"
-    if done < expected.step:
+    counts = f"{done} steps, {expected} without preemptions"
+    if done < expected:
         return fails(f"{counts}: it skips some", _WHOLE_STATE)
     cause = "it resumes its weights but not its place in the training"
     if repeated:
         cause = "it goes back to an earlier step"
-    return fails(f"{counts}: {cause}, and repeats {done - expected.step} steps", _WHOLE_STATE)
+    return fails(f"{counts}: {cause}, and repeats {done - expected} steps", _WHOLE_STATE)
 
 
 def result(facts: DrillFacts) -> Answer:
@@ -95,6 +98,7 @@ def result(facts: DrillFacts) -> Answer:
     final, expected = facts.run.final, facts.reference.final
     if final is None or expected is None or final.digest is None or expected.digest is None:
         return unknown("no last checkpoint that can be read", "save one at the end")
+    # Equal bytes are equal states, whatever their steps are called.
     if final.digest == expected.digest:
         return passes(f"{final.name} equals that of an uninterrupted run, bit for bit")
     if final.step != expected.step:
@@ -107,6 +111,7 @@ def result(facts: DrillFacts) -> Answer:
 
 def _differs(facts: DrillFacts, final: CheckpointSummary, expected: CheckpointSummary) -> Answer:
     differs = f"{final.name} differs from that of an uninterrupted run"
+    # Then the difference may be chance.
     if len({run.final.digest for run in facts.references if run.final}) > 1:
         return unknown(
             f"{differs}, but so do two uninterrupted runs from each other",

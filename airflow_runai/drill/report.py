@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from airflow_runai.drill.answers import plural
 from airflow_runai.drill.facts import Start, TrainingRun
 from airflow_runai.drill.judgement import DrillResult
 from airflow_runai.drill.losses import Cost, Loss
-from airflow_runai.drill.picture import picture
+from airflow_runai.drill.picture import Json, picture
 from airflow_runai.drill.plan import DrillPlan
 
 SCHEMA = "runai-drill/1"
@@ -37,7 +37,7 @@ def write(result: DrillResult, directory: Path) -> None:
     (directory / "drill.svg").write_text(picture(report))
 
 
-def text(report: Mapping[str, Any]) -> str:
+def text(report: Json) -> str:
     """
     Return the report as plain text, at most 120 characters wide.
 
@@ -52,7 +52,7 @@ def text(report: Mapping[str, Any]) -> str:
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
 
 
-def _check_lines(checks: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _check_lines(checks: Sequence[Json]) -> Iterator[str]:
     previous_reason = None
     for check in checks:
         # One cause often fails several checks in a row.
@@ -66,10 +66,11 @@ def _check_lines(checks: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 def _wrapped(label: str, sentence: str) -> list[str]:
     indent = " " * len(label)
     lines = textwrap.wrap(sentence, _WIDTH, initial_indent=label, subsequent_indent=indent)
+    # textwrap makes no line of an empty sentence.
     return lines or [label]
 
 
-def _preemption_table(report: Mapping[str, Any]) -> Iterator[str]:
+def _preemption_table(report: Json) -> Iterator[str]:
     # Not drawn by rich: the same text goes into a file, and into the documentation.
     drill = next(run for run in report["runs"] if run["kind"] == "drill")
     starts = {start["number"]: start for start in drill["starts"]}
@@ -87,7 +88,7 @@ def _padded(column: Sequence[str]) -> list[str]:
     return [cell.ljust(width) for cell in column]
 
 
-def _preemption_row(loss: Mapping[str, Any], start: Mapping[str, Any]) -> tuple[str, ...]:
+def _preemption_row(loss: Json, start: Json) -> tuple[str, ...]:
     lost = f"{loss['lost_seconds']:.1f} s"
     if loss["lost_steps"] is not None:
         lost += f" ({plural(loss['lost_steps'], 'step')})"
@@ -102,7 +103,7 @@ def _preemption_row(loss: Mapping[str, Any], start: Mapping[str, Any]) -> tuple[
     )
 
 
-def _cost_lines(report: Mapping[str, Any]) -> Iterator[str]:
+def _cost_lines(report: Json) -> Iterator[str]:
     cost, rate = report["cost"], report["plan"]["preemptions_per_day"]
     if cost is not None:
         yield (
@@ -122,9 +123,7 @@ def _cost_lines(report: Mapping[str, Any]) -> Iterator[str]:
 def to_json(result: DrillResult) -> dict[str, Any]:
     """Return the report as plain JSON data; times are seconds since the run was submitted."""
     facts = result.facts
-    runs = [*facts.references, facts.run]
-    if facts.kill_during_write:
-        runs.append(facts.kill_during_write)
+    runs = (*facts.references, facts.run, facts.kill_during_write)
     return {
         "schema": SCHEMA,
         "script": facts.plan.script.name,
@@ -135,7 +134,7 @@ def to_json(result: DrillResult) -> dict[str, Any]:
         ],
         "preemptions": [_loss(loss) for loss in result.losses],
         "cost": _cost(result.cost) if result.cost else None,
-        "runs": [_run(run) for run in runs],
+        "runs": [_run(run) for run in runs if run],
     }
 
 

@@ -36,6 +36,7 @@ def request_body(plan: DrillPlan, kind: RunKind, project: EmulatedProject) -> di
             {"name": name, "value": value} for name, value in variables.items()
         ],
         "terminationGracePeriodSeconds": math.ceil(plan.grace),
+        # A kill in a write is a failure, and not a preemption: it takes a restart.
         "backoffLimit": 1 if kind == "strike" else 0,
         "compute": {"gpuDevicesRequest": 1},
         "storage": {"hostPath": [{"path": path, "mountPath": path} for path in (WORK, saves)]},

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from airflow_runai.drill.facts import SigtermHandler
 
+# The kernel's masks begin with signal 1 in bit 0.
 _SIGTERM = 1 << (signal.SIGTERM - 1)
 
 
@@ -48,6 +49,7 @@ def _has_sigterm(status: Mapping[str, str], mask: str) -> bool:
 def _status(pid: int) -> dict[str, str]:
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    # It may have ended meanwhile, or have a name in another encoding.
     except (OSError, UnicodeDecodeError):
         return {}
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
@@ -55,6 +57,7 @@ def _status(pid: int) -> dict[str, str]:
 
 def _descendants(pid: int) -> Iterator[int]:
     try:
+        # Those of the main thread, which in shells and Python starts them.
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
         return

@@ -24,7 +24,7 @@ from airflow_runai.drill.request_body import NAME, WORK, request_body, saves_pat
 from airflow_runai.emulator import Emulator, EmulatorSettings, serve
 from airflow_runai.emulator import phases as phase
 from airflow_runai.emulator.admission import admit
-from airflow_runai.emulator.records import EmulatedWorkload
+from airflow_runai.emulator.records import EmulatedWorkload, Pod
 
 #: How long a start may take until it handles SIGTERM: imports of frameworks take long, more so on a
 #: busy machine.
@@ -50,10 +50,9 @@ def perform(
     :param ready_timeout: seconds to wait for a start to handle SIGTERM, before the time until its
         preemption counts.
     """
-    work, saves = home / "work", home / "checkpoints"
+    work = home / "work"
     folder.copy(plan.folder, work, plan.saves_inside)
-    if plan.saves_inside:
-        saves = work / plan.saves_inside
+    saves = work / plan.saves_inside if plan.saves_inside else home / "checkpoints"
     saves.mkdir(parents=True, exist_ok=True)
     settings = EmulatorSettings(
         projects=("drill:1",),
@@ -199,8 +198,7 @@ class _RunDriver:
                 self._plane.processes.kill(self._workload, self._plane.clock.now())
 
     def _record(self, current: _CurrentStart) -> Start:
-        suffix = f"-{current.number - 1}"  # pods are named after their incarnation, from 0
-        pod = next((pod for pod in self._workload.pods if pod.name.endswith(suffix)), None)
+        pod = self._pod(current.number)
         completed_at = pod.completed_at if pod else None
         ended_at = completed_at - self._begin if completed_at else self._now()
         exit_code = pod.exit_code if pod else None
@@ -215,8 +213,14 @@ class _RunDriver:
             killed=exit_code == _KILLED and self._was_killed_by_us(current, ended_at),
             reach=current.reach,
             first_process=current.first_process,
-            standing=read_state(self._saves) if completed_at is not None else None,
+            # While it still runs, a write may be under way.
+            standing=None if completed_at is None else read_state(self._saves),
         )
+
+    def _pod(self, number: int) -> Pod | None:
+        suffix = f"-{number - 1}"  # pods are named after their incarnation, from 0
+        pods = self._workload.pods
+        return next((pod for pod in pods if pod.name.endswith(suffix)), None)
 
     def _was_killed_by_us(self, current: _CurrentStart, ended_at: float) -> bool:
         if self._killed_during_write:

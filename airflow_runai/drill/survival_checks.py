@@ -140,17 +140,20 @@ def _not_saved(facts: DrillFacts, start: Start) -> Answer | None:
         )
     # Negative if the last checkpoint is newer than the signal.
     age = (start.signalled_at or 0.0) - written[-1].at if written else math.inf
-    # Without a pace, nothing shows that an older one is new enough.
-    steps_lost = age * facts.pace if facts.pace else math.inf
-    if age <= 0 or steps_lost < _STEPS_NOT_LOST:
+    if age <= 0 or _steps_done_in(age, facts) < _STEPS_NOT_LOST:
         return None
     last = f"the last one was {age:.1f} s old" if written else "this start had saved none"
-    advice = "save checkpoints, and resume from them"
-    if run.writes:
-        advice = "handle SIGTERM: save a checkpoint before ending"
     return fails(
-        f"{ended} with exit code {start.exit_code} and without a new checkpoint; {last}", advice
+        f"{ended} with exit code {start.exit_code} and without a new checkpoint; {last}",
+        "handle SIGTERM: save a checkpoint before ending"
+        if run.writes
+        else "save checkpoints, and resume from them",
     )
+
+
+def _steps_done_in(seconds: float, facts: DrillFacts) -> float:
+    # Without a pace, nothing shows that an older checkpoint is new enough.
+    return seconds * facts.pace if facts.pace else math.inf
 
 
 def _torn(start: Start, written: Sequence[Write]) -> CheckpointSummary | None:
@@ -207,13 +210,19 @@ def atomic(facts: DrillFacts) -> Answer:
         f"{len(in_place)} of {len(writes)} checkpoints were written in place, under their final "
         "name"
     )
-    run, state = facts.kill_during_write, _state_after_kill(facts.kill_during_write)
+    # Half a checkpoint does no harm to a training that skips it.
+    return _survived_kill(facts.kill_during_write, written) or fails(
+        f"{written} ({in_place[0].name}): a kill in that moment leaves half a checkpoint",
+        _PUBLISH,
+    )
+
+
+def _survived_kill(run: TrainingRun | None, written: str) -> Answer | None:
+    """Return how it went on from half a checkpoint; ``None`` if the kill left none."""
+    state = _state_after_kill(run)
     torn = state.newest if state else None
     if run is None or state is None or torn is None or not torn.rejected:
-        return fails(
-            f"{written} ({in_place[0].name}): a kill in that moment leaves half a checkpoint",
-            _PUBLISH,
-        )
+        return None
     left = f"{written}; killed in that moment, it left {torn.name} {torn.verdict} ({torn.message})"
     if run.ended == "failed":
         return fails(f"{left}, and ended with exit code {run.starts[-1].exit_code}", _PUBLISH)

@@ -45,15 +45,15 @@ def _facts(plan: DrillPlan, perform: Callable[[str, RunKind, float], TrainingRun
     # waiting for it.
     ready_timeout = READY_SECONDS if reference.starts[0].ready_at is not None else 0.0
     run = perform("drill", "drill", ready_timeout)
-    references = [reference]
+    runs = [run, reference]
     # Another result may be chance: see whether two uninterrupted runs agree.
     if plan.references == 2 and _results_differ(run, reference):
-        references.append(perform("reference-2", "reference", ready_timeout))
+        runs.append(perform("reference-2", "reference", ready_timeout))
     # A write in place was seen, so that a kill can hit it: see what the next start makes of it.
     kill_during_write = None
-    if any(write.in_place for one in (run, *references) for write in one.writes):
+    if any(write.in_place for one in runs for write in one.writes):
         kill_during_write = perform("strike", "strike", ready_timeout)
-    return DrillFacts(plan, run, tuple(references), kill_during_write)
+    return DrillFacts(plan, run, tuple(runs[1:]), kill_during_write)
 
 
 def _check_drillable(plan: DrillPlan, reference: TrainingRun) -> None:
@@ -98,6 +98,7 @@ def _temporary_directory(report: Path | None) -> Iterator[Path]:
         try:
             yield home
         finally:
+            # Also of a drill that was interrupted.
             if report is not None:
                 for logs in home.glob("*/logs"):
                     shutil.copytree(logs, report / "logs" / logs.parent.name, dirs_exist_ok=True)

@@ -74,9 +74,16 @@ def _add_address(parser: argparse.ArgumentParser) -> None:
         help="address to listen on; not loopback only with --client-secret",
     )
     group.add_argument(
-        "--port", type=int, default=8710, help="port; 0 takes a free one (default: %(default)s)"
+        "--port",
+        type=int,
+        default=8710,
+        help="port; 0 takes a free one (default: %(default)s)",
     )
-    group.add_argument("--client-id", default=DEFAULT_CLIENT_ID, help="(default: %(default)s)")
+    group.add_argument(
+        "--client-id",
+        default=DEFAULT_CLIENT_ID,
+        help="(default: %(default)s)",
+    )
     group.add_argument(
         "--client-secret", help=f"(default, on loopback only: {DEFAULT_CLIENT_SECRET})"
     )
@@ -99,14 +106,34 @@ def _add_tenant(parser: argparse.ArgumentParser) -> None:
         "weight may follow, as in team-a:2,limit=4,weight=3; repeat (default: team-a:2 team-b:2)",
     )
     group.add_argument(
-        "--cluster", action="append", metavar="NAME", help="cluster; repeat (default: embedded)"
+        "--cluster",
+        action="append",
+        metavar="NAME",
+        help="cluster; repeat (default: embedded)",
     )
     group.add_argument(
-        "--nodes", type=int, default=2, help="nodes of each cluster (default: %(default)s)"
+        "--nodes",
+        type=int,
+        default=2,
+        help="nodes of each cluster (default: %(default)s)",
     )
     group.add_argument(
-        "--gpus-per-node", type=int, default=2, metavar="N", help="(default: %(default)s)"
+        "--gpus-per-node",
+        type=int,
+        default=2,
+        metavar="N",
+        help="(default: %(default)s)",
     )
+    _add_files(group)
+    group.add_argument(
+        "--policy-max-gpus",
+        type=int,
+        metavar="N",
+        help="refuse workloads with more GPUs per pod",
+    )
+
+
+def _add_files(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--state",
         type=Path,
@@ -120,9 +147,6 @@ def _add_tenant(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=DIR",
         help="PVC claim, NFS or host path, or container path that is the local directory DIR; "
         "repeat",
-    )
-    group.add_argument(
-        "--policy-max-gpus", type=int, metavar="N", help="refuse workloads with more GPUs per pod"
     )
 
 
@@ -141,7 +165,10 @@ def _add_behaviour(parser: argparse.ArgumentParser) -> None:
         help="stepped: no processes, time moves by /_emulator/clock",
     )
     group.add_argument(
-        "--grace", type=float, metavar="SECONDS", help="upper limit for every grace period"
+        "--grace",
+        type=float,
+        metavar="SECONDS",
+        help="upper limit for every grace period",
     )
 
 

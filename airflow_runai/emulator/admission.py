@@ -20,21 +20,37 @@ from airflow_runai.emulator.world import World
 _QUANTITY = re.compile(r"\d+(\.\d+)?([KMGTk]i?)?")
 _DNS_LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _MAX_WORKERS = 1000
-_EXTRAS = ("masterSpec", "masterSpecSameAsWorker", "templateId")
-FRAMEWORKS = ("MPI", "PyTorch", "TF", "XGBoost", "JAX")
+_EXTRAS = (
+    "masterSpec",
+    "masterSpecSameAsWorker",
+    "templateId",
+)
+#: The request that each ``gpuRequestType`` stands for.
+_REQUESTS = {
+    "portion": "gpuPortionRequest",
+    "memory": "gpuMemoryRequest",
+}
+FRAMEWORKS = (
+    "MPI",
+    "PyTorch",
+    "TF",
+    "XGBoost",
+    "JAX",
+)
 
 
-def admit(body: Any, kind: str, world: World, settings: EmulatorSettings) -> dict[str, Any]:
+def admit(
+    body: Any,
+    kind: str,
+    world: World,
+    settings: EmulatorSettings,
+) -> dict[str, Any]:
     """
     Check a create request and return the fields of the workload.
 
     :raises ApiError: 400 or 404 with a message, as the control plane answers.
     """
-    if not isinstance(body, Mapping):
-        raise ApiError(400, "request body must be a JSON object", f"found {type(body).__name__}")
-    spec = body.get("spec")
-    if not isinstance(spec, Mapping):
-        raise ApiError(400, "spec is required and must be an object", "spec")
+    spec = _spec(body)
     name = _name(body)
     project_id, cluster_id = _place(body, world)
     if world.named(name, project_id) is not None:
@@ -43,6 +59,7 @@ def admit(body: Any, kind: str, world: World, settings: EmulatorSettings) -> dic
     _check_spec(spec)
     if kind == "distributed":
         _check_distributed(body, spec)
+    # A policy may forbid only what makes sense at all.
     _check_policy(spec, settings)
     return {
         "name": name,
@@ -55,11 +72,22 @@ def admit(body: Any, kind: str, world: World, settings: EmulatorSettings) -> dic
     }
 
 
+def _spec(body: Any) -> Mapping[str, Any]:
+    if not isinstance(body, Mapping):
+        found = f"found {type(body).__name__}"
+        raise ApiError(400, "request body must be a JSON object", found)
+    spec = body.get("spec")
+    if not isinstance(spec, Mapping):
+        raise ApiError(400, "spec is required and must be an object", "spec")
+    return spec
+
+
 def _name(body: Mapping[str, Any]) -> str:
     name = body.get("name")
     if not isinstance(name, str) or not name:
         raise ApiError(400, "name is required", "name")
     if body.get("useGivenNameAsPrefix"):
+        # Whatever is random here serves, as long as no two are equal.
         name = f"{name}-{uuid.uuid4().hex[:5]}"
     if len(name) > 63 or not _DNS_LABEL.fullmatch(name):
         raise ApiError(
@@ -71,11 +99,13 @@ def _name(body: Mapping[str, Any]) -> str:
 
 
 def _place(body: Mapping[str, Any], world: World) -> tuple[str, str]:
-    project_id, cluster_id = body.get("projectId"), body.get("clusterId")
+    project_id = body.get("projectId")
+    cluster_id = body.get("clusterId")
     if not project_id:
         raise ApiError(400, "projectId is required", "projectId")
     if not cluster_id:
         raise ApiError(400, "clusterId is required", "clusterId")
+    # A project of another cluster is as unknown as one that does not exist.
     project = world.project(str(project_id))
     if world.cluster(str(cluster_id)) is None:
         raise ApiError(400, f"cluster {cluster_id} does not exist", "clusterId")
@@ -87,19 +117,30 @@ def _place(body: Mapping[str, Any], world: World) -> tuple[str, str]:
 
 
 def _check_spec(spec: Mapping[str, Any]) -> None:
-    if not isinstance(spec.get("image"), str) or not spec["image"]:
+    image = spec.get("image")
+    if not isinstance(image, str) or not image:
         raise ApiError(400, "image is required", "spec.image")
     for key in ("command", "args"):
-        if spec.get(key) is not None and not (isinstance(spec[key], str) and spec[key]):
-            raise ApiError(400, f"{key} must be a non-empty string", f"spec.{key}")
-    priority = spec.get("priorityClass")
-    if priority is not None and (not isinstance(priority, str) or priority not in PRIORITIES):
-        names = ", ".join(PRIORITIES)
-        raise ApiError(400, f"priorityClass {priority!r} does not exist: use one of {names}")
+        _check_text(spec.get(key), key)
+    _check_priority(spec.get("priorityClass"))
     for key in ("backoffLimit", "terminationGracePeriodSeconds"):
         if spec.get(key) is not None and not _is_count(spec[key]):
             raise ApiError(400, f"{key} must be an integer of 0 or more", f"spec.{key}")
     _check_parts(spec)
+
+
+def _check_text(text: Any, key: str) -> None:
+    is_text = isinstance(text, str) and bool(text)
+    if text is not None and not is_text:
+        raise ApiError(400, f"{key} must be a non-empty string", f"spec.{key}")
+
+
+def _check_priority(priority: Any) -> None:
+    # A list or an object cannot even be looked up.
+    is_known = isinstance(priority, str) and priority in PRIORITIES
+    if priority is not None and not is_known:
+        names = ", ".join(PRIORITIES)
+        raise ApiError(400, f"priorityClass {priority!r} does not exist: use one of {names}")
 
 
 def _check_parts(spec: Mapping[str, Any]) -> None:
@@ -124,20 +165,54 @@ def _check_variables(variables: Any) -> None:
 
 
 def _check_compute(compute: Mapping[str, Any]) -> None:
-    devices, portion = compute.get("gpuDevicesRequest"), compute.get("gpuPortionRequest")
-    memory, kind = compute.get("gpuMemoryRequest"), compute.get("gpuRequestType")
+    # Each check may rely on those before it: a value that is no number is refused first.
+    _check_devices(compute.get("gpuDevicesRequest"))
+    _check_request_type(compute.get("gpuRequestType"))
+    _check_portion(compute.get("gpuPortionRequest"))
+    _check_combination(compute)
+    _check_memory(compute.get("gpuMemoryRequest"))
+    _check_type_of_request(compute)
+
+
+def _check_devices(devices: Any) -> None:
     if devices is not None and not _is_count(devices):
         raise _bad_compute("gpuDevicesRequest", "must be an integer of 0 or more")
-    if kind not in (None, "portion", "memory"):
+
+
+def _check_request_type(kind: Any) -> None:
+    if kind not in (
+        None,
+        "portion",
+        "memory",
+    ):
         raise _bad_compute("gpuRequestType", f"{kind!r} is neither portion nor memory")
+
+
+def _check_portion(portion: Any) -> None:
     if portion is not None and not _is_portion(portion):
         raise _bad_compute("gpuPortionRequest", f"{portion} is not in (0, 1]")
-    if (devices or 0) > 1 and (memory or portion not in (None, 1)):
+
+
+def _check_combination(compute: Mapping[str, Any]) -> None:
+    devices = compute.get("gpuDevicesRequest") or 0
+    if devices <= 1:
+        return
+    # A portion of 1 is a whole GPU, so it says nothing.
+    portion = compute.get("gpuPortionRequest")
+    shares_a_gpu = portion not in (None, 1)
+    if shares_a_gpu or compute.get("gpuMemoryRequest"):
         message = "a portion or memory of a GPU cannot be requested with more than one device"
         raise ApiError(400, f"compute: {message}", "compute.gpuDevicesRequest")
+
+
+def _check_memory(memory: Any) -> None:
     if memory is not None and not _QUANTITY.fullmatch(str(memory)):
         raise _bad_compute("gpuMemoryRequest", f"{memory!r} is not a quantity")
-    for needed, key in (("portion", "gpuPortionRequest"), ("memory", "gpuMemoryRequest")):
+
+
+def _check_type_of_request(compute: Mapping[str, Any]) -> None:
+    kind = compute.get("gpuRequestType")
+    for needed, key in _REQUESTS.items():
         if compute.get(key) is not None and kind != needed:
             raise _bad_compute(key, f"needs gpuRequestType={needed}")
 
@@ -151,30 +226,35 @@ def _is_portion(value: Any) -> bool:
 
 
 def _check_distributed(body: Mapping[str, Any], spec: Mapping[str, Any]) -> None:
-    framework, workers = spec.get("distributedFramework"), spec.get("numWorkers")
+    framework = spec.get("distributedFramework")
     if framework not in FRAMEWORKS:
-        raise ApiError(
-            400, f"distributedFramework {framework!r}: use one of {', '.join(FRAMEWORKS)}"
-        )
-    if workers is not None and (not _is_count(workers) or not 1 <= workers <= _MAX_WORKERS):
-        raise ApiError(
-            400,
-            f"numWorkers {workers!r} must be an integer in 1..{_MAX_WORKERS}",
-            "spec.numWorkers",
-        )
-    master = body.get("masterSpec")
-    if master is None:
+        names = ", ".join(FRAMEWORKS)
+        raise ApiError(400, f"distributedFramework {framework!r}: use one of {names}")
+    _check_workers(spec.get("numWorkers"))
+    if body.get("masterSpec") is not None:
+        _check_master(body)
+
+
+def _check_workers(workers: Any) -> None:
+    if workers is None:
         return
+    if not _is_count(workers) or not 1 <= workers <= _MAX_WORKERS:
+        message = f"numWorkers {workers!r} must be an integer in 1..{_MAX_WORKERS}"
+        raise ApiError(400, message, "spec.numWorkers")
+
+
+def _check_master(body: Mapping[str, Any]) -> None:
     if body.get("masterSpecSameAsWorker"):
-        raise ApiError(
-            400, "masterSpec and masterSpecSameAsWorker are mutually exclusive", "masterSpec"
-        )
+        message = "masterSpec and masterSpecSameAsWorker are mutually exclusive"
+        raise ApiError(400, message, "masterSpec")
+    master = body["masterSpec"]
     if not isinstance(master, Mapping):
         raise ApiError(400, "masterSpec must be an object", "masterSpec")
     _check_parts(master)
 
 
 def _check_policy(spec: Mapping[str, Any], settings: EmulatorSettings) -> None:
+    # Nothing requested is never too much.
     requested = (spec.get("compute") or {}).get("gpuDevicesRequest") or 0
     allowed = settings.policy_max_gpus
     if allowed is None or requested <= allowed:
@@ -189,4 +269,5 @@ def _check_policy(spec: Mapping[str, Any], settings: EmulatorSettings) -> None:
 
 
 def _is_count(value: Any) -> bool:
+    # To Python, true is a number, too.
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0

@@ -92,8 +92,15 @@ def application(plane: ControlPlane) -> Starlette:
     routes += [_route(plane, *entry) for entry in _ROUTES]
     routes += [Route(path, page, methods=["GET"]) for path in PATHS]
     guard = [Middleware(HostCheckMiddleware)] if needs_host_check(plane.settings) else []
-    handlers = {404: _not_found, 405: _not_found}
-    return Starlette(routes=routes, middleware=guard, exception_handlers=handlers)
+    handlers = {
+        404: _not_found,
+        405: _not_found,
+    }
+    return Starlette(
+        routes=routes,
+        middleware=guard,
+        exception_handlers=handlers,
+    )
 
 
 def _kind_routes(plane: ControlPlane, kind: str) -> list[Route]:
@@ -110,8 +117,13 @@ def _route(plane: ControlPlane, method: str, path: str, endpoint: Endpoint, **pa
 
 
 async def _not_found(request: Request, error: Exception) -> Response:
+    # Starlette's own answer is plain text; the vendor's errors are objects.
     status = getattr(error, "status_code", 404)
-    content = {"code": status, "message": "not found", "details": request.url.path}
+    content = {
+        "code": status,
+        "message": "not found",
+        "details": request.url.path,
+    }
     return _json(ApiReply(content, status))
 
 
@@ -130,13 +142,16 @@ class _Handler:
 
     async def answer(self, request: Request) -> Response:
         """Answer one request, or let a planned fault spoil it."""
-        path, method = request.url.path, request.method
+        path = request.url.path
+        method = request.method
+        # Faults are for the client under test, not for whoever plans them.
         own = path.startswith("/_emulator")
         taken = [] if own else self._plane.faults.take(method, path)
         faults = {fault.kind: fault for fault in taken}
         response = await self._spoiled(request, faults)
         skew = next((fault.seconds for fault in taken if fault.kind == "skew"), 0.0)
         response.headers["Date"] = formatdate(self._plane.clock.now() + skew, usegmt=True)
+        # A client that never got an answer has seen no status.
         status = 0 if isinstance(response, _NoAnswer) else response.status_code
         self._record(request, status)
         return response
@@ -145,6 +160,7 @@ class _Handler:
         if "slow" in faults:
             await request.body()  # a request that has arrived is carried out, even without a client
             await asyncio.sleep(faults["slow"].pause())
+        # These faults spoil the call before anything happens.
         if "reset" in faults:
             return _NoAnswer(reset=True)
         for kind in ("status", "html"):
@@ -154,6 +170,7 @@ class _Handler:
             with contextlib.suppress(ApiError):  # a request that cannot be read never arrives
                 await self._deliver_late(request, faults["deliver_late"].seconds)
             return _NoAnswer(reset=False)
+        # From here on the call has its effect, whatever becomes of the answer.
         reply = await self._reply(request, faults)
         if "lose_reply" in faults:
             await asyncio.sleep(faults["lose_reply"].pause())
@@ -185,7 +202,10 @@ class _Handler:
         return ApiCall(
             method=request.method,
             path=request.url.path,
-            params={**request.path_params, **self._params},
+            params={
+                **request.path_params,
+                **self._params,
+            },
             query=dict(request.query_params),
             body=await _body(request),
         )
@@ -197,6 +217,7 @@ class _Handler:
         if "hide" in faults:
             params["hidden"] = faults["hide"].name
         call = replace(call, params=params)
+        # One call at a time, and no step of the engine in between.
         with self._plane.lock:
             self._let_time_pass(call)
             self._hide(call, faults)
@@ -239,6 +260,7 @@ class _NoAnswer(Response):
 
 async def _body(request: Request) -> Any:
     content = await request.body()
+    # No body is not an empty object: some endpoints tell them apart.
     if not content:
         return None
     if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
@@ -250,6 +272,7 @@ async def _body(request: Request) -> Any:
 
 
 def _json(reply: ApiReply) -> Response:
+    # A 204 must not have a body.
     if reply.payload is None:
         return Response(status_code=reply.status)
     content = json.dumps(reply.payload).encode()
@@ -260,7 +283,11 @@ def _refusal(fault: Fault) -> Response:
     if fault.kind == "html":
         status = 502 if fault.status == 503 else fault.status
         return HTMLResponse(f"<html><body><h1>{status} Bad Gateway</h1></body></html>", status)
-    content = {"code": fault.status, "message": "planned fault", "details": ""}
+    content = {
+        "code": fault.status,
+        "message": "planned fault",
+        "details": "",
+    }
     response = _json(ApiReply(content, fault.status))
     if fault.retry_after is not None:
         response.headers["Retry-After"] = f"{fault.retry_after:g}"

@@ -53,6 +53,7 @@ class SteppedClock:
 
     def move_to(self, instant: float) -> None:
         """Move forward to an instant; a clock never goes back."""
+        # The last step before an instant may have gone a millisecond too far.
         self._now = max(self._now, instant)
 
 

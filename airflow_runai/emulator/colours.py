@@ -16,9 +16,24 @@ from airflow_runai.emulator.faults import Fault
 from airflow_runai.emulator.replies import JsonObject
 
 _LISTS = frozenset(
-    {"workloads", "pods", "records", "events", "projects", "departments", "nodePools"}
+    {
+        "workloads",
+        "pods",
+        "records",
+        "events",
+        "projects",
+        "departments",
+        "nodePools",
+    }
 )
-_MESSAGES = frozenset({"message", "phaseMessage", "userMessage", "reason"})
+_MESSAGES = frozenset(
+    {
+        "message",
+        "phaseMessage",
+        "userMessage",
+        "reason",
+    }
+)
 _PREEMPTED = re.compile("preempt(ed|ing|ion)", re.IGNORECASE)
 
 
@@ -44,7 +59,14 @@ def _future(payload: Any, fault: Fault) -> Any:
         for key in ("phase", "actualPhase"):
             if key in item:
                 item[key] = phases.RENAMED.get(item[key], item[key])
-                item["somethingNew"] = {"nested": ["from", "a", "newer", "server"]}
+                item["somethingNew"] = {
+                    "nested": [
+                        "from",
+                        "a",
+                        "newer",
+                        "server",
+                    ]
+                }
         return item
 
     return _everywhere(renewed, payload)
@@ -77,6 +99,7 @@ def _unnamed_preemption(payload: Any, fault: Fault) -> Any:
 def _empty_list(payload: Any, fault: Fault) -> Any:
     if isinstance(payload, dict) and any(isinstance(payload.get(key), list) for key in _LISTS):
         return {key: [] for key in payload.keys() & _LISTS}
+    # The clusters are a bare list.
     return [] if isinstance(payload, list) else payload
 
 

@@ -38,9 +38,11 @@ def cut(client: object, server: object, reset: bool) -> None:
     :param reset: send a reset instead of an orderly end.
     """
     transport = _open.get((client, server))
+    # The client was faster and has closed it.
     if transport is None:
         return
     if reset:
         connection = transport.get_extra_info("socket")
+        # To linger for 0 seconds means to send a reset.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()

@@ -67,8 +67,10 @@ class ControlPlane:
     def tick(self) -> None:
         """Take one step at the present time."""
         with self.lock:
+            # One instant for the whole step, or a slow step would tear its own events apart.
             now = self.clock.now()
             arrived = [act for at, act in self._delayed if at <= now]
+            # Before they act: what arrives may itself be delayed again.
             self._delayed = [entry for entry in self._delayed if entry[0] > now]
             for act in arrived:
                 act()
@@ -91,8 +93,10 @@ class ControlPlane:
                 "advance: the clock is real; use EmulatorSettings(clock=SteppedClock())"
             )
         with self.lock:
+            # The clock stands still during the first step, which does what is due at once.
             target = self.clock.now() + seconds
             self.tick()
+            # Each stop may make something else due, also before the target.
             while (due := self._next_due()) is not None and due <= target:
                 # At least a millisecond: steps that are due at once must not stop the clock.
                 self.clock.move_to(max(due, self.clock.now() + 0.001))
@@ -106,6 +110,7 @@ class ControlPlane:
     def changed(self, workload: EmulatedWorkload) -> None:
         """Keep a change that a request made, before it is answered."""
         self.engine.changed(workload)
+        # A client that got its answer must find its change again after a crash.
         self.store.save()
 
     def preempt(self, name: str, message: str = "Preempted: node maintenance") -> bool:
@@ -113,6 +118,7 @@ class ControlPlane:
         with self.lock:
             now = self.clock.now()
             same_name = [one for one in self.world.listed() if one.name == name]
+            # A list, since each must be preempted, not only the first that can be.
             preempted = [self.engine.preempt(one, message, now) for one in same_name]
             return any(preempted)
 
@@ -136,6 +142,6 @@ class ControlPlane:
 
     def _recover(self) -> None:
         for workload in self.store.load():
-            self.world.workloads[workload.id] = workload
+            self.world.keep(workload)
         self.engine.requeue_all(RESTARTED, self.clock.now())
         self.store.save()

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from airflow_runai.emulator import lifecycle, phases, scheduler
-from airflow_runai.emulator.queue_jobs import scheduler_job, wants_gpus
+from airflow_runai.emulator import lifecycle, phases
+from airflow_runai.emulator.agenda import Agenda
+from airflow_runai.emulator.dispatch import Dispatcher
+from airflow_runai.emulator.due_times import DueTimes, is_active
 from airflow_runai.emulator.records import Departure, EmulatedWorkload
 from airflow_runai.emulator.runtime import Runtime
 from airflow_runai.emulator.scripted import ScriptedRuntime
 from airflow_runai.emulator.settings import EmulatorSettings
 from airflow_runai.emulator.store import Store
-from airflow_runai.emulator.world import EmulatedCluster, World
+from airflow_runai.emulator.world import World
 
 
 class Engine:
@@ -37,25 +39,26 @@ class Engine:
         self.world = world
         self.settings = settings
         self.scripted = scripted
-        self._real = real
+        self._times = DueTimes(settings, scripted, real)
         self._store = store
-        self._dirty = True
+        self._agenda = Agenda(world.workloads, self._times.next_look)
+        self._dispatcher = Dispatcher(world, self.preempt, self._placed)
         self.closing = False
+        scripted.when_set(self._agenda.note_all)
 
     def tick(self, now: float) -> None:
         """Take one step with each workload, schedule, save."""
-        for workload in self._active():
+        ready = self._agenda.take(now)
+        for workload in filter(is_active, ready):
             self._step(workload, now)
-        # The scheduler's decisions depend on workloads only, so it runs after a change only.
-        if self._dirty and not self.closing:
-            self._dirty = False
-            for cluster in self.world.clusters:
-                self._schedule(cluster, now)
+        self._agenda.plan(ready)
+        if not self.closing:
+            self._dispatcher.schedule(now)
         self._store.save()
 
     def changed(self, workload: EmulatedWorkload) -> None:
         """Record that a workload has changed: it is saved, and all jobs are scheduled anew."""
-        self._dirty = True
+        self._changed(workload)
         self._store.touch(workload)
 
     def created(self, workload: EmulatedWorkload, now: float) -> None:
@@ -68,11 +71,11 @@ class Engine:
 
     def next_due(self) -> float | None:
         """Return when something will happen by itself, in epoch seconds; None if nothing will."""
-        times = [due for due in map(self._due, self._active()) if due is not None]
-        return min(times, default=None)
+        return self._agenda.next_due()
 
     def preempt(self, workload: EmulatedWorkload, message: str, now: float) -> bool:
         """Preempt a workload as the platform does; False if it holds nothing."""
+        # Who is leaving already cannot be preempted again.
         if workload.departure or not workload.live_pods:
             return False
         self._depart(workload, "preempted", phases.PENDING, message, now)
@@ -93,6 +96,7 @@ class Engine:
 
     def stop_all(self, message: str, now: float) -> None:
         """Ask all processes to end, each with its grace period, and start no more."""
+        # Without this, the scheduler would start the next ones on the GPUs that become free.
         self.closing = True
         for workload in self._active():
             if workload.live_pods and not workload.departure:
@@ -104,13 +108,18 @@ class Engine:
         return any(workload.live_pods for workload in self._active())
 
     def _active(self) -> list[EmulatedWorkload]:
-        workloads = self.world.workloads.values()
-        return [one for one in workloads if one.deleted_at is None and not one.is_at_rest]
+        return list(filter(is_active, self.world.workloads.values()))
+
+    def _changed(self, workload: EmulatedWorkload) -> None:
+        self._agenda.note(workload)
+        self._dispatcher.note(workload)
+
+    def _placed(self, workload: EmulatedWorkload) -> None:
+        self._agenda.note(workload)
+        self._store.touch(workload)
 
     def _runtime(self, workload: EmulatedWorkload) -> Runtime:
-        if self._real is None or self.scripted.scenario(workload.name) is not None:
-            return self.scripted
-        return self._real
+        return self._times.runtime(workload)
 
     def _step(self, workload: EmulatedWorkload, now: float) -> None:
         if workload.departure is not None:
@@ -128,12 +137,12 @@ class Engine:
                 self._enter(workload, phases.PENDING, "Waiting in the queue", now)
             case phases.STOPPED:
                 self._enter(workload, phases.RESUMING, "Resumed by the user", now)
-            case phases.RESUMING if now >= self._ready_at(workload):
+            case phases.RESUMING if now >= self._times.ready_at(workload):
                 self._enter(workload, phases.PENDING, "Waiting in the queue after resuming", now)
             case phases.PENDING if 0 < workload.not_before <= now:
                 workload.not_before = 0.0
-                self._dirty = True
-            case phases.INITIALIZING if now >= self._ready_at(workload):
+                self._changed(workload)
+            case phases.INITIALIZING if now >= self._times.ready_at(workload):
                 self._runtime(workload).start(workload, now)
                 lifecycle.started(workload, now)
                 self.changed(workload)
@@ -145,7 +154,7 @@ class Engine:
         exits = self._runtime(workload).exits(workload, now)
         lifecycle.exited(workload, exits)
         failed = [code for code in exits if code]
-        preemption = self._scripted_preemption(workload)
+        preemption = self._times.scripted_preemption(workload)
         if failed or not exits:
             self._failed(workload, failed[0] if failed else 1, now)
         elif _is_completed(workload, exits):
@@ -159,6 +168,7 @@ class Engine:
             message = f"Failed with exit code {code} after {workload.failures} of {limit} retries"
             self._end(workload, phases.FAILED, message, now)
             return
+        # Counted over all incarnations: a preemption in between is no success.
         workload.failures += 1
         # Exponential as in Kubernetes, up to 20 times the first pause.
         pause = self.settings.backoff_seconds * min(2 ** (workload.failures - 1), 20)
@@ -166,14 +176,22 @@ class Engine:
         retry = f"retry {workload.failures} of {limit} in {pause:g} s"
         message = f"Pod failed with exit code {code}; {retry}"
         lifecycle.note(workload, "BackOff", message, now, workload.live_pods[0], bad=True)
+        # A gang fails as a whole: the other pods cannot go on without this one.
         self._clear(workload, "Failed", now)
         self._enter(workload, phases.PENDING, message, now)
 
-    def _end(self, workload: EmulatedWorkload, phase: str, message: str, now: float) -> None:
+    def _end(
+        self,
+        workload: EmulatedWorkload,
+        phase: str,
+        message: str,
+        now: float,
+    ) -> None:
         completed = phase == phases.COMPLETED
         self._clear(workload, "Succeeded" if completed else "Failed", now)
         reason = "Completed" if completed else "BackoffLimitExceeded"
         lifecycle.note(workload, reason, message, now, bad=not completed)
+        # It may have ended while it was being stopped.
         workload.departure = None
         self._enter(workload, phase, message, now)
 
@@ -184,12 +202,18 @@ class Engine:
         lifecycle.pods_end(workload, pods, now)
 
     def _depart(
-        self, workload: EmulatedWorkload, why: str, next_phase: str, message: str, now: float
+        self,
+        workload: EmulatedWorkload,
+        why: str,
+        next_phase: str,
+        message: str,
+        now: float,
     ) -> None:
         """Begin to stop the pods; :meth:`_departed` goes on to ``next_phase``."""
         deadline = now + workload.grace_seconds(self.settings.grace)
         departure = Departure(why, next_phase, message, deadline)
         if why == "deleted" and workload.phase in phases.ENDED:
+            # The deleted list goes on showing how it ended.
             departure.next_phase = workload.phase
         lifecycle.depart(workload, _LEAVING_PHASES[why], departure, now)
         self._runtime(workload).terminate(workload, now)
@@ -200,12 +224,11 @@ class Engine:
         exits = self._runtime(workload).exits(workload, now)
         # A deletion overtakes any other departure.
         if workload.desired == "Deleted" and departure.why != "deleted":
-            departure.why, departure.next_phase = "deleted", phases.DELETING
+            departure.why = "deleted"
+            departure.next_phase = phases.DELETING
             self._enter(workload, phases.DELETING, "Deleted by the user", now)
         if None in exits:
-            if now >= departure.deadline and not departure.killed:
-                departure.killed = True
-                self._runtime(workload).kill(workload, now)
+            self._kill_at_deadline(workload, departure, now)
             return
         lifecycle.exited(workload, exits)
         # A training that used its grace period to finish is complete, not preempted.
@@ -215,6 +238,14 @@ class Engine:
             return
         self._runtime(workload).discard(workload)
         self._departed(workload, departure, now)
+
+    def _kill_at_deadline(
+        self, workload: EmulatedWorkload, departure: Departure, now: float
+    ) -> None:
+        # A process that even SIGKILL does not end at once is not signalled again and again.
+        if now >= departure.deadline and not departure.killed:
+            departure.killed = True
+            self._runtime(workload).kill(workload, now)
 
     def _departed(self, workload: EmulatedWorkload, departure: Departure, now: float) -> None:
         """Go on to the purpose of a departure, once all pods have ended."""
@@ -234,49 +265,15 @@ class Engine:
             self._enter(workload, phases.PENDING, f"Queued again. {departure.message}", now)
         self.changed(workload)
 
-    def _enter(self, workload: EmulatedWorkload, phase: str, message: str, now: float) -> None:
+    def _enter(
+        self,
+        workload: EmulatedWorkload,
+        phase: str,
+        message: str,
+        now: float,
+    ) -> None:
         lifecycle.enter(workload, phase, message, now)
         self.changed(workload)
-
-    def _ready_at(self, workload: EmulatedWorkload) -> float:
-        return workload.phase_at + self.settings.initializing_seconds
-
-    def _scripted_preemption(self, workload: EmulatedWorkload) -> float | None:
-        scenario = self.scripted.scenario(workload.name)
-        if scenario is None or not scenario.preempt_every or workload.phase != phases.RUNNING:
-            return None
-        return workload.phase_at + scenario.preempt_every
-
-    def _due(self, workload: EmulatedWorkload) -> float | None:
-        ends = self._runtime(workload).due(workload)
-        if workload.departure is not None:
-            return min(workload.departure.deadline, workload.phase_at if ends is None else ends)
-        if workload.desired == "Running" and workload.phase == phases.PENDING:
-            return workload.not_before or None
-        if workload.desired == "Running" and workload.phase == phases.RUNNING:
-            times = (ends, self._scripted_preemption(workload))
-            return min((at for at in times if at is not None), default=None)
-        return self._ready_at(workload)
-
-    def _schedule(self, cluster: EmulatedCluster, now: float) -> None:
-        projects = [one for one in self.world.projects if one.cluster_id == cluster.id]
-        queues = [project.queue for project in projects]
-        mine = [one for one in self._active() if one.cluster_id == cluster.id and wants_gpus(one)]
-        jobs = [scheduler_job(one, self.world.project_of(one).name) for one in mine]
-        for decision in scheduler.schedule(cluster.nodes, queues, jobs):
-            self._apply(decision, self.world.workloads[decision.job], now)
-
-    def _apply(self, decision: scheduler.Decision, workload: EmulatedWorkload, now: float) -> None:
-        if isinstance(decision, scheduler.Assign):
-            workload.claims = False
-            lifecycle.place(workload, decision.slots, now)
-            self._store.touch(workload)
-            return
-        workload.claims = decision.claims
-        if isinstance(decision, scheduler.Evict):
-            self.preempt(workload, decision.message, now)
-        else:
-            lifecycle.explain(workload, decision.reason, decision.message)
 
 
 #: The phase shown while the pods stop, by the reason of the departure.

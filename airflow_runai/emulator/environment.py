@@ -38,11 +38,21 @@ class PodContext:
 def spec_of(workload: EmulatedWorkload, pod: Pod) -> dict[str, Any]:
     """Return the spec of a pod: the workload's, under a master's own."""
     own = workload.extras.get("masterSpec") if pod.role == "master" else None
-    return {**workload.spec, **own} if own else workload.spec
+    return (
+        {
+            **workload.spec,
+            **own,
+        }
+        if own
+        else workload.spec
+    )
 
 
 def variables(
-    workload: EmulatedWorkload, pod: Pod, context: PodContext, places: Places
+    workload: EmulatedWorkload,
+    pod: Pod,
+    context: PodContext,
+    places: Places,
 ) -> dict[str, str]:
     """
     Build the whole environment; variables of the spec replace injected ones.
@@ -50,6 +60,7 @@ def variables(
     Values from Kubernetes secrets and config maps are unknown here:
     ``emulated:<kind>/<name>/<key>`` stands for them.
     """
+    # The emulator's own environment may hold secrets; pods must not inherit them.
     injected = _base(places.local) | _injected(workload, pod, context)
     if context.pods > 1:
         injected |= _gang(pod, context)
@@ -63,11 +74,25 @@ def variables(
 
 
 def _base(local: Path) -> dict[str, str]:
-    home, temporary = local / "home", local / "tmp"
+    home = local / "home"
+    temporary = local / "tmp"
+    # Programs expect both to exist, and to be their own.
     for folder in (home, temporary):
         folder.mkdir(parents=True, exist_ok=True)
-    path = os.pathsep.join([str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"])
-    return {"PATH": path, "LANG": "C.UTF-8", "HOME": str(home), "TMPDIR": str(temporary)}
+    path = os.pathsep.join(
+        [
+            str(Path(sys.executable).parent),
+            "/usr/local/bin",
+            "/usr/bin",
+            "/bin",
+        ]
+    )
+    return {
+        "PATH": path,
+        "LANG": "C.UTF-8",
+        "HOME": str(home),
+        "TMPDIR": str(temporary),
+    }
 
 
 def _injected(workload: EmulatedWorkload, pod: Pod, context: PodContext) -> dict[str, str]:
@@ -97,7 +122,11 @@ def _gang(pod: Pod, context: PodContext) -> dict[str, str]:
 def _value(item: Mapping[str, Any], pod: Pod) -> str:
     if item.get("podFieldRef"):
         return _pod_field(str(item["podFieldRef"].get("path")), pod)
-    for kind in ("secret", "configMap", "userCredential"):
+    for kind in (
+        "secret",
+        "configMap",
+        "userCredential",
+    ):
         if item.get(kind):
             return f"emulated:{kind}/{item[kind].get('name')}/{item[kind].get('key')}"
     value = item.get("value")
@@ -117,5 +146,6 @@ def _pod_field(path: str, pod: Pod) -> str:
 def free_port() -> int:
     """Find a port that is free now."""
     with socket.socket() as probe:
+        # Somebody else may take it meanwhile; a gang then fails and is started again.
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

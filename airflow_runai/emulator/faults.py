@@ -133,6 +133,7 @@ class Faults:
         taken: list[Fault] = []
         for fault in [fault for fault in self._present() if fault.fits(method, path)]:
             decided = any(other.kind in _DECIDING for other in taken)
+            # A call that is let pass counts, too.
             if fault.after > 0:
                 fault.after -= 1
             elif fault.kind not in _DECIDING or not decided:
@@ -146,6 +147,7 @@ class Faults:
         return self._planned
 
     def _count(self, fault: Fault) -> None:
+        # Without a number it stays until it is removed.
         if fault.times is not None:
             fault.times -= 1
             if fault.times == 0:
@@ -153,4 +155,13 @@ class Faults:
 
 
 #: Kinds that decide what happens to a call; the others change only its answer.
-_DECIDING = frozenset({"status", "html", "slow", "lose_reply", "reset", "deliver_late"})
+_DECIDING = frozenset(
+    {
+        "status",
+        "html",
+        "slow",
+        "lose_reply",
+        "reset",
+        "deliver_late",
+    }
+)

@@ -9,14 +9,16 @@ silence would hide mistakes.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
 from airflow_runai.emulator.replies import ApiCall, ApiError, ApiReply, JsonObject
 
 _FILTER = re.compile(r"\s*(\w+)\s*(==|!=|<=|>=|=@|!@|=\^|=\$)(.*)", re.DOTALL)
-DEFAULT_LIMIT, MAX_LIMIT = 50, 500
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 500
 
 _TESTS: dict[str, Callable[[Any, Any], bool]] = {
     "==": lambda have, want: bool(have == want),
@@ -33,35 +35,78 @@ _TESTS: dict[str, Callable[[Any, Any], bool]] = {
 Items = list[JsonObject]
 
 
-def filtered(items: Items, text: str | None, fields: Mapping[str, str]) -> Items:
+@dataclass(frozen=True)
+class Filter:
     """
-    Keep the items for which all filters hold.
+    One condition of ``filterBy``.
 
-    :param text: the value of ``filterBy``; None or empty keeps all.
-    :param fields: names that can be filtered on, and where their value is in an item (dotted).
+    :param path: where the value is in an item, dotted.
     """
-    for part in [part for part in (text or "").split(",") if part]:
-        match = _FILTER.fullmatch(part)
-        if match is None:
-            raise ApiError(
-                400,
-                f"filterBy: {part!r} is not 'field operator value' with one of {' '.join(_TESTS)}",
-            )
-        name, operator, value = match[1], match[2], match[3].strip()
-        path = _path(name, fields, "filterBy")
-        items = [item for item in items if _holds(_get(item, path), operator, value)]
+
+    path: str
+    operator: str
+    value: str
+
+    def fits(self, item: JsonObject) -> bool:
+        """Whether it holds for an item."""
+        return self.accepts(_get(item, self.path))
+
+    def accepts(self, have: Any) -> bool:
+        """Whether it holds for the value of its field."""
+        return _holds(have, self.operator, self.value)
+
+
+def parsed(text: str | None, fields: Mapping[str, str]) -> list[Filter]:
+    """
+    Read filters.
+
+    :param text: the value of ``filterBy``; None or empty for no filter.
+    :param fields: names that can be filtered on, and where their value is in an item (dotted).
+    :raises ApiError: an unknown field, or not a filter.
+    """
+    parts = (text or "").split(",")
+    return [_filter(part, fields) for part in parts if part]
+
+
+def _filter(part: str, fields: Mapping[str, str]) -> Filter:
+    match = _FILTER.fullmatch(part)
+    if match is None:
+        operators = " ".join(_TESTS)
+        raise ApiError(
+            400,
+            f"filterBy: {part!r} is not 'field operator value' with one of {operators}",
+        )
+    name, operator, value = match.groups()
+    return Filter(_path(name, fields, "filterBy"), operator, value.strip())
+
+
+def filtered(items: Items, filters: Iterable[Filter]) -> Items:
+    """Keep the items for which all filters hold."""
+    for one in filters:
+        items = [item for item in items if one.fits(item)]
     return items
 
 
-def ordered(items: Items, by: str | None, order: str | None, fields: Mapping[str, str]) -> Items:
+def ordered(
+    items: Items,
+    by: str | None,
+    order: str | None,
+    fields: Mapping[str, str],
+) -> Items:
     """Sort by a field; items without a value come last, equal ones keep their order."""
-    if order not in (None, "", "asc", "desc"):
+    if order not in (
+        None,
+        "",
+        "asc",
+        "desc",
+    ):
         raise ApiError(400, f"sortOrder: {order!r} is neither asc nor desc")
     if not by:
         return items
     path = _path(by, fields, "sortBy")
     with_value = [item for item in items if _get(item, path) is not None]
     without = [item for item in items if _get(item, path) is None]
+    # A stable sort, so that pages do not overlap where values are equal.
     with_value.sort(key=lambda item: _comparable(_get(item, path)), reverse=order == "desc")
     return with_value + without
 
@@ -69,17 +114,29 @@ def ordered(items: Items, by: str | None, order: str | None, fields: Mapping[str
 def filtered_and_ordered(items: Items, call: ApiCall, fields: Mapping[str, str]) -> Items:
     """Apply a call's ``filterBy``, ``search``, ``sortBy`` and ``sortOrder``."""
     query = call.query
-    items = filtered(items, query.get("filterBy"), fields)
+    items = filtered(items, parsed(query.get("filterBy"), fields))
     search = query.get("search", "").lower()
     if search:
         items = [item for item in items if search in item["name"].lower()]
     return ordered(items, query.get("sortBy"), query.get("sortOrder"), fields)
 
 
-def paged(items: Sequence[Any], call: ApiCall, key: str, strict: bool) -> ApiReply:
+def paged(
+    items: Sequence[Any],
+    call: ApiCall,
+    key: str,
+    strict: bool,
+) -> ApiReply:
     """Reply with the page of a list that the call requests, under this key."""
     shown, following = page(items, call.query, strict)
-    return ApiReply({key: shown} if following is None else {key: shown, "next": following})
+    return ApiReply(
+        {key: shown}
+        if following is None
+        else {
+            key: shown,
+            "next": following,
+        }
+    )
 
 
 def page(
@@ -91,10 +148,21 @@ def page(
     :param strict: refuse a limit above 500 instead of cutting it.
     :return: the page, and the offset of the next one, None at the end.
     """
-    offset = _number(query, "offset", default=0, least=0)
-    limit = _number(query, "limit", default=DEFAULT_LIMIT, least=1)
+    offset = _number(
+        query,
+        "offset",
+        default=0,
+        least=0,
+    )
+    limit = _number(
+        query,
+        "limit",
+        default=DEFAULT_LIMIT,
+        least=1,
+    )
     if limit > MAX_LIMIT and strict:
         raise ApiError(400, f"limit: {limit} is not in 1..{MAX_LIMIT}")
+    # Whether the vendor refuses a larger page or cuts it is not documented: both can be had.
     end = offset + min(limit, MAX_LIMIT)
     return list(items[offset:end]), end if end < len(items) else None
 
@@ -117,18 +185,28 @@ def _holds(have: Any, operator: str, text: str) -> bool:
     # An item without the field fits only negations.
     if have is None:
         return operator in ("!=", "!@")
+    # Of several values one is enough, as with node pools.
     if isinstance(have, list):
         return any(_holds(one, operator, text) for one in have)
-    if operator in ("=@", "!@", "=^", "=$"):
+    if operator in (
+        "=@",
+        "!@",
+        "=^",
+        "=$",
+    ):
         return _TESTS[operator](have, text)
-    left, right = _comparable(have), _comparable(text)
+    left = _comparable(have)
+    right = _comparable(text)
+    # A number and a word, such as priority==high, are compared as texts.
     if type(left) is not type(right):
-        left, right = str(have), text
+        left = str(have)
+        right = text
     return _TESTS[operator](left, right)
 
 
 def _comparable(value: Any) -> Any:
     """Turn numbers and instants, also written as text, into floats; the rest stays text."""
+    # Before the numbers, since to Python a truth value is one.
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (int, float)):
@@ -148,12 +226,18 @@ def _instant(text: str) -> Any:
         instant = datetime.fromisoformat(text.strip().replace("Z", "+00:00").replace(" ", "+"))
     except ValueError:
         return text
+    # All times on the wire are UTC, so one without a zone is, too.
     if instant.tzinfo is None:
         instant = instant.replace(tzinfo=timezone.utc)
     return instant.timestamp()
 
 
-def _number(query: Mapping[str, str], name: str, default: int, least: int) -> int:
+def _number(
+    query: Mapping[str, str],
+    name: str,
+    default: int,
+    least: int,
+) -> int:
     text = query.get(name, "")
     if not text:
         return default

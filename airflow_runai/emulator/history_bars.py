@@ -44,6 +44,7 @@ class HistoryBar:
 def history_bars(workload: EmulatedWorkload, now: float) -> list[HistoryBar]:
     """List the periods of a workload, oldest first; the time after its end is not one of them."""
     records = [record for record in workload.history if record.phase]
+    # Each phase lasts until the next one begins.
     ends = [*(record.at for record in records[1:]), workload.deleted_at or now]
     bars = [
         HistoryBar(record.at, max(record.at, end), _kind(record), record.phase, record.message)
@@ -56,6 +57,7 @@ def history_bars(workload: EmulatedWorkload, now: float) -> list[HistoryBar]:
 def interruptions(workload: EmulatedWorkload) -> int:
     """Count how often it stopped running without being finished or deleted."""
     reached = [record.phase for record in workload.history if record.phase]
+    # Who deletes a running workload has not interrupted it.
     final = phases.ENDED | {phases.DELETING}
     pairs = pairwise(reached)
     return sum(before == phases.RUNNING and after not in final for before, after in pairs)

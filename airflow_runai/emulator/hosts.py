@@ -31,7 +31,12 @@ class HostCheckMiddleware:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
         """Answer one request."""
         host = Headers(scope=scope).get("host", "")
         answer = _refusal(host) if _is_domain(host) else self._app
@@ -46,6 +51,7 @@ def needs_host_check(settings: EmulatorSettings) -> bool:
 def _is_domain(host: str) -> bool:
     """Whether the name may be a registered domain; an empty one is treated as such."""
     try:
+        # An address cannot be rebound to another one.
         ipaddress.ip_address(urlsplit(f"//{host}").hostname or "")
     except ValueError:
         return "." in host or not host
@@ -57,4 +63,11 @@ def _refusal(host: str) -> JSONResponse:
         f"Host: {host[:100]!r} is a domain name; use 127.0.0.1, localhost or another address of "
         "this machine"
     )
-    return JSONResponse({"code": 421, "message": "misdirected request", "details": details}, 421)
+    return JSONResponse(
+        {
+            "code": 421,
+            "message": "misdirected request",
+            "details": details,
+        },
+        421,
+    )

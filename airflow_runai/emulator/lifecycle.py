@@ -16,11 +16,19 @@ from airflow_runai.emulator.records import Departure, EmulatedWorkload, Event, P
 _TICK = 0.001  # history lines never share an instant, so that sorting by time keeps their order
 
 
-def enter(workload: EmulatedWorkload, phase: str, message: str, now: float) -> None:
+def enter(
+    workload: EmulatedWorkload,
+    phase: str,
+    message: str,
+    now: float,
+) -> None:
     """Put a workload into a phase and record it."""
     _count_time(workload, now)
-    workload.phase, workload.phase_message, workload.phase_reason = phase, message, ""
+    workload.phase = phase
+    workload.phase_message = message
+    workload.phase_reason = ""
     workload.phase_at = now
+    # It stays: a later deletion does not change when the work was done.
     if phase in phases.ENDED:
         workload.completed_at = now
     _write(workload, Record(now, phase, message))
@@ -28,7 +36,8 @@ def enter(workload: EmulatedWorkload, phase: str, message: str, now: float) -> N
 
 def explain(workload: EmulatedWorkload, reason: str, message: str) -> None:
     """Show why a workload waits, without a new line of history."""
-    workload.phase_reason, workload.phase_message = reason, message
+    workload.phase_reason = reason
+    workload.phase_message = message
 
 
 def note(
@@ -54,6 +63,7 @@ def note(
 
 def place(workload: EmulatedWorkload, slots: tuple[Slot, ...], now: float) -> None:
     """Begin an incarnation: make its pods on the given slots."""
+    # Names of pods carry the number, so that no two incarnations share one.
     workload.incarnation += 1
     for index, slot in enumerate(slots):
         role = "master" if workload.has_master and index == 0 else "worker"
@@ -61,6 +71,7 @@ def place(workload: EmulatedWorkload, slots: tuple[Slot, ...], now: float) -> No
         pod = Pod(str(uuid.uuid4()), name, index, role, slot.node, slot.gpus, slot.share, now)
         workload.pods.append(pod)
         note(workload, "Scheduled", f"Successfully assigned {name} to {slot.node}", now, pod)
+    # The next incarnation prefers other nodes, so that tests see a training resume elsewhere.
     workload.last_nodes = sorted({slot.node for slot in slots})
     enter(workload, phases.INITIALIZING, f"Preparing on {', '.join(workload.last_nodes)}", now)
 
@@ -68,14 +79,21 @@ def place(workload: EmulatedWorkload, slots: tuple[Slot, ...], now: float) -> No
 def started(workload: EmulatedWorkload, now: float) -> None:
     """Record that all pods of the incarnation run."""
     for pod in workload.live_pods:
-        pod.phase, pod.started_at = "Running", now
+        pod.phase = "Running"
+        pod.started_at = now
         note(workload, "Started", f"Started container {workload.name} on {pod.node}", now, pod)
     enter(workload, phases.RUNNING, f"Running on {', '.join(workload.last_nodes)}", now)
 
 
-def depart(workload: EmulatedWorkload, phase: str, departure: Departure, now: float) -> None:
+def depart(
+    workload: EmulatedWorkload,
+    phase: str,
+    departure: Departure,
+    now: float,
+) -> None:
     """Begin to stop the pods, on the way to ``departure.next_phase``."""
     workload.departure = departure
+    # A user who stops a workload gets no warnings about it.
     if departure.why == "preempted":
         for pod in workload.live_pods:
             evicted = f"Pod {pod.name} was evicted from {pod.node}"
@@ -99,6 +117,7 @@ def pods_end(workload: EmulatedWorkload, phase: str, now: float) -> None:
     """
     for pod in workload.live_pods:
         pod.completed_at = now
+        # Kubernetes has no phase for a pod that was deleted while it ran.
         pod.phase = "Failed" if phase == "Deleted" else phase
         if phase == "Deleted":
             pod.deleted_at = now
@@ -107,6 +126,7 @@ def pods_end(workload: EmulatedWorkload, phase: str, now: float) -> None:
 
 def totals(workload: EmulatedWorkload, now: float) -> tuple[int, int]:
     """Return the whole seconds a workload has been pending and running so far."""
+    # A stored workload may come from a clock that was ahead of this one.
     since = max(0.0, now - workload.phase_at)
     pending = workload.pending_seconds + (since if workload.phase == phases.PENDING else 0.0)
     running = workload.running_seconds + (since if workload.phase == phases.RUNNING else 0.0)

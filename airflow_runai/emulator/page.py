@@ -19,12 +19,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 #: Paths that show the page; the second is where Airflow's link to a workload leads.
-PATHS = ("/", "/workloads", "/workloads/{name}")
+PATHS = (
+    "/",
+    "/workloads",
+    "/workloads/{name}",
+)
 _FILE = Path(__file__).with_name("page.html")
 
 
 async def page(request: Request) -> Response:
     """``GET /``, ``/workloads?search=TEXT`` and ``/workloads/NAME``; the page reads its address."""
+    # Read once: the page is the same for everyone, and holds no data.
     content, policy = _loaded()
     headers = {
         "Content-Security-Policy": policy,
@@ -33,7 +38,11 @@ async def page(request: Request) -> Response:
         "Referrer-Policy": "no-referrer",
         "Cache-Control": "no-cache",
     }
-    return Response(content, media_type="text/html", headers=headers)
+    return Response(
+        content,
+        media_type="text/html",
+        headers=headers,
+    )
 
 
 @cache

@@ -36,4 +36,7 @@ KUBERNETES = {
     FAILED: "Failed",
 }
 # Names that a control plane newer than its client might use (the ``future`` fault).
-RENAMED = {STOPPING: "Suspending", TERMINATING: "Quiescing"}
+RENAMED = {
+    STOPPING: "Suspending",
+    TERMINATING: "Quiescing",
+}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 _GRAIN = 10_000  # shares are counted in whole ten-thousandths, so that 3 x 0.1 and 0.3 are the same
 
@@ -25,6 +26,15 @@ class Slot:
     node: str
     gpus: tuple[int, ...] = ()
     share: float = 1.0
+
+    @cached_property
+    def grains(self) -> int:
+        """The part of each device in ten-thousandths."""
+        return _grains(self.share)
+
+
+#: The slots of one job, one a pod.
+Places = tuple[Slot, ...]
 
 
 class Room:
@@ -46,6 +56,7 @@ class Room:
 
     def copy(self) -> Room:
         """Copy the room to try decisions on."""
+        # Nodes are never changed but replaced, so copies may share them.
         return Room(self._nodes)
 
     @property
@@ -53,19 +64,28 @@ class Room:
         """GPUs of the whole cluster that are free soon."""
         return sum(node.free for node in self._nodes.values()) / _GRAIN
 
-    def take(self, slots: Iterable[Slot]) -> None:
-        """Take these slots, now and soon."""
-        for slot in slots:
-            self._change(slot, now=-1, soon=-1)
-
     def release_soon(self, slots: Iterable[Slot]) -> None:
         """Record that the pods in these slots are leaving."""
-        for slot in slots:
-            self._change(slot, now=0, soon=+1)
+        self.change(
+            slots,
+            now=0,
+            soon=+1,
+        )
 
-    def place(
-        self, pods: Sequence[float], avoid: frozenset[str] = frozenset()
-    ) -> tuple[Slot, ...] | None:
+    def change(
+        self,
+        slots: Iterable[Slot],
+        now: int,
+        soon: int,
+    ) -> None:
+        """Take slots (-1), release them (+1) or leave them alone (0)."""
+        for slot in slots:
+            node = self._nodes.get(slot.node)
+            # A node may be lost while pods still hold its devices.
+            if slot.gpus and node is not None:
+                self._nodes[slot.node] = node.changed(slot, now, soon)
+
+    def place(self, pods: Sequence[float], avoid: frozenset[str] = frozenset()) -> Places | None:
         """
         Find slots that are free now, and take them.
 
@@ -73,40 +93,67 @@ class Room:
         :param avoid: nodes to use only if no other fits.
         :return: one slot a pod in the same order, or None if they do not all fit.
         """
-        return self._fit(pods, now=True, avoid=avoid)
+        return self._fit(
+            pods,
+            now=True,
+            avoid=avoid,
+        )
 
     def reserve(
-        self, pods: Sequence[float], avoid: frozenset[str] = frozenset(), home: Sequence[Slot] = ()
-    ) -> tuple[Slot, ...] | None:
+        self,
+        pods: Sequence[float],
+        avoid: frozenset[str] = frozenset(),
+        home: Sequence[Slot] = (),
+    ) -> Places | None:
         """
         Find slots that are free soon, and keep them from jobs that come later.
 
         :param home: where the pods were until now; the same slot is preferred to another one on the
             same node.
         """
-        return self._fit(pods, now=False, avoid=avoid, home=home)
+        return self._fit(
+            pods,
+            now=False,
+            avoid=avoid,
+            home=home,
+        )
 
     def _fit(
-        self, pods: Sequence[float], now: bool, avoid: frozenset[str], home: Sequence[Slot] = ()
-    ) -> tuple[Slot, ...] | None:
+        self,
+        pods: Sequence[float],
+        now: bool,
+        avoid: frozenset[str],
+        home: Sequence[Slot] = (),
+    ) -> Places | None:
         """Place the largest pod first; take nothing unless all fit."""
+        # All pods or none: a gang that is half placed would block GPUs for nothing.
         after = self.copy()
         slots: dict[int, Slot] = {}
-        for index in sorted(range(len(pods)), key=lambda index: -pods[index]):
+        # Small pods find a place in what large ones leave, not the other way round.
+        largest_first = sorted(range(len(pods)), key=lambda index: -pods[index])
+        for index in largest_first:
             slot = after._choose(pods[index], now, avoid, home[index] if home else None)
             if slot is None:
                 return None
-            after._change(slot, now=-1 if now else 0, soon=-1)
+            after.change(
+                [slot],
+                now=-1 if now else 0,
+                soon=-1,
+            )
             slots[index] = slot
         self._nodes = after._nodes
         return tuple(slots[index] for index in range(len(pods)))
 
     def _choose(
-        self, gpus: float, now: bool, avoid: frozenset[str], home: Slot | None
+        self,
+        gpus: float,
+        now: bool,
+        avoid: frozenset[str],
+        home: Slot | None,
     ) -> Slot | None:
         """Prefer nodes with room now, then those not to avoid, then the fullest, then by name."""
         ranks = []
-        for name, node in self._nodes.items():
+        for name, node in self._roomy_nodes(gpus):
             fits_now = node.fits(gpus, now=True)
             if fits_now or (not now and node.fits(gpus, now=False)):
                 ranks.append((not fits_now, name in avoid, node.free, name))
@@ -114,32 +161,42 @@ class Room:
             return None
         *_, best = min(ranks)
         node = self._nodes[best]
+        # A pod that keeps its devices need not be moved.
         if home and home.node == best and node.can_give(home):
             return home
         return node.slot(best, gpus, now)
 
-    def _change(self, slot: Slot, now: int, soon: int) -> None:
-        if slot.gpus and slot.node in self._nodes:
-            self._nodes[slot.node] = self._nodes[slot.node].changed(slot, now, soon)
+    def _roomy_nodes(self, gpus: float) -> Iterable[tuple[str, _Node]]:
+        if gpus <= 0:
+            return self._nodes.items()
+        # The sum decides most cases without a look at the devices.
+        least = _grains(gpus)
+        return [item for item in self._nodes.items() if item[1].free >= least]
 
 
 class _Node:
     """The free ten-thousandths of each device of a node, now and soon."""
 
-    __slots__ = ("_now", "_soon", "free")
-
     def __init__(self, now: tuple[int, ...], soon: tuple[int, ...]) -> None:
-        self._now, self._soon = now, soon
+        self._now = now
+        self._soon = soon
         self.free = sum(soon)
 
     def fits(self, gpus: float, now: bool) -> bool:
         """Whether a pod finds its devices here."""
         if gpus <= 0:
             return True
-        # The sum decides most cases without a look at the devices.
-        return self.free >= _grains(gpus) and len(self._devices(gpus, now)) >= max(1, int(gpus))
+        # Whole devices are what most pods want, and each pod asks all nodes.
+        if gpus >= 1:
+            return len(self._whole_now if now else self._whole_soon) >= int(gpus)
+        return bool(self._devices(gpus, now))
 
-    def slot(self, name: str, gpus: float, now: bool) -> Slot:
+    def slot(
+        self,
+        name: str,
+        gpus: float,
+        now: bool,
+    ) -> Slot:
         """Choose a pod's devices among those that fit; a share goes to the fullest."""
         if gpus <= 0:
             return Slot(name)
@@ -153,18 +210,31 @@ class _Node:
 
     def can_give(self, slot: Slot) -> bool:
         """Whether exactly these devices are free soon."""
-        need = _grains(slot.share)
-        return all(number < len(self._soon) and self._soon[number] >= need for number in slot.gpus)
+        count = len(self._soon)
+        return all(number < count and self._soon[number] >= slot.grains for number in slot.gpus)
 
-    def changed(self, slot: Slot, now: int, soon: int) -> _Node:
+    def changed(
+        self,
+        slot: Slot,
+        now: int,
+        soon: int,
+    ) -> _Node:
         """Return the node after a slot was taken (-1), released (+1) or left alone (0)."""
-        grains = _grains(slot.share)
-        free_now, free_soon = list(self._now), list(self._soon)
+        free_now = list(self._now)
+        free_soon = list(self._soon)
         for number in slot.gpus:
             if number < len(free_now):
-                free_now[number] += now * grains
-                free_soon[number] += soon * grains
+                free_now[number] += now * slot.grains
+                free_soon[number] += soon * slot.grains
         return _Node(tuple(free_now), tuple(free_soon))
+
+    @cached_property
+    def _whole_now(self) -> list[int]:
+        return self._devices(1.0, now=True)
+
+    @cached_property
+    def _whole_soon(self) -> list[int]:
+        return self._devices(1.0, now=False)
 
     def _devices(self, gpus: float, now: bool) -> list[int]:
         need = _grains(min(gpus, 1.0))
@@ -173,4 +243,4 @@ class _Node:
 
 
 def _grains(share: float) -> int:
-    return max(1, round(share * _GRAIN))
+    return _GRAIN if share == 1 else max(1, round(share * _GRAIN))

@@ -36,7 +36,14 @@ class ProcessReaper:
         """Record a process group by its leader."""
         if self._watchdog is None:
             self._watchdog = subprocess.Popen(
-                [sys.executable, "-I", "-S", __file__, str(self._folder)],
+                [
+                    sys.executable,
+                    # Isolated, so that it starts quickly whatever the environment says.
+                    "-I",
+                    "-S",
+                    __file__,
+                    str(self._folder),
+                ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -68,6 +75,7 @@ def started_at(pid: int) -> str:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return ""
+    # The command's name may hold blanks and brackets, so fields count from its end.
     return stat.rpartition(")")[2].split()[19]
 
 
@@ -76,6 +84,7 @@ def sweep(folder: Path) -> None:
     for path in folder.iterdir():
         try:
             pid = int(path.name)
+            # A process id is used again by others, with another start time.
             if started_at(pid) == path.read_text():
                 os.killpg(pid, signal.SIGKILL)
         except (ValueError, OSError):

@@ -25,7 +25,8 @@ from airflow_runai.emulator.environment import PodContext
 from airflow_runai.emulator.process_reaper import ProcessReaper
 from airflow_runai.emulator.records import EmulatedWorkload, Pod
 
-NOT_FOUND, NOT_EXECUTABLE = 127, 126
+NOT_FOUND = 127
+NOT_EXECUTABLE = 126
 Child = subprocess.Popen[bytes]
 
 
@@ -59,6 +60,7 @@ class ProcessRuntime:
         if workload.incarnation == 1:  # the logs are of an earlier workload of this name
             shutil.rmtree(self._logs(workload), ignore_errors=True)
         pods = workload.live_pods
+        # Only pods of a gang have to meet.
         port = environment.free_port() if len(pods) > 1 else 0
         project = self._projects.get(workload.project_id, workload.project_id)
         context = PodContext(project, len(pods), port, self._grace)
@@ -78,8 +80,10 @@ class ProcessRuntime:
 
     def discard(self, workload: EmulatedWorkload) -> None:
         """End what is left of the process groups and wipe the node-local disks."""
+        # The leader may have ended and left children behind.
         self._signal(workload, signal.SIGKILL)
         for child in self._children(workload.id):
+            # Until then its id is taken, and must not be forgotten.
             child.wait()
             self._reaper.release(child.pid)
         self._pods.pop(workload.id, None)
@@ -94,7 +98,12 @@ class ProcessRuntime:
         """Return None: when a process ends is not known."""
         return None
 
-    def log(self, name: str, incarnation: int | None = None, last: int | None = None) -> bytes:
+    def log(
+        self,
+        name: str,
+        incarnation: int | None = None,
+        last: int | None = None,
+    ) -> bytes:
         """
         Read the output of a workload's first pod.
 
@@ -103,6 +112,7 @@ class ProcessRuntime:
         :param last: number of bytes to read from the end of each log; None reads it in full.
         """
         folder = self._root / "logs" / name
+        # A page shows one incarnation, a test the whole life.
         if incarnation is not None:
             path = folder / f"{incarnation}.log"
             return _end(path, last) if path.exists() else b""
@@ -117,8 +127,14 @@ class ProcessRuntime:
                 child.wait()
         self._reaper.close()
 
-    def _start_pod(self, workload: EmulatedWorkload, pod: Pod, context: PodContext) -> Child | int:
+    def _start_pod(
+        self,
+        workload: EmulatedWorkload,
+        pod: Pod,
+        context: PodContext,
+    ) -> Child | int:
         log = self._log_file(workload, pod)
+        # A user may have removed the logs of a workload that still runs.
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             try:
@@ -129,7 +145,11 @@ class ProcessRuntime:
                 return NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
 
     def _spawn(
-        self, workload: EmulatedWorkload, pod: Pod, context: PodContext, output: IO[bytes]
+        self,
+        workload: EmulatedWorkload,
+        pod: Pod,
+        context: PodContext,
+        output: IO[bytes],
     ) -> Child:
         spec = environment.spec_of(workload, pod)
         places = self._places(workload, pod, spec)
@@ -147,9 +167,15 @@ class ProcessRuntime:
         self._reaper.hold(child.pid)
         return child
 
-    def _places(self, workload: EmulatedWorkload, pod: Pod, spec: dict[str, Any]) -> volumes.Places:
+    def _places(
+        self,
+        workload: EmulatedWorkload,
+        pod: Pod,
+        spec: dict[str, Any],
+    ) -> volumes.Places:
         """Map the mounts to directories, on an empty node-local disk."""
         local = self._local(workload, pod)
+        # Another incarnation may have been here, and its disk must not be found again.
         shutil.rmtree(local, ignore_errors=True)
         mounts = volumes.mounts(spec, workload.name)
         places = volumes.Places(mounts, self._mapped, self._root / "volumes", local)
@@ -178,7 +204,9 @@ class ProcessRuntime:
 
 def _argv(pod: Pod, spec: dict[str, Any]) -> list[str]:
     """Split a pod's command; an MPI worker without one waits for its launcher, as under sshd."""
-    command, args = spec.get("command"), spec.get("args")
+    command = spec.get("command")
+    args = spec.get("args")
+    # Under MPI only the launcher has a command; it starts the workers itself.
     is_mpi_worker = spec.get("distributedFramework") == "MPI" and pod.role == "worker"
     if is_mpi_worker and not (command or args):
         return ["sleep", "infinity"]
@@ -213,5 +241,6 @@ def _exit_code(pod: Child | int) -> int | None:
 
 def _send(child: Child, number: signal.Signals) -> None:
     """Signal a process group; its id stays taken until the leader is waited for."""
+    # It may end at any moment, and macOS denies signals to a process that has ended.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, number)

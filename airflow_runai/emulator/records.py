@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import uuid
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 from airflow_runai.emulator import phases
@@ -66,6 +67,11 @@ class Pod:
     def slot(self) -> Slot:
         """Its devices on its node."""
         return Slot(self.node, tuple(self.gpus), self.share)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it holds its GPUs now."""
+        return self.deleted_at is None and self.completed_at is None
 
     @property
     def held_gpus(self) -> float:
@@ -128,7 +134,9 @@ class EmulatedWorkload:
     @property
     def live_pods(self) -> list[Pod]:
         """Pods that hold GPUs now."""
-        return [pod for pod in self.pods if pod.deleted_at is None and pod.completed_at is None]
+        # The pods of an incarnation end together, so the live ones are the last.
+        live = list(takewhile(lambda pod: pod.is_live, reversed(self.pods)))
+        return live[::-1]
 
     @property
     def held_gpus(self) -> float:
@@ -150,6 +158,7 @@ class EmulatedWorkload:
 
     def grace_seconds(self, limit: float | None) -> float:
         """Seconds between SIGTERM and SIGKILL, of which the emulator allows at most the limit."""
+        # 0 is a wish, too: to be killed at once.
         requested = self.spec.get("terminationGracePeriodSeconds")
         grace = DEFAULT_GRACE_SECONDS if requested is None else float(requested)
         return grace if limit is None else min(grace, limit)
@@ -162,6 +171,7 @@ class EmulatedWorkload:
     @property
     def preemptible(self) -> bool:
         """As the spec says; by default, a priority below 100 is preemptible."""
+        # Who asks for it explicitly gets it, whatever the priority says.
         requested = self.spec.get("preemptibility")
         return requested != "non-preemptible" if requested else self.priority < 100
 
@@ -203,7 +213,11 @@ PRIORITIES = {
     "build": 100,
 }
 #: Names of 2.21 and before.
-OLD_PRIORITIES = ("train", "interactive-preemptible", "build")
+OLD_PRIORITIES = (
+    "train",
+    "interactive-preemptible",
+    "build",
+)
 
 _UNITS = {
     "K": 1e3,
@@ -224,6 +238,7 @@ def gpus_per_pod(compute: dict[str, Any]) -> float:
     kind = compute.get("gpuRequestType")
     if kind == "memory" and compute.get("gpuMemoryRequest"):
         return min(1.0, quantity(str(compute["gpuMemoryRequest"])) / GPU_MEMORY_BYTES)
+    # A portion of one device; of several there are only whole ones.
     if compute.get("gpuPortionRequest") and devices <= 1:
         return float(compute["gpuPortionRequest"])
     return float(devices)
@@ -243,7 +258,15 @@ def to_json(workload: EmulatedWorkload) -> dict[str, Any]:
 def from_json(data: dict[str, Any]) -> EmulatedWorkload:
     """Read a workload back: the inverse of :func:`to_json`."""
     workload = EmulatedWorkload(**data)
-    workload.pods = [Pod(**{**pod, "gpus": tuple(pod["gpus"])}) for pod in data["pods"]]
+    workload.pods = [
+        Pod(
+            **{
+                **pod,
+                "gpus": tuple(pod["gpus"]),
+            }
+        )
+        for pod in data["pods"]
+    ]
     workload.departure = Departure(**data["departure"]) if data["departure"] else None
     workload.history = [_record(record) for record in data["history"]]
     return workload
@@ -251,4 +274,9 @@ def from_json(data: dict[str, Any]) -> EmulatedWorkload:
 
 def _record(data: dict[str, Any]) -> Record:
     event = Event(**data["event"]) if data["event"] else None
-    return Record(**{**data, "event": event})
+    return Record(
+        **{
+            **data,
+            "event": event,
+        }
+    )

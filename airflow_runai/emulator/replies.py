@@ -26,6 +26,7 @@ class ApiCall:
         :raises ApiError: it is not a number.
         """
         text = self.query.get(name, "")
+        # Also refuses signs and blanks, which int() would accept.
         if text and not text.isdecimal():
             raise ApiError(400, f"{name}: {text!r} is not a number")
         return int(text) if text else None
@@ -49,4 +50,9 @@ class ApiError(Exception):
     def __init__(self, status: int, message: str, details: str = "", **extras: Any) -> None:
         super().__init__(message)
         self.status = status
-        self.body = {"code": status, "message": message, "details": details or message, **extras}
+        self.body = {
+            "code": status,
+            "message": message,
+            "details": details or message,
+            **extras,
+        }

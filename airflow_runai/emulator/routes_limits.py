@@ -7,7 +7,13 @@ from airflow_runai.emulator.control_plane import ControlPlane
 from airflow_runai.emulator.replies import ApiCall, ApiError, ApiReply, JsonObject
 from airflow_runai.emulator.world import TENANT_ID
 
-_SCOPES = ("system", "tenant", "cluster", "department", "project")
+_SCOPES = (
+    "system",
+    "tenant",
+    "cluster",
+    "department",
+    "project",
+)
 
 
 def policy(plane: ControlPlane, call: ApiCall) -> ApiReply:
@@ -16,13 +22,20 @@ def policy(plane: ControlPlane, call: ApiCall) -> ApiReply:
 
     The only rule is ``policy_max_gpus``.
     """
-    scope, project_id = call.query.get("scope", ""), call.query.get("projectId")
+    scope = call.query.get("scope", "")
+    project_id = call.query.get("projectId")
     if scope not in _SCOPES:
         raise ApiError(400, "scope is required", "scope")
     if scope == "project" and plane.world.project(project_id or "") is None:
         raise ApiError(404, f"project {project_id} not found")
     content = _policy(plane.settings.policy_max_gpus, call.params["kind"] == "distributed")
-    return ApiReply({"meta": _meta(plane, scope), "policy": content, "effective": content})
+    return ApiReply(
+        {
+            "meta": _meta(plane, scope),
+            "policy": content,
+            "effective": content,
+        }
+    )
 
 
 def _policy(max_gpus: int | None, distributed: bool) -> JsonObject:
@@ -30,9 +43,20 @@ def _policy(max_gpus: int | None, distributed: bool) -> JsonObject:
     if max_gpus is not None:
         rules = {"compute": {"gpuDevicesRequest": {"max": max_gpus}}}
     if not distributed:
-        return {"defaults": {}, "rules": rules, "imposedAssets": []}
-    assets: JsonObject = {"worker": [], "master": []}
-    return {"defaults": {}, "rules": {"worker": rules}, "imposedAssets": assets}
+        return {
+            "defaults": {},
+            "rules": rules,
+            "imposedAssets": [],
+        }
+    assets: JsonObject = {
+        "worker": [],
+        "master": [],
+    }
+    return {
+        "defaults": {},
+        "rules": {"worker": rules},
+        "imposedAssets": assets,
+    }
 
 
 def _meta(plane: ControlPlane, scope: str) -> JsonObject:
@@ -56,8 +80,19 @@ def nodes_telemetry(plane: ControlPlane, call: ApiCall) -> ApiReply:
     if name not in measures:
         message = f"telemetryType {name!r} is none of {', '.join(measures)}"
         raise ApiError(400, message, "telemetryType")
-    values = [{"value": f"{measures[name]:g}", "groups": []}]
-    return ApiReply({"type": name, "timestamp": iso(plane.clock.now()), "values": values})
+    values = [
+        {
+            "value": f"{measures[name]:g}",
+            "groups": [],
+        }
+    ]
+    return ApiReply(
+        {
+            "type": name,
+            "timestamp": iso(plane.clock.now()),
+            "values": values,
+        }
+    )
 
 
 def _gpu_measures(plane: ControlPlane, cluster_id: str | None) -> dict[str, float]:

@@ -14,7 +14,16 @@ from airflow_runai.emulator.replies import ApiCall, ApiError, ApiReply, JsonObje
 from airflow_runai.emulator.scheduler import Queue
 from airflow_runai.emulator.world import TENANT_ID, EmulatedCluster, EmulatedProject
 
-_UNIT_FIELDS = {name: name for name in ("id", "name", "clusterId", "createdAt", "departmentId")}
+_UNIT_FIELDS = {
+    name: name
+    for name in (
+        "id",
+        "name",
+        "clusterId",
+        "createdAt",
+        "departmentId",
+    )
+}
 
 
 def clusters(plane: ControlPlane, call: ApiCall) -> ApiReply:
@@ -52,7 +61,12 @@ def workload_types(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /api/v1/workload-types``; from 2.22 on."""
     _since(plane, (2, 22))
     types = [
-        {"id": str(number), "name": name, "categoryId": "1", "priorityId": "2"}
+        {
+            "id": str(number),
+            "name": name,
+            "categoryId": "1",
+            "priorityId": "2",
+        }
         for number, name in enumerate(("Training", "Distributed"), 1)
     ]
     return ApiReply({"types": types})
@@ -63,7 +77,11 @@ def workload_priorities(plane: ControlPlane, call: ApiCall) -> ApiReply:
     _since(plane, (2, 22))
     current = [name for name in PRIORITIES if name not in OLD_PRIORITIES]
     listed = [
-        {"id": str(number), "name": name, "value": PRIORITIES[name]}
+        {
+            "id": str(number),
+            "name": name,
+            "value": PRIORITIES[name],
+        }
         for number, name in enumerate(current, 1)
     ]
     return ApiReply({"priorities": listed})
@@ -74,7 +92,12 @@ def _since(plane: ControlPlane, version: tuple[int, int]) -> None:
         raise ApiError(404, "not found")
 
 
-def _listed(plane: ControlPlane, call: ApiCall, items: Items, key: str) -> ApiReply:
+def _listed(
+    plane: ControlPlane,
+    call: ApiCall,
+    items: Items,
+    key: str,
+) -> ApiReply:
     items = filtered_and_ordered(items, call, _UNIT_FIELDS)
     return paged(items, call, key, plane.settings.strict_limit)
 
@@ -94,11 +117,24 @@ def _cluster(plane: ControlPlane, cluster: EmulatedCluster) -> JsonObject:
     }
 
 
-def _unit(plane: ControlPlane, unit_id: str, cluster_id: str, queue: Queue) -> JsonObject:
+def _unit(
+    plane: ControlPlane,
+    unit_id: str,
+    cluster_id: str,
+    queue: Queue,
+) -> JsonObject:
     """Write the fields that projects and departments have in common."""
+    # To the vendor, -1 means no limit.
     limit = -1 if queue.limit is None else queue.limit
-    gpu = {"deserved": queue.deserved, "limit": limit, "overQuotaWeight": queue.weight}
-    pool = {"id": "1", "name": "default"}
+    gpu = {
+        "deserved": queue.deserved,
+        "limit": limit,
+        "overQuotaWeight": queue.weight,
+    }
+    pool = {
+        "id": "1",
+        "name": "default",
+    }
     return {
         "id": unit_id,
         "name": queue.name,
@@ -109,7 +145,15 @@ def _unit(plane: ControlPlane, unit_id: str, cluster_id: str, queue: Queue) -> J
         "updatedAt": iso(plane.world.created_at),
         "createdBy": "emulator",
         "updatedBy": "emulator",
-        "resources": [{"nodePool": pool, "gpu": gpu, "cpu": None, "memory": None, "priority": 1}],
+        "resources": [
+            {
+                "nodePool": pool,
+                "gpu": gpu,
+                "cpu": None,
+                "memory": None,
+                "priority": 1,
+            }
+        ],
         "totalResources": {"gpuQuota": queue.deserved},
         "defaultNodePools": ["default"],
         "schedulingRules": {},
@@ -119,14 +163,26 @@ def _unit(plane: ControlPlane, unit_id: str, cluster_id: str, queue: Queue) -> J
 def _project(plane: ControlPlane, project: EmulatedProject) -> JsonObject:
     department = plane.world.department_id(project.cluster_id)
     unit = _unit(plane, project.id, project.cluster_id, project.queue)
-    parent = {"id": department, "name": "default", "type": "department", "parentId": str(TENANT_ID)}
-    status = {"namespace": project.namespace, "phase": "Ready", "phaseMessage": ""}
+    parent = {
+        "id": department,
+        "name": "default",
+        "type": "department",
+        "parentId": str(TENANT_ID),
+    }
+    status = {
+        "namespace": project.namespace,
+        "phase": "Ready",
+        "phaseMessage": "",
+    }
     return unit | {
         "departmentId": department,
         "parentId": department,
         "parent": parent,
         "status": status,
-        "effective": {"schedulingRules": {}, "defaultNodePools": ["default"]},
+        "effective": {
+            "schedulingRules": {},
+            "defaultNodePools": ["default"],
+        },
     }
 
 
@@ -134,7 +190,14 @@ def _department(plane: ControlPlane, cluster: EmulatedCluster) -> JsonObject:
     mine = [project for project in plane.world.projects if project.cluster_id == cluster.id]
     quota = sum(project.quota for project in mine)
     unit = _unit(plane, plane.world.department_id(cluster.id), cluster.id, Queue("default", quota))
-    children = [{"id": project.id, "name": project.name, "type": "project"} for project in mine]
+    children = [
+        {
+            "id": project.id,
+            "name": project.name,
+            "type": "project",
+        }
+        for project in mine
+    ]
     return unit | {
         "parentId": str(TENANT_ID),
         "status": {"phase": "Ready"},

@@ -19,11 +19,18 @@ from airflow_runai.emulator.world import EmulatedCluster, EmulatedProject
 LOG_BYTES = 50_000
 RECORDS = 300
 DELETED_SHOWN = 20
-_SPEC_SHOWN = ("image", "command", "args", "workingDir", "priorityClass")
+_SPEC_SHOWN = (
+    "image",
+    "command",
+    "args",
+    "workingDir",
+    "priorityClass",
+)
 
 
 def overview(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /_emulator/overview``: nodes with their workloads, projects, workloads."""
+    # An emulator may run for months; the newest deletions are enough for a page.
     deleted = sorted(plane.world.listed(deleted=True), key=lambda one: one.deleted_at or 0)
     shown = [*plane.world.listed(), *deleted[-DELETED_SHOWN:]]
     shown.sort(key=lambda one: one.created_at, reverse=True)
@@ -58,26 +65,50 @@ def story(plane: ControlPlane, call: ApiCall) -> ApiReply:
 
 def _phases(workload: EmulatedWorkload) -> list[JsonObject]:
     records = [record for record in workload.history if record.phase]
-    return [{"at": one.at, "phase": one.phase, "message": one.message} for one in records]
+    return [
+        {
+            "at": one.at,
+            "phase": one.phase,
+            "message": one.message,
+        }
+        for one in records
+    ]
 
 
 def _events(workload: EmulatedWorkload) -> list[JsonObject]:
-    return [{"at": one.at, **asdict(one.event)} for one in workload.history if one.event]
+    return [
+        {
+            "at": one.at,
+            **asdict(one.event),
+        }
+        for one in workload.history
+        if one.event
+    ]
 
 
 def _cluster(plane: ControlPlane, cluster: EmulatedCluster) -> JsonObject:
     mine = [one for one in plane.world.listed() if one.cluster_id == cluster.id]
     held = [(pod, _mark(plane, one)) for one in mine for pod in one.live_pods]
     nodes = [
-        {"name": node, "gpus": _gpus(node, count, held)} for node, count in cluster.nodes.items()
+        {
+            "name": node,
+            "gpus": _gpus(node, count, held),
+        }
+        for node, count in cluster.nodes.items()
     ]
-    return {"name": cluster.name, "nodes": nodes}
+    return {
+        "name": cluster.name,
+        "nodes": nodes,
+    }
 
 
 def _gpus(node: str, count: int, held: list[tuple[Pod, dict[str, str]]]) -> list[list[JsonObject]]:
     return [
         [
-            {**mark, "share": pod.share}
+            {
+                **mark,
+                "share": pod.share,
+            }
             for pod, mark in held
             if pod.node == node and number in pod.gpus
         ]
@@ -88,6 +119,7 @@ def _gpus(node: str, count: int, held: list[tuple[Pod, dict[str, str]]]) -> list
 def _project(plane: ControlPlane, project: EmulatedProject) -> JsonObject:
     mine = [one for one in plane.world.listed() if one.project_id == project.id]
     used = sum(one.held_gpus for one in mine)
+    # Two projects of one name are told apart by their cluster.
     clusters = {cluster.id: cluster.name for cluster in plane.world.clusters}
     return {
         "name": project.name,
@@ -119,7 +151,11 @@ def _summary(plane: ControlPlane, one: EmulatedWorkload) -> JsonObject:
 
 
 def _mark(plane: ControlPlane, one: EmulatedWorkload) -> dict[str, str]:
-    return {"id": one.id, "name": one.name, "project": plane.world.project_of(one).name}
+    return {
+        "id": one.id,
+        "name": one.name,
+        "project": plane.world.project_of(one).name,
+    }
 
 
 def _actions(one: EmulatedWorkload) -> list[str]:
@@ -158,7 +194,14 @@ def _incarnation(one: EmulatedWorkload, number: int) -> JsonObject:
 
 def _log(plane: ControlPlane, name: str, incarnation: int) -> JsonObject:
     if plane.processes is None:
-        return {"log": None, "log_is_cut": False}
+        return {
+            "log": None,
+            "log_is_cut": False,
+        }
+    # One byte more than is shown tells whether there is more.
     log = plane.processes.log(name, incarnation, last=LOG_BYTES + 1)
     text = log[-LOG_BYTES:].decode(errors="replace")
-    return {"log": text, "log_is_cut": len(log) > LOG_BYTES}
+    return {
+        "log": text,
+        "log_is_cut": len(log) > LOG_BYTES,
+    }

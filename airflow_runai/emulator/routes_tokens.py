@@ -19,14 +19,21 @@ def token_v1(plane: ControlPlane, call: ApiCall) -> ApiReply:
     body = {str(key).lower(): value for key, value in call.body.items()}
     grant = body.get("granttype")
     if grant == "app_token" and plane.settings.version < (3, 0):
-        client_id, secret = body.get("appid"), body.get("appsecret")
+        client_id = body.get("appid")
+        secret = body.get("appsecret")
     elif grant == "client_credentials":
-        client_id, secret = body.get("clientid"), body.get("clientsecret")
+        client_id = body.get("clientid")
+        secret = body.get("clientsecret")
     else:
         raise ApiError(400, f"grantType {grant!r} is not supported")
     if not plane.tokens.knows(client_id, secret):
         raise ApiError(401, "invalid client credentials", _WRONG_CREDENTIALS)
-    return ApiReply({"accessToken": plane.tokens.issue(), "expiresIn": int(plane.tokens.seconds)})
+    return ApiReply(
+        {
+            "accessToken": plane.tokens.issue(),
+            "expiresIn": int(plane.tokens.seconds),
+        }
+    )
 
 
 def token_v2(plane: ControlPlane, call: ApiCall) -> ApiReply:
@@ -40,9 +47,22 @@ def token_v2(plane: ControlPlane, call: ApiCall) -> ApiReply:
         return _oauth_error(400, error, f"grant_type {grant!r}")
     if not plane.tokens.knows(form.get("client_id"), form.get("client_secret")):
         return _oauth_error(401, "invalid_client", _WRONG_CREDENTIALS)
-    token, seconds = plane.tokens.issue(), int(plane.tokens.seconds)
-    return ApiReply({"access_token": token, "token_type": "Bearer", "expires_in": seconds})
+    token = plane.tokens.issue()
+    seconds = int(plane.tokens.seconds)
+    return ApiReply(
+        {
+            "access_token": token,
+            "token_type": "Bearer",
+            "expires_in": seconds,
+        }
+    )
 
 
 def _oauth_error(status: int, error: str, description: str) -> ApiReply:
-    return ApiReply({"error": error, "error_description": description}, status)
+    return ApiReply(
+        {
+            "error": error,
+            "error_description": description,
+        },
+        status,
+    )

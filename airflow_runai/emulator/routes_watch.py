@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from airflow_runai.emulator import lifecycle
 from airflow_runai.emulator.clock import iso
 from airflow_runai.emulator.control_plane import ControlPlane
-from airflow_runai.emulator.filters import Items, filtered, ordered, paged
+from airflow_runai.emulator.filters import Filter, Items, filtered, ordered, paged, parsed
 from airflow_runai.emulator.records import EmulatedWorkload
 from airflow_runai.emulator.replies import ApiCall, ApiError, ApiReply, JsonObject
 
@@ -119,8 +119,17 @@ def metrics(plane: ControlPlane, call: ApiCall) -> ApiReply:
     measurements = []
     for name in names:
         if name in metrics:
-            value = {"value": f"{metrics[name]:g}", "timestamp": timestamp}
-            measurements.append({"type": name, "labels": {}, "values": [value]})
+            value = {
+                "value": f"{metrics[name]:g}",
+                "timestamp": timestamp,
+            }
+            measurements.append(
+                {
+                    "type": name,
+                    "labels": {},
+                    "values": [value],
+                }
+            )
     status = 200 if len(measurements) == len(names) else 207
     return ApiReply({"measurements": measurements}, status)
 
@@ -147,29 +156,49 @@ def _selected(plane: ControlPlane, call: ApiCall) -> Items:
     Two faults show in the parameters: a stale list is the one of ``staleness`` seconds ago, and
     workloads whose name fits the pattern ``hidden`` are left out.
     """
-    now, lag = plane.clock.now(), float(call.params.get("staleness", 0))
+    now = plane.clock.now()
+    lag = float(call.params.get("staleness", 0))
     deleted = call.query.get("deleted") == "true"
-    pattern, search = call.params.get("hidden", ""), call.query.get("search", "").lower()
-    shown = [
-        one
-        for one in _existing(plane, now - lag if lag else math.inf, deleted)
-        if not fnmatchcase(one.name, pattern) and search in one.name.lower()
-    ]
+    filters = parsed(call.query.get("filterBy"), _fields(plane))
+    existing = _existing(plane, now - lag if lag else math.inf, deleted)
+    shown = _with_right_name(existing, call, filters)
     if deleted:
         items = [plane.wire.item(one, now) for one in shown]
     else:
         items = [_as_of(plane, one, now, lag) for one in shown]
-    return filtered(items, call.query.get("filterBy"), _fields(plane))
+    return filtered(items, filters)
+
+
+def _with_right_name(
+    workloads: list[EmulatedWorkload], call: ApiCall, filters: list[Filter]
+) -> list[EmulatedWorkload]:
+    # Names are compared first: to write thousands of workloads out only to drop them is slow.
+    on_names = [one for one in filters if one.path == "name"]
+    hidden = call.params.get("hidden", "")
+    search = call.query.get("search", "").lower()
+
+    def is_right(name: str) -> bool:
+        if fnmatchcase(name, hidden) or search not in name.lower():
+            return False
+        return all(one.accepts(name) for one in on_names)
+
+    return [one for one in workloads if is_right(one.name)]
 
 
 def _existing(plane: ControlPlane, then: float, deleted: bool) -> list[EmulatedWorkload]:
     """List the workloads that existed at an instant, or those that were deleted by then."""
+    # A stale list knows neither what came later nor what has gone since.
     created = [one for one in plane.world.workloads.values() if one.created_at <= then]
     gone = {one.id for one in created if one.deleted_at is not None and one.deleted_at <= then}
     return [one for one in created if (one.id in gone) == deleted]
 
 
-def _as_of(plane: ControlPlane, one: EmulatedWorkload, now: float, lag: float) -> JsonObject:
+def _as_of(
+    plane: ControlPlane,
+    one: EmulatedWorkload,
+    now: float,
+    lag: float,
+) -> JsonObject:
     item = plane.wire.item(one, now)
     then = lifecycle.phase_at(one, now - lag) if lag else None
     if then is not None:
@@ -185,18 +214,26 @@ def _as_of(plane: ControlPlane, one: EmulatedWorkload, now: float, lag: float) -
 def _pods(plane: ControlPlane, call: ApiCall, owners: list[EmulatedWorkload]) -> Items:
     """Select pods by ``deleted`` (true or false) and ``completed`` (all, true or false)."""
     deleted = call.query.get("deleted") == "true"
-    completed = {"true": True, "false": False}.get(call.query.get("completed", ""))
+    completed = {
+        "true": True,
+        "false": False,
+    }.get(call.query.get("completed", ""))
     items = []
     for one in owners:
         for pod in one.pods:
             shown = completed is None or (pod.completed_at is not None) == completed
             if shown and (pod.deleted_at is not None) == deleted:
                 items.append(plane.wire.pod(one, pod))
-    items = filtered(items, call.query.get("filterBy"), _POD_FIELDS)
+    items = filtered(items, parsed(call.query.get("filterBy"), _POD_FIELDS))
     return ordered(items, call.query.get("sortBy"), call.query.get("sortOrder"), _POD_FIELDS)
 
 
-def _paged(plane: ControlPlane, call: ApiCall, items: Items, key: str) -> ApiReply:
+def _paged(
+    plane: ControlPlane,
+    call: ApiCall,
+    items: Items,
+    key: str,
+) -> ApiReply:
     return paged(items, call, key, plane.settings.strict_limit)
 
 

@@ -6,15 +6,19 @@ from airflow_runai.emulator import phases
 from airflow_runai.emulator.admission import admit
 from airflow_runai.emulator.control_plane import ControlPlane
 from airflow_runai.emulator.records import EmulatedWorkload
-from airflow_runai.emulator.replies import ApiCall, ApiError, ApiReply
+from airflow_runai.emulator.replies import ApiCall, ApiError, ApiReply, JsonObject
 
-_KINDS = {"trainings": "training", "distributed": "distributed"}
+_KINDS = {
+    "trainings": "training",
+    "distributed": "distributed",
+}
 _BATCH_LIMIT = 100
 
 
 def create(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``POST /api/v1/workloads/{trainings|distributed}``."""
     kind = _KINDS[call.params["kind"]]
+    # Refused before anything exists: a refused name stays free.
     fields = admit(call.body, kind, plane.world, plane.settings)
     workload = plane.world.add(fields, plane.clock.now())
     plane.engine.created(workload, plane.clock.now())
@@ -52,24 +56,47 @@ def batch(plane: ControlPlane, call: ApiCall) -> ApiReply:
     if plane.settings.version < (2, 19):
         raise ApiError(404, "not found")
     body = call.body if isinstance(call.body, dict) else {}
-    ids, action = body.get("ids"), body.get("action")
-    if not isinstance(ids, list) or not 1 <= len(ids) <= _BATCH_LIMIT:
-        raise ApiError(400, f"ids must be a list of 1 to {_BATCH_LIMIT} workload ids", "ids")
+    ids = _batch_ids(body)
+    action = body.get("action")
     if action not in _DESIRES:
         raise ApiError(400, f"action {action!r} is none of {', '.join(_DESIRES)}", "action")
-    failed, succeeded = [], []
-    for one in map(str, ids):
-        workload = plane.world.live(one)
+    succeeded: list[str] = []
+    failed: list[JsonObject] = []
+    # One workload that is gone must not keep the others from being changed.
+    for workload_id in ids:
+        workload = plane.world.live(workload_id)
         if workload is None:
-            failed.append({"id": one, "code": 404, "message": f"workload {one} not found"})
-        else:
-            _desire(plane, workload, action)
-            succeeded.append(one)
-    content = {"id": f"batch-{len(plane.requests)}", "succeeded": succeeded, "failed": failed}
+            message = f"workload {workload_id} not found"
+            failed.append(
+                {
+                    "id": workload_id,
+                    "code": 404,
+                    "message": message,
+                }
+            )
+            continue
+        _desire(plane, workload, action)
+        succeeded.append(workload_id)
+    content = {
+        "id": f"batch-{len(plane.requests)}",
+        "succeeded": succeeded,
+        "failed": failed,
+    }
     return ApiReply(content)
 
 
-_DESIRES = {"delete": "Deleted", "suspend": "Stopped", "resume": "Running"}
+def _batch_ids(body: JsonObject) -> list[str]:
+    ids = body.get("ids")
+    if not isinstance(ids, list) or not 1 <= len(ids) <= _BATCH_LIMIT:
+        raise ApiError(400, f"ids must be a list of 1 to {_BATCH_LIMIT} workload ids", "ids")
+    return [str(one) for one in ids]
+
+
+_DESIRES = {
+    "delete": "Deleted",
+    "suspend": "Stopped",
+    "resume": "Running",
+}
 
 
 def _act_on(plane: ControlPlane, call: ApiCall, action: str) -> ApiReply:
@@ -89,7 +116,10 @@ def _desire(plane: ControlPlane, workload: EmulatedWorkload, action: str) -> Non
 
 
 def _accepted(what: str) -> dict[str, object]:
-    return {"code": 202, "message": f"Workload {what}"}
+    return {
+        "code": 202,
+        "message": f"Workload {what}",
+    }
 
 
 def _live_workload(plane: ControlPlane, call: ApiCall) -> EmulatedWorkload:

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from airflow_runai.emulator.scheduling.census import Census
 from airflow_runai.emulator.scheduling.cycle import Cycle
 from airflow_runai.emulator.scheduling.jobs import Assign, Decision, Evict, Job, Queue, StayQueued
 from airflow_runai.emulator.scheduling.reasons import OVER_LIMIT, OVER_QUOTA
@@ -31,17 +32,23 @@ __all__ = [
     "OVER_LIMIT",
     "OVER_QUOTA",
     "Assign",
+    "Census",
     "Decision",
     "Evict",
     "Job",
     "Queue",
     "StayQueued",
+    "decide",
     "schedule",
 ]
 
 
 def schedule(
-    nodes: Mapping[str, int], queues: Sequence[Queue], jobs: Iterable[Job], *, flaws: bool = False
+    nodes: Mapping[str, int],
+    queues: Sequence[Queue],
+    jobs: Iterable[Job],
+    *,
+    flaws: bool = False,
 ) -> list[Decision]:
     """
     Decide once about each waiting job.
@@ -54,7 +61,14 @@ def schedule(
     :return: decisions in the order in which they were made, then a :class:`StayQueued` for each job
         that goes on waiting. Applying them in this order is safe: each job is named once.
     """
-    cycle = Cycle(nodes, queues, jobs, flaws)
+    return decide(queues, Census(nodes, jobs), flaws=flaws)
+
+
+def decide(queues: Sequence[Queue], census: Census, *, flaws: bool = False) -> list[Decision]:
+    """Decide as :func:`schedule` does about jobs that are counted already; the census stays."""
+    if not census.waiting:
+        return []
+    cycle = Cycle(queues, census, flaws)
     cycle.allocate()
     cycle.consolidate()
     cycle.reclaim()

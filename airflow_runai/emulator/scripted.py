@@ -6,7 +6,7 @@ With a stepped clock a week of preemptions takes seconds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from airflow_runai.emulator.records import EmulatedWorkload
@@ -62,22 +62,34 @@ class ScriptedRuntime:
 
     def __init__(self, scenarios: Mapping[str, Scenario]) -> None:
         self._scenarios = dict(scenarios)
+        self._found: dict[str, Scenario | None] = {}
+        self._when_set: Callable[[], None] = lambda: None
         self._incarnations: dict[str, _Incarnation] = {}
         self._progress: dict[str, float] = {}
 
     def scenario(self, name: str) -> Scenario | None:
         """Find the scenario for a workload's name."""
-        fitting = [prefix for prefix in self._scenarios if name.startswith(prefix)]
-        return self._scenarios[max(fitting, key=len)] if fitting else None
+        if name not in self._found:
+            fitting = [prefix for prefix in self._scenarios if name.startswith(prefix)]
+            self._found[name] = self._scenarios[max(fitting, key=len)] if fitting else None
+        return self._found[name]
 
     def set(self, prefix: str, scenario: Scenario) -> None:
         """Add or change a scenario; incarnations that already run are not changed."""
         self._scenarios[prefix] = scenario
+        self._found.clear()
+        self._when_set()
+
+    def when_set(self, act: Callable[[], None]) -> None:
+        """Call this whenever a scenario is added or changed."""
+        self._when_set = act
 
     def start(self, workload: EmulatedWorkload, now: float) -> None:
         """Begin an incarnation."""
         scenario = self.scenario(workload.name) or Scenario()
-        seconds, code = scenario.run_seconds, scenario.exit_code
+        # A special incarnation says for itself how long it takes; progress does not count.
+        seconds = scenario.run_seconds
+        code = scenario.exit_code
         if workload.incarnation in scenario.exits:
             seconds, code = scenario.exits[workload.incarnation]
         elif seconds is not None:
@@ -91,6 +103,7 @@ class ScriptedRuntime:
         if incarnation is None:
             return []
         code = incarnation.exit_code if incarnation.has_ended(now) else None
+        # At least one, for a workload whose pods have already been recorded as ended.
         return [code] * max(1, len(workload.live_pods))
 
     def terminate(self, workload: EmulatedWorkload, now: float) -> None:
@@ -111,11 +124,20 @@ class ScriptedRuntime:
         incarnation = self._incarnations.get(workload.id)
         return incarnation.ends_at if incarnation else None
 
-    def _cut(self, workload: EmulatedWorkload, now: float, ends_at: float, code: int) -> None:
+    def _cut(
+        self,
+        workload: EmulatedWorkload,
+        now: float,
+        ends_at: float,
+        code: int,
+    ) -> None:
         incarnation = self._incarnations.get(workload.id)
+        # Who has ended cannot be stopped any more, and keeps its exit code.
         if incarnation is None or incarnation.has_ended(now):
             return
-        incarnation.ends_at, incarnation.exit_code = ends_at, code
+        # It may have been meant to run on for hours.
+        incarnation.ends_at = ends_at
+        incarnation.exit_code = code
         self._keep_progress(workload, now - incarnation.started_at)
         incarnation.started_at = now  # SIGKILL after SIGTERM must not count the progress twice
 
@@ -125,4 +147,5 @@ class ScriptedRuntime:
             return
         done = self._progress.get(workload.id, 0.0) + seconds
         step = scenario.checkpoint_seconds
+        # What was done since the last checkpoint is lost, as it would be for a real training.
         self._progress[workload.id] = done - done % step if step else done

@@ -42,6 +42,7 @@ class Emulator:
         self.settings = settings
         self.root = settings.state or Path(tempfile.mkdtemp(prefix="runai-emulator-"))
         self.root.mkdir(parents=True, exist_ok=True)
+        # Before anything else: a taken port is the most likely mistake.
         self._listener = _listen(settings.host, settings.port)
         self.port: int = self._listener.getsockname()[1]
         try:
@@ -120,6 +121,7 @@ class Emulator:
 
         :param grace: seconds that processes have to end by themselves.
         """
+        # On a stepped clock nobody would let the grace period pass.
         if grace and not self.clock.stepped:
             self._let_end(grace)
         self._end()
@@ -141,7 +143,11 @@ class Emulator:
         )
         self._server = uvicorn.Server(config)
         self._stop = threading.Event()
-        serving = threading.Thread(target=self._server.run, args=([self._listener],), daemon=True)
+        serving = threading.Thread(
+            target=self._server.run,
+            args=([self._listener],),
+            daemon=True,
+        )
         self._threads = [serving]
         if not self.clock.stepped:
             self._threads.append(threading.Thread(target=self._tick, daemon=True))
@@ -167,6 +173,7 @@ class Emulator:
         self._server.should_exit = True
         for thread in self._threads:
             thread.join(_JOIN_SECONDS)
+        # No request may come in while the processes are being killed.
         self._listener.close()
         self.plane.close()
 

@@ -102,6 +102,7 @@ class EmulatorSettings:
                 f"control_plane_version: {self.control_plane_version!r} is not known; "
                 f"use one of {', '.join(VERSIONS)}"
             )
+        # Ids follow from names, so equal names would be one cluster.
         if not self.clusters or len(set(self.clusters)) < len(self.clusters):
             raise ValueError(
                 f"clusters: {self.clusters!r} must name at least one cluster, each once"
@@ -187,6 +188,7 @@ def _project(text: str, clusters: tuple[str, ...]) -> ProjectQuota:
             "a limit and a weight may follow, as in team-a:2,limit=4,weight=3"
         )
     name, cluster, quota, limit, weight = match.groups()
+    # Most emulators have one cluster; naming it would be noise.
     cluster = cluster or clusters[0]
     if cluster not in clusters:
         raise ValueError(

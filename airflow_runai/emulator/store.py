@@ -35,6 +35,7 @@ class Store:
 
     def save(self) -> None:
         """Write the workloads touched since the last save."""
+        # Once a step, however often a workload changed in it.
         for workload in self._touched.values():
             self._write(workload)
         self._touched.clear()
@@ -59,5 +60,6 @@ class Store:
         assert self._folder is not None
         path = self._folder / f"{workload.id}.json"
         beside = path.with_suffix(".tmp")
+        # Beside it first: a crash must leave the old state or the new one, not half a file.
         beside.write_text(json.dumps(to_json(workload)))
         os.replace(beside, path)

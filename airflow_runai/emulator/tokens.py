@@ -26,7 +26,12 @@ class TokenIssuer:
     :param seconds: validity of a token, in seconds of the real clock.
     """
 
-    def __init__(self, client_id: str, client_secret: str, seconds: float) -> None:
+    def __init__(
+        self,
+        client_id: str,
+        client_secret: str,
+        seconds: float,
+    ) -> None:
         self.client_id = client_id
         self.seconds = seconds
         self.issued = 0
@@ -35,11 +40,14 @@ class TokenIssuer:
 
     def knows(self, client_id: object, client_secret: object) -> bool:
         """Whether these credentials are right."""
-        received, right = f"{client_id}\0{client_secret}", f"{self.client_id}\0{self._secret}"
+        # One comparison of both in constant time tells nobody which of them was wrong.
+        received = f"{client_id}\0{client_secret}"
+        right = f"{self.client_id}\0{self._secret}"
         return hmac.compare_digest(received.encode(), right.encode())
 
     def issue(self) -> str:
         """Make a new token."""
+        # A number of its own, so that two tokens of one second differ.
         self.issued += 1
         now = time.time()
         claims = {
@@ -60,6 +68,7 @@ class TokenIssuer:
             return False
         # The two signs pad any length: a decoder ignores those it does not need.
         claims = json.loads(base64.urlsafe_b64decode(content.split(".")[1] + "=="))
+        # The real clock: the client compares with its own.
         return float(claims["exp"]) > time.time()
 
     def revoke(self) -> None:

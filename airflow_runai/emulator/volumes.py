@@ -17,8 +17,23 @@ from typing import Any
 
 _BORDER = "=:,"
 _SHELL_BORDER = _BORDER + " \t\n'\"`;|&<>(){}"
-_SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ash", "ksh"})
-_SHARED_KINDS = frozenset({"dataVolume", "configMapVolume", "secretVolume"})
+_SHELLS = frozenset(
+    {
+        "sh",
+        "bash",
+        "dash",
+        "zsh",
+        "ash",
+        "ksh",
+    }
+)
+_SHARED_KINDS = frozenset(
+    {
+        "dataVolume",
+        "configMapVolume",
+        "secretVolume",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -51,13 +66,22 @@ def _mount(kind: str, entry: Mapping[str, Any], workload: str) -> VolumeMount:
     if kind in ("nfs", "hostPath"):
         return _external(path, container, entry.get("server"))
     if kind == "pvc":
-        claim = str(entry.get("claimName") or f"{workload}-{_slug(path)}")
-        slug = "" if entry.get("ephemeral") else _slug(claim)
-        return VolumeMount(path, (claim, path), slug)
-    container = container or path
+        return _claimed(path, entry, workload)
+    return _named(kind, container or path, entry)
+
+
+def _claimed(path: str, entry: Mapping[str, Any], workload: str) -> VolumeMount:
+    # Without a name of its own, a claim belongs to this workload.
+    claim = str(entry.get("claimName") or f"{workload}-{_slug(path)}")
+    slug = "" if entry.get("ephemeral") else _slug(claim)
+    return VolumeMount(path, (claim, path), slug)
+
+
+def _named(kind: str, container: str, entry: Mapping[str, Any]) -> VolumeMount:
     name = str(entry.get("id") or entry.get("configMap") or entry.get("secret") or "")
     if not name:
         return VolumeMount(container, (container,), "")
+    # Other kinds live and die with the node, so each incarnation gets its own.
     slug = _slug(name) if kind in _SHARED_KINDS else ""
     return VolumeMount(container, (name, container), slug)
 
@@ -69,7 +93,16 @@ def _external(source: str, container: str, server: str | None) -> VolumeMount:
 
 def _slug(name: str) -> str:
     """Make a safe relative path of a source; it never climbs out of its directory."""
-    parts = [part for part in PurePosixPath(name).parts if part not in ("/", "..", ".")]
+    parts = [
+        part
+        for part in PurePosixPath(name).parts
+        if part
+        not in (
+            "/",
+            "..",
+            ".",
+        )
+    ]
     return str(PurePosixPath(*parts)) if parts else "root"
 
 
@@ -84,7 +117,11 @@ class Places:
     """
 
     def __init__(
-        self, mounted: Sequence[VolumeMount], mapped: Mapping[str, Path], shared: Path, local: Path
+        self,
+        mounted: Sequence[VolumeMount],
+        mapped: Mapping[str, Path],
+        shared: Path,
+        local: Path,
     ) -> None:
         self.local = local
         # Reversed, so that of two mounts of one path the first wins.
@@ -107,6 +144,7 @@ class Places:
         shell = bool(argv) and PurePosixPath(argv[0]).name in _SHELLS
         rewritten = []
         for option, word in zip(["", *argv], argv, strict=False):
+            # Only the word after -c is a script; those behind it are its arguments.
             is_script = shell and re.fullmatch(r"-[a-z]*c", option)
             rewritten.append(self._rewrite(word, _SHELL_BORDER if is_script else _BORDER))
         return rewritten
@@ -116,12 +154,14 @@ class Places:
         if not path:
             return self.local
         requested = PurePosixPath(_clean(path))
+        # A mount inside a mount hides what the outer one has there.
         for mount in self._longest_first():
             if requested.is_relative_to(mount):
                 return self.directories[mount] / requested.relative_to(mount)
         return self.local / _slug(path)
 
     def _rewrite(self, text: str, borders: str) -> str:
+        # An empty alternative would match everywhere.
         if not self.directories:
             return text
         paths = "|".join(map(re.escape, self._longest_first()))
@@ -130,14 +170,23 @@ class Places:
         return re.sub(pattern, lambda match: match[1] + str(self.directories[match[2]]), text)
 
     def _longest_first(self) -> list[str]:
-        return sorted(self.directories, key=len, reverse=True)
+        return sorted(
+            self.directories,
+            key=len,
+            reverse=True,
+        )
 
 
 def _clean(path: str) -> str:
     return "/" + path.strip("/")
 
 
-def _directory(mount: VolumeMount, mapped: Mapping[str, Path], shared: Path, local: Path) -> Path:
+def _directory(
+    mount: VolumeMount,
+    mapped: Mapping[str, Path],
+    shared: Path,
+    local: Path,
+) -> Path:
     for key in mount.keys:
         if key in mapped:
             return mapped[key]

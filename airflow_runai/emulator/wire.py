@@ -7,14 +7,16 @@ The two shapes differ on purpose, as they do in the vendor's API: ``id`` and ``p
 
 from __future__ import annotations
 
-from airflow_runai.emulator import lifecycle, phases
+from airflow_runai.emulator import workload_fields as fields
 from airflow_runai.emulator.clock import iso
-from airflow_runai.emulator.records import GPU_MEMORY_BYTES, EmulatedWorkload, Pod, Record
+from airflow_runai.emulator.records import EmulatedWorkload, Pod, Record
 from airflow_runai.emulator.replies import JsonObject
-from airflow_runai.emulator.scheduler import OVER_LIMIT
 from airflow_runai.emulator.world import TENANT_ID, World
 
-KIND_NAMES = {"training": "Training", "distributed": "Distributed"}
+KIND_NAMES = {
+    "training": "Training",
+    "distributed": "Distributed",
+}
 
 
 class Wire:
@@ -49,6 +51,7 @@ class Wire:
     def item(self, workload: EmulatedWorkload, now: float) -> JsonObject:
         """Write the item of the generic list."""
         item = self._identity(workload) | self._state(workload, now) | self._request(workload)
+        # Built whole and cut, so that one table says what each version knows.
         for field, since in _SINCE.items():
             if self._version < since:
                 item.pop(field, None)
@@ -56,7 +59,9 @@ class Wire:
 
     def detailed(self, workload: EmulatedWorkload, now: float) -> JsonObject:
         """Write ``GET /workloads/{id}``: the list item and why the workload waits."""
-        return self.item(workload, now) | {"pendingSchedulingMessages": _pending_messages(workload)}
+        return self.item(workload, now) | {
+            "pendingSchedulingMessages": fields.pending_messages(workload)
+        }
 
     def _identity(self, workload: EmulatedWorkload) -> JsonObject:
         project = self._world.project_of(workload)
@@ -81,32 +86,15 @@ class Wire:
         }
 
     def _state(self, workload: EmulatedWorkload, now: float) -> JsonObject:
-        pending, running = lifecycle.totals(workload, now)
-        pods, gpus = workload.live_pods, workload.held_gpus
-        memory = int(gpus * GPU_MEMORY_BYTES / 2**20)
-        state = {
-            "phase": workload.phase,
-            "desiredPhase": workload.desired,
-            "phaseUpdatedAt": iso(workload.phase_at),
-            "updatedAt": iso(workload.phase_at),
-            "phaseMessage": workload.phase_message,
-            "k8sPhase": phases.KUBERNETES[workload.phase],
-            "k8sPhaseUpdatedAt": iso(workload.phase_at),
+        return {
+            **fields.phase_fields(workload),
+            **fields.allocation_fields(workload),
+            **fields.duration_fields(workload, now),
             "conditions": [],
-            "runningPods": sum(pod.phase == "Running" for pod in pods),
-            "requestedPods": _requested_pods(workload),
-            "currentNodePools": ["default"] if pods else [],
+            "requestedPods": fields.requested_pods(workload),
             "requestedNodePools": list(workload.spec.get("nodePools") or ["default"]),
-            "allocatedResources": {"gpu": gpus, "gpuMemory": f"{memory}Mi"},
-            "actionsSupport": _actions(workload),
-            "idleGpus": 0,
-            "idleAllocatedGpus": 0,
-            "totalPendingTimeSeconds": pending,
-            "totalRunningTimeSeconds": running,
+            "actionsSupport": fields.actions(workload),
         }
-        if workload.phase_reason:
-            state["phaseReason"] = workload.phase_reason
-        return state
 
     def _request(self, workload: EmulatedWorkload) -> JsonObject:
         spec = workload.spec
@@ -115,15 +103,15 @@ class Wire:
             "priority": workload.priority,
             "priorityClassName": workload.priority_class,
             "preemptible": workload.preemptible,
-            "workloadRequestedResources": _resources(spec, sum(workload.gpu_demand)),
-            "podsRequestedResources": _resources(spec, workload.gpu_demand[-1]),
+            "workloadRequestedResources": fields.resources(spec, sum(workload.gpu_demand)),
+            "podsRequestedResources": fields.resources(spec, workload.gpu_demand[-1]),
             "images": [spec["image"]],
             "urls": [],
             "datasources": [],
             "environments": [],
             "externalConnections": [],
             "additionalFields": {},
-            "environmentVariables": _variables(spec),
+            "environmentVariables": fields.variables(spec),
             "command": spec.get("command") or "",
             "arguments": spec.get("args") or "",
         }
@@ -134,7 +122,10 @@ class Wire:
     def pod(self, workload: EmulatedWorkload, pod: Pod) -> JsonObject:
         """Write one pod."""
         updated_at = pod.deleted_at or pod.completed_at or pod.started_at or pod.created_at
-        container = {"name": workload.name, "image": workload.spec["image"]}
+        container = {
+            "name": workload.name,
+            "image": workload.spec["image"],
+        }
         if pod.started_at:
             container["startedAt"] = iso(pod.started_at)
         return {
@@ -183,11 +174,22 @@ class Wire:
         """Write one line of history."""
         spec: JsonObject
         if record.event:
-            kind, spec = "Event", {"event": self.event(workload, record)}
+            kind = "Event"
+            spec = {"event": self.event(workload, record)}
         else:
-            update = {"phase": record.phase, "phaseMessage": record.message}
-            kind, spec = "PhaseUpdate", {"phaseUpdate": update}
-        return {"meta": {"creationTimestamp": iso(record.at), "type": kind}, "spec": spec}
+            update = {
+                "phase": record.phase,
+                "phaseMessage": record.message,
+            }
+            kind = "PhaseUpdate"
+            spec = {"phaseUpdate": update}
+        return {
+            "meta": {
+                "creationTimestamp": iso(record.at),
+                "type": kind,
+            },
+            "spec": spec,
+        }
 
 
 # Fields of the list item, and the first control plane that has them.
@@ -203,50 +205,3 @@ _SINCE = {
 
 def _iso(instant: float | None) -> str | None:
     return None if instant is None else iso(instant)
-
-
-def _actions(workload: EmulatedWorkload) -> dict[str, bool]:
-    ends = workload.phase in phases.ENDED or workload.phase == phases.DELETING
-    return {
-        "delete": workload.phase != phases.DELETING,
-        "suspend": not ends and workload.desired == "Running",
-    }
-
-
-def _requested_pods(workload: EmulatedWorkload) -> dict[str, int]:
-    count = len(workload.gpu_demand)
-    return {"number": count, "min": count, "max": count}
-
-
-def _resources(spec: JsonObject, gpus: float) -> JsonObject:
-    compute = spec.get("compute") or {}
-    resources: JsonObject = {"gpu": {"request": gpus, "limit": gpus}}
-    if compute.get("gpuRequestType"):
-        resources["gpuRequestType"] = compute["gpuRequestType"]
-    for name, key in (("cpu", "cpuCore"), ("cpuMemory", "cpuMemory"), ("gpuMemory", "gpuMemory")):
-        bounds = {"request": compute.get(f"{key}Request"), "limit": compute.get(f"{key}Limit")}
-        bounds = {bound: value for bound, value in bounds.items() if value is not None}
-        if bounds:
-            resources[name] = bounds
-    return resources
-
-
-def _variables(spec: JsonObject) -> dict[str, str]:
-    variables = spec.get("environmentVariables") or ()
-    return {item["name"]: item["value"] for item in variables if item.get("value") is not None}
-
-
-def _pending_messages(workload: EmulatedWorkload) -> list[JsonObject]:
-    # The vendor's schema requires phaseReason here and knows two values; waiting for free GPUs is
-    # neither of them.
-    if workload.phase != phases.PENDING or not workload.phase_reason:
-        return []
-    over_limit = workload.phase_reason == OVER_LIMIT
-    message = {
-        "nodePool": "default",
-        "phaseReason": workload.phase_reason,
-        "reason": "Over limit" if over_limit else "Non-preemptible over quota",
-        "orgType": "PROJECT",
-        "userMessage": workload.phase_message,
-    }
-    return [message]

@@ -68,6 +68,8 @@ class World:
             for number, project in enumerate(settings.project_quotas)
         ]
         self.workloads: dict[str, EmulatedWorkload] = {}
+        # Only the newest of a name can be alive.
+        self._by_name: dict[tuple[str, str], str] = {}
         self._last_created = 0.0
 
     def cluster(self, cluster_id: str) -> EmulatedCluster | None:
@@ -96,8 +98,8 @@ class World:
 
     def named(self, name: str, project_id: str) -> EmulatedWorkload | None:
         """Find a workload that is not deleted by its name in a project."""
-        same_name = (one for one in self.listed() if one.name == name)
-        return next((one for one in same_name if one.project_id == project_id), None)
+        workload_id = self._by_name.get((name, project_id), "")
+        return self.live(workload_id)
 
     def listed(self, deleted: bool = False) -> Iterable[EmulatedWorkload]:
         """List workloads in the order of their creation: the live ones, or the deleted ones."""
@@ -110,13 +112,22 @@ class World:
         No two are created at the same instant: a stepped clock stands still, and age must still
         decide which goes first.
         """
+        # A millisecond is the finest instant that the wire shows.
         created_at = max(now, self._last_created + 0.001)
         self._last_created = created_at
         workload = EmulatedWorkload(
-            id=str(uuid.uuid4()), created_at=created_at, phase_at=now, **fields
+            id=str(uuid.uuid4()),
+            created_at=created_at,
+            phase_at=now,
+            **fields,
         )
-        self.workloads[workload.id] = workload
+        self.keep(workload)
         return workload
+
+    def keep(self, workload: EmulatedWorkload) -> None:
+        """Take in a workload, new or stored; the oldest must come first."""
+        self.workloads[workload.id] = workload
+        self._by_name[workload.name, workload.project_id] = workload.id
 
 
 def _queue(project: ProjectQuota) -> Queue:

@@ -16,9 +16,9 @@ from airflow.sdk.log import mask_secret
 
 from airflow_runai.backends import clients, drivers, organization
 from airflow_runai.backends.organization import Project
+from airflow_runai.backends.patience import retry_while_unreachable
 from airflow_runai.backends.server_clock import ServerClock
 from airflow_runai.backends.settings import Settings
-from airflow_runai.backends.submission import retry_while_unreachable
 from airflow_runai.backends.tokens import Tokens
 from airflow_runai.core.flow import Flow, Notice
 from airflow_runai.core.texts import cut
@@ -85,21 +85,27 @@ class RunaiHook(BaseHook):
         name: str | None = None,
         cluster: str | None = None,
         patience: Callable[[Callable[[], Flow[Project]]], Flow[Project]] = retry_while_unreachable,
+        sleep: Callable[[float], None] = drivers.pause,
     ) -> Project:
         """
-        Resolve a project, by default the connection's.
+        Resolve a project, by default the connection's; nothing is sent if that names its id.
 
         :param patience: retries what may pass; by default an unreachable control plane.
+        :param sleep: as for :meth:`run`.
         :raises NotResolved: for 0 or several hits.
         """
-        project_name = name or self.settings.project
+        settings = self.settings
+        project_name, cluster_name = name or settings.project, cluster or settings.cluster
         if not project_name:
             raise ConnectionSettingsError(
                 f"project: neither the task nor connection {self.runai_conn_id!r} names one; "
                 "set `project` on the operator or the default project of the connection"
             )
-        cluster_name = cluster or self.settings.cluster
-        return self.run(patience(lambda: organization.find_project(project_name, cluster_name)))
+        is_default = (project_name, cluster_name) == (settings.project, settings.cluster)
+        if is_default and settings.project_id and settings.cluster_id:
+            return Project(settings.project_id, project_name, settings.cluster_id)
+        search = patience(lambda: organization.find_project(project_name, cluster_name))
+        return self.run(search, sleep=sleep)
 
     def test_connection(self) -> tuple[bool, str]:
         """Log in and look around; return whether that works, and what was seen or is wrong."""
@@ -120,7 +126,9 @@ class RunaiHook(BaseHook):
         text = f"Logged in to {settings.url}; clusters: {cut(names) or 'none visible'}"
         if settings.project:
             project = self.run(organization.find_project(settings.project, settings.cluster))
-            text += f"; project {project.name} found"
+            settings.check_ids(project.id, project.cluster_id)
+            ids = f"project_id {project.id}, cluster_id {project.cluster_id}"
+            text += f"; project {project.name} found ({ids})"
         return text
 
 
@@ -139,6 +147,8 @@ def settings_of(connection: Connection) -> Settings:
             client_secret=connection.password or "",
             project=extra.get("project") or None,
             cluster=extra.get("cluster") or None,
+            project_id=_text(extra.get("project_id")),
+            cluster_id=_text(extra.get("cluster_id")),
             verify=_verify_ssl(extra.get("verify_ssl", True)),
             ca_file=extra.get("ca_file") or None,
             timeout=_seconds(extra.get("timeout")),
@@ -158,6 +168,11 @@ def _verify_ssl(value: object) -> bool:
         return flag(str(value))
     except ValueError as error:
         raise ConnectionSettingsError(f"verify_ssl: {error}") from None
+
+
+def _text(value: object) -> str | None:
+    """Read an id; in JSON, a project's may have been written as a number."""
+    return str(value).strip() or None if value is not None else None
 
 
 def _seconds(value: Any) -> float:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import TypeAlias
 
 from airflow_runai.backends.inventory import inventory
-from airflow_runai.backends.reaper import LookUpStates, end_orphan
+from airflow_runai.backends.reaper import Fate, LookUpStates, end_orphan
 from airflow_runai.core.naming import TaskIdentity
 from airflow_runai.core.origin import Origin
 from airflow_runai.core.orphans import orphans
@@ -42,6 +42,7 @@ def attend(
     ended: set[Origin] = set()
     for connection, origins in _by_connection(connections, states).items():
         ended |= _end(connection, {origin: states[origin] for origin in origins}, states_of)
+    # An errand is for one task, or for all tasks of a run.
     open_tasks = set(connections) - ended
     return {
         errand for errand in errands if not any(_is_of(origin, errand) for origin in open_tasks)
@@ -60,21 +61,27 @@ def _by_connection(
 
 def _end(connection: str, states: Mapping[Origin, str], states_of: LookUpStates) -> set[Origin]:
     """End the workloads of finished tasks; return those that have none any more."""
-    hook = RunaiHook(connection)
     try:
-        instance = name_in_database()
-        owned = hook.run(inventory(instance, digest=_digest(instance, states)))
-        found = orphans([one for one in owned if one.origin in states], states)
-        fates = [hook.run(end_orphan(orphan, states_of)) for orphan in found]
+        fates = _end_orphans(RunaiHook(connection), states, states_of)
     except RunaiError as error:
         log.warning(
             "connection %s: workloads of ended tasks could not be ended (%s)", connection, error
         )
         return set()
     for fate in fates:
-        workload = fate.orphan.owned.workload
-        log.info("%s (its task is %s): %s", workload.name, fate.orphan.state, fate.words)
+        name = fate.orphan.owned.workload.name
+        log.info("%s (its task is %s): %s", name, fate.orphan.state, fate.words)
     return set(states) - {fate.orphan.owned.origin for fate in fates if not fate.ended}
+
+
+def _end_orphans(
+    hook: RunaiHook, states: Mapping[Origin, str], states_of: LookUpStates
+) -> list[Fate]:
+    instance = name_in_database()
+    owned = hook.run(inventory(instance, digest=_digest(instance, states)))
+    # Other runs may have orphans as well; those are the reaper's.
+    found = orphans([one for one in owned if one.origin in states], states)
+    return [hook.run(end_orphan(orphan, states_of)) for orphan in found]
 
 
 def _digest(instance: str, states: Mapping[Origin, str]) -> str:

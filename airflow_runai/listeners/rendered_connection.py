@@ -19,6 +19,7 @@ from airflow_runai.listeners.errands import Errand
 def connections_in_database(errands: Collection[Errand]) -> Mapping[Origin, str]:
     """Return the connection of each task instance that is ours and has begun: it rendered one."""
     key = (Fields.dag_id, Fields.task_id, Fields.run_id, Fields.map_index)
+    # Only operators of this provider have a field of this name.
     connection = Fields.rendered_fields["runai_conn_id"].as_string()
     wanted = or_(*(_same(errand) for errand in errands))
     with airflow_session() as session:

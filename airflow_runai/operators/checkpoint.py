@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.tasks.checkpoint_query import (
     CheckpointQuery,
     no_valid_checkpoint,
     progress_logger,
     quarantine_rejected,
 )
-from airflow_runai.tasks.checkpoint_result import reasons
+from airflow_runai.tasks.checkpoint_result import fill_events, reasons
 from airflow_runai.tasks.query_checks import check_level, check_on_invalid
 from airflow_runai.tasks.retries import fail_without_retry
 
@@ -94,7 +95,7 @@ class RunaiSelectCheckpointOperator(BaseOperator):
         self.report_path = report_path
         self.on_invalid = on_invalid
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def execute(self, context: Context) -> JsonObject:
         """Select and log; retries apply only if a checkpoint could not be read."""
         with fail_without_retry():
             query = CheckpointQuery.of(self)
@@ -103,11 +104,11 @@ class RunaiSelectCheckpointOperator(BaseOperator):
                 self.log.warning("refused %s: %s", report.path, reasons(report))
             if selection.chosen is None:
                 raise no_valid_checkpoint(self.root, selection)
-            quarantined = {}
-            if self.on_invalid == "quarantine":
-                quarantined = quarantine_rejected(selection, query)
+            # Only now: without a good one to fall back on, nothing is moved.
+            moves = self.on_invalid == "quarantine"
+            quarantined = quarantine_rejected(selection, query) if moves else {}
             result = query.result(selection, quarantined)
         self.log.info("chosen: %s (step %s, %s)", result["uri"], result["step"], result["verdict"])
-        for asset in self.outlets:
-            context["outlet_events"][asset].extra = {**result, "refused": len(selection.rejected)}
+        # Of the refused ones the number only: Airflow keeps each event.
+        fill_events(self, context, {**result, "refused": len(selection.rejected)})
         return result

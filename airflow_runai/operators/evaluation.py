@@ -6,12 +6,13 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_runai.core.gates import judge, parse_gates
 from airflow_runai.core.jinja import is_templated
+from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.metrics import parse_metrics
 from airflow_runai.errors import GateFailed, InvalidArgument, MetricsError, SpecError
 from airflow_runai.links import push_xcom
@@ -84,6 +85,7 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
             )
         if on_gate_failure not in ("fail", "skip"):
             raise SpecError([f"on_gate_failure: {on_gate_failure!r}; allowed: 'fail' or 'skip'"])
+        # Early, as far as they are not rendered later.
         if isinstance(gates, (list, tuple)):
             parse_gates([gate for gate in gates if not is_templated(str(gate))])
         self.checkpoint = checkpoint
@@ -93,19 +95,19 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
         self.gates = gates
         self.on_gate_failure = on_gate_failure
 
-    def _specification(self, spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _specification(self, spec: JsonMapping) -> JsonMapping:
         if not isinstance(self.metrics, str) or not self.metrics:
             raise SpecError(
                 [f"metrics: {self.metrics!r}; allowed: the container path of metrics.json"]
             )
         paths = {"CHECKPOINT": self._checkpoint_path(), "METRICS": self.metrics}
         environment = spec.get("environment") or {} if isinstance(spec, Mapping) else None
-        if not isinstance(environment, Mapping):
-            # The check of the specification has the better words for it.
-            return spec
-        return {**spec, "environment": {**environment, **paths}}
+        # The check of the specification has the better words for anything else.
+        if isinstance(environment, Mapping):
+            return {**spec, "environment": {**environment, **paths}}
+        return spec
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def execute(self, context: Context) -> JsonObject:
         """Hold the checkpoint against retention; then submit or adopt, and wait."""
         self._lease(context, hold=True)
         try:
@@ -115,7 +117,7 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
             self._lease(context, hold=False)
             raise
 
-    def _finish(self, context: Context, outcome: Outcome) -> dict[str, Any]:
+    def _finish(self, context: Context, outcome: Outcome) -> JsonObject:
         try:
             return super()._finish(context, outcome)
         finally:
@@ -129,10 +131,11 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
         ti = context["ti"]
         holder = f"evaluation {ti.dag_id} {ti.run_id} {ti.task_id} {ti.map_index}"
         try:
-            path = location(self._checkpoint_path(), self.path_map)
-            below = untrusted_below(self._checkpoint_path(), self.path_map)
+            checkpoint = self._checkpoint_path()
+            path = location(checkpoint, self.path_map)
+            below = untrusted_below(checkpoint, self.path_map)
             if not isinstance(path, Path):
-                return
+                return  # retention does not work on object storage either
             if hold:
                 leases.hold(path, holder, until=time.time() + MAX_LEASE_SECONDS, below=below)
             else:
@@ -164,7 +167,7 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
                 f"{stale}: an earlier file cannot be removed: {_complaint(error)}"
             ) from error
 
-    def _succeeded(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
+    def _succeeded(self, context: Context, result: JsonObject) -> JsonObject:
         gates = parse_gates(self.gates)
         metrics = read_metrics(self.metrics, self.path_map, self.storage_conn_id)
         failures = judge(gates, metrics)
@@ -179,14 +182,15 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
             "gates": [str(gate) for gate in gates],
             "passed": not failures,
         }
-        if not failures:
-            return result
-        # The task fails, or is skipped, so Airflow pushes no result by itself.
-        push_xcom(context, "return_value", result)
+        if failures:
+            # The task fails, or is skipped, so Airflow pushes no result by itself.
+            push_xcom(context, "return_value", result)
+            self._refuse(failures)
+        return result
+
+    def _refuse(self, failures: Sequence[str]) -> NoReturn:
         words = "the checkpoint did not pass: " + "; ".join(failures)
-        if self.on_gate_failure == "skip":
-            raise AirflowSkipException(words)
-        raise GateFailed(words)
+        raise AirflowSkipException(words) if self.on_gate_failure == "skip" else GateFailed(words)
 
 
 def read_metrics(
@@ -207,6 +211,7 @@ def read_metrics(
         ) from None
     except Exception as error:
         raise MetricsError(f"{file}: cannot be read: {_complaint(error)}") from error
+    # `read` returns one byte more than it was allowed, if there are more.
     if len(raw) > MAX_METRICS_BYTES:
         raise MetricsError(
             f"{file}: larger than {MAX_METRICS_BYTES} bytes; "

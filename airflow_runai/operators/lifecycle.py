@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
 from airflow_runai.backends import control_plane
-from airflow_runai.backends.submission import retry_while_unreachable
+from airflow_runai.backends.patience import retry_while_unreachable
 from airflow_runai.core.flow import Flow
+from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.phases import OVER, Meaning
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import InvalidArgument, NotResolved
@@ -47,30 +49,31 @@ class _RunaiLifecycleOperator(BaseOperator):
         self.project = project
         self.cluster = cluster
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def execute(self, context: Context) -> JsonObject:
         """Make the call; return ``workload_id, name`` and the ``phase`` before it."""
         with fail_without_retry():
             hook = RunaiHook(self.runai_conn_id)
             project = hook.project(self.project, self.cluster)
+            resolve = partial(control_plane.resolve, project, self.workload)
             try:
-                workload = hook.run(
-                    retry_while_unreachable(lambda: control_plane.resolve(project, self.workload))
-                )
+                workload = hook.run(retry_while_unreachable(resolve))
             except NotResolved:
                 if not self.absence_is_done:
                     raise
                 self.log.info("%s does not exist: nothing to do", self.workload)
                 return {"workload_id": None, "name": self.workload, "phase": None}
+            # The link on the task's page reads it.
             push_workload_xcom(context, hook.settings.url, workload, project.name)
             self._change(hook, workload)
         return {"workload_id": workload.id, "name": workload.name, "phase": workload.phase}
 
     def _change(self, hook: RunaiHook, workload: Workload) -> None:
+        # The API declares no error for a call in the wrong state, so the state decides here.
         if workload.meaning in self.nothing_to_do:
             self.log.info("%s is %s: nothing to do", workload.name, workload.phase)
             return
         self._refuse_if_ended(workload)
-        hook.run(retry_while_unreachable(lambda: self._call(workload)))
+        hook.run(retry_while_unreachable(partial(self._call, workload)))
         self.log.info("%s was %s: done", workload.name, workload.phase)
 
     def _call(self, workload: Workload) -> Flow[None]:

@@ -11,6 +11,7 @@ from airflow.sdk import BaseOperator
 
 from airflow_runai.backends.inventory import inventory
 from airflow_runai.backends.reaper import Fate, find_orphans, reap
+from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.deployment.instance_name import name_for_worker
 from airflow_runai.deployment.task_states import states_for_worker
 from airflow_runai.errors import InvalidArgument, Unreachable
@@ -58,16 +59,17 @@ class RunaiReapOrphansOperator(BaseOperator):
         self.older_than = older_than
         self.only_look = dry_run  # `dry_run` itself is Airflow's method
 
-    def execute(self, context: Context) -> list[dict[str, Any]]:
+    def execute(self, context: Context) -> list[JsonObject]:
         """Look twice, and end what is an orphan both times."""
         with fail_without_retry():
             fates = self._reap(context)
+        failed = []
         for fate in fates:
-            name, state = fate.orphan.owned.workload.name, fate.orphan.state
-            self.log.info("%s (its task is %s): %s", name, state, fate.words)
-        failed = [fate for fate in fates if not fate.ended]
+            name = fate.orphan.owned.workload.name
+            self.log.info("%s (its task is %s): %s", name, fate.orphan.state, fate.words)
+            failed += [] if fate.ended else [f"{name}: {fate.words}"]
         if failed:
-            shown = "; ".join(f"{f.orphan.owned.workload.name}: {f.words}" for f in failed[:5])
+            shown = "; ".join(failed[:5])
             raise Unreachable(f"{len(failed)} of {len(fates)} orphans could not be ended: {shown}")
         return [_row(fate) for fate in fates]
 
@@ -81,7 +83,7 @@ class RunaiReapOrphansOperator(BaseOperator):
         return [Fate(orphan, True, "would be ended") for orphan in orphans]
 
 
-def _row(fate: Fate) -> dict[str, Any]:
+def _row(fate: Fate) -> JsonObject:
     owned = fate.orphan.owned
     return {
         "name": owned.workload.name,

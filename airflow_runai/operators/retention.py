@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.texts import TEXT_LIMIT, printable
 from airflow_runai.errors import CheckpointUnreadable, InvalidArgument, NoValidCheckpoint
 from airflow_runai.tasks.locations import location, small_file, untrusted_below
 from airflow_runai.tasks.retries import fail_without_retry
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from airflow.sdk import Context
 
     from airflow_runai.checkpoints.keeping.retention import Retention, RetentionPlan
@@ -84,25 +87,30 @@ class RunaiCheckpointRetentionOperator(BaseOperator):
         self.min_age_seconds = min_age_seconds
         self.only_plan = dry_run  # `dry_run` itself is Airflow's method
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def execute(self, context: Context) -> JsonObject:
         """Plan, log, remove."""
-        # Imported here: reading checkpoints is not needed to parse a DAG.
-        from airflow_runai.checkpoints.keeping.removal import remove
-        from airflow_runai.checkpoints.keeping.retention import RetentionProblem
-
         with fail_without_retry():
             plan = self._plan()
             kept = {printable(name, TEXT_LIMIT): why for name, why in plan.keep.items()}
             for name, why in kept.items():
                 self.log.info("kept: %s (%s)", name, why)
-            try:
-                gone = plan.remove if self.only_plan else remove(plan, now=time.time())
-            except RetentionProblem as error:
-                raise CheckpointUnreadable(str(error)) from error
+            gone = plan.remove if self.only_plan else self._remove(plan)
+        # Databases refuse some characters, and a training may use any in a name.
         names = [printable(checkpoint.name, TEXT_LIMIT) for checkpoint in gone]
         action = "would be removed" if self.only_plan else "removed"
         self.log.info("%s: %s", action, ", ".join(names) or "nothing")
         return {"removed": names[:MAX_NAMES], "kept": dict(list(kept.items())[:MAX_NAMES])}
+
+    def _remove(self, plan: RetentionPlan) -> tuple[Path, ...]:
+        # Imported here, and below: reading checkpoints is not needed to parse a DAG.
+        from airflow_runai.checkpoints.keeping.removal import remove
+        from airflow_runai.checkpoints.keeping.retention import RetentionProblem
+
+        try:
+            return remove(plan, now=time.time())
+        except RetentionProblem as error:
+            # The plan was sound a moment ago, so a retry may find the storage as it should be.
+            raise CheckpointUnreadable(str(error)) from error
 
     def _plan(self) -> RetentionPlan:
         from airflow_runai.checkpoints import RootProblem
@@ -110,34 +118,29 @@ class RunaiCheckpointRetentionOperator(BaseOperator):
 
         root = location(self.root, self.path_map)
         champion = small_file(self.champion, self.path_map) if self.champion else None
-        below = untrusted_below(self.root, self.path_map)
         try:
             return plan_retention(
-                root, self._rules(), now=time.time(), champion=champion, below=below
+                root,
+                self._rules(),
+                now=time.time(),
+                champion=champion,
+                below=untrusted_below(self.root, self.path_map),
             )
-        except RootProblem as error:
-            if error.code == "root-unreadable":
+        except (RootProblem, RetentionProblem) as error:
+            if getattr(error, "code", None) == "root-unreadable":
                 raise CheckpointUnreadable(str(error)) from error
-            raise NoValidCheckpoint(str(error)) from error
-        except RetentionProblem as error:
             raise NoValidCheckpoint(str(error)) from error
 
     def _rules(self) -> Retention:
         from airflow_runai.checkpoints.keeping.retention import Retention, RetentionProblem
 
-        if not isinstance(self.keep_names, list | tuple) or not all(
-            isinstance(name, str) for name in self.keep_names
-        ):
-            raise InvalidArgument(
-                [f"keep_names: {self.keep_names!r}; allowed: a list of names or patterns"]
-            )
         try:
             return Retention(
                 keep_last=self.keep_last,
                 keep_best=self.keep_best,
                 metric=self.metric,
                 metric_mode=self.metric_mode,
-                keep_names=tuple(self.keep_names),
+                keep_names=_names(self.keep_names),
                 level=self.level,
                 accept_unverifiable=self.accept_unverifiable,
                 accept=tuple(self.accept),
@@ -145,3 +148,10 @@ class RunaiCheckpointRetentionOperator(BaseOperator):
             )
         except RetentionProblem as error:
             raise InvalidArgument(error.problems) from error
+
+
+def _names(names: object) -> tuple[str, ...]:
+    # Jinja may have made one text of a list: its letters would be patterns, and keep what they hit.
+    if isinstance(names, list | tuple) and all(isinstance(name, str) for name in names):
+        return tuple(names)
+    raise InvalidArgument([f"keep_names: {names!r}; allowed: a list of names or patterns"])

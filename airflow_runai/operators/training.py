@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException
 
 from airflow_runai.backends import control_plane
-from airflow_runai.backends.submission import retry_while_unreachable, steadfastly
+from airflow_runai.backends.patience import Patience
 from airflow_runai.core.decision import WaitPolicy
 from airflow_runai.core.flow import Notice
-from airflow_runai.core.outcome import STALLED, STOPPED, SUCCEEDED, TIMED_OUT, Outcome
+from airflow_runai.core.note import Note
+from airflow_runai.core.outcome import SUCCEEDED, Outcome
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.timeline import Moment
 from airflow_runai.core.waiting import wait
 from airflow_runai.core.workload import Workload
 from airflow_runai.deployment import configuration
-from airflow_runai.errors import WorkloadEnded
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.links import (
     TIMELINE_KEY,
@@ -29,11 +29,17 @@ from airflow_runai.links import (
 from airflow_runai.operators.payload import PayloadOperator
 from airflow_runai.tasks.argument_checks import check_wait_arguments
 from airflow_runai.tasks.instructions import show
+from airflow_runai.tasks.note_store import read_note
 from airflow_runai.tasks.retries import fail_without_retry
-from airflow_runai.tasks.settlement import settle
-from airflow_runai.tasks.submission import Submission, note_missing, read_note, submission_result
+from airflow_runai.tasks.settlement import failure_of, settle
+from airflow_runai.tasks.submission import Submission, submission_result
 from airflow_runai.tasks.wait_policy import outcome_before_waiting, wait_policy
-from airflow_runai.tasks.worker_stop import StopSignal, WorkerStopped, end_if_task_is_finished
+from airflow_runai.tasks.worker_stop import (
+    StopSignal,
+    WorkerStopped,
+    end_if_task_is_finished,
+    ending_the_try,
+)
 from airflow_runai.triggers.workload import RunaiWorkloadTrigger
 
 if TYPE_CHECKING:
@@ -151,30 +157,13 @@ class RunaiTrainingOperator(PayloadOperator):
         note = read_note(context)
         submitted = note is not None and note.generation > 0
         with fail_without_retry(in_the_middle=submitted):
-            instructions = self._instructions(context)
-            spec = WorkloadSpec.from_mapping(self._specification(instructions.spec))
             policy = self._policy()
-            show(spec)
             hook = RunaiHook(self.runai_conn_id)
-            # Once submitted, the workload may be alive: then no outage may cost it its task.
-            patience = steadfastly if submitted else retry_while_unreachable
-            project = hook.project(self.project or instructions.project, self.cluster, patience)
-            submission = Submission(
-                hook,
-                context,
-                project,
-                spec,
-                note,
-                slug=self.workload_name or instructions.slug,
-                on_clear=self.on_clear,
-                on_kill=self.kill_action,
-                awaited=self.wait_for_completion,
-            )
-            workload = submission.submit_or_adopt(before_create=self._prepare)
+            project, workload = self._submit(context, hook, note, submitted)
         with fail_without_retry(in_the_middle=True):
-            push_workload_xcom(context, hook.settings.url, workload, project.name)
+            push_workload_xcom(context, hook.settings.url, workload, project)
             if not self.wait_for_completion:
-                return submission_result(workload, project.name)
+                return submission_result(workload, project)
             if self._stop_signal.received:
                 # If a user ended the task during the submission, no trigger has heard of it.
                 end_if_task_is_finished(context, hook, workload, self.kill_action)
@@ -182,6 +171,34 @@ class RunaiTrainingOperator(PayloadOperator):
             if configuration.deferrable(self.deferrable):
                 outcome = outcome_before_waiting(hook, workload, policy)
             return self._until_settled(context, hook, workload, outcome)
+
+    def _submit(
+        self, context: Context, hook: RunaiHook, note: Note | None, submitted: bool
+    ) -> tuple[str, Workload]:
+        """Submit or adopt; return the name of the project and the workload."""
+        instructions = self._instructions(context)
+        spec = WorkloadSpec.from_mapping(self._specification(instructions.spec))
+        seconds, sleep = configuration.seconds("submission_patience"), self._stop_signal.sleep
+        # Once submitted, the workload may be alive: then no refusal may cost it its task.
+        search = Patience(seconds, refusals=submitted).retry
+        show(spec)
+        with ending_the_try("the next one goes on with the submission"):
+            name = self.project or instructions.project
+            submission = Submission(
+                hook,
+                context,
+                hook.project(name, self.cluster, search, sleep),
+                spec,
+                note,
+                slug=self.workload_name or instructions.slug,
+                on_clear=self.on_clear,
+                on_kill=self.kill_action,
+                patience=Patience(seconds),
+                sleep=sleep,
+                awaited=self.wait_for_completion,
+            )
+            workload = submission.submit_or_adopt(before_create=self._prepare)
+        return submission.project.name, workload
 
     def _specification(self, spec: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the mapping to submit; a subclass may add to it."""
@@ -262,24 +279,9 @@ class RunaiTrainingOperator(PayloadOperator):
             f"({clocks.running:.0f} s running, {clocks.interruptions} interruptions)"
         )
         if outcome.status != SUCCEEDED:
-            raise self._failure(context, outcome)
+            raise failure_of(context, outcome, self.kill_action)
         project = (pushed or {}).get("project") or self.project or ""
         return self._succeeded(context, outcome.to_result(project))
-
-    def _failure(self, context: Context, outcome: Outcome) -> Exception:
-        words = f"workload {outcome.name} {outcome.status}: {outcome.reason}"
-        if outcome.absent:
-            note_missing(context)
-            words += (
-                "; no second one is begun. If it is gone for good, clear the task with "
-                "on_clear='restart'"
-            )
-        # Suspended by a person or kept for one, it is still there: a retry would adopt it and wait
-        # for ever.
-        ended_by_us = outcome.status in (TIMED_OUT, STALLED)
-        if outcome.status == STOPPED or (ended_by_us and self.kill_action != "stop"):
-            return AirflowFailException(words)
-        return WorkloadEnded(words, outcome.to_event())
 
     def _succeeded(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
         """Return the task's result after success; a subclass may add to it."""

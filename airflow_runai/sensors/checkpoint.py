@@ -15,6 +15,7 @@ from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 
 from airflow_runai.backends import organization
 from airflow_runai.core.flow import drive
+from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.workload import Workload
 from airflow_runai.deployment import configuration
 from airflow_runai.deployment.task_states import task_state
@@ -29,6 +30,7 @@ from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.links import WORKLOAD_KEY
 from airflow_runai.sensors.workload import DEFAULT_TIMEOUT
 from airflow_runai.tasks.checkpoint_query import CheckpointQuery, progress_logger
+from airflow_runai.tasks.checkpoint_result import fill_events
 from airflow_runai.tasks.checkpoint_wait import (
     FOUND,
     CallApi,
@@ -191,7 +193,7 @@ class RunaiCheckpointSensor(BaseSensorOperator):
             query.required()
         return query
 
-    def _awaited_workload(self, context: Context) -> dict[str, Any] | None:
+    def _awaited_workload(self, context: Context) -> JsonObject | None:
         """Return the workload whose end ends the wait, as the trigger takes it."""
         if self.workload is None:
             return None
@@ -199,13 +201,15 @@ class RunaiCheckpointSensor(BaseSensorOperator):
             return asdict(self._task(self.workload, context))
         if not isinstance(self.workload, str) or not self.workload:
             raise InvalidArgument([f"workload: {self.workload!r}; {_ALLOWED_WORKLOADS}"])
+        # The server's filters have no way to escape a comma.
         organization.refuse_commas("workload", self.workload)
         project = self._hook.project(self.project)
+        # No id yet: the wait looks the name up, as a workload of that name may still be submitted.
         return Workload(
             "", self.workload, "", project_id=project.id, cluster_id=project.cluster_id
         ).to_json()
 
-    def _task(self, workload: Mapping[str, Any], context: Context) -> FetchXCom:
+    def _task(self, workload: JsonMapping, context: Context) -> FetchXCom:
         """Return the training's task; one that does not exist would be waited for in vain."""
         task_id, map_index = str(workload.get("task_id")), str(workload.get("map_index", -1))
         if set(workload) - {"task_id", "map_index"} or not re.fullmatch(r"-1|\d+", map_index):
@@ -219,7 +223,7 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         """One client and one token for all pokes of a process."""
         return RunaiHook(self.runai_conn_id)
 
-    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
+    def execute_complete(self, context: Context, event: JsonMapping) -> JsonObject:
         """Finish the task when the trigger has fired."""
         return self._finish(context, event)
 
@@ -231,14 +235,7 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         """
         with fail_without_retry():
             store = context.get("task_state_store")
-            change_token, handled = self._remembered(store)
-            wait = CheckpointWait(
-                self._query(),
-                self._reachable_workload(context),
-                quarantine_invalid=self.on_invalid == "quarantine",
-                change_token=change_token,
-                handled=handled,
-            )
+            wait = self._wait(context, store)
             event = drive(wait.poll(), lambda step: self._perform(step, context))
             if event is not None:
                 return PokeReturnValue(is_done=True, xcom_value=self._finish(context, event))
@@ -246,7 +243,20 @@ class RunaiCheckpointSensor(BaseSensorOperator):
                 store.set(MEMORY_KEY, {"change_token": wait.change_token, "handled": wait.handled})
             return False
 
-    def _reachable_workload(self, context: Context) -> dict[str, Any] | None:
+    def _wait(self, context: Context, store: Any) -> CheckpointWait:
+        """Return the wait as the last poke left it."""
+        memory = store.get(MEMORY_KEY) if store is not None else None
+        # Anyone who may write task states can have put something else there.
+        remembered = memory if isinstance(memory, Mapping) else {}
+        return CheckpointWait(
+            self._query(),
+            self._reachable_workload(context),
+            quarantine_invalid=self.on_invalid == "quarantine",
+            change_token=str(remembered.get("change_token") or ""),
+            handled=str(remembered.get("handled") or ""),
+        )
+
+    def _reachable_workload(self, context: Context) -> JsonObject | None:
         try:
             return self._awaited_workload(context)
         except Untrusted:
@@ -256,12 +266,6 @@ class RunaiCheckpointSensor(BaseSensorOperator):
                 "cannot read the workload (%s); its state is unknown, still waiting", error
             )
             return None
-
-    def _remembered(self, store: Any) -> tuple[str, str]:
-        memory = store.get(MEMORY_KEY) if store is not None else None
-        if not isinstance(memory, Mapping):
-            return "", ""
-        return str(memory.get("change_token") or ""), str(memory.get("handled") or "")
 
     def _perform(self, step: Step, context: Context) -> Any:
         ti = context["ti"]
@@ -277,16 +281,10 @@ class RunaiCheckpointSensor(BaseSensorOperator):
             case CallApi():
                 return self._hook.run(step.flow())
 
-    def _finish(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
+    def _finish(self, context: Context, event: JsonMapping) -> JsonObject:
         """Return the result, or raise; both ways of waiting end here."""
         if event.get("status") == FOUND:
-            result = dict(event["result"])
-            self.log.info(
-                "found: %s (step %s, %s)", result["uri"], result["step"], result["verdict"]
-            )
-            for asset in self.outlets:
-                context["outlet_events"][asset].extra = {**result, "refused": event["refused"]}
-            return result
+            return self._found(context, event)
         words = str(event.get("words", event))
         if self.soft_fail:
             raise AirflowSkipException(words)
@@ -294,3 +292,9 @@ class RunaiCheckpointSensor(BaseSensorOperator):
             raise AirflowSensorTimeout(words)
         with fail_without_retry():
             raise NoValidCheckpoint(words)
+
+    def _found(self, context: Context, event: JsonMapping) -> JsonObject:
+        result = dict(event["result"])
+        self.log.info("found: %s (step %s, %s)", result["uri"], result["step"], result["verdict"])
+        fill_events(self, context, {**result, "refused": event["refused"]})
+        return result

@@ -94,6 +94,7 @@ def _timeout_problems(timeouts: object) -> list[str]:
 
 
 def _is_rendered_later(value: object) -> bool:
+    # Jinja, or the result of another task.
     return isinstance(value, (str, XComArg))
 
 

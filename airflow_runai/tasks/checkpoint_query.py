@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from airflow_runai.core.json_merge import JsonMapping, JsonObject
+from airflow_runai.core.paths import PathMap
 from airflow_runai.errors import CheckpointUnreadable, InvalidArgument, NoValidCheckpoint
 from airflow_runai.tasks.checkpoint_result import reasons, selection_result
 from airflow_runai.tasks.locations import (
@@ -53,14 +55,14 @@ class CheckpointQuery:
     """The checkpoint to find; :class:`RunaiSelectCheckpointOperator` documents the fields."""
 
     root: str
-    path_map: Mapping[str, str] | None = None
+    path_map: PathMap | None = None
     storage_conn_id: str | None = None
     level: int = 3
     accept_unverifiable: bool = False
     strict: bool = False
     accept: Sequence[str] = ()
     min_step: int | str | None = None
-    requirements: Mapping[str, Any] | str | None = None
+    requirements: JsonMapping | str | None = None
     report_path: str | None = None
 
     @classmethod
@@ -72,7 +74,7 @@ class CheckpointQuery:
             values["accept"] = sorted(values["accept"])
         return cls(**values)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return the constructor's arguments as plain JSON data."""
         return {**asdict(self), "accept": list(self.accept)}
 
@@ -157,6 +159,7 @@ class CheckpointQuery:
             root = root_fingerprint(self.place(), least_step=self.required().least_step)
         except RootProblem as error:
             raise self._no_root(error, _NOT_YET) from error
+        # The repr holds every field: another query never looks unchanged.
         return hashlib.sha256(f"{root} {self!r}".encode()).hexdigest()
 
     def select(self, progress: Callable[[int], None] | None = None) -> Selection:
@@ -190,6 +193,7 @@ class CheckpointQuery:
     def _no_root(
         self, error: RootProblem, errors: Mapping[str, type[NoValidCheckpoint]]
     ) -> NoValidCheckpoint:
+        # A connection that is missing looks like a storage that does not answer.
         if error.code == "root-unreadable":
             refuse_missing_connection(self.storage_conn_id)
         return errors.get(error.code, NoValidCheckpoint)(str(error))
@@ -229,7 +233,7 @@ class CheckpointQuery:
 
     def result(
         self, selection: Selection, quarantined: Mapping[str, str] | None = None
-    ) -> dict[str, Any]:
+    ) -> JsonObject:
         """Return the task's result; see :func:`selection_result`."""
         result = selection_result(
             selection, self.path_map or {}, self.storage_conn_id, quarantined or {}
@@ -277,13 +281,12 @@ def quarantine_rejected(selection: Selection, query: CheckpointQuery) -> dict[st
     moved: dict[str, str] = {}
     root, below = query.place(), query.untrusted_below()
     for report in selection.rejected:
-        if report.verdict not in BAD:
-            continue
+        # The path in a report may carry the connection's id; its name is the same everywhere.
+        checkpoint = root / report.path.rpartition("/")[2]
         try:
-            target = quarantine(root / report.path.rpartition("/")[2], report, below=below)
+            if report.verdict in BAD:
+                moved[report.path] = str(quarantine(checkpoint, report, below=below))
+                log.warning("%s was quarantined: %s", report.path, moved[report.path])
         except QuarantineProblem as problem:
             log.warning("%s", problem)
-            continue
-        moved[report.path] = str(target)
-        log.warning("%s was quarantined: %s", report.path, target)
     return moved

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from airflow_runai.core.paths import to_container
+from airflow_runai.core.json_merge import JsonMapping, JsonObject
+from airflow_runai.core.paths import PathMap, to_container
 from airflow_runai.core.texts import printable
 from airflow_runai.errors import NoValidCheckpoint
 from airflow_runai.tasks.locations import without_connection
 
 if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator, Context
+
     from airflow_runai.checkpoints import Report, Selection
 
 #: Refused checkpoints in a result; the log and the report have all.
@@ -21,10 +24,10 @@ MAX_SHOWN_LENGTH = 2000
 
 def selection_result(
     selection: Selection,
-    path_map: Mapping[str, str],
+    path_map: PathMap,
     storage_conn_id: str | None,
     quarantined: Mapping[str, str],
-) -> dict[str, Any]:
+) -> JsonObject:
     """
     Return what goes to XCom; the chosen checkpoint has the container's name beside the worker's.
 
@@ -55,7 +58,7 @@ def selection_result(
 
 def _refused(
     report: Report, storage_conn_id: str | None, quarantine_path: str | None
-) -> dict[str, Any]:
+) -> JsonObject:
     path = without_connection(report.path, storage_conn_id)
     refused = {
         "path": printable(path, MAX_SHOWN_LENGTH),
@@ -70,5 +73,12 @@ def _refused(
 def reasons(report: Report) -> str:
     """Return in one line why a checkpoint was not taken: its errors, or else its last findings."""
     errors = [finding.message for finding in report.findings if finding.severity == "error"]
+    # Without an error the verdict comes of what could not be proven.
     shown = errors or [finding.message for finding in report.findings[-3:]]
     return printable(f"{report.verdict} ({'; '.join(shown[:3])})", MAX_SHOWN_LENGTH)
+
+
+def fill_events(task: BaseOperator, context: Context, extra: JsonMapping) -> None:
+    """Give the events of the task's ``outlets`` what consumers of the assets need."""
+    for asset in task.outlets:
+        context["outlet_events"][asset].extra = dict(extra)

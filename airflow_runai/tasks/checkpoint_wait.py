@@ -13,7 +13,7 @@ the platform may start the process: the log says so.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -23,6 +23,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
 from airflow_runai.backends import control_plane
 from airflow_runai.core.decision import WaitPolicy, decide
 from airflow_runai.core.flow import Flow
+from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.outcome import Outcome
 from airflow_runai.core.phases import Meaning
 from airflow_runai.core.task_states import FINISHED_TASK_STATES
@@ -115,7 +116,7 @@ class CheckpointWait:
     """
 
     query: CheckpointQuery
-    workload: Mapping[str, Any] | None = None
+    workload: JsonMapping | None = None
     quarantine_invalid: bool = False
     change_token: str = ""
     quarantined: dict[str, str] = field(default_factory=dict)
@@ -126,7 +127,7 @@ class CheckpointWait:
     _logged_error: str = ""
     _absent_since: float | None = None
 
-    def poll(self) -> Steps[dict[str, Any] | None]:
+    def poll(self) -> Steps[JsonObject | None]:
         """
         Look once.
 
@@ -194,15 +195,14 @@ class CheckpointWait:
         if workload is None:
             return WorkloadStatus()
         snapshot = yield from take_snapshot(control_plane.reader_for(workload), workload)
-        if snapshot.absent_since is None:
-            self._absent_since = None
-        else:
-            self._absent_since = self._absent_since or snapshot.absent_since
+        # Each snapshot knows its own moment only: how long it is absent is remembered here.
+        is_absent = snapshot.absent_since is not None
+        self._absent_since = (self._absent_since or snapshot.absent_since) if is_absent else None
         decision = decide(WaitPolicy(), replace(snapshot, absent_since=self._absent_since))
         end = ""
         if isinstance(decision, Outcome):
             end = f"workload {decision.name} {decision.status} ({decision.reason})"
-        idle = self._absent_since is None and snapshot.workload.meaning in _IDLE
+        idle = not is_absent and snapshot.workload.meaning in _IDLE
         return WorkloadStatus(end, idle, snapshot.workload.phase_updated_at)
 
     def _select(self, *, is_last: bool) -> Steps[Selection | None]:
@@ -216,15 +216,19 @@ class CheckpointWait:
             self.change_token, self.reason = "", str(error)
             self._is_undecided = not isinstance(error, CheckpointNotFoundYet)
             return None
+        self._note(selection, token)
+        return selection
+
+    def _note(self, selection: Selection, token: str) -> None:
         self._is_undecided = any(
             report.verdict == "unknown" and report.transient for report in selection.rejected
         )
         if selection.chosen is None:
             self.change_token = token if _is_settled(selection) else ""
             self.reason = str(no_valid_checkpoint(self.query.root, selection))
-        return selection
 
     def _quarantine(self, before: WorkloadStatus) -> Steps[None]:
+        # The process may resume from any step; the report stays that of the real query.
         everything = replace(self.query, min_step=None, requirements=None, report_path=None)
         try:
             key = f"{before.since} {(yield ReadStorage(lambda _: everything.mark()))}"
@@ -237,9 +241,8 @@ class CheckpointWait:
         if not now.idle or now.since != before.since:
             log.info("the workload goes on; nothing is quarantined")
             return
-        self.quarantined.update(
-            (yield ReadStorage(lambda _: quarantine_rejected(selection, everything)))
-        )
+        moved = yield ReadStorage(lambda _: quarantine_rejected(selection, everything))
+        self.quarantined.update(moved)
         # The key is that of the root before it was read: what came later has not been checked.
         self.handled = key if _is_settled(selection) else ""
         after = yield from self._workload_status()

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_runai.core.json_merge import deep_merge
+from airflow_runai.core.json_merge import JsonMapping, JsonObject, deep_merge
 from airflow_runai.core.naming import MAX_SLUG_LENGTH
 from airflow_runai.core.secrets import in_value, masked
 from airflow_runai.core.spec import WorkloadSpec
@@ -45,11 +45,11 @@ class Instructions:
     :param effective: which layer set which key; ``None`` without templates.
     """
 
-    spec: Mapping[str, Any]
+    spec: JsonMapping
     slug: str | None = None
     project: str | None = None
     template: str | None = None
-    line: Mapping[str, Any] = field(default_factory=dict)
+    line: JsonMapping = field(default_factory=dict)
     unfilled: Line | None = None
     warnings: tuple[str, ...] = ()
     effective: Effective | None = None
@@ -59,7 +59,7 @@ def gather(
     spec: Any,
     command_line: str | None,
     template: str | None,
-    templates: Mapping[str, Any] | str | None,
+    templates: JsonMapping | str | None,
     render: Callable[[Any], Any],
 ) -> Instructions:
     """
@@ -81,23 +81,22 @@ def gather(
     line = _without_overruled(own.unfilled, spec)
     call = deep_merge(line.said if line else {}, spec)
     name = template or own.template
+    # The folder may hold the admin's defaults, which apply to every task.
     if name is None and templates is None and not configuration.option("template_folder"):
         return replace(own, spec=_alone(call, line), line=_alone(line.said, line) if line else {})
     effective = _from_templates(name, templates, call, line)
-    for warning in effective.warnings:
-        log.warning("%s", warning)
     project = own.project or effective.project
     return replace(own, spec=effective.spec, project=project, effective=effective)
 
 
-def _without_overruled(line: Line | None, spec: Mapping[str, Any]) -> Line | None:
+def _without_overruled(line: Line | None, spec: JsonMapping) -> Line | None:
     """Drop the line's repository if the mapping names repositories."""
     storage = spec.get("storage")
     overruled = isinstance(storage, Mapping) and storage.get("git")
     return replace(line, git={}) if line is not None and overruled else line
 
 
-def _alone(call: Mapping[str, Any], line: Line | None) -> Mapping[str, Any]:
+def _alone(call: JsonMapping, line: Line | None) -> JsonMapping:
     """Return the specification of a task without a template."""
     if line is None:
         return call
@@ -114,8 +113,8 @@ def _from_line(command_line: str, render: Callable[[Any], Any]) -> Instructions:
     parsed = parse_command(command_line)
     for warning in parsed.warnings:
         log.warning("command_line: %s", warning)
-    line, rendered = parsed.line, _rendered(parsed, render)
-    line = replace(line, said=rendered["said"], git=rendered["git"])
+    rendered = _rendered(parsed, render)
+    line = replace(parsed.line, said=rendered["said"], git=rendered["git"])
     return Instructions(
         {},
         slug=_slug(parsed),
@@ -127,12 +126,13 @@ def _from_line(command_line: str, render: Callable[[Any], Any]) -> Instructions:
     )
 
 
-def _rendered(parsed: ParsedCommand, render: Callable[[Any], Any]) -> dict[str, Any]:
+def _rendered(parsed: ParsedCommand, render: Callable[[Any], Any]) -> JsonObject:
     """Render the line's parts; of the container's command each word by itself."""
     said = dict(parsed.line.said)
     commands = [key for key in ("command", "args") if key in said]
+    # Rendered word by word, no value can become two words.
     said.update((key, shlex.split(said[key])) for key in commands)
-    rendered: dict[str, Any] = render(
+    rendered: JsonObject = render(
         {
             "said": said,
             "git": dict(parsed.line.git),
@@ -147,8 +147,8 @@ def _rendered(parsed: ParsedCommand, render: Callable[[Any], Any]) -> dict[str, 
 
 def _from_templates(
     name: str | None,
-    templates: Mapping[str, Any] | str | None,
-    call: Mapping[str, Any],
+    templates: JsonMapping | str | None,
+    call: JsonMapping,
     line: Line | None,
 ) -> Effective:
     # Imported here: DAGs without templates need not pay for reading them.
@@ -162,6 +162,8 @@ def _from_templates(
     if effective.templates:
         chain = " < ".join(effective.templates)
         log.info("templates: %s; layer of each key: %s", chain, effective.layers)
+    for warning in effective.warnings:
+        log.warning("%s", warning)
     return effective
 
 
@@ -187,7 +189,7 @@ def show(spec: WorkloadSpec) -> None:
     log.info("specification: %s", json.dumps(body, sort_keys=True))
 
 
-def _mask_secrets(pod: dict[str, Any]) -> None:
+def _mask_secrets(pod: JsonObject) -> None:
     for entry in pod.get("environmentVariables") or []:
         value = str(entry.get("value", ""))
         if value and (looks_secret(str(entry.get("name"))) or in_value(value)):

@@ -74,12 +74,10 @@ class Kill:
             if workload is None:
                 return self._absent(await joined.run(now()))
             self.absent_since = None
-            if settled := self._settled(workload):
-                return settled
             # The look may have taken long, and a task that was cleared meanwhile adopts this
             # workload.
-            if lives := await self._still_lives():
-                return lives
+            if reason := self._settled(workload) or await self._still_lives():
+                return reason
             call = control_plane.delete if self.action == "stop" else control_plane.suspend
             await joined.run(call(workload))
         log.info(

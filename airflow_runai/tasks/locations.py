@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow_runai.core.paths import to_worker, worker_prefix
+from airflow_runai.core.paths import PathMap, to_worker, worker_prefix
 from airflow_runai.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _PATH_MAPS = "allowed: a mapping from container prefixes to worker prefixes"
 
 
 def location(
-    path: str, path_map: Mapping[str, str] | None, storage_conn_id: str | None = None
+    path: str, path_map: PathMap | None, storage_conn_id: str | None = None
 ) -> Path | ObjectStoragePath:
     """
     Return where a worker finds ``path``.
@@ -43,9 +43,10 @@ def location(
     if path_map is not None and not isinstance(path_map, Mapping):
         raise InvalidArgument([f"path_map: {path_map!r}; {_PATH_MAPS}"])
     uri = to_worker(path, path_map or {})
-    mounted = _mounted(uri)
-    if mounted is not None:
-        return mounted
+    return _mounted(uri) or _in_object_storage(uri, storage_conn_id)
+
+
+def _in_object_storage(uri: str, storage_conn_id: str | None) -> ObjectStoragePath:
     # Imported here: fsspec is not needed to parse a DAG.
     from airflow.sdk import ObjectStoragePath
 
@@ -57,6 +58,7 @@ def location(
 
 
 def _can_be_named(path: str) -> bool:
+    # Python raises a bare ValueError for these only when the file is opened.
     try:
         return b"\0" not in os.fsencode(path)
     except UnicodeEncodeError:
@@ -68,10 +70,11 @@ def _mounted(worker: str) -> Path | None:
     scheme, separator, rest = worker.partition("://")
     if not separator:
         return Path(worker)
+    # Airflow's storage paths would read these as well, but without directory handles.
     return Path(rest) if scheme.lower() in _LOCAL else None
 
 
-def untrusted_below(path: str, path_map: Mapping[str, str] | None) -> Path | None:
+def untrusted_below(path: str, path_map: PathMap | None) -> Path | None:
     """
     Return the directory below which no link is followed; ``None`` if there is none.
 
@@ -90,7 +93,7 @@ def untrusted_below(path: str, path_map: Mapping[str, str] | None) -> Path | Non
 
 
 def small_file(
-    path: str, path_map: Mapping[str, str] | None, storage_conn_id: str | None = None
+    path: str, path_map: PathMap | None, storage_conn_id: str | None = None
 ) -> SmallFile:
     """Return the small file at ``path``; the parameters are those of :func:`location`."""
     # Imported here: reading checkpoints is not needed to parse a DAG.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow.sdk import get_parsing_context
 
-from airflow_runai.core.json_merge import deep_merge
+from airflow_runai.core.json_merge import JsonMapping, deep_merge
 from airflow_runai.deployment import configuration
 from airflow_runai.errors import SpecError
 
@@ -52,6 +52,7 @@ def lint_at_parse(task: LintedTask, parsed: ParsedCommand | None) -> None:
     from airflow_runai.core.lint import lint
 
     ignored = ignored_codes(task.lint_ignore)
+    # Airflow sets it only in a worker that is about to run one task of the file.
     if get_parsing_context().dag_id is not None:
         return
     for finding in lint(subject_of(task, parsed), ignored):
@@ -91,6 +92,7 @@ def subject_of(task: LintedTask, parsed: ParsedCommand | None) -> Subject:
     """Return what lint can know from a task's arguments; templates beneath are not resolved."""
     from airflow_runai.core.lint import Subject
 
+    # The folder may hold an admin's template, which lies beneath every task.
     layered = (
         task.template is not None
         or task.templates is not None
@@ -108,7 +110,7 @@ def subject_of(task: LintedTask, parsed: ParsedCommand | None) -> Subject:
     )
 
 
-def _merged_spec(spec: Any, parsed: ParsedCommand | None) -> Mapping[str, Any] | None:
+def _merged_spec(spec: Any, parsed: ParsedCommand | None) -> JsonMapping | None:
     """Merge mapping and line as ``execute`` does; ``None`` if the mapping itself is a template."""
     if spec is not None and not isinstance(spec, Mapping):
         return None

@@ -39,10 +39,12 @@ def check_on_invalid(action: object) -> None:
 def check_training_task(dag: DAG, task_id: str) -> None:
     """Refuse a training's task that a sensor would wait for in vain."""
     if task_id not in dag.task_ids:
+        # Cutoff 0: the nearest ids, however far they are.
         near = ", ".join(get_close_matches(task_id, dag.task_ids, 3, 0.0))
         raise InvalidArgument(
             [f"workload: no task {task_id!r} in DAG {dag.dag_id!r}; there are {near}"]
         )
+    # The workload's id reaches a sensor by XCom alone.
     if not getattr(dag.get_task(task_id), "do_xcom_push", True):
         raise InvalidArgument(
             [f"workload: task {task_id!r} has do_xcom_push=False; name the workload instead"]

@@ -9,14 +9,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_runai.backends import control_plane
 from airflow_runai.backends.termination import stop
 from airflow_runai.core.decision import WaitPolicy, decide
-from airflow_runai.core.outcome import FAILED, STALLED, SUCCEEDED, TIMED_OUT, Outcome
+from airflow_runai.core.outcome import FAILED, STALLED, STOPPED, SUCCEEDED, TIMED_OUT, Outcome
 from airflow_runai.core.waiting import take_snapshot
-from airflow_runai.errors import Refused, Unreachable
+from airflow_runai.errors import Refused, Unreachable, WorkloadEnded
 from airflow_runai.hooks.runai import RunaiHook
+from airflow_runai.tasks.note_store import note_missing
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
 
 log = logging.getLogger(__name__)
 
@@ -32,25 +39,53 @@ def settle(
     :return: ``None`` if the wait goes on: the workload is back or runs again, or its state is
         unknown.
     """
+    # A workload that has ended does not begin again, so there is nothing to look at.
     if outcome.status in (SUCCEEDED, FAILED):
         return outcome
-    start = outcome.workload()
     try:
-        reader = control_plane.reader_for(start)
-        snapshot = hook.run(take_snapshot(reader, start, outcome.timeline))
-        if outcome.absent and snapshot.absent_since is not None:
-            return outcome
-        now = decide(policy(), snapshot)
-        if not isinstance(now, Outcome):
-            phase = snapshot.workload.phase
-            log.info("%s was %s, and is %s now: still waiting", start.name, outcome.status, phase)
-            return None
-        if now.status not in (TIMED_OUT, STALLED):
-            return now
-        done = hook.run(stop(snapshot.workload, action))
+        return _settled_now(hook, outcome, policy, action)
     except (Unreachable, Refused) as error:
         log.warning(
-            "%s is %s, but cannot be read (%s): still waiting", start.name, outcome.status, error
+            "%s is %s, but cannot be read (%s): still waiting", outcome.name, outcome.status, error
         )
         return None
+
+
+def _settled_now(
+    hook: RunaiHook, outcome: Outcome, policy: Callable[[], WaitPolicy], action: str
+) -> Outcome | None:
+    start = outcome.workload()
+    snapshot = hook.run(take_snapshot(control_plane.reader_for(start), start, outcome.timeline))
+    if outcome.absent and snapshot.absent_since is not None:
+        return outcome
+    now = decide(policy(), snapshot)
+    if not isinstance(now, Outcome):
+        phase = snapshot.workload.phase
+        log.info("%s was %s, and is %s now: still waiting", start.name, outcome.status, phase)
+        return None
+    if now.status not in (TIMED_OUT, STALLED):
+        return now
+    # Whether it stopped may not be known yet: then the wait goes on, and finds out.
+    done = hook.run(stop(snapshot.workload, action))
     return replace(now, reason=f"{now.reason}; {done}") if done else None
+
+
+def failure_of(context: Context, outcome: Outcome, action: str) -> Exception:
+    """
+    Return what a task fails with whose workload did not succeed.
+
+    :param action: what was done to one that exceeded its timeout.
+    """
+    words = f"workload {outcome.name} {outcome.status}: {outcome.reason}"
+    if outcome.absent:
+        note_missing(context)
+        words += (
+            "; no second one is begun. If it is gone for good, clear the task with "
+            "on_clear='restart'"
+        )
+    # Suspended by a person or kept for one, it is still there: a retry would adopt it and wait for
+    # ever.
+    ended_by_us = outcome.status in (TIMED_OUT, STALLED)
+    if outcome.status == STOPPED or (ended_by_us and action != "stop"):
+        return AirflowFailException(words)
+    return WorkloadEnded(words, outcome.to_event())

@@ -12,12 +12,13 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_runai.backends import control_plane, submission, termination
 from airflow_runai.backends.organization import Project
-from airflow_runai.backends.submission import SubmissionRequest, retry_while_unreachable
-from airflow_runai.core.flow import now
+from airflow_runai.backends.patience import Patience
+from airflow_runai.backends.submission import SubmissionRequest
+from airflow_runai.core.flow import Flow, now
 from airflow_runai.core.marks import Mark
 from airflow_runai.core.naming import TaskIdentity, base_name, generation_name
 from airflow_runai.core.note import Note
@@ -29,20 +30,22 @@ from airflow_runai.core.submission import (
     Create,
     Numbered,
     Tries,
+    begins_anew,
     plan_submission,
 )
 from airflow_runai.core.workload import Workload
-from airflow_runai.deployment.instance_name import name_for_worker
-from airflow_runai.errors import ForeignWorkload, Missing
+from airflow_runai.errors import ForeignWorkload, Missing, NameTaken
 from airflow_runai.hooks.runai import RunaiHook
+from airflow_runai.tasks.note_store import remember, write_note
+from airflow_runai.tasks.try_identity import identity, may_be_made_again, tries_of
+from airflow_runai.tasks.worker_stop import WorkerStopped
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-log = logging.getLogger(__name__)
+T = TypeVar("T")
 
-#: Key in Airflow's task state store.
-NOTE_KEY = "runai_submission"
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -54,6 +57,9 @@ class Submission:
     :param slug: readable part of a new workload's name; by default made of the task id.
     :param on_clear: ``restart`` or ``reattach``.
     :param on_kill: noted in the workload, for the reaper.
+    :param patience: with a control plane that does not answer.
+    :param sleep: called with seconds; raises :class:`WorkerStopped` in a worker that is told to
+        stop.
     :param awaited: whether the task waits for the workload; only then may others end it.
     """
 
@@ -65,6 +71,8 @@ class Submission:
     slug: str | None
     on_clear: str
     on_kill: str
+    patience: Patience
+    sleep: Callable[[float], None]
     awaited: bool = True
     _found_elsewhere: str | None = None
 
@@ -74,11 +82,17 @@ class Submission:
 
         :param before_create: called when a new workload is certain, before it is submitted.
         :raises Missing: if the submitted workload cannot be found.
+        :raises WorkerStopped: before anything was submitted.
         """
-        step = self._plan(self._existing())
+        may_have_deleted = not self._begins_anew or may_be_made_again(self.context)
+        step = self._plan(self._existing(deleted=may_have_deleted))
         while isinstance(step, Create):
-            begun = self.hook.run(now())
-            workload = self._replace(step, before_create)
+            begun = self._run(now())
+            try:
+                workload = self._replace(step, before_create)
+            except NameTaken as taken:
+                step = self._beyond_the_deleted(step, taken)
+                continue
             if not 0 < workload.created_at < begun - CLOCKS_AGREE:
                 return workload
             # It was there before, but no list showed it: its owner and phase decide, as always.
@@ -86,11 +100,28 @@ class Submission:
         self._end(step.ends)
         return self._adopt(step)
 
+    @property
+    def _begins_anew(self) -> bool:
+        return begins_anew(self._tries, self.note)
+
+    def _beyond_the_deleted(self, step: Create, taken: NameTaken) -> Create | Adopt:
+        """Plan with the deleted ones: not every server frees their names."""
+        if not self._begins_anew:
+            raise taken
+        another = self._plan(self._existing(deleted=True))
+        if isinstance(another, Create) and another.generation == step.generation:
+            raise taken
+        return another
+
+    def _run(self, flow: Flow[T]) -> T:
+        return self.hook.run(flow, sleep=self.sleep)
+
     def _replace(self, step: Create, before_create: Callable[[], None]) -> Workload:
         self._end(step.ends)
         before_create()
         if step.before:
-            self._hook_of(step.before).run(termination.let_pods_end(step.before))
+            pods_end = termination.let_pods_end(step.before)
+            self._hook_of(step.before).run(pods_end, sleep=self.sleep)
         return self._create(step)
 
     def _end(self, older_ones: tuple[Workload, ...]) -> None:
@@ -99,7 +130,7 @@ class Submission:
                 "%s is ended: the task was cleared, or a newer workload has taken its place",
                 older.name,
             )
-            self._hook_of(older).run(termination.end_and_wait(older))
+            self._hook_of(older).run(termination.end_and_wait(older), sleep=self.sleep)
 
     @cached_property
     def _identity(self) -> TaskIdentity:
@@ -120,9 +151,11 @@ class Submission:
             write_note(self.context, Note(0, self._tries.current, instance=self._identity.instance))
             raise
 
-    def _existing(self) -> list[Numbered]:
+    def _existing(self, *, deleted: bool) -> list[Numbered]:
         digest = self._identity.digest()
-        existing = self.hook.run(submission.generations(self.project, digest, self.note))
+        existing = self._run(
+            submission.generations(self.project, digest, self.note, self.patience, deleted)
+        )
         return [*existing, *self._elsewhere({workload.id for _, workload in existing})]
 
     def _elsewhere(self, known_ids: set[str]) -> list[Numbered]:
@@ -132,8 +165,8 @@ class Submission:
             return []
         if note.connection in (None, self.hook.runai_conn_id):
             return []
-        search = submission.present_state(note.workload_id, note.name, ())
-        workload = RunaiHook(str(note.connection)).run(search)
+        search = submission.present_state(note.workload_id, note.name, self.patience, ())
+        workload = RunaiHook(str(note.connection)).run(search, sleep=self.sleep)
         if workload is None:
             return []
         self._found_elsewhere = workload.id
@@ -148,7 +181,7 @@ class Submission:
         request = self._request(self._name(step.generation))
         intent = self._new_note(step.generation, request)
         write_note(self.context, intent)
-        workload = self.hook.run(submission.create_or_adopt(self.project, request))
+        workload = self._created(request)
         remember(self.context, replace(intent, workload_id=workload.id))
         log.info(
             "submitted %s to project %s (id %s, try %d)",
@@ -158,6 +191,16 @@ class Submission:
             self._tries.current,
         )
         return workload
+
+    def _created(self, request: SubmissionRequest) -> Workload:
+        try:
+            return self._run(submission.create_or_adopt(self.project, request, self.patience))
+        except WorkerStopped:
+            # The create that waited for its answer may have arrived: then somebody must end it.
+            found = self.hook.run(submission.find_created(self.project, request))
+            if found is None:
+                raise
+            return found
 
     def _name(self, generation: int) -> str:
         if self.note and self.note.name and self.note.generation == generation:
@@ -174,7 +217,7 @@ class Submission:
         )
 
     def _new_note(self, generation: int, request: SubmissionRequest) -> Note:
-        earlier = self.note if self.note and self.note.generation == generation else None
+        begun = self.note.begun if self.note else None
         return Note(
             generation=generation,
             try_number=request.try_number,
@@ -183,7 +226,7 @@ class Submission:
             connection=self.hook.runai_conn_id,
             fingerprint=request.fingerprint,
             max_tries=self._tries.max_tries,
-            begun=earlier.begun if earlier else int(self.hook.run(now())),
+            begun=begun or int(self._run(now())),
         )
 
     def _adopt(self, step: Adopt) -> Workload:
@@ -196,7 +239,9 @@ class Submission:
                 "on_clear='restart' to replace the workload"
             )
         if workload.meaning is not Meaning.DELETING:
-            self.hook.run(submission.verify(workload, request, self._noted_fingerprint(workload)))
+            steadfast = replace(self.patience, refusals=True)
+            noted = self._noted_fingerprint(workload)
+            self._run(submission.verify(workload, request, noted, steadfast))
         log.info(
             "adopted %s (id %s, phase %s): nothing is submitted",
             workload.name,
@@ -205,7 +250,7 @@ class Submission:
         )
         if workload.meaning is Meaning.SUSPENDED and step.cleared:
             # A user has cleared the task since it was suspended. A retry alone does not resume it.
-            self.hook.run(retry_while_unreachable(lambda: control_plane.resume(workload)))
+            self._run(self.patience.retry(lambda: control_plane.resume(workload)))
             log.info("%s was suspended: resumed, because the task was cleared", workload.name)
         self._note_adopted(
             replace(self._new_note(step.generation, request), workload_id=workload.id)
@@ -221,55 +266,6 @@ class Submission:
         if self.note and replace(self.note, try_number=adopted.try_number) == adopted:
             return
         remember(self.context, adopted)
-
-
-def identity(context: Context, note: Note | None = None) -> TaskIdentity:
-    """Return the identity that all tries of this task instance share, even if settings change."""
-    ti = context["ti"]
-    map_index = -1 if ti.map_index is None else ti.map_index
-    instance = (note.instance if note else None) or name_for_worker()
-    return TaskIdentity(instance, ti.dag_id, ti.run_id, ti.task_id, map_index)
-
-
-def tries_of(context: Context) -> Tries:
-    """Return the present try and the first since the last clear, which raised ``max_tries``."""
-    ti = context["ti"]
-    retries = int(getattr(context["task"], "retries", 0) or 0)
-    max_tries = int(getattr(ti, "max_tries", 0) or 0)
-    return Tries(ti.try_number, max(1, min(max_tries - retries + 1, ti.try_number)), max_tries)
-
-
-def read_note(context: Context) -> Note | None:
-    """Return the note of an earlier try, if it survived."""
-    store = context.get("task_state_store")
-    return Note.from_json(store.get(NOTE_KEY)) if store is not None else None
-
-
-def write_note(context: Context, note: Note) -> None:
-    """Write the note for later tries; it never expires: trainings outlast the default 30 days."""
-    # Imported here: the worker's machinery is not needed to parse a DAG.
-    from airflow.sdk.execution_time.context import NEVER_EXPIRE
-
-    store = context.get("task_state_store")
-    if store is not None:
-        store.set(NOTE_KEY, note.to_json(), retention=NEVER_EXPIRE)
-
-
-def remember(context: Context, note: Note) -> None:
-    """Write the note if possible: a failure to do so must not cost the workload that exists now."""
-    try:
-        write_note(context, note)
-    except Exception as error:
-        log.warning(
-            "the submission could not be noted (%s); the next try finds it by its name", error
-        )
-
-
-def note_missing(context: Context) -> None:
-    """Note that the workload cannot be found: a clear after this is consent to begin another."""
-    note = read_note(context)
-    if note:
-        remember(context, replace(note, missed_at=tries_of(context).max_tries))
 
 
 def _origin_variables(context: Context) -> Mapping[str, str]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
+from airflow_runai.core.json_merge import JsonMapping
 from airflow_runai.core.templates import MAX_CHARACTERS, Template, library
 from airflow_runai.deployment import configuration
 from airflow_runai.errors import SpecError
@@ -21,7 +21,7 @@ _ENDINGS = (".yaml", ".yml")
 def template_library(
     folder: str | None = None,
     variable: str | None = None,
-    inline: Mapping[str, Mapping[str, Any]] | None = None,
+    inline: Mapping[str, JsonMapping] | None = None,
 ) -> dict[str, Template]:
     """
     Read all templates that a task may name.
@@ -33,7 +33,8 @@ def template_library(
         there.
     :raises SpecError: with all mistakes, each with its file or Variable, and line.
     """
-    texts: dict[str, str | Mapping[str, Any]] = {}
+    texts: dict[str, str | JsonMapping] = {}
+    # The DAG may name the configured folder once more.
     for name in dict.fromkeys(filter(None, (configuration.option("template_folder"), folder))):
         texts.update(_files(name))
     if variable:
@@ -81,7 +82,7 @@ def _variable(key: str) -> str:
     return text
 
 
-def _named(name: str, template: Mapping[str, Any]) -> Mapping[str, Any]:
+def _named(name: str, template: JsonMapping) -> JsonMapping:
     if not isinstance(template, Mapping):
         raise SpecError(
             [f"template {name!r} in the DAG file: a {type(template).__name__}; allowed: a mapping"]

@@ -31,6 +31,7 @@ def wait_policy(
     try:
         seconds = {clock: float(value) for clock, value in (timeouts or {}).items()}
         return WaitPolicy(interval, Timeouts(**seconds), when_suspended)
+    # Jinja can make anything of a mapping.
     except (TypeError, ValueError, AttributeError) as error:
         raise InvalidArgument(
             [
@@ -54,6 +55,7 @@ def outcome_before_waiting(
         verdict = decide(
             policy, hook.run(take_snapshot(control_plane.reader_for(workload), workload))
         )
+    # The wait itself copes with an outage.
     except (Unreachable, Refused):
         return None
     return verdict if isinstance(verdict, Outcome) else None

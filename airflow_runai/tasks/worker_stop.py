@@ -8,6 +8,8 @@ survive the second, so the signal is only noted, and Airflow is asked for the ta
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from airflow.sdk.exceptions import AirflowException
@@ -23,11 +25,24 @@ if TYPE_CHECKING:
     from airflow_runai.hooks.runai import RunaiHook
 
 #: Seconds after which a sleeping worker looks at the signal again.
-_STEP = 0.5
+_STEP = 1.0
 
 
 class WorkerStopped(Exception):
     """The worker received SIGTERM while it waited."""
+
+
+@contextmanager
+def ending_the_try(words: str) -> Iterator[None]:
+    """
+    Let the try end where its worker is told to stop.
+
+    :param words: what becomes of its work.
+    """
+    try:
+        yield
+    except WorkerStopped:
+        raise AirflowException(f"the worker was told to stop: {words}") from None
 
 
 class StopSignal:
@@ -64,6 +79,7 @@ def end_if_task_is_finished(
 
     state = state_now()
     if state in FINISHED_TASK_STATES:
+        # Asked anew before each call: the task may be cleared meanwhile.
         ended = hook.run(stop(workload, action, lambda: state_now() in FINISHED_TASK_STATES))
         done = ended or f"workload {workload.name} was told to end"
         raise AirflowException(f"the worker was told to stop (the task is {state}): {done}")

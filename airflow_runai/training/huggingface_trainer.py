@@ -149,6 +149,7 @@ def rotate(newest: Path, keep: int, best: str | None) -> None:
     """
     by_step = {_step(path): path for path in newest.parent.glob("checkpoint-*[0-9]")}
     older = [by_step[step] for step in sorted(by_step, reverse=True) if step < _step(newest)]
+    # The newest is one of those that are kept.
     for path in older[max(keep, 1) - 1 :]:
         if best is None or path.resolve() != Path(best).resolve():
             preemptible.discard(path)

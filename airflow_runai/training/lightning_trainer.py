@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     Callback = object
     CheckpointIO = object
+    StrPath = str | os.PathLike[str]
 else:
     try:
         import preemptible  # copied beside this file into the image
@@ -41,7 +42,7 @@ __all__ = ["LeaveWhenPreempted", "PublishingCheckpointIO", "newest_checkpoint"]
 _STATE = "state.ckpt"
 
 
-def newest_checkpoint(folder: str | os.PathLike[str]) -> str | None:
+def newest_checkpoint(folder: StrPath) -> str | None:
     """
     Find the newest valid checkpoint, or ``None``, for ``trainer.fit(…, ckpt_path=…)``.
 
@@ -60,7 +61,7 @@ class PublishingCheckpointIO(CheckpointIO):
     """
 
     def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
+        self, checkpoint: dict[str, Any], path: StrPath, storage_options: Any = None
     ) -> None:
         """
         Write the state into a directory of this name.
@@ -83,7 +84,7 @@ class PublishingCheckpointIO(CheckpointIO):
 
     def load_checkpoint(
         self,
-        path: str | os.PathLike[str],
+        path: StrPath,
         map_location: Any = None,
         weights_only: bool | None = None,
     ) -> dict[str, Any]:
@@ -98,7 +99,7 @@ class PublishingCheckpointIO(CheckpointIO):
             source = source / _STATE
         return self._load(source, map_location, weights_only)
 
-    def remove_checkpoint(self, path: str | os.PathLike[str]) -> None:
+    def remove_checkpoint(self, path: StrPath) -> None:
         """Rename, then delete: a deletion that dies half-way must not look like a checkpoint."""
         preemptible.discard(_local(path))
 
@@ -127,7 +128,7 @@ class LeaveWhenPreempted(Callback):
     :param folder: where to save: the ``dirpath`` of ``ModelCheckpoint``.
     """
 
-    def __init__(self, guard: preemptible.PreemptionGuard, folder: str | os.PathLike[str]) -> None:
+    def __init__(self, guard: preemptible.PreemptionGuard, folder: StrPath) -> None:
         self.guard, self.folder = guard, Path(folder)
         self._random: dict[str, Any] | None = None
         self._step = 0
@@ -200,7 +201,7 @@ def _set_random(state: dict[str, Any]) -> None:
         torch.cuda.set_rng_state_all(state["cuda"])
 
 
-def _local(path: str | os.PathLike[str]) -> Path:
+def _local(path: StrPath) -> Path:
     if "://" in str(path):
         expected = "a path on mounted storage is expected; a rename must be atomic"
         raise ValueError(f"checkpoint path {path}: {expected}")

@@ -39,6 +39,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    Json = dict[str, Any]
+    StrPath = str | os.PathLike[str]
+
 __all__ = [
     "Checkpoint",
     "CheckpointVerificationError",
@@ -80,7 +83,7 @@ class Checkpoint(NamedTuple):
 
 @contextlib.contextmanager
 def save_checkpoint(
-    root: str | os.PathLike[str],
+    root: StrPath,
     step: int,
     *,
     epoch: int | None = None,
@@ -113,7 +116,7 @@ def save_checkpoint(
         publish(temp, target, write_manifest(temp, about))
 
 
-def verify(path: str | os.PathLike[str]) -> Checkpoint:
+def verify(path: StrPath) -> Checkpoint:
     """
     Read every byte of a published directory and compare it with the manifest.
 
@@ -136,7 +139,7 @@ def verify(path: str | os.PathLike[str]) -> Checkpoint:
     return Checkpoint(path, manifest["step"], manifest.get("epoch"), manifest.get("metrics") or {})
 
 
-def newest_valid(root: str | os.PathLike[str]) -> Checkpoint | None:
+def newest_valid(root: StrPath) -> Checkpoint | None:
     """
     Find the checkpoint to resume from: the highest step that verifies, also under adapters' names.
 
@@ -145,6 +148,7 @@ def newest_valid(root: str | os.PathLike[str]) -> Checkpoint | None:
     :return: ``None`` if there is none (or no such directory): start from scratch.
     :raises OSError: if the root cannot be listed. That is not "none": do not start from scratch.
     """
+    # A rotation may delete what is being read, but hardly this often.
     for _ in range(100):
         for path in _published(Path(root)):
             identity = _identity(path)
@@ -160,9 +164,7 @@ def newest_valid(root: str | os.PathLike[str]) -> Checkpoint | None:
     raise OSError(errno.EBUSY, message, str(root))
 
 
-def prune(
-    root: str | os.PathLike[str], keep_last: int = 3, keep_every: int | None = None
-) -> list[Path]:
+def prune(root: StrPath, keep_last: int = 3, keep_every: int | None = None) -> list[Path]:
     """
     Delete old checkpoints, but never the newest valid one, nor any while none is valid.
 
@@ -184,9 +186,8 @@ def prune(
     for path in _published(Path(root))[keep_last:]:
         kept = keep_every is not None and _step(path) % keep_every == 0
         if path != newest.path and not kept and not _is_leased(path):
+            discard(path)
             deleted.append(path)
-    for path in deleted:
-        discard(path)
     return deleted
 
 
@@ -300,8 +301,9 @@ def describe(
     framework: str | None = None,
     metrics: Mapping[str, Any] | None = None,
     world_size: int = 1,
-) -> dict[str, Any]:
+) -> Json:
     """Check the facts for the manifest before the save; parameters as of ``save_checkpoint``."""
+    # Takes integers of numpy, and no floats.
     if operator.index(step) < 0:
         raise ValueError(f"save_checkpoint: step={step}: expected 0 or more")
     return {
@@ -324,14 +326,15 @@ def _workload() -> dict[str, str | None]:
     }
 
 
-def _plain(metrics: Mapping[str, Any]) -> dict[str, Any]:
+def _plain(metrics: Mapping[str, Any]) -> Json:
     try:
+        # Scalars of numpy and PyTorch become floats.
         text = json.dumps(dict(metrics), allow_nan=False, default=float)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"save_checkpoint: metrics={metrics}: finite numbers or text: {error}"
         ) from None
-    plain: dict[str, Any] = json.loads(text)
+    plain: Json = json.loads(text)
     return plain
 
 
@@ -350,9 +353,7 @@ def temporary_directory(target: Path) -> Iterator[Path]:
         _writing.discard(temp.name)
 
 
-def write_manifest(
-    folder: Path, about: Mapping[str, Any], files: list[dict[str, Any]] | None = None
-) -> dict[str, Any]:
+def write_manifest(folder: Path, about: Mapping[str, Any], files: list[Json] | None = None) -> Json:
     """
     Make the files of a directory durable, then write the manifest.
 
@@ -360,12 +361,11 @@ def write_manifest(
     :param files: the results of :func:`fsync_and_sum`, if the writers have called it already.
     """
     entries, now = _entries(folder, files), time.time()
-    earlier = [step for step in map(_step, _published(folder.parent)) if step < about["step"]]
     manifest = dict(
         about,
         files=entries,
         created_at=now,
-        previous_step=max(earlier, default=None),
+        previous_step=_step_before(about["step"], folder.parent),
         complete=True,
     )
     manifest["save_seconds"] = round(max(0.0, now - manifest.pop("started_at")), 3)
@@ -376,7 +376,12 @@ def write_manifest(
     return manifest
 
 
-def _entries(folder: Path, files: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
+def _step_before(step: int, root: Path) -> int | None:
+    earlier = [other for other in map(_step, _published(root)) if other < step]
+    return max(earlier, default=None)
+
+
+def _entries(folder: Path, files: list[Json] | None) -> list[Json]:
     names = files_below(folder)
     if not names or _MANIFEST in names:
         raise ValueError(f"{folder}: found {names}; expected files, none named {_MANIFEST}")
@@ -388,7 +393,7 @@ def _entries(folder: Path, files: list[dict[str, Any]] | None) -> list[dict[str,
     return files
 
 
-def fsync_and_sum(folder: Path, name: str) -> dict[str, Any]:
+def fsync_and_sum(folder: Path, name: str) -> Json:
     """Make one file durable, and return its entry of the manifest's ``files``."""
     path = folder / name
     # safetensors leaves 0600; without this, no other uid could check the file.
@@ -399,11 +404,11 @@ def fsync_and_sum(folder: Path, name: str) -> dict[str, Any]:
     return {"path": name, "size": size, "crc32": crc}
 
 
-def _contents(manifest: dict[str, Any]) -> dict[str, tuple[int, str]]:
+def _contents(manifest: Json) -> dict[str, tuple[int, str]]:
     return {entry["path"]: (entry["size"], entry["crc32"]) for entry in manifest["files"]}
 
 
-def _is_whole(manifest: dict[str, Any]) -> bool:
+def _is_whole(manifest: Json) -> bool:
     """Whether each rank left a file, if several wrote."""
     size = manifest["world_size"]
     ranks = {entry.get("rank") for entry in manifest["files"]}
@@ -411,14 +416,14 @@ def _is_whole(manifest: dict[str, Any]) -> bool:
     return size == 1 or (len(ranks) == size and ranks == set(range(len(ranks))))
 
 
-def _manifest_checksum(manifest: dict[str, Any]) -> str:
+def _manifest_checksum(manifest: Json) -> str:
     unsealed = {key: value for key, value in manifest.items() if key != "crc32"}
     return f"{zlib.crc32(json.dumps(unsealed, sort_keys=True, separators=(',', ':')).encode()):08x}"
 
 
-def _read_manifest(path: Path) -> dict[str, Any]:
+def _read_manifest(path: Path) -> Json:
     try:
-        manifest: dict[str, Any] = json.loads((path / _MANIFEST).read_bytes())
+        manifest: Json = json.loads((path / _MANIFEST).read_bytes())
         intact = _is_intact(manifest, path)
     except (FileNotFoundError, NotADirectoryError):
         raise CheckpointVerificationError(
@@ -435,7 +440,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
-def _is_intact(manifest: dict[str, Any], path: Path) -> bool:
+def _is_intact(manifest: Json, path: Path) -> bool:
     return (
         manifest["schema"] == _SCHEMA
         and manifest["complete"] is True
@@ -475,7 +480,7 @@ def _size_and_crc(path: Path) -> tuple[int, str]:
     return size, f"{crc:08x}"
 
 
-def publish(temp: Path, target: Path, manifest: dict[str, Any]) -> None:
+def publish(temp: Path, target: Path, manifest: Json) -> None:
     """Give a directory with a manifest its final name, in one step."""
     try:
         os.replace(temp, target)
@@ -490,7 +495,7 @@ def publish(temp: Path, target: Path, manifest: dict[str, Any]) -> None:
     _write_durably(latest, f"{target.name}\n", _temporary(latest))
 
 
-def _is_same(target: Path, manifest: dict[str, Any]) -> bool:
+def _is_same(target: Path, manifest: Json) -> bool:
     with contextlib.suppress(CheckpointVerificationError, OSError):
         verify(target)
         old = _read_manifest(target)
@@ -515,7 +520,7 @@ def _write_durably(path: Path, text: str, temp: Path) -> None:
     _sync(path.parent)
 
 
-def _sync(path: str | os.PathLike[str]) -> None:
+def _sync(path: StrPath) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -615,12 +620,9 @@ def _main() -> int:
     check = newest_valid if options.action == "latest" else verify
     try:
         checkpoint = check(options.path)
-    except CheckpointVerificationError as error:
+    except (CheckpointVerificationError, OSError) as error:
         print(f"preemptible: {error}", file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"preemptible: {error}", file=sys.stderr)
-        return 2
+        return 2 if isinstance(error, OSError) else 1
     if checkpoint is None:
         return 1
     print(checkpoint.path)

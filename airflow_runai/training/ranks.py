@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from airflow_runai.training import preemptible
+
+    Json = dict[str, Any]
 else:
     try:
         import preemptible  # copied beside this file into the image
@@ -80,13 +82,14 @@ class Ranks:
     ) -> Ranks:
         """Read the variables of torchrun, Open MPI, MPICH or MVAPICH; without them: one rank."""
         for rank_name, size_name in _VARIABLES:
-            rank, size = os.environ.get(rank_name), os.environ.get(size_name)
-            if rank is None and size is None:
+            texts = os.environ.get(rank_name), os.environ.get(size_name)
+            if texts == (None, None):
                 continue
-            if not 0 <= _number(rank) < _number(size):
-                found = f"{rank_name}={rank!r}, {size_name}={size!r}"
+            rank, size = map(_number, texts)
+            if not 0 <= rank < size:
+                found = f"{rank_name}={texts[0]!r}, {size_name}={texts[1]!r}"
                 raise ValueError(f"environment {found}: expected such as 0 and 4")
-            return cls(_number(rank), _number(size), barrier, timeout)
+            return cls(rank, size, barrier, timeout)
         return cls(0, 1, barrier, timeout)
 
     def check(self) -> None:
@@ -100,6 +103,7 @@ class Ranks:
             return
         if self._barrier is None:
             self._barrier = FileBarrier(root / ".barrier", self.rank, self.world_size, self.timeout)
+        # Stays true if the barrier raises.
         self._broken = True
         self._barrier()
         self._broken = False
@@ -136,7 +140,7 @@ def save_shards(
 
 
 @contextlib.contextmanager
-def _lead(target: Path, ranks: Ranks, about: dict[str, Any]) -> Iterator[Path]:
+def _lead(target: Path, ranks: Ranks, about: Json) -> Iterator[Path]:
     root, result = target.parent, {"error": "rank 0 failed"}
     root.mkdir(parents=True, exist_ok=True)
     ranks.meet(root)  # from here on no rank reads the note of the previous save
@@ -160,7 +164,7 @@ def _lead(target: Path, ranks: Ranks, about: dict[str, Any]) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _follow(target: Path, ranks: Ranks, about: dict[str, Any]) -> Iterator[Path]:
+def _follow(target: Path, ranks: Ranks, about: Json) -> Iterator[Path]:
     root = target.parent
     root.mkdir(parents=True, exist_ok=True)
     ranks.meet(root)
@@ -196,7 +200,7 @@ def _shared_directory(root: Path, target: Path, ranks: Ranks) -> Path:
 def _part(temp: Path, ranks: Ranks) -> Iterator[Path]:
     """Let one rank write its files, and leave rank 0 a note before any rank continues."""
     folder = temp / _PARTS / str(ranks.rank)
-    note: dict[str, Any] = {"error": "left in the middle"}
+    note: Json = {"error": "left in the middle"}
     folder.mkdir(parents=True, exist_ok=True)
     try:
         yield folder
@@ -212,9 +216,10 @@ def _part(temp: Path, ranks: Ranks) -> Iterator[Path]:
         ranks.meet(temp.parent)
 
 
-def _merged(temp: Path, ranks: Ranks) -> list[dict[str, Any]]:
+def _merged(temp: Path, ranks: Ranks) -> list[Json]:
     """Move the parts together, if all are there, and return the manifest's entries."""
-    notes = [_read(temp / _PARTS / f"{rank}.json") for rank in range(ranks.world_size)]
+    parts = temp / _PARTS
+    notes = [_read(parts / f"{rank}.json") for rank in range(ranks.world_size)]
     entries = [entry for note in notes for entry in note.get("files", [])]
     entries.sort(key=lambda entry: entry["path"])
     problems = _problems(notes, [entry["path"] for entry in entries])
@@ -223,12 +228,12 @@ def _merged(temp: Path, ranks: Ranks) -> list[dict[str, Any]]:
     for entry in entries:
         final = temp / entry["path"]
         final.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(temp / _PARTS / str(entry["rank"]) / entry["path"], final)
-    preemptible.discard(temp / _PARTS)
+        os.replace(parts / str(entry["rank"]) / entry["path"], final)
+    preemptible.discard(parts)
     return entries
 
 
-def _problems(notes: list[dict[str, Any]], paths: list[str]) -> list[str]:
+def _problems(notes: list[Json], paths: list[str]) -> list[str]:
     problems = []
     for rank, note in enumerate(notes):
         if "error" in note:
@@ -277,7 +282,7 @@ class FileBarrier:
             self._publish()  # before we leave: the others wait until we have read their ids
         return [other for other, note in notes.items() if not self._is_here(other, note)]
 
-    def _is_here(self, other: int, note: dict[str, Any]) -> bool:
+    def _is_here(self, other: int, note: Json) -> bool:
         if not note or note["heard"].get(str(self._rank)) != self._id:
             return False
         if self._met.setdefault(other, note["me"]) != note["me"]:
@@ -293,16 +298,16 @@ def _number(text: str | None) -> int:
     return int(text) if text and text.isdigit() else -1
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> Json:
     """Read a note, or nothing if it is absent; it is replaced as a whole, never seen in part."""
     try:
-        note: dict[str, Any] = json.loads(path.read_bytes())
+        note: Json = json.loads(path.read_bytes())
     except (FileNotFoundError, ValueError):
         return {}
     return note
 
 
-def _write(path: Path, note: dict[str, Any]) -> None:
+def _write(path: Path, note: Json) -> None:
     # Each note has one writer, which overwrites a left-over of its own.
     temp = path.with_name(f"{path.name}.tmp")
     temp.write_text(json.dumps(note), encoding="utf-8")
@@ -321,6 +326,7 @@ def any_rank(mine: bool) -> bool:
 
     if not (dist.is_available() and dist.is_initialized()):
         return mine
+    # NCCL reduces tensors on GPUs only.
     device = "cuda" if dist.get_backend() == "nccl" else "cpu"
     flag = torch.tensor([int(mine)], device=device)
     dist.all_reduce(flag, op=dist.ReduceOp.MAX)

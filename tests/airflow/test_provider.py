@@ -98,7 +98,9 @@ def test_command_line_of_airflow_shows_it(
 
 def test_connection_form_has_its_fields() -> None:
     (form,) = get_provider_info()["connection-types"]
-    assert set(form["conn-fields"]) == {"project", "cluster", "verify_ssl", "ca_file", "timeout"}
+    ids = {"project_id", "cluster_id"}
+    rest = {"verify_ssl", "ca_file", "timeout"}
+    assert set(form["conn-fields"]) == {"project", "cluster", *ids, *rest}
     assert set(form["ui-field-behaviour"]["relabeling"]) == {"host", "login", "password"}
 
 
@@ -152,7 +154,7 @@ def said() -> str:
 
 def test_good_connection_says_what_it_sees(emulator: Emulator) -> None:
     assert said().startswith(f"True: Logged in to {emulator.url}; clusters: embedded")
-    assert said().endswith("project team-a found")
+    assert "project team-a found (project_id 4501, cluster_id " in said()
 
 
 def test_wrong_settings_are_told_with_what_to_do(
@@ -169,6 +171,10 @@ def test_wrong_settings_are_told_with_what_to_do(
     assert "connection 'runai_default'" in said()
     connect(emulator.url, project="team-x")
     assert "'team-x': no such project" in said()
+    connect(emulator.url, project_id="77", cluster_id="c-1")
+    assert "project_id, cluster_id: '77', 'c-1'; project 'team-a' has " in said()
+    connect(emulator.url, project_id="77")
+    assert "project_id: given without the rest" in said()
     connect(emulator.url, timeout="soon")
     assert "timeout: 'soon'" in said()
     connect(emulator.url.replace("http:", "https:"), ca_file="/nowhere.pem")

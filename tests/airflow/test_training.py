@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_runai.backends import control_plane
+from airflow_runai.backends import control_plane, organization
 from airflow_runai.emulator import Emulator, Scenario, serve
 from airflow_runai.emulator.records import EmulatedWorkload
 from airflow_runai.operators.training import RunaiTrainingOperator
@@ -59,6 +59,24 @@ def test_success_leaves_a_small_result(run: Runner, emulator: Emulator, deferrab
     assert result["interruptions"] == 0
     assert result["clocks"]["running"] > 0.2
     assert creates(emulator) == 1
+
+
+def test_a_submission_asks_for_no_more_than_it_needs(
+    run: Runner, emulator: Emulator, connect: Callable[..., None]
+) -> None:
+    where = Person(emulator).do(organization.find_project("team-a"))
+    submits = training(wait_for_completion=False)
+    submission = ["POST /api/v2/token", "GET /api/v1/workloads", "POST /api/v1/workloads/trainings"]
+    look_up = ["GET /api/v1/org-unit/projects"]
+
+    def sent() -> list[str]:
+        before = len(emulator.requests)
+        assert run(dag_of(submits)).state == "success"
+        return [f"{r.method} {r.path}" for r in list(emulator.requests)[before:]]
+
+    assert sent() == [*submission[:1], *look_up, *submission[1:]]
+    connect(emulator.url, project_id=int(where.id), cluster_id=where.cluster_id)
+    assert sent() == submission
 
 
 @both

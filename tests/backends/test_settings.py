@@ -10,6 +10,8 @@ from airflow_runai.errors import ConnectionSettingsError
 
 GOOD: dict[str, Any] = {"url": "https://org.run.ai", "client_id": "me", "client_secret": "s3cr3t"}
 
+IDS: dict[str, Any] = {"project": "team-a", "project_id": "4501", "cluster_id": "9b1f-2"}
+
 
 def test_settings_never_show_the_secret() -> None:
     assert "s3cr3t" not in repr(Settings(**GOOD))
@@ -36,6 +38,15 @@ def test_settings_never_show_the_secret() -> None:
             "client id (login): empty; enter the id of a service account or access key",
         ),
         ({"client_secret": ""}, "client secret (password): empty; enter the secret"),
+        (
+            {**IDS, "project": None},
+            "project_id and cluster_id: given without the rest; project, project_id and cluster_id "
+            "belong together, or leave both ids out",
+        ),
+        ({**IDS, "cluster_id": None}, "project_id: given without the rest"),
+        ({**IDS, "project_id": None}, "cluster_id: given without the rest"),
+        ({**IDS, "project_id": "7,name=^x"}, "project_id: '7,name=^x'; allowed: letters, digits"),
+        ({**IDS, "cluster_id": ""}, "cluster_id: ''; allowed: letters, digits and hyphens"),
         ({"timeout": 0}, "timeout: 0; allowed: seconds greater than 0"),
         ({"timeout": float("nan")}, "timeout: nan; allowed"),
     ],
@@ -45,6 +56,14 @@ def test_a_wrong_field_is_named_with_what_is_allowed(wrong: dict[str, Any], word
         Settings(**{**GOOD, **wrong})
     assert words in str(caught.value)
     assert "s3cr3t" not in str(caught.value)
+
+
+def test_ids_of_another_project_are_told_with_the_right_ones() -> None:
+    Settings(**GOOD).check_ids("7", "c-1")
+    Settings(**GOOD, **IDS).check_ids("4501", "9b1f-2")
+    for other in (("7", "9b1f-2"), ("4501", "c-1")):
+        with pytest.raises(ConnectionSettingsError, match="project 'team-a' has "):
+            Settings(**GOOD, **IDS).check_ids(*other)
 
 
 def test_all_wrong_fields_are_named_at_once() -> None:

@@ -4,18 +4,14 @@ from typing import Any
 
 import pytest
 
-from airflow_runai.backends.control_plane import create, get
-from airflow_runai.backends.submission import (
-    LONG_LOOKUP_DELAYS,
+from airflow_runai.backends.control_plane import create
+from airflow_runai.backends.patience import (
     LOOKUP_DELAYS,
-    MAX_CREATES,
     MAX_PAUSE,
-    create_or_adopt,
-    generations,
+    Patience,
     retry_while_unreachable,
-    steadfastly,
-    verify,
 )
+from airflow_runai.backends.submission import create_or_adopt, find_created, generations, verify
 from airflow_runai.core.flow import Flow, Reply, Request
 from airflow_runai.core.note import Note
 from airflow_runai.core.workload import Workload
@@ -23,6 +19,7 @@ from airflow_runai.errors import (
     Forbidden,
     ForeignWorkload,
     Missing,
+    NameTaken,
     Refused,
     Throttled,
     Unauthorized,
@@ -197,7 +194,8 @@ def test_a_refusal_after_a_create_that_may_have_arrived_is_no_refusal_of_it(then
 
 def test_a_refused_look_for_what_may_have_arrived_says_nothing_about_it() -> None:
     plane = SmallPlane(
-        lose_reply_of=(1,), list_answers=dict.fromkeys(range(1, 99), reply({"message": "no"}, 401))
+        lose_reply_of=(1,),
+        list_answers=dict.fromkeys(range(1, 9999), reply({"message": "no"}, 401)),
     )
     with pytest.raises(Unreachable, match="whether train-0123456789-g1 was created is not known"):
         plane.hand().run(create_or_adopt(PROJECT, order()))
@@ -217,17 +215,17 @@ def test_an_untrusted_certificate_is_not_tried_again() -> None:
     assert (plane.creates, plane.lists) == (1, 0)
 
 
-def test_a_control_plane_that_stays_away_ends_in_unreachable_after_a_bounded_number_of_creates() -> (
-    None
-):
+def test_a_control_plane_that_stays_away_ends_in_unreachable_when_patience_ends() -> None:
     plane = SmallPlane(on_create=lambda number: LOST)
+    hand = plane.hand()
     with pytest.raises(Unreachable, match="reset"):
-        plane.hand().run(create_or_adopt(PROJECT, order()))
-    assert plane.creates == MAX_CREATES
+        hand.run(create_or_adopt(PROJECT, order(), Patience(60.0)))
+    assert 60.0 <= sum(hand.slept) < 70.0
+    assert plane.lists >= 3 * (plane.creates - 1), "no create but the first is sent without a look"
 
 
 def test_without_an_answer_to_the_lookup_nothing_is_created_again() -> None:
-    plane = SmallPlane(lose_reply_of=(1,), list_answers=dict.fromkeys(range(1, 99), LOST))
+    plane = SmallPlane(lose_reply_of=(1,), list_answers=dict.fromkeys(range(1, 9999), LOST))
     with pytest.raises(Unreachable):
         plane.hand().run(create_or_adopt(PROJECT, order()))
     assert (plane.creates, len(plane.workloads)) == (1, 1)
@@ -235,7 +233,7 @@ def test_without_an_answer_to_the_lookup_nothing_is_created_again() -> None:
 
 @pytest.mark.parametrize("empty", [reply(None), html(200), html(404)])
 def test_silence_of_the_list_is_not_taken_for_nothing_there(empty: Reply) -> None:
-    plane = SmallPlane(lose_reply_of=(1,), list_answers=dict.fromkeys(range(1, 99), empty))
+    plane = SmallPlane(lose_reply_of=(1,), list_answers=dict.fromkeys(range(1, 9999), empty))
     with pytest.raises(Unreadable):
         plane.hand().run(create_or_adopt(PROJECT, order()))
     assert plane.creates == 1
@@ -247,13 +245,49 @@ def test_the_last_look_decides_even_if_earlier_ones_failed() -> None:
     assert plane.creates == 1
 
 
-def test_a_throttled_create_waits_as_asked_within_reason() -> None:
+def test_a_throttled_create_waits_as_asked_within_reason_and_looks_for_nothing() -> None:
     answers = {1: Throttled("slow down", 20.0), 2: Throttled("slow down", 86_400.0)}
     plane = SmallPlane(on_create=answers.get)
     hand = plane.hand()
     hand.run(create_or_adopt(PROJECT, order()))
-    assert hand.slept[0] == 20.0
-    assert max(hand.slept) == MAX_PAUSE
+    assert [int(seconds) for seconds in hand.slept] == [20, MAX_PAUSE]
+    assert (plane.creates, plane.lists) == (3, 0)
+
+
+def test_a_throttled_create_that_arrived_all_the_same_is_adopted() -> None:
+    plane = SmallPlane(on_create=lambda number: None)
+    plane.hand().run(create_or_adopt(PROJECT, order()))
+    plane.on_create = lambda number: Throttled("slow down") if number == 2 else None
+    assert plane.hand().run(create_or_adopt(PROJECT, order())).id == "id-1"
+    assert len(plane.workloads) == 1
+
+
+TAKEN = reply({"message": "already exists"}, 409)
+
+
+def test_a_name_that_only_a_deleted_one_can_have_is_told_apart() -> None:
+    plane = SmallPlane(on_create=lambda number: Throttled("busy") if number == 1 else TAKEN)
+    with pytest.raises(NameTaken):
+        plane.hand().run(create_or_adopt(PROJECT, order()))
+
+
+def test_a_name_that_our_own_lost_create_may_have_is_not() -> None:
+    plane = SmallPlane(on_create=lambda number: LOST if number == 1 else TAKEN)
+    with pytest.raises(Missing) as caught:
+        plane.hand().run(create_or_adopt(PROJECT, order()))
+    assert not isinstance(caught.value, NameTaken)
+
+
+@pytest.mark.parametrize("arrived", [True, False])
+def test_a_create_whose_answer_nobody_waits_for_is_looked_for_once(arrived: bool) -> None:
+    plane = SmallPlane(lose_reply_of=(1,))
+    if arrived:
+        with pytest.raises(Unreachable):
+            plane.hand().run(create(PROJECT, "trainings", order().name, order().body()))
+    hand = plane.hand()
+    found = hand.run(find_created(PROJECT, order()))
+    assert (found.id if found else None) == ("id-1" if arrived else None)
+    assert hand.slept == []
 
 
 def test_generations_come_from_both_lists_and_each_once() -> None:
@@ -266,6 +300,12 @@ def test_generations_come_from_both_lists_and_each_once() -> None:
         (2, "w-2", True),
         (3, "w-3", False),
     ]
+
+
+def test_only_the_present_ones_are_asked_for_where_nothing_can_have_been_submitted() -> None:
+    hand = Answers.hand(reply({"workloads": []}))
+    assert hand.run(generations(PROJECT, DIGEST, deleted=False)) == []
+    assert len(hand.asked) == 1
 
 
 def test_the_readable_part_of_a_name_identifies_nothing() -> None:
@@ -322,11 +362,11 @@ def test_what_was_noted_and_cannot_be_found_is_looked_for_as_long_as_lists_may_l
 def test_generations_that_cannot_be_listed_stop_the_submission() -> None:
     hand = Answers.hand(Unreachable("down"))
     with pytest.raises(Unreachable):
-        hand.run(generations(PROJECT, DIGEST))
-    assert len(hand.asked) == len(LOOKUP_DELAYS) + 1
+        hand.run(generations(PROJECT, DIGEST, patience=Patience(60.0)))
+    assert sum(hand.slept) >= 60.0
 
 
-def test_patience_ends_and_the_last_error_is_told() -> None:
+def test_patience_with_a_kill_ends_and_the_last_error_is_told() -> None:
     def failing() -> Flow[None]:
         yield from ()
         raise Unreachable("still down")
@@ -335,15 +375,3 @@ def test_patience_ends_and_the_last_error_is_told() -> None:
     with pytest.raises(Unreachable, match="still down"):
         hand.run(retry_while_unreachable(failing))
     assert hand.slept == list(LOOKUP_DELAYS)
-
-
-@pytest.mark.parametrize("status", [401, 403, 404])
-def test_where_a_workload_may_be_alive_refusals_are_waited_out(status: int) -> None:
-    hand = Answers.hand(*[reply({"message": "no"}, status)] * 5, LOST, reply(named(1)))
-    found = hand.run(steadfastly(lambda: get("w-1")))
-    assert (found.id, hand.slept) == ("w-1", list(LONG_LOOKUP_DELAYS[:6]))
-
-
-def test_even_then_not_for_ever() -> None:
-    with pytest.raises(Unauthorized):
-        Answers.hand(reply({"message": "no"}, 401)).run(steadfastly(lambda: get("w-1")))

@@ -18,21 +18,17 @@ import pytest
 
 from airflow_runai.checkpoints import (
     Policy,
-    Report,
     RootProblem,
     Verdict,
     candidates,
     check,
     select,
 )
+from tests.checkpoints.finding_codes import codes
 from tests.checkpoints.samples import publish, safetensors_file, torch_file, write
 
 MIB = 1024 * 1024
 ROOT = Path(__file__).parents[2]
-
-
-def codes(report: Report) -> list[str]:
-    return [finding.code for finding in report.findings]
 
 
 # -- names and places

@@ -10,14 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from airflow_runai.checkpoints import Report, Verdict, candidates, check
+from airflow_runai.checkpoints import Verdict, candidates, check
 from airflow_runai.checkpoints.pickles.tensors import read_contents
 from airflow_runai.checkpoints.pickles.values import Call, Global, Persistent
+from tests.checkpoints.finding_codes import codes
 from tests.checkpoints.samples import safetensors_file, state_dict, tensor, text, torch_file, write
-
-
-def codes(report: Report) -> list[str]:
-    return [finding.code for finding in report.findings]
 
 
 @pytest.mark.parametrize("name", ["random_states_0.pkl", "custom_checkpoint_0.pkl"])

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_runai.checkpoints import Report, Verdict, check, select
+from airflow_runai.checkpoints import Verdict, check, select
 from airflow_runai.checkpoints.checking.context import CheckContext
 from airflow_runai.checkpoints.checking.request import CheckRequest
 from airflow_runai.checkpoints.formats.dcp_metadata import Index, read_index
@@ -29,6 +29,7 @@ from tests.checkpoints.distributed_samples import (
     object_piece,
     tensor_piece,
 )
+from tests.checkpoints.finding_codes import codes
 from tests.checkpoints.samples import GOLDEN, tensor, text, torch_file, write
 
 STEP_4 = GOLDEN / "dcp-step-4"
@@ -36,10 +37,6 @@ OBJECT, FIRST, SECOND = PIECES
 STEP = "global_step"
 STEP_TEXT = text(STEP)
 Pieces = dict[tuple[int, ...], tuple[int, ...]]
-
-
-def codes(report: Report) -> list[str]:
-    return [finding.code for finding in report.findings]
 
 
 def copied(tmp_path: Path) -> Path:

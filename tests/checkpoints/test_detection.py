@@ -17,10 +17,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
-from airflow_runai.checkpoints import Report, Verdict, check, select
+from airflow_runai.checkpoints import Verdict, check, select
 from airflow_runai.checkpoints.checking.findings import CODES, TRANSIENT
 from airflow_runai.checkpoints.keeping.quarantine import QuarantineProblem, quarantine
 from airflow_runai.checkpoints.keeping.retention import Retention, plan_retention
+from tests.checkpoints.finding_codes import codes
 from tests.checkpoints.samples import GOLDEN, safetensors_file, torch_file, write, zip_file
 
 LONGEST = 128 * 1024
@@ -30,10 +31,6 @@ LOOKALIKES = tuple(
     for length in range(8, LONGEST + 1, 8)
     if length & 0xFF == 0x80 or length & 0xFFFF in (0x4B50, 0x8B1F)
 )
-
-
-def codes(report: Report) -> list[str]:
-    return [finding.code for finding in report.findings]
 
 
 def padded(length: int) -> bytes:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from airflow_runai.checkpoints import Report, Verdict, check
+from tests.checkpoints.finding_codes import code_set
 from tests.checkpoints.samples import (
     GOLDEN,
     manifest_text,
@@ -21,10 +22,7 @@ from tests.checkpoints.samples import (
 
 
 def codes(report: Report) -> set[str]:
-    return {finding.code for finding in report.findings} - {
-        "safetensors-no-checksum",
-        "pickle-foreign",
-    }
+    return code_set(report, "safetensors-no-checksum", "pickle-foreign")
 
 
 def edit(path: Path, change: Callable[[dict[str, object]], object]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_runai.checkpoints import Verdict, check, select
+from tests.checkpoints.finding_codes import code_set
 from tests.checkpoints.samples import GOLDEN
 
 EVERYDAY = GOLDEN.parent / "everyday"
@@ -51,7 +52,7 @@ def test_what_libraries_write_every_day_gets_its_verdict(name: str) -> None:
         report.format,
         report.verdict,
         report.step,
-        {finding.code for finding in report.findings},
+        code_set(report),
     )
     assert found == EXPECTED[name]
     assert not report.transient

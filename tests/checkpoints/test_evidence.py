@@ -19,6 +19,7 @@ from airflow_runai.checkpoints.checking.findings import ACCEPTABLE, CODES
 from airflow_runai.checkpoints.keeping.retention import Retention, RetentionProblem
 from airflow_runai.errors import InvalidArgument
 from airflow_runai.tasks.query_checks import check_accept
+from tests.checkpoints.finding_codes import code_set
 from tests.checkpoints.samples import GOLDEN, state_dict, tensor, text, torch_file, write, zip_file
 from tests.checkpoints.test_directories import edit
 
@@ -27,10 +28,7 @@ NAN, INF = math.nan, math.inf
 
 
 def codes(report: Report) -> set[str]:
-    return {finding.code for finding in report.findings} - {
-        "safetensors-no-checksum",
-        "pickle-foreign",
-    }
+    return code_set(report, "safetensors-no-checksum", "pickle-foreign")
 
 
 # -- steps

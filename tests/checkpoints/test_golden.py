@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from airflow_runai.checkpoints import Verdict, check
+from tests.checkpoints.finding_codes import code_set
 from tests.checkpoints.samples import GOLDEN, torch_file, write
 from tests.checkpoints.test_reading import Faulty
 
@@ -39,7 +40,7 @@ def test_what_real_libraries_wrote_gets_its_verdict(name: str) -> None:
         report.format,
         report.verdict,
         report.step,
-        {finding.code for finding in report.findings},
+        code_set(report),
     )
     assert found == EXPECTED[name]
 
@@ -49,7 +50,7 @@ def test_a_shallower_look_never_finds_more(name: str) -> None:
     deep = {finding.code for finding in check(GOLDEN / name).findings}
     for level in (0, 1, 2):
         report = check(GOLDEN / name, level=level)
-        assert {finding.code for finding in report.findings} <= deep
+        assert code_set(report) <= deep
         assert (report.digest is not None) == (level >= 2 and report.verdict is not Verdict.INVALID)
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from airflow_runai.checkpoints import Policy, Verdict, check
-from tests.checkpoints.test_other_damages import OTHER, codes, copied, flipped
+from tests.checkpoints.finding_codes import code_set
+from tests.checkpoints.test_other_damages import OTHER, copied, flipped
 
 INVALID, UNSAFE, UNVERIFIABLE, VALID = (
     Verdict.INVALID,
@@ -87,7 +88,7 @@ CONFIGS: dict[str, tuple[Callable[[str], str], Verdict, str]] = {
 def test_what_a_keras_configuration_would_run_is_told(tmp_path: Path, name: str) -> None:
     change, verdict, code = CONFIGS[name]
     report = check(keras_file(tmp_path / "x.keras", change), level=2)
-    assert (report.verdict, code in codes(report)) == (verdict, True), report.findings
+    assert (report.verdict, code in code_set(report)) == (verdict, True), report.findings
 
 
 def test_a_strict_policy_refuses_classes_that_are_not_kerass_own(tmp_path: Path) -> None:
@@ -98,7 +99,7 @@ def test_a_strict_policy_refuses_classes_that_are_not_kerass_own(tmp_path: Path)
 def test_a_keras_file_with_a_part_too_few_or_too_many_is_refused(tmp_path: Path) -> None:
     for drop, more in (("model.weights.h5", ""), ("metadata.json", ""), ("", "payload.pkl")):
         report = check(keras_file(tmp_path / "x.keras", str, drop=drop, more=more), level=1)
-        assert (report.verdict, codes(report)) == (INVALID, {"keras-layout"})
+        assert (report.verdict, code_set(report)) == (INVALID, {"keras-layout"})
 
 
 # -- HDF5
@@ -120,7 +121,7 @@ def test_hdf5_that_leads_into_other_files_is_refused(tmp_path: Path) -> None:
         file.create_dataset("x", (4,), "u1", external=[("/etc/passwd", 0, 4)])
     for name in ("link.h5", "data.h5"):
         report = check(tmp_path / name)
-        assert (report.verdict, "hdf5-external" in codes(report)) == (UNSAFE, True)
+        assert (report.verdict, "hdf5-external" in code_set(report)) == (UNSAFE, True)
 
 
 @needs_h5py
@@ -129,7 +130,7 @@ def test_hdf5_that_unpacks_to_far_more_than_it_is_is_refused(tmp_path: Path) -> 
     with h5py.File(tmp_path / "bomb.h5", "w") as file:
         file.create_dataset("x", (1 << 40,), "f4", chunks=(1 << 20,), compression="gzip")
     report = check(tmp_path / "bomb.h5")
-    assert (report.verdict, "hdf5-limit" in codes(report)) == (UNSAFE, True)
+    assert (report.verdict, "hdf5-limit" in code_set(report)) == (UNSAFE, True)
 
 
 @needs_h5py
@@ -140,7 +141,7 @@ def test_an_old_keras_model_with_a_lambda_is_refused(tmp_path: Path) -> None:
         file["a"], file["loop"], file["nan"] = 1.0, h5py.SoftLink("/loop"), [1.0, float("nan")]
         file["again"] = file["/"]
     report = check(tmp_path / "old.h5")
-    assert (report.verdict, codes(report) >= {"keras-code", "non-finite"}) == (UNSAFE, True)
+    assert (report.verdict, code_set(report) >= {"keras-code", "non-finite"}) == (UNSAFE, True)
 
 
 @needs_h5py
@@ -152,9 +153,10 @@ def test_a_flipped_bit_under_fletcher32_is_refused(tmp_path: Path) -> None:
             values = file["layer/kernel"].id.get_chunk_info(0).byte_offset
         flipped(path, values, 5)
         report = check(path, level=2)
-        assert (report.verdict, codes(report) & {"hdf5-damaged"}) == (INVALID, {"hdf5-damaged"}), (
-            name
-        )
+        assert (report.verdict, code_set(report) & {"hdf5-damaged"}) == (
+            INVALID,
+            {"hdf5-damaged"},
+        ), name
 
 
 @needs_h5py

@@ -15,6 +15,7 @@ from airflow_runai.checkpoints.checking.account import CheckAccount
 from airflow_runai.checkpoints.checking.drift import advance, compare
 from airflow_runai.checkpoints.checking.ledger import ENTRY_LIMIT, TensorEntry
 from airflow_runai.checkpoints.storage.listing import Listing
+from tests.checkpoints.finding_codes import code_set
 from tests.checkpoints.samples import GOLDEN, publish, write
 from tests.checkpoints.trainings import safetensors_state, sharded, torch_state, weights
 
@@ -39,7 +40,7 @@ def ledger(step: int | None, **tensors: TensorEntry) -> Ledger:
 
 
 def codes(report: Report) -> set[str]:
-    return {finding.code for finding in report.findings} - {"safetensors-no-checksum"}
+    return code_set(report, "safetensors-no-checksum")
 
 
 # -- what is remembered

@@ -13,14 +13,11 @@ from pathlib import Path
 import pytest
 
 from airflow_runai.checkpoints import Report, Verdict, check
+from tests.checkpoints.finding_codes import codes
 from tests.checkpoints.samples import GOLDEN, text, write
 
 LEGACY = (GOLDEN / "legacy.pt").read_bytes()
 MAGIC = 0x1950A86A20F9469CFC6C
-
-
-def codes(report: Report) -> list[str]:
-    return [finding.code for finding in report.findings]
 
 
 def storage(key: str, count: int) -> bytes:

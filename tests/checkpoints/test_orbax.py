@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import random
 import shutil
@@ -11,7 +12,9 @@ from typing import Any
 
 import pytest
 
-from airflow_runai.checkpoints import Report, Verdict, check
+from airflow_runai.checkpoints import Verdict, check
+from airflow_runai.checkpoints.containers.zarr_documents import read_array
+from tests.checkpoints.finding_codes import code_set
 from tests.checkpoints.samples import GOLDEN, write
 from tests.checkpoints.test_directories import edit
 
@@ -29,14 +32,10 @@ UNVERIFIABLE, INVALID = Verdict.UNVERIFIABLE, Verdict.INVALID
 UNREAD = ("commit_success.txt", "_CHECKPOINT_METADATA")
 
 
-def codes(report: Report) -> set[str]:
-    return {finding.code for finding in report.findings}
-
-
 @pytest.mark.parametrize("name", SAMPLES)
 def test_what_orbax_writes_is_whole(name: str) -> None:
     report = check(SAMPLES[name])
-    assert (report.format, report.verdict, codes(report)) == (
+    assert (report.format, report.verdict, code_set(report)) == (
         "orbax",
         UNVERIFIABLE,
         {"orbax-no-checksum"},
@@ -119,7 +118,7 @@ def test_documents_that_contradict_the_values_are_refused(tmp_path: Path, name: 
     folder = shutil.copytree(SAMPLES["files"], tmp_path / "7")
     edit(folder / file, change)
     assert check(folder).verdict is INVALID
-    assert not codes(check(folder)) & {"reader-defect"}
+    assert not code_set(check(folder)) & {"reader-defect"}
 
 
 def test_a_nan_in_a_weight_is_found_behind_zstd(tmp_path: Path) -> None:
@@ -129,7 +128,7 @@ def test_a_nan_in_a_weight_is_found_behind_zstd(tmp_path: Path) -> None:
     numbers = bytearray(zstandard.ZstdDecompressor().decompress(piece.read_bytes()))
     numbers[:4] = b"\0\0\xc0\x7f"
     piece.write_bytes(zstandard.ZstdCompressor().compress(bytes(numbers)))
-    assert (check(folder).verdict, codes(check(folder)) - {"orbax-no-checksum"}) == (
+    assert (check(folder).verdict, code_set(check(folder)) - {"orbax-no-checksum"}) == (
         Verdict.POISONED,
         {"non-finite"},
     )
@@ -174,3 +173,17 @@ def test_whatever_orbax_cannot_load_is_refused(tmp_path: Path, name: str) -> Non
             assert not check(folder).accepted(accept_unverifiable=True), (kind, torn)
         shutil.rmtree(folder)
     assert failed > 5
+
+
+def test_an_empty_array_has_no_pieces_however_large_its_other_size_is() -> None:
+    description = {
+        "zarr_format": 2,
+        "shape": [0, 1 << 47],
+        "chunks": [1, 1],
+        "dtype": "<f4",
+        "order": "C",
+        "compressor": None,
+        "filters": None,
+        "fill_value": None,
+    }
+    assert read_array("huge", json.dumps(description).encode()).piece_keys() == []

@@ -13,6 +13,7 @@ import pytest
 
 from airflow_runai.checkpoints import Report, Verdict, check
 from airflow_runai.checkpoints.containers.zstd import is_there
+from tests.checkpoints.finding_codes import code_set
 from tests.checkpoints.samples import GOLDEN, write, zip_file
 from tests.checkpoints.test_golden import _unused_bytes
 from tests.checkpoints.wire import (
@@ -41,10 +42,6 @@ INVALID, UNSAFE, UNVERIFIABLE, VALID = (
 )
 NAN = struct.pack("<2f", 1.0, float("nan"))
 TWO = struct.pack("<2f", 1.0, 2.0)
-
-
-def codes(report: Report) -> set[str]:
-    return {finding.code for finding in report.findings}
 
 
 def copied(tmp_path: Path, name: str) -> Path:
@@ -92,7 +89,7 @@ def test_every_cut_is_refused(tmp_path: Path, name: str) -> None:
     for size in {0, 1, 8, len(data) - 1} | {chance.randrange(len(data)) for _ in range(25)}:
         file.write_bytes(data[:size])
         report = check(checked, level=1)
-        assert "reader-defect" not in codes(report), report.findings
+        assert "reader-defect" not in code_set(report), report.findings
         # What is left of so short a node may as well be a value.
         if not (name == "an Orbax tree node" and 0 < size < 16):
             assert report.verdict is INVALID, (size, report.findings)
@@ -116,7 +113,7 @@ def test_every_flipped_bit_of_a_tensorflow_checkpoint_is_refused(tmp_path: Path,
         flipped(root / name, at, chance.randrange(8))
         report = check(root / "ckpt-12.index")
         assert report.verdict is INVALID, at
-        assert "reader-defect" not in codes(report)
+        assert "reader-defect" not in code_set(report)
         (root / name).write_bytes(data)
 
 
@@ -131,7 +128,7 @@ def test_every_flipped_bit_of_a_zip_is_refused_or_in_a_byte_that_no_loader_uses(
         path = write(tmp_path / name, data)
         flipped(path, at, chance.randrange(8))
         report = check(path, level=2)
-        assert "reader-defect" not in codes(report)
+        assert "reader-defect" not in code_set(report)
         assert not report.accepted() or at in ignored, at
 
 
@@ -149,7 +146,7 @@ def test_a_flip_where_nothing_is_summed_is_never_called_valid(tmp_path: Path, na
     for at in chance.sample(range(len(data)), 100):
         flipped(file, at, chance.randrange(8))
         report = check(checked)
-        assert "reader-defect" not in codes(report), report.findings
+        assert "reader-defect" not in code_set(report), report.findings
         assert report.verdict is not VALID
         file.write_bytes(data)
 
@@ -284,7 +281,7 @@ def test_a_part_that_is_missing_or_wrong_is_told(tmp_path: Path, name: str) -> N
     root = copied(tmp_path, golden)
     damage(root)
     report = check(root / below)
-    assert (report.verdict, code in codes(report)) == (verdict, True), report.findings
+    assert (report.verdict, code in code_set(report)) == (verdict, True), report.findings
 
 
 # -- built
@@ -331,7 +328,7 @@ INDICES: dict[str, tuple[bytes, str]] = {
 def test_an_index_that_lies_is_refused(tmp_path: Path, name: str) -> None:
     index, code = INDICES[name]
     report = bundle(tmp_path, index, TWO)
-    assert code in codes(report), report.findings
+    assert code in code_set(report), report.findings
     assert report.verdict is (UNVERIFIABLE if code == "tensorflow-unproven" else INVALID)
 
 
@@ -386,7 +383,7 @@ ARRAYS: dict[str, tuple[bytes, Verdict, str]] = {
 def test_an_array_that_lies_is_refused(tmp_path: Path, name: str) -> None:
     member, verdict, code = ARRAYS[name]
     report = check(write(tmp_path / "x.npz", npz_file({"w.npy": member})))
-    assert (report.verdict, codes(report)) == (verdict, {code})
+    assert (report.verdict, code_set(report)) == (verdict, {code})
 
 
 def test_a_deflated_array_that_ends_early_is_refused(tmp_path: Path) -> None:
@@ -403,7 +400,7 @@ def test_a_deflated_array_that_ends_early_is_refused(tmp_path: Path) -> None:
     report = check(
         write(tmp_path / "x.npz", data[:at] + struct.pack("<I", len(header)) + data[at + 4 :])
     )
-    assert (report.verdict, codes(report)) == (INVALID, {"zip-crc"})
+    assert (report.verdict, code_set(report)) == (INVALID, {"zip-crc"})
 
 
 def test_structured_and_empty_arrays_are_accepted(tmp_path: Path) -> None:
@@ -445,12 +442,12 @@ HEADERS: dict[str, bytes] = {
 def test_a_gguf_header_that_lies_is_refused(tmp_path: Path, name: str) -> None:
     report = check(write(tmp_path / FILE, HEADERS[name]))
     assert report.verdict in (INVALID, Verdict.UNKNOWN)
-    assert codes(report) <= {"gguf-header", "too-large"}
+    assert code_set(report) <= {"gguf-header", "too-large"}
 
 
 def test_a_gguf_of_a_type_that_is_not_known_is_not_examined(tmp_path: Path) -> None:
     report = check(write(tmp_path / FILE, gguf_file([gguf_entry("w", [2], 0, 250)], TWO)))
-    assert (report.verdict, codes(report)) == (UNVERIFIABLE, {"not-examined"})
+    assert (report.verdict, code_set(report)) == (UNVERIFIABLE, {"not-examined"})
 
 
 MODELS: dict[str, tuple[bytes, Verdict, str]] = {
@@ -503,4 +500,4 @@ def test_a_model_that_lies_is_refused(tmp_path: Path, name: str) -> None:
     data, verdict, code = MODELS[name]
     write(tmp_path / "w.bin", TWO)
     report = check(write(tmp_path / "x.onnx", data))
-    assert (report.verdict, code in codes(report)) == (verdict, True), report.findings
+    assert (report.verdict, code in code_set(report)) == (verdict, True), report.findings

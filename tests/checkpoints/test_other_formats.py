@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from airflow_runai.checkpoints import Verdict, candidates, check, select
+from tests.checkpoints.finding_codes import code_set
 from tests.checkpoints.samples import GOLDEN, SAMPLES, publish
 
 OTHER = GOLDEN / "other"
@@ -83,7 +84,7 @@ def test_what_real_libraries_wrote_gets_its_verdict(name: str) -> None:
         report.verdict,
         report.step,
         report.tensors,
-        {finding.code for finding in report.findings},
+        code_set(report),
     )
     assert found == EXPECTED[name]
 
@@ -113,7 +114,7 @@ def test_a_shallower_look_never_finds_more(name: str) -> None:
     deep = {finding.code for finding in check(OTHER / name).findings}
     for level in (0, 1, 2):
         report = check(OTHER / name, level=level)
-        assert {finding.code for finding in report.findings} <= deep
+        assert code_set(report) <= deep
         assert (report.digest is not None) == (level >= 2)
 
 
@@ -147,7 +148,7 @@ def test_a_manifest_of_ours_proves_every_format(tmp_path: Path, name: str) -> No
     (folder / largest).write_bytes(damaged)
     report = check(folder, level=2)
     assert report.verdict is INVALID
-    assert "manifest-mismatch" in {finding.code for finding in report.findings}
+    assert "manifest-mismatch" in code_set(report)
 
 
 def test_a_tensorflow_root_is_walked_by_its_indices() -> None:

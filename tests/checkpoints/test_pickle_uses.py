@@ -18,6 +18,7 @@ import pytest
 
 from airflow_runai.checkpoints import Report, Verdict, check
 from airflow_runai.checkpoints.pickles.interpreter import load_inert
+from tests.checkpoints.finding_codes import code_set
 from tests.checkpoints.samples import text, write, zip_file
 from tests.checkpoints.test_pickle import calls, hostile
 
@@ -27,10 +28,6 @@ VALID, UNVERIFIABLE, UNSAFE, INVALID = (
     Verdict.UNSAFE,
     Verdict.INVALID,
 )
-
-
-def codes(report: Report) -> set[str]:
-    return {finding.code for finding in report.findings}
 
 
 def looked_at(folder: Path, data: bytes) -> Report:
@@ -65,12 +62,12 @@ def test_a_function_of_an_unknown_library_that_is_called_is_unsafe(
 
 def test_an_object_of_an_unknown_library_cannot_be_verified(tmp_path: Path) -> None:
     report = looked_at(tmp_path, calls("my_project.modes", "Mode", "fast"))
-    assert (report.verdict, codes(report)) == (UNVERIFIABLE, {"pickle-foreign-made"})
+    assert (report.verdict, code_set(report)) == (UNVERIFIABLE, {"pickle-foreign-made"})
 
 
 def test_an_object_that_is_made_without_its_constructor_is_named(tmp_path: Path) -> None:
     report = looked_at(tmp_path, b"\x80\x02cmy_project.config\nConfig\n)\x81}b.")
-    assert (report.verdict, codes(report)) == (VALID, {"pickle-foreign"})
+    assert (report.verdict, code_set(report)) == (VALID, {"pickle-foreign"})
 
 
 THROUGH: dict[str, bytes] = {
@@ -85,7 +82,7 @@ def test_a_function_that_is_handed_to_one_that_calls_it_is_called(
     tmp_path: Path, name: str
 ) -> None:
     report = looked_at(tmp_path, b"\x80\x02" + THROUGH[name] % text("touch canary"))
-    assert (report.verdict, "pickle-foreign-call" in codes(report)) == (UNSAFE, True)
+    assert (report.verdict, "pickle-foreign-call" in code_set(report)) == (UNSAFE, True)
 
 
 def test_what_would_be_called_may_not_be_made_up_either(tmp_path: Path) -> None:
@@ -136,7 +133,7 @@ def test_what_trainings_keep_is_not_called_dangerous(
     tmp_path: Path, name: str, protocol: int
 ) -> None:
     report = check(write(tmp_path / "x.pkl", pickle.dumps(harmless()[name](), protocol)))
-    assert (report.verdict, codes(report)) == (UNVERIFIABLE, {"pickle-no-checksum"})
+    assert (report.verdict, code_set(report)) == (UNVERIFIABLE, {"pickle-no-checksum"})
 
 
 @pytest.mark.parametrize("library", ["scipy.sparse", "sklearn.neighbors"])
@@ -194,7 +191,7 @@ def test_old_protocols_hide_nothing(tmp_path: Path, protocol: int) -> None:
 )
 def test_names_that_are_spelled_with_escapes_are_read(tmp_path: Path, data: bytes) -> None:
     report = check(write(tmp_path / "x.pkl", data))
-    assert (report.verdict, "pickle-dangerous" in codes(report)) == (UNSAFE, True)
+    assert (report.verdict, "pickle-dangerous" in code_set(report)) == (UNSAFE, True)
 
 
 def test_memo_indices_count_as_python_counts_them(tmp_path: Path) -> None:
@@ -224,9 +221,9 @@ def test_whole_models_of_old_files_are_what_they_are(tmp_path: Path, protocol: i
     if protocol == 0:
         with pytest.raises(Exception, match=r"."):
             torch.load(tmp_path / "x.pt", weights_only=False)
-        assert (report.verdict, codes(report)) == (INVALID, {"pickle-malformed"})
+        assert (report.verdict, code_set(report)) == (INVALID, {"pickle-malformed"})
     else:
-        assert (report.verdict, codes(report)) == (
+        assert (report.verdict, code_set(report)) == (
             UNVERIFIABLE,
             {"pickle-foreign", "legacy-no-checksum"},
         )
@@ -239,7 +236,7 @@ def test_sizes_are_a_limit_and_no_danger(tmp_path: Path) -> None:
             b"\x80\x02X" + struct.pack("<I", 65 << 20) + b"a" * (65 << 20) + b".",
         )
     )
-    assert (report.verdict, codes(report), report.transient) == (
+    assert (report.verdict, code_set(report), report.transient) == (
         Verdict.UNKNOWN,
         {"too-large"},
         False,

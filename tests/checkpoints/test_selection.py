@@ -144,3 +144,8 @@ def test_a_root_of_too_many_entries_is_refused_with_the_limit(tmp_path: Path) ->
     with pytest.raises(RootProblem, match="10000") as caught:
         candidates(tmp_path)
     assert caught.value.code == "root-too-large"
+
+
+def test_a_name_with_a_superscript_digit_is_a_name_as_any_other(tmp_path: Path) -> None:
+    write(tmp_path / "model-1²3.pt", b"x")
+    assert names(tmp_path) == ["model-1²3.pt"]

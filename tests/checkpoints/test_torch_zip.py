@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_runai.checkpoints import Report, Verdict, check
+from tests.checkpoints.finding_codes import codes
 from tests.checkpoints.samples import (
     GOOD_DATA,
     GOOD_PICKLE,
@@ -29,10 +30,6 @@ GOOD = [
 
 def looked_at(tmp_path: Path, data: bytes, **options: Any) -> Report:
     return check(write(tmp_path / "x.pt", data), **options)
-
-
-def codes(report: Report) -> list[str]:
-    return [finding.code for finding in report.findings]
 
 
 def test_the_sample_itself_is_good(tmp_path: Path) -> None:

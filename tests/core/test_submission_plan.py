@@ -16,6 +16,7 @@ from airflow_runai.core.submission import (
     Create,
     Numbered,
     Tries,
+    begins_anew,
     differences,
     plan_submission,
 )
@@ -37,6 +38,11 @@ STOPPED, ODD = made(1, "Stopped"), made(1, "Hibernating")
 
 INTENDED = Note(1, 1, max_tries=1, begun=1000)
 OLDER, LATER = made(1, "Completed", created_at=900.0), made(1, "Completed", created_at=995.0)
+
+#: Of an earlier life of the run, which had come to a second generation.
+EARLIER = made(2, by=2, id="earlier", deleted=True, created_at=900.0)
+EARLIER_1 = made(1, id="earlier", deleted=True, created_at=900.0)
+NOW, NOW_FAILED = made(1, created_at=1005.0), made(1, "Failed", created_at=1005.0)
 
 NOTED = Note(1, 1, "id-1", max_tries=1)
 SAME, CLEARED = Tries(2, 1, 1), Tries(2, 2, 2)
@@ -180,6 +186,43 @@ TABLE: dict[str, tuple[list[Workload], Tries, Note | None, str, Create | Adopt]]
         "restart",
         Adopt(1, made(1, id="new", created_at=9.0)),
     ),
+    "made again, crash between create and note": (
+        [EARLIER, NOW],
+        SAME,
+        INTENDED,
+        "restart",
+        Adopt(1, NOW),
+    ),
+    "made again, crash before the create": (
+        [EARLIER],
+        SAME,
+        INTENDED,
+        "restart",
+        Create(1, (), EARLIER),
+    ),
+    # Its name may be free, so that our create may have arrived: only the same name is safe.
+    "made again, crash before the create of a name that was used": (
+        [EARLIER_1],
+        SAME,
+        INTENDED,
+        "restart",
+        Create(1, (), EARLIER_1),
+    ),
+    "made again, retry after failure": (
+        [EARLIER, NOW_FAILED],
+        SAME,
+        replace(NOTED, begun=1000),
+        "restart",
+        Create(3, (), NOW_FAILED),
+    ),
+    "made again, retry after failure, crash before the create": (
+        [EARLIER, NOW_FAILED],
+        SAME,
+        Note(3, 2, max_tries=1, begun=1000),
+        "reattach",
+        Create(3, (), NOW_FAILED),
+    ),
+    "made again, note lost": ([EARLIER, NOW], Tries(2), None, "restart", Adopt(1, NOW)),
     "unknown phase is alive": ([ODD], Tries(2), None, "restart", Adopt(1, ODD)),
     "the server hides variables, the note helps": (
         [made(1, by=None)],
@@ -206,6 +249,23 @@ def numbered(existing: list[Workload]) -> list[Numbered]:
 def test_what_is_submitted_follows_from_what_there_is(case: str) -> None:
     existing, tries, note, on_clear, expected = TABLE[case]
     assert plan_submission(numbered(existing), tries, note, on_clear) == expected
+
+
+@pytest.mark.parametrize(
+    ("tries", "note", "anew"),
+    [
+        (Tries(1), None, True),
+        (Tries(1), INTENDED, False),
+        (Tries(1), Note(0, 1), False),
+        (Tries(2), None, False),
+        (CLEARED, None, False),
+        (SAME, NOTED, False),
+    ],
+)
+def test_only_a_first_try_without_a_note_cannot_have_submitted_anything(
+    tries: Tries, note: Note | None, anew: bool
+) -> None:
+    assert begins_anew(tries, note) is anew
 
 
 @pytest.mark.parametrize("on_clear", ["restart", "reattach"])

@@ -79,7 +79,7 @@ CLOSED: tuple[Case, ...] = (
                 Act(cue=Cue(event="running", nth=2, seconds=18.4), what="hide", seconds=120.0),
             ),
             troubles=(
-                Trouble(process=2, step=9, kind="twice"),
+                Trouble(process=2, step=8, kind="twice"),
                 Trouble(process=3, step=3, kind="reply lost"),
             ),
             chance=1339,
@@ -176,7 +176,7 @@ CLOSED: tuple[Case, ...] = (
             lives=(Life(stretches=((1.83, 97.46),), end="Failed"),),
             acts=(Act(cue=Cue(event="scheduled", seconds=7.0), what="restore", seconds=270.0),),
             troubles=(
-                Trouble(process=2, step=10, kind="dies"),
+                Trouble(process=2, step=12, kind="dies"),
                 Trouble(process=2, step=2, kind="503 before"),
             ),
             neighbours=2,
@@ -190,7 +190,7 @@ CLOSED: tuple[Case, ...] = (
             acts=(Act(cue=Cue(event="success", seconds=20.0), what="delete the run"),),
             task=Task(retries=2),
             troubles=(
-                Trouble(process=2, step=10, kind="dies"),
+                Trouble(process=2, step=9, kind="dies"),
                 Trouble(process=5, step=4, kind="empty list"),
             ),
             chance=1858,

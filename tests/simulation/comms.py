@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import ErrorType
@@ -22,6 +23,7 @@ from airflow.sdk.execution_time.comms import (
 )
 from airflow.sdk.execution_time.supervisor import set_supervisor_comms
 
+from tests.simulation.clock import BEGIN
 from tests.simulation.process import Process, blocking, here
 
 if TYPE_CHECKING:
@@ -49,6 +51,22 @@ class Store:
     def _there(self) -> dict[str, Any]:
         blocking(_call(self.process))
         return _of_this_life(self.ti, self.life).store
+
+
+@dataclass(frozen=True)
+class DagRun:
+    """The run as a try sees it."""
+
+    run_id: str
+    run_after: datetime
+    start_date: datetime
+
+    @classmethod
+    def of(cls, run_id: str, life: int = 1) -> DagRun:
+        """Return a run that began when it was due; one that is made again keeps its due moment."""
+        due = datetime.fromtimestamp(BEGIN, timezone.utc)
+        begun = due + timedelta(seconds=1.0 if life == 1 else 60.0)
+        return cls(f"{run_id}__{due.isoformat()}", due, begun)
 
 
 @dataclass(eq=False)

@@ -169,7 +169,9 @@ def a_retry_trains(played: Played) -> Iterator[Violation]:
             (at for (_, attempt), at in begun.items() if attempt == fact.attempt and at <= fact.at),
             default=0.0,
         )
-        for workload in [w for w in played.mine if ended and w.name == ended[1]]:
+        # A run that is made again may use a name again.
+        named = [w for w in played.mine if ended and w.name == ended[1] and w.created < fact.at]
+        for workload in named[-1:]:
             over = next(
                 (at for at, phase, _ in workload.phases if phase == "Failed"), workload.condemned
             )

@@ -28,8 +28,8 @@ MUTANTS = (
     Mutant(
         "two alive",
         "core/submission.py",
-        "        return _without(note, tries, on_clear, newest, alive)\n",
-        "        return Create(note.generation + 1, alive)\n",
+        "        return _without(note, tries, on_clear, another)\n",
+        "        return replace(another, generation=note.generation + 1)\n",
         149,
     ),
     Mutant("still writing", "tasks/submission.py", "if step.before:", "if False:", 237),
@@ -53,8 +53,8 @@ MUTANTS = (
     Mutant(
         "success without training",
         "core/submission.py",
-        "        return _begin(newest, alive)\n",
-        "        return Adopt(*newest) if newest else _begin(newest, alive)\n",
+        "        return _begin(another)\n",
+        "        return Adopt(*found[-1]) if found else _begin(another)\n",
         25,
     ),
     Mutant("refused", "tasks/retries.py", "    if in_the_middle:\n", "    if False:\n", 61),

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import formatdate
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 
@@ -163,8 +163,15 @@ def _response(
     return httpx.Response(status, headers=headers, content=content, request=request)
 
 
+class Carrier(Protocol):
+    """What takes the place of httpx's transports."""
+
+    async def carry(self, request: httpx.Request) -> httpx.Response:
+        """Send one request as the process whose code is running."""
+
+
 @contextmanager
-def installed(wire_of: Callable[[Process], Wire]) -> Iterator[None]:
+def installed(wire_of: Callable[[Process], Carrier]) -> Iterator[None]:
     """Let httpx's transports hand each request to the wire of the process that sends it."""
     kinds: tuple[tuple[Any, str], ...] = (
         (httpx.HTTPTransport, "handle_request"),

@@ -16,7 +16,7 @@ from airflow.sdk.execution_time.context import _preset_connections
 from airflow_runai.operators.training import RunaiTrainingOperator
 from airflow_runai.sensors.workload import RunaiWorkloadSensor
 from tests.simulation.airflow import Airflow, TaskInstance
-from tests.simulation.comms import ContextTi, Store
+from tests.simulation.comms import ContextTi, DagRun, Store
 from tests.simulation.process import Process, in_greenlet
 
 SPEC = {
@@ -87,7 +87,9 @@ class Worker:
         process = airflow.new_process("worker", airflow.machinery.worker_skew)
         operator = operator_of(ti)
         seen = ContextTi(ti, process, airflow, ti.try_number, ti.max_tries, ti.life)
-        context = {"ti": seen, "task": operator, "task_state_store": Store(ti, process, ti.life)}
+        store = Store(ti, process, ti.life)
+        run = DagRun.of(ti.run_id, ti.life)
+        context = {"ti": seen, "task": operator, "task_state_store": store, "dag_run": run}
         worker = cls(airflow, ti, process, event, operator, context)
         process.on_death = worker._died
         preset = (_preset_connections, connection("airflow"))

@@ -11,6 +11,7 @@ import hashlib
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from itertools import islice
 from typing import Any
 
 from airflow_runai.checkpoints.checking.findings import Finding
@@ -18,6 +19,7 @@ from airflow_runai.checkpoints.checking.ledger import ENTRY_LIMIT, Ledger, Tenso
 from airflow_runai.checkpoints.checking.step_claim import StepClaim
 from airflow_runai.checkpoints.storage.listing import Listing
 
+#: A report is printed and stored as one line of JSON.
 MAX_FINDINGS = 100
 _MORE_FINDINGS = "there are more findings than are listed here; repair these first"
 
@@ -130,6 +132,7 @@ class CheckAccount:
 
     def add(self, finding: Finding) -> None:
         """Record a finding once; beyond the first 100 only its code."""
+        # The verdict needs the code even where the finding is not listed.
         self.codes.add(finding.code)
         _add_finding(self.findings, finding)
 
@@ -149,13 +152,12 @@ class CheckAccount:
 
     def ledger(self, tree: Listing, step: int | None) -> Ledger:
         """Make the ledger; a checkpoint that is one file has no name of its own in it."""
-        entries = list(self.entries.items())[:ENTRY_LIMIT]
-        tensors = {("" if tree.single else path, name): entry for (path, name), entry in entries}
-        files = {
-            "" if tree.single else path: size_and_crc
-            for path, size_and_crc in self.crcs.items()
-            if path not in self.excluded
-        }
+        tensors, files = {}, {}
+        for (path, name), entry in islice(self.entries.items(), ENTRY_LIMIT):
+            tensors["" if tree.single else path, name] = entry
+        for path, size_and_crc in self.crcs.items():
+            if path not in self.excluded:
+                files["" if tree.single else path] = size_and_crc
         return Ledger(step, tensors, files, len(self.entries) <= ENTRY_LIMIT)
 
     def digest(self, tree: Listing) -> str | None:
@@ -164,6 +166,7 @@ class CheckAccount:
         if not content or not content <= set(self.crcs):
             return None
         digest = hashlib.sha256()
+        # Names and sizes, too, so that bytes cannot move from one file to the next unseen.
         for name in sorted(content):
             size, crc = self.crcs[name]
             digest.update(f"{name} {size} {crc:08x}\n".encode("utf-8", "surrogateescape"))

@@ -14,6 +14,7 @@ from airflow_runai.checkpoints.checking.request import CheckRequest
 from airflow_runai.checkpoints.checking.verdict import severity_of, verdict_of
 from airflow_runai.checkpoints.storage.listing import Listing
 
+# A report holds up to 100 messages, which quote names out of a file.
 _MAX_MESSAGE = 500
 
 

@@ -10,7 +10,7 @@ round to nothing); a whole file that does not change, although it was trained be
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import NamedTuple
@@ -53,11 +53,15 @@ class _Pair:
 
     @property
     def changed(self) -> bool:
-        return None not in (self.old.crc32, self.new.crc32) and self.old.crc32 != self.new.crc32
+        return self.comparable and self.old.crc32 != self.new.crc32
 
     @property
     def still(self) -> bool:
-        return self.old.crc32 is not None and self.old.crc32 == self.new.crc32
+        return self.comparable and self.old.crc32 == self.new.crc32
+
+    @property
+    def comparable(self) -> bool:
+        return None not in (self.old.crc32, self.new.crc32)
 
     @property
     def is_float(self) -> bool:
@@ -82,12 +86,15 @@ def compare(
 
 def advance(before: Ledger, now: Ledger) -> Ledger:
     """Return ``now`` with what ``before`` knows about which tensors are trained."""
-    old_tensors, tensors = _by_identity(before), {}
+    old_tensors = _by_identity(before)
+    tensors = dict(now.tensors)
     for (file, name), entry in now.tensors.items():
         old = old_tensors.get(_identity(file, name))
-        if old is not None and (old.entry.moved or _Pair(file, name, old.entry, entry).changed):
-            entry = replace(entry, moved=True)
-        tensors[file, name] = entry
+        if old is None:
+            continue
+        pair = _Pair(file, name, old.entry, entry)
+        if pair.old.moved or pair.changed:
+            tensors[file, name] = replace(entry, moved=True)
     return replace(now, tensors=tensors)
 
 
@@ -141,60 +148,51 @@ def _names(
     old: Mapping[_Key, _LedgerTensor], new: Mapping[_Key, _LedgerTensor]
 ) -> Iterator[Finding]:
     lost = [_paired(tensor, tensor) for key, tensor in old.items() if key not in new]
-    if lost:
-        text = "was in the last accepted checkpoint and is not in this one"
-        yield _finding("tensor-lost", lost, f"{text}; loaders would begin it anew; {_MEANT}")
-    added = [_paired(tensor, tensor) for key, tensor in new.items() if key not in old]
-    if added and old:
-        yield _finding("tensor-new", added, "was not in the last accepted checkpoint")
+    text = "was in the last accepted checkpoint and is not in this one"
+    yield from _noted("tensor-lost", lost, f"{text}; loaders would begin it anew; {_MEANT}")
+    if old:
+        added = [_paired(tensor, tensor) for key, tensor in new.items() if key not in old]
+        yield from _noted("tensor-new", added, "was not in the last accepted checkpoint")
 
 
 def _swapped(pairs: list[_Pair]) -> Iterator[Finding]:
     changed = [pair for pair in pairs if pair.changed]
-    holders: dict[tuple[object, ...], list[_Pair]] = {}
+    # What each tensor became, by what it was: looked up, because all pairs would be 10^10.
+    became: dict[tuple[object, ...], set[int | None]] = {}
     for pair in changed:
-        holders.setdefault((pair.old.crc32, pair.old.shape), []).append(pair)
-    swapped = [
-        pair
-        for pair in changed
-        if any(
-            other.new.crc32 == pair.old.crc32
-            for other in holders.get((pair.new.crc32, pair.new.shape), ())
-        )
-    ]
-    if swapped:
-        yield _finding(
-            "tensors-swapped",
-            swapped,
-            "holds the bytes that another tensor of its shape had, and vice versa",
-        )
+        old = (pair.old.crc32, pair.old.shape)
+        became.setdefault(old, set()).add(pair.new.crc32)
+    swapped = []
+    for pair in changed:
+        new = (pair.new.crc32, pair.new.shape)
+        if pair.old.crc32 in became.get(new, ()):
+            swapped.append(pair)
+    text = "holds the bytes that another tensor of its shape had, and vice versa"
+    yield from _noted("tensors-swapped", swapped, text)
 
 
 def _zeroed(pairs: list[_Pair]) -> Iterator[Finding]:
-    zeroed = [
-        pair
-        for pair in pairs
-        if pair.old.zero is False
-        and pair.new.zero
-        and prod(pair.new.shape) > 1
-        and not any(part in pair.name.rpartition(".")[2] for part in _MAY_BECOME_ZERO)
-    ]
-    if zeroed:
-        text = "is all zero now, and was not in the last accepted checkpoint"
-        yield _finding("zeroed", zeroed, text)
+    became_zero = [pair for pair in pairs if pair.old.zero is False and pair.new.zero]
+    zeroed = []
+    for pair in became_zero:
+        last = pair.name.rpartition(".")[2]
+        excused = any(part in last for part in _MAY_BECOME_ZERO)
+        # One number may well be zero: a step, a scale.
+        if prod(pair.new.shape) > 1 and not excused:
+            zeroed.append(pair)
+    text = "is all zero now, and was not in the last accepted checkpoint"
+    yield from _noted("zeroed", zeroed, text)
 
 
 def _same_step(pairs: list[_Pair], intact: bool, step: int) -> Iterator[Finding]:
     changed = [pair for pair in pairs if pair.changed]
-    if not changed:
-        return
     text = f"has other bytes than when step {step} was accepted"
     if intact:
         text = f"{text}; their checksums hold, so this step was saved once more"
-        yield _finding("saved-again", changed, text)
+        yield from _noted("saved-again", changed, text)
     else:
         text = f"{text}, and nothing proves them; {_MEANT}"
-        yield _finding("changed-since-accepted", changed, text)
+        yield from _noted("changed-since-accepted", changed, text)
 
 
 def _movement(pairs: list[_Pair], written: Collection[str], advanced: str) -> Iterator[Finding]:
@@ -225,20 +223,23 @@ def _still_file(inside: list[_Pair], written: bool, advanced: str) -> Finding:
 
 
 def _still_tensors(inside: list[_Pair], advanced: str) -> Iterator[Finding]:
-    stuck = [
-        pair for pair in inside if pair.still and pair.old.moved and prod(pair.new.shape) >= _LARGE
-    ]
-    if stuck:
-        text = f"is trained, and yet as it was although the {advanced}"
-        yield _finding("tensors-unchanged", stuck, text)
+    trained = [pair for pair in inside if pair.still and pair.old.moved]
+    stuck = [pair for pair in trained if prod(pair.new.shape) >= _LARGE]
+    text = f"is trained, and yet as it was although the {advanced}"
+    yield from _noted("tensors-unchanged", stuck, text)
 
 
-def _finding(code: str, pairs: Iterable[_Pair], text: str) -> Finding:
+def _noted(code: str, pairs: Sequence[_Pair], text: str) -> Iterator[Finding]:
+    """Make one finding of all tensors, if there are any."""
+    if pairs:
+        yield _finding(code, pairs, text)
+
+
+def _finding(code: str, pairs: Sequence[_Pair], text: str) -> Finding:
     """Make one finding of many tensors: their number, and the first three by name."""
-    listed = list(pairs)
-    names = ", ".join(repr(pair.name)[:80] for pair in listed[:3])
-    count = len(listed)
+    count = len(pairs)
+    names = ", ".join(repr(pair.name)[:80] for pair in pairs[:3])
     subject = f"{count} tensors, such as {names}: each" if count > 1 else f"tensor {names}"
-    files = {pair.file for pair in listed}
+    files = {pair.file for pair in pairs}
     path = files.pop() if len(files) == 1 else ""
     return Finding(code, CODES[code].severity, path, f"{subject} {text}")

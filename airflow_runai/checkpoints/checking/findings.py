@@ -7,6 +7,7 @@ meaning.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Literal, NamedTuple
@@ -204,6 +205,17 @@ ACCEPTABLE = frozenset(
         "file-unchanged",
     }
 )
+
+
+def not_acceptable(codes: Iterable[str]) -> str:
+    """Say which of some codes no user can accept, and which they can; empty if all are fine."""
+    unknown = sorted(set(codes) - ACCEPTABLE)
+    if not unknown:
+        return ""
+    allowed = ", ".join(sorted(ACCEPTABLE))
+    return f"{', '.join(map(repr, unknown))}; allowed: {allowed}"
+
+
 #: Codes that make a checkpoint unknown only for now; a later check may say something else.
 TRANSIENT = frozenset({"unreadable"})
 

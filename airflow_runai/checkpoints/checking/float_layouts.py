@@ -95,16 +95,17 @@ class ContentTest:
 
     def feed(self, chunk: memoryview) -> None:
         """Test the next chunk; a number that is cut off at its end is left out."""
-        if self.layout is None:
+        layout = self.layout
+        if layout is None:
             self.all_zero = self.all_zero and not any_set(chunk)
             return
-        rest = len(chunk) % self.layout.width
+        rest = len(chunk) % layout.width
         if rest:
             chunk = chunk[:-rest]
-        flags = flags_of(chunk, self.layout, self.byteorder)
+        flags = flags_of(chunk, layout, self.byteorder)
         self.all_zero = self.all_zero and flags.all_zero
         if flags.non_finite:
-            self.take(locate_non_finite(chunk, self.layout, self.byteorder))
+            self.take(locate_non_finite(chunk, layout, self.byteorder))
         elif not flags.all_zero:
             self.mask_like = False
 
@@ -129,6 +130,7 @@ def flags_of(chunk: memoryview, layout: FloatLayout, byteorder: ByteOrder) -> Co
 
     unsigned, signed = _integers(layout.width, byteorder)
     numbers = np.frombuffer(chunk, unsigned)
+    # A maximum is one pass of SIMD instructions; a comparison would write a mask first.
     highest = int(np.maximum.reduce(numbers, initial=0))
     if highest == 0:
         return ContentFlags(non_finite=False, all_zero=True)

@@ -20,6 +20,7 @@ class FormatError(RunaiError):
 
 def shown(value: object) -> str:
     """Render a value that came out of a file: quoted, on one line, at most 80 characters."""
+    # Never of a container: rendering a deeply nested one would exhaust the stack.
     if isinstance(value, str | int | float | bytes | None):
         text = repr(value)
     else:

@@ -16,6 +16,7 @@ from typing import Any
 SCHEMA = "runai-ledger/1"
 #: Tensors kept per checkpoint; of one with more, lost and new tensors are not reported.
 ENTRY_LIMIT = 100_000
+# A report file may have been edited by hand, so every value is checked.
 _CRC = re.compile(r"[0-9a-f]{8}")
 
 
@@ -65,6 +66,7 @@ class Ledger:
 
     def was_non_finite(self, path: str, name: str) -> bool:
         """Whether a tensor held NaN or infinity already, in this file or in the only one."""
+        # A checkpoint that is one file has no name of its own in its ledger.
         entries = (self.tensors.get((path, name)), self.tensors.get(("", name)))
         return any(entry is not None and entry.non_finite for entry in entries)
 

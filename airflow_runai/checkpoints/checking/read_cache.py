@@ -42,6 +42,7 @@ class ReadCache:
     def __init__(self, count: ByteCount | None = None, ahead: int = AHEAD) -> None:
         self.count = count or ByteCount()
         self.ahead = ahead
+        # Each part has its own: dictionaries are not shared between threads.
         self.blocks = Blocks()
         self.heads: dict[str, bytes] = {}
         self.member_names: dict[str, tuple[str, ...]] = {}

@@ -21,6 +21,8 @@ from airflow_runai.checkpoints.storage.crc import combine, crc32
 from airflow_runai.checkpoints.storage.listing import Listing
 
 CHUNK = 512 * 1024
+#: Takes the next chunk of a run of bytes.
+Feed = Callable[[memoryview], None]
 
 
 @dataclass
@@ -38,7 +40,7 @@ class Span:
 
     begin: int
     end: int
-    feed: Callable[[memoryview], None] | None = None
+    feed: Feed | None = None
     summed: bool = False
     crc: int = 0
 
@@ -101,6 +103,7 @@ class Source:
         :return: CRC32 of the whole file.
         :raises FormatError: as :meth:`at`.
         """
+        # One for all chunks: the kernel would have to clear a fresh one each time.
         buffer = memoryview(bytearray(CHUNK))
         whole = 0
         for group in _groups(_covering(spans, self.size)):
@@ -137,6 +140,7 @@ class Source:
         return crc
 
     def _fill(self, buffer: memoryview, offset: int, size: int) -> memoryview:
+        # A read may return less than was asked for, on network file systems above all.
         chunk, filled = buffer[:size], 0
         while filled < size:
             try:

@@ -37,6 +37,7 @@ def recognise(tree: Listing, context: CheckContext) -> Format | None:
     for form in context.formats:
         if form.detect(tree, context):
             return form
+    # Only now: a name must not keep another format from recognising the bytes.
     for form in context.formats:
         if form.meant(tree, context):
             return form

@@ -40,6 +40,7 @@ class Report:
     findings: tuple[Finding, ...] = ()
     digest: str | None = None
     tensors: int = 0
+    # Not compared: a copy has other times, and the same content.
     mark: str = field(default="", compare=False)
     world_size: int | None = None
     metrics: Mapping[str, object] = field(default_factory=dict)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from airflow_runai.checkpoints.checking.findings import ACCEPTABLE
+from airflow_runai.checkpoints.checking.findings import not_acceptable
 from airflow_runai.checkpoints.checking.ledger import Ledger
+from airflow_runai.checkpoints.storage.checkpoint_files import ENTRY_LIMIT
 
 
 @dataclass(frozen=True)
@@ -20,18 +21,16 @@ class Policy:
     """
 
     strict: bool = False
-    entry_limit: int = 10_000
+    entry_limit: int = ENTRY_LIMIT
     accept: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.accept) - ACCEPTABLE)
-        if unknown:
-            allowed = ", ".join(sorted(ACCEPTABLE))
-            raise ValueError(f"policy.accept: {', '.join(map(repr, unknown))}; allowed: {allowed}")
+        problem = not_acceptable(self.accept)
+        if problem:
+            raise ValueError(f"policy.accept: {problem}")
         if type(self.entry_limit) is not int or self.entry_limit < 1:
-            raise ValueError(
-                f"policy.entry_limit: {self.entry_limit!r}; must be an integer ≥ 1 (default 10000)"
-            )
+            text = f"must be an integer ≥ 1 (default {ENTRY_LIMIT})"
+            raise ValueError(f"policy.entry_limit: {self.entry_limit!r}; {text}")
 
 
 @dataclass(frozen=True)

@@ -132,6 +132,7 @@ class Requirements:
         ]
         tensors = _read_tensors(value.get("tensors"), problems)
         numbers = {name: value[name] for name in names if name in value and name != "tensors"}
+        # The values are checked in any case, so that all mistakes are listed at once.
         try:
             requirements = cls(**numbers, tensors=tensors)
         except RequirementError as error:
@@ -154,6 +155,7 @@ class Requirements:
         )
 
     def _unmet(self, report: Report) -> Iterator[tuple[str, str]]:
+        # A step that is not known meets no requirement.
         step = -1 if report.step is None else report.step
         if self.min_step is not None and step < self.min_step:
             text = f"step {report.step} is not known to be {self.min_step} or later"
@@ -210,17 +212,15 @@ def _unmet_tensors(
     for (_, name), entry in report.ledger.tensors.items():
         entries.setdefault(name, []).append(entry)
     for pattern, requirement in required.items():
-        names = [pattern] if pattern in entries else _matching(entries, pattern)
+        # A name may hold brackets, which a pattern would read as a set of characters.
+        is_name = pattern in entries
+        names = [pattern] if is_name else [name for name in entries if fnmatchcase(name, pattern)]
         if not names:
             yield "not-as-expected", f"tensor {pattern!r} is asked for and not there"
         unmet = (requirement.unmet(name, entry) for name in names for entry in entries[name])
         message = next(filter(None, unmet), "")
         if message:
             yield "not-as-expected", message
-
-
-def _matching(names: Mapping[str, object], pattern: str) -> list[str]:
-    return [name for name in names if fnmatchcase(name, pattern)]
 
 
 def _normalized(dtype: str) -> str:

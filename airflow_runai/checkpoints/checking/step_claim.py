@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+Weight = Literal["binding", "advisory", "hint"]
+
 
 @dataclass(frozen=True)
 class StepClaim:
@@ -19,5 +21,5 @@ class StepClaim:
 
     place: str
     step: int
-    weight: Literal["binding", "advisory", "hint"] = "binding"
+    weight: Weight = "binding"
     at_most: bool = False

@@ -10,11 +10,12 @@ the rules.
 from __future__ import annotations
 
 from airflow_runai.checkpoints.checking.context import CheckContext
-from airflow_runai.checkpoints.checking.float_layouts import FLOAT_LAYOUTS, ByteOrder, ContentTest
+from airflow_runai.checkpoints.checking.float_layouts import ByteOrder, ContentTest
 from airflow_runai.checkpoints.checking.format_error import shown
 from airflow_runai.checkpoints.checking.ledger import TensorEntry
 from airflow_runai.checkpoints.checking.tensor_places import MOMENTS, excuse, place_of
 
+# A bias and the second LoRA matrix begin at zero, a running mean and a moment may stay there.
 _MAY_BE_ZERO = ("bias", "running_mean", "lora_B", "lora_b", "mask", *MOMENTS)
 _EXCUSES = {
     "score-non-finite": "is NaN or infinite; it is not trained",
@@ -52,7 +53,7 @@ class TensorContent:
 
     def feed(self, chunk: memoryview) -> None:
         """Take the next chunk of the run."""
-        first, last = max(self.begin - self._at, 0), min(self.end - self._at, len(chunk))
+        first, last = overlap(self.begin, self.end, self._at, chunk)
         if first < last:
             self._test.feed(chunk[first:last])
         self._at += len(chunk)
@@ -80,6 +81,11 @@ class TensorContent:
         note_content(self, self._test, context, path)
 
 
+def overlap(begin: int, end: int, at: int, chunk: memoryview) -> tuple[int, int]:
+    """Return where a run of bytes begins and ends in a chunk, which begins itself at ``at``."""
+    return max(begin - at, 0), min(end - at, len(chunk))
+
+
 def note_content(of: TensorContent, test: ContentTest, context: CheckContext, path: str) -> None:
     """
     Record what was found in a tensor.
@@ -90,14 +96,17 @@ def note_content(of: TensorContent, test: ContentTest, context: CheckContext, pa
     if test.non_finite:
         _note_non_finite(of, test, context, path)
         return
-    several = of.kind in FLOAT_LAYOUTS and of.end - of.begin > FLOAT_LAYOUTS[of.kind].width
-    if several and test.all_zero and not may_be_zero(of.name):
+    if test.layout is None or not test.all_zero or may_be_zero(of.name):
+        return
+    # One number alone may well be zero.
+    if of.end - of.begin > test.layout.width:
         context.note("all-zero", path, f"every value of tensor {shown(of.name)} is zero")
 
 
 def may_be_zero(name: str) -> bool:
     """Whether good checkpoints may hold zeros under that name, such as a bias at first."""
-    last = next((part for part in reversed(name.split(".")) if not part.isdigit()), "")
+    keys = [key for key in name.split(".") if not key.isdigit()]
+    last = keys[-1] if keys else ""
     return any(part in last for part in _MAY_BE_ZERO)
 
 

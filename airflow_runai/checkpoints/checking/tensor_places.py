@@ -49,16 +49,23 @@ def place_of(name: str, top: str = "", optimizers: tuple[str, ...] = ()) -> Tens
     """
     if top in _FRAMEWORK_KEYS:
         return "other"
-    keys = _keys(name)
-    last = keys[-1] if keys else ""
-    if any(moment in last for moment in MOMENTS) or any("optim" in key.lower() for key in keys):
-        return "moment"
-    if any(name.startswith(f"{path}.") for path in optimizers):
+    keys, last = _keys(name)
+    if _is_moment(name, keys, last, optimizers):
         return "moment"
     if _words(last) & _lists()["trained"]:
         return "weight"
-    is_bookkeeping = _BOOKKEEPING.fullmatch(top or name) is not None
-    return "other" if is_bookkeeping or (len(keys) == 1 and _is_measure(last)) else "weight"
+    if _BOOKKEEPING.fullmatch(top or name):
+        return "other"
+    # A number at the top, such as best_loss; below it may be a parameter of that name.
+    return "other" if len(keys) == 1 and _is_measure(last) else "weight"
+
+
+def _is_moment(name: str, keys: list[str], last: str, optimizers: tuple[str, ...]) -> bool:
+    if any(moment in last for moment in MOMENTS):
+        return True
+    if any("optim" in key.lower() for key in keys):
+        return True
+    return any(name.startswith(f"{path}.") for path in optimizers)
 
 
 def excuse(name: str, place: TensorPlace, content: ContentTest) -> str:
@@ -68,8 +75,7 @@ def excuse(name: str, place: TensorPlace, content: ContentTest) -> str:
     :param name: of the tensor.
     :param content: what was found in it.
     """
-    keys = _keys(name)
-    last = keys[-1] if keys else ""
+    keys, last = _keys(name)
     if place == "other" or (place == "weight" and _is_statistic(keys, last)):
         return "score-non-finite"
     if content.nan:
@@ -107,8 +113,10 @@ def _is_measure(last: str) -> bool:
     return bool(words & measures) and words <= measures | _lists()["neutral"]
 
 
-def _keys(name: str) -> list[str]:
-    return [key for key in name.split(".") if key and not key.isdigit()]
+def _keys(name: str) -> tuple[list[str], str]:
+    """Return the keys that are not numbers, and the last of them."""
+    keys = [key for key in name.split(".") if key and not key.isdigit()]
+    return keys, keys[-1] if keys else ""
 
 
 def _words(name: str) -> set[str]:

@@ -11,6 +11,7 @@ from collections.abc import Collection
 
 from airflow_runai.checkpoints.checking.findings import CODES, Severity, Verdict
 
+# Danger first: an unsafe checkpoint must not pass for one that is merely torn.
 _PRECEDENCE = (
     Verdict.UNSAFE,
     Verdict.IN_PROGRESS,

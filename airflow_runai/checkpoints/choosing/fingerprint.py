@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 
-from airflow_runai.checkpoints.checking.request import Policy
 from airflow_runai.checkpoints.choosing.roots import Candidate, candidates
 from airflow_runai.checkpoints.storage.checkpoint_files import list_checkpoint
 from airflow_runai.checkpoints.storage.listing import Location
@@ -25,12 +24,13 @@ def root_fingerprint(root: Location, *, least_step: int | None = None) -> str:
         for candidate in candidates(root)
         if least_step is None or (candidate.step or least_step) >= least_step
     ]
-    lines = (f"{candidate.path.name} {_mark(candidate)}\n" for candidate in relevant[:_COUNT])
-    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+    lines = [f"{candidate.path.name} {_mark(candidate)}\n" for candidate in relevant[:_COUNT]]
+    content = "".join(lines).encode("utf-8", "surrogateescape")
+    return hashlib.sha256(content).hexdigest()
 
 
 def _mark(candidate: Candidate) -> str:
     try:
-        return list_checkpoint(candidate.path, Policy().entry_limit, lambda name, error: None).mark
+        return list_checkpoint(candidate.path).mark
     except Exception as error:  # storage libraries raise what they like
         return type(error).__name__

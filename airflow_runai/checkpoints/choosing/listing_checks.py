@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+from functools import partial
+
 from airflow_runai.checkpoints.checking.context import CheckContext
 from airflow_runai.checkpoints.checking.reader import unreadable
 from airflow_runai.checkpoints.choosing.roots import checkpoints_in
@@ -19,23 +22,28 @@ def list_and_note(path: Location, context: CheckContext) -> Listing:
     """List a checkpoint and note what rules it out already."""
     limit = context.request.policy.entry_limit
     try:
-        tree = list_checkpoint(path, limit, lambda name, error: note_error(context, name, error))
+        tree = list_checkpoint(path, limit, partial(note_error, context))
     except Exception as error:  # storage libraries raise what they like
         note_error(context, path.name, error)
         return Listing(path, path.name)
     _note_unfinished(tree, path.name, context)
-    if tree.truncated:
-        text = f"more than {limit} entries (or 16 levels); it was not examined"
-        context.note("too-many-entries", tree.label, text)
-    _note_unusual_entries(tree, context)
-    if not tree.single and not tree.files and not context.refused:
-        text = "an empty directory; the trainer was probably killed before it wrote"
-        context.note("empty-directory", tree.label, text)
+    _note_extent(tree, limit, context)
     for name, entry in tree.files.items():
         _note_unfinished_file(tree, name, entry, context)
     if not context.refused:
         _note_root(tree, context)
     return tree
+
+
+def _note_extent(tree: Listing, limit: int, context: CheckContext) -> None:
+    if tree.truncated:
+        text = f"more than {limit} entries (or 16 levels); it was not examined"
+        context.note("too-many-entries", tree.label, text)
+    _note_unusual_entries(tree, context)
+    # Not if files could not be listed: whether there are any is not known then.
+    if not tree.single and not tree.files and not context.refused:
+        text = "an empty directory; the trainer was probably killed before it wrote"
+        context.note("empty-directory", tree.label, text)
 
 
 def _note_unfinished(tree: Listing, name: str, context: CheckContext) -> None:
@@ -53,7 +61,8 @@ def note_error(context: CheckContext, name: str, error: Exception) -> None:
     if isinstance(error, FileNotFoundError):
         text = "does not exist (or is a link to nothing); check the path and its mount"
         context.note("missing", name, text)
-    elif isinstance(error, RuntimeError) or getattr(error, "errno", None) == 40:
+    # Some methods of pathlib turn ELOOP into a RuntimeError.
+    elif isinstance(error, RuntimeError) or getattr(error, "errno", None) == errno.ELOOP:
         context.note("link-loop", name, "a link that leads back to itself")
     else:
         context.note("unreadable", name, unreadable(error))
@@ -61,14 +70,14 @@ def note_error(context: CheckContext, name: str, error: Exception) -> None:
 
 def note_changes(path: Location, before: Listing, context: CheckContext) -> None:
     """List again: a checkpoint that changed while it was read is not bad but unfinished."""
-    errors: list[tuple[str, Exception]] = []
+    errors: dict[str, Exception] = {}
     limit = context.request.policy.entry_limit
     try:
-        after = list_checkpoint(path, limit, lambda *error: errors.append(error))
+        after = list_checkpoint(path, limit, errors.__setitem__)
     except Exception as error:  # storage libraries raise what they like
         after = Listing(path, before.label)
-        errors.append((before.label, error))
-    for name, met in errors:
+        errors[before.label] = error
+    for name, met in errors.items():
         if not isinstance(met, FileNotFoundError):
             # The storage no longer answers, which is no sign of a writer.
             note_error(context, name, met)

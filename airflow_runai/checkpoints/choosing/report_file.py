@@ -18,15 +18,14 @@ from airflow_runai.checkpoints.checking.requirements import (
     TensorRequirement,
 )
 from airflow_runai.checkpoints.choosing.selection import Selection
-from airflow_runai.checkpoints.storage.listing import Location
-from airflow_runai.checkpoints.storage.small_files import SmallFile
+from airflow_runai.checkpoints.storage.small_files import FilePlace, SmallFile
 
 SCHEMA = "runai-checkpoint-report/1"
 #: An entry takes about 100 bytes and a ledger holds at most 100,000; a larger file is another one.
 MAX_REPORT_SIZE = 256 * 1024 * 1024
 
 
-def read_ledger(path: Location | SmallFile) -> Ledger | None:
+def read_ledger(path: FilePlace) -> Ledger | None:
     """
     Return the ledger of the last accepted checkpoint, or ``None`` if there is no report yet.
 
@@ -45,7 +44,7 @@ def read_ledger(path: Location | SmallFile) -> Ledger | None:
         raise ValueError(f"{path}: is no checkpoint report ({error}); {advice}") from None
 
 
-def read_requirements(path: Location | SmallFile) -> Requirements:
+def read_requirements(path: FilePlace) -> Requirements:
     """
     Read requirements from a JSON file: a mapping, or a report whose tensors must be as they were.
 
@@ -60,20 +59,17 @@ def read_requirements(path: Location | SmallFile) -> Requirements:
     except RequirementError as error:
         raise RequirementError([f"{path}: {problem}" for problem in error.problems]) from None
     except (ValueError, RecursionError) as error:
-        raise RequirementError(
-            [f"{path}: {error}; a JSON object, or a checkpoint report, is allowed"]
-        ) from None
+        problem = f"{path}: {error}; a JSON object, or a checkpoint report, is allowed"
+        raise RequirementError([problem]) from None
     except FileNotFoundError:
-        raise RequirementError(
-            [f"{path}: does not exist; a JSON object, or a checkpoint report, is expected"]
-        ) from None
-    required = {
-        name: TensorRequirement(entry.dtype, entry.shape) for (_, name), entry in tensors.items()
-    }
+        problem = f"{path}: does not exist; a JSON object, or a checkpoint report, is expected"
+        raise RequirementError([problem]) from None
+    pairs = ((name, entry) for (_, name), entry in tensors.items())
+    required = {name: TensorRequirement(entry.dtype, entry.shape) for name, entry in pairs}
     return Requirements(tensors=required)
 
 
-def _read(path: Location | SmallFile) -> dict[str, Any]:
+def _read(path: FilePlace) -> dict[str, Any]:
     content = SmallFile.of(path).read(MAX_REPORT_SIZE)
     if len(content) > MAX_REPORT_SIZE:
         raise ValueError(f"more than {MAX_REPORT_SIZE} bytes")
@@ -83,16 +79,17 @@ def _read(path: Location | SmallFile) -> dict[str, Any]:
     return document
 
 
-def write_report(path: Location | SmallFile, selection: Selection, before: Ledger | None) -> None:
+def write_report(path: FilePlace, selection: Selection, before: Ledger | None) -> None:
     """
     Replace the report in one step.
 
     :raises OSError: if it cannot be written.
     """
-    ledger = before if selection.chosen is None else selection.chosen.ledger
+    chosen = selection.chosen
+    ledger = before if chosen is None else chosen.ledger
     document = {
         "schema": SCHEMA,
-        "chosen": None if selection.chosen is None else _full(selection.chosen),
+        "chosen": None if chosen is None else _full(chosen),
         "rejected": [_full(report) for report in selection.rejected],
         "ledger": None if ledger is None else ledger.to_json(),
     }
@@ -100,4 +97,7 @@ def write_report(path: Location | SmallFile, selection: Selection, before: Ledge
 
 
 def _full(report: Report) -> dict[str, object]:
-    return {**report.to_json(), "world_size": report.world_size, "metrics": dict(report.metrics)}
+    document = report.to_json()
+    document["world_size"] = report.world_size
+    document["metrics"] = dict(report.metrics)
+    return document

@@ -7,7 +7,7 @@ A pointer file such as ``latest`` is not followed: it may name a checkpoint that
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
@@ -31,6 +31,8 @@ from airflow_runai.errors import RunaiError
 RootCode = Literal[
     "root-missing", "root-is-file", "root-unreadable", "root-empty", "root-too-large"
 ]
+
+_Natural = tuple[tuple[bool, int, str], ...]
 
 # Scripts keep all sorts of numbers in these; only a step in the name makes one a checkpoint.
 _NUMBERS = ".npz"
@@ -101,16 +103,25 @@ def candidates(root: Location, *, policy: Policy | None = None) -> tuple[Candida
     :raises RootProblem: if there is nothing to choose from.
     """
     entries = _entries(root, (policy or Policy()).entry_limit)
-    found = [entry for entry in entries if _is_checkpoint(entry)]
-    named = [entry for entry in found if step_in_name(entry.path.name) is not None]
+    named, others = _likely(entries)
     if _is_itself(entries, [entry.path.name for entry in named]):
         return (Candidate(root, step_in_name(root.name), 0.0),)
-    others = [entry for entry in found if step_in_name(entry.path.name) is None]
-    chosen = named + ([] if any(entry.kind == "directory" for entry in named) else others)
-    if not chosen:
-        raise RootProblem("root-empty", _nothing_in(root, entries))
-    listed = [Candidate(entry.path, step_in_name(entry.path.name), entry.mtime) for entry in chosen]
+    if not any(entry.kind == "directory" for entry in named):
+        named += others
+    listed = [Candidate(entry.path, step_in_name(entry.path.name), entry.mtime) for entry in named]
+    if not listed:
+        raise _problem("root-empty", root, _nothing_in(entries))
     return tuple(sorted(listed, key=lambda candidate: _age(candidate, listed), reverse=True))
+
+
+def _likely(entries: list[FileEntry]) -> tuple[list[FileEntry], list[FileEntry]]:
+    """Return what looks like a checkpoint: with a step in the name, and without."""
+    named: list[FileEntry] = []
+    others: list[FileEntry] = []
+    for entry in filter(_is_checkpoint, entries):
+        has_step = step_in_name(entry.path.name) is not None
+        (named if has_step else others).append(entry)
+    return named, others
 
 
 def _is_itself(entries: list[FileEntry], named: list[str]) -> bool:
@@ -128,34 +139,27 @@ def _is_itself(entries: list[FileEntry], named: list[str]) -> bool:
     )
 
 
-def _age(
-    candidate: Candidate, others: list[Candidate]
-) -> tuple[int, float, bool, tuple[tuple[bool, int, str], ...]]:
+def _age(candidate: Candidate, others: list[Candidate]) -> tuple[int, float, bool, _Natural]:
     """
     Return the sort key: step, then time.
 
     Of equally old ones, the one with a step in its name comes first: the other may be a link to it.
     """
-    name, step = candidate.path.name, candidate.step
-    if step is None and _LAST.search(name):
-        older = (
-            other.step
-            for other in others
-            if other.step is not None and other.mtime <= candidate.mtime
-        )
-        step = max(older, default=None)
-    return (
-        -1 if step is None else step,
-        candidate.mtime,
-        candidate.step is not None,
-        natural(name),
-    )
+    name, mtime = candidate.path.name, candidate.mtime
+    step = -1 if candidate.step is None else candidate.step
+    if candidate.step is None and _LAST.search(name):
+        older = [other for other in others if other.mtime <= mtime]
+        step = max([other.step for other in older if other.step is not None], default=step)
+    return step, mtime, candidate.step is not None, natural(name)
 
 
-def natural(name: str) -> tuple[tuple[bool, int, str], ...]:
+def natural(name: str) -> _Natural:
     """Return the key that sorts ``epoch_9`` before ``epoch_12``."""
     parts = re.findall(r"\d{1,18}|\D+", name, re.ASCII)
-    return tuple((part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts)
+    # Numbers and texts cannot be compared with each other: a flag goes first.
+    return tuple(
+        (True, int(part), part) if part.isdecimal() else (False, 0, part) for part in parts
+    )
 
 
 def checkpoints_in(tree: Listing) -> list[str]:
@@ -165,17 +169,18 @@ def checkpoints_in(tree: Listing) -> list[str]:
     It is one if its name has a step, or if it holds a pointer or a manifest.
     """
     own = {_POINTER, *_SELF_MARKERS} - {_TRAINER_STATE}
-    if tree.single or step_in_name(tree.root.name) is not None or any(map(tree.has_top_level, own)):
+    if tree.single or step_in_name(tree.root.name) is not None:
+        return []
+    if any(map(tree.has_top_level, own)):
         return []
     folders = {name.partition("/")[0] for name in tree.files if "/" in name}
-    named = [folder for folder in folders if _counts_steps(tree, folder)]
-    files = [
-        name
-        for name in tree.files
-        if "/" not in name and name.endswith(WEIGHTS) and _COUNTS.search(name)
-    ]
-    steps = {step_in_name(name) for name in files}
-    found = named or (files if len(steps - {None}) > 1 else [])
+    found = [folder for folder in folders if _counts_steps(tree, folder)]
+    if not found:
+        names = (name for name in tree.files if "/" not in name and name.endswith(WEIGHTS))
+        files = [name for name in names if _COUNTS.search(name)]
+        steps = {step_in_name(name) for name in files} - {None}
+        # One file with a step may be a part beside others.
+        found = files if len(steps) > 1 else []
     return sorted(found, key=natural)
 
 
@@ -198,30 +203,35 @@ def _is_checkpoint(entry: FileEntry) -> bool:
 
 
 def _entries(root: Location, limit: int) -> list[FileEntry]:
-    try:
-        forget_listings(root)
-        kind = stat_entry(root).kind
-    except FileNotFoundError:
-        text = "does not exist; a directory with checkpoints is expected"
-        advice = "check the path, its mount and the path mapping"
-        raise RootProblem("root-missing", f"checkpoint root {root}: {text}; {advice}") from None
-    except Exception as error:  # storage libraries raise what they like
-        text = f"checkpoint root {root}: {unreadable(error)}"
-        raise RootProblem("root-unreadable", text) from None
-    if kind != "directory":
+    if _kind(root) != "directory":
         text = "is a file; a directory with checkpoints is expected; to check one file use check"
-        raise RootProblem("root-is-file", f"checkpoint root {root}: {text}")
+        raise _problem("root-is-file", root, text)
     try:
         found = children(root, limit)
         listed = None if found is None else list(islice(found, limit + 1))
     except Exception as error:  # storage libraries raise what they like
-        text = f"checkpoint root {root}: {unreadable(error)}"
-        raise RootProblem("root-unreadable", text) from None
+        raise _problem("root-unreadable", root, unreadable(error)) from None
     if listed is None or len(listed) > limit:
         text = f"more than {limit} entries; at most {limit} are listed"
         advice = "remove old ones or name a directory below"
-        raise RootProblem("root-too-large", f"checkpoint root {root}: {text}; {advice}")
+        raise _problem("root-too-large", root, f"{text}; {advice}")
     return [_entry(child) for child in listed]
+
+
+def _kind(root: Location) -> str:
+    try:
+        forget_listings(root)
+        return stat_entry(root).kind
+    except FileNotFoundError:
+        text = "does not exist; a directory with checkpoints is expected"
+        advice = "check the path, its mount and the path mapping"
+        raise _problem("root-missing", root, f"{text}; {advice}") from None
+    except Exception as error:  # storage libraries raise what they like
+        raise _problem("root-unreadable", root, unreadable(error)) from None
+
+
+def _problem(code: RootCode, root: Location, text: str) -> RootProblem:
+    return RootProblem(code, f"checkpoint root {root}: {text}")
 
 
 def _entry(child: Location) -> FileEntry:
@@ -232,17 +242,17 @@ def _entry(child: Location) -> FileEntry:
         return FileEntry(child, "gone")
 
 
-def _nothing_in(root: Location, entries: list[FileEntry]) -> str:
+def _nothing_in(entries: list[FileEntry]) -> str:
     below = _below(entries)
     if below:
         text = f"no checkpoint in it, but some lie below: {', '.join(below[:5])}"
-        return f"checkpoint root {root}: {text}; name one of these"
+        return f"{text}; name one of these"
     unfinished = sum(1 for entry in entries if is_temporary(entry.path.name))
     counts = f"{len(entries)} entries, {unfinished} of them unfinished (temporary names)"
     files = f"files ending in {' '.join(_SUFFIXES)}"
     allowed = f"step-N or checkpoint-N directories, or {files}, are expected"
     advice = "check that the training saves here"
-    return f"checkpoint root {root}: {counts}, no checkpoint; {allowed}; {advice}"
+    return f"{counts}, no checkpoint; {allowed}; {advice}"
 
 
 def _below(entries: list[FileEntry]) -> list[str]:
@@ -258,21 +268,21 @@ def _below(entries: list[FileEntry]) -> list[str]:
 
 
 def _folders(entry: FileEntry) -> list[tuple[str, Location]]:
-    inside = [_entry(child) for child in islice(_listed(entry.path), _MAX_HINT_ENTRIES)]
-    deeper = [
-        (f"{entry.path.name}/{child.path.name}", child.path)
-        for child in inside
-        if child.kind == "directory" and not _is_checkpoint(child)
-    ]
-    return [(entry.path.name, entry.path), *deeper]
+    name = entry.path.name
+    folders = [(name, entry.path)]
+    for child in _inside(entry.path):
+        if child.kind == "directory" and not _is_checkpoint(child):
+            folders.append((f"{name}/{child.path.name}", child.path))
+    return folders
 
 
 def _holds_checkpoints(place: Location) -> bool:
-    return any(_is_checkpoint(_entry(child)) for child in islice(_listed(place), _MAX_HINT_ENTRIES))
+    return any(map(_is_checkpoint, _inside(place)))
 
 
-def _listed(place: Location) -> Iterable[Location]:
+def _inside(place: Location) -> Iterator[FileEntry]:
     try:
-        return list(children(place, _MAX_HINT_ENTRIES) or ())
+        listed = list(children(place, _MAX_HINT_ENTRIES) or ())
     except Exception:  # any error of a storage library: this is only a hint
-        return ()
+        return iter(())
+    return map(_entry, listed[:_MAX_HINT_ENTRIES])

@@ -85,11 +85,12 @@ def select(
     :raises RequirementError: if the requirements contradict each other.
     """
     required = _combined(min_step, requirements, level)
-    least = required.least_step
+    least = required.least_step or 0
     rejected: list[Report] = []
     policy = Policy(strict=strict, accept=frozenset(accept))
     for candidate in candidates(root, policy=policy):
-        if least is not None and candidate.step is not None and candidate.step < least:
+        # One without a step in its name may hold a later one.
+        if candidate.step is not None and candidate.step < least:
             continue
         report = check(candidate.path, level=level, policy=policy, ledger=ledger, progress=progress)
         accepted = report.accepted(accept_unverifiable=accept_unverifiable)
@@ -97,11 +98,10 @@ def select(
         if accepted and not unmet:
             return Selection(report, tuple(rejected))
         # The tensors of rejected ones are not needed, and may be many.
-        rejected.append(replace(report, findings=(*report.findings, *unmet), ledger=Ledger()))
-    if accept_unverifiable:
-        return Selection(None, tuple(rejected))
+        findings = (*report.findings, *unmet)
+        rejected.append(replace(report, findings=findings, ledger=Ledger()))
     unproven = sum(report.verdict is Verdict.UNVERIFIABLE for report in rejected)
-    return Selection(None, tuple(rejected), unproven)
+    return Selection(None, tuple(rejected), 0 if accept_unverifiable else unproven)
 
 
 def _combined(min_step: int | None, requirements: Requirements | None, level: int) -> Requirements:

@@ -57,8 +57,8 @@ def check(
     context = CheckContext(request, FORMATS, cache=ReadCache(ByteCount(progress)))
     tree = list_and_note(path, context)
     if isinstance(progress, Progress):
-        size = sum(entry.size for entry in tree.files.values())
-        progress.begin(tree.label, size if level >= 2 else 0)
+        # Below level 2 a few KB of each file are read.
+        progress.begin(tree.label, tree.size if level >= 2 else 0)
     form = None
     if not context.refused:
         form = _examine(tree, context)
@@ -83,9 +83,8 @@ def _examine(tree: Listing, context: CheckContext) -> str | None:
 
 def _not_recognised(tree: Listing, context: CheckContext) -> str:
     first = head(tree, context)
-    what = foreign(first) or (
-        f"begins with {shown(first[:8])}" if tree.single else "no file in it is of a known format"
-    )
+    begins = f"begins with {shown(first[:8])}"
+    what = foreign(first) or (begins if tree.single else "no file in it is of a known format")
     considered = ", ".join(form.name for form in FORMATS)
     advice = "a manifest of ours proves files of any format"
     return f"not recognised: {what}; considered were {considered}; {advice}"
@@ -101,10 +100,11 @@ def _note_steps(tree: Listing, context: CheckContext) -> int | None:
 
 
 def _step_claims(tree: Listing, context: CheckContext) -> list[StepClaim]:
-    steps, step = context.account.steps, step_in_name(tree.label)
+    account = context.account
+    steps, step = account.steps, step_in_name(tree.label)
     if step is None:
         return steps
-    binding = _name_binds(tree, context.account.name_binds)
+    binding = _name_binds(tree, account.name_binds)
     claim = StepClaim(f"the name {tree.label!r}", step, "binding" if binding else "advisory")
     # The content of a file outranks its name; the name of a directory outranks its parts.
     return [*steps, claim] if tree.single else [claim, *steps]
@@ -134,7 +134,7 @@ def _report(
         format=form,
         step=step,
         level=context.level,
-        bytes=sum(entry.size for entry in tree.files.values()),
+        bytes=tree.size,
         findings=tuple(account.findings),
         digest=account.digest(tree) if context.level >= 2 else None,
         tensors=account.tensors,

@@ -14,8 +14,15 @@ from typing import NamedTuple
 from airflow_runai.checkpoints.checking.format_error import FormatError
 from airflow_runai.checkpoints.checking.reader import Source
 
+#: Reads bytes: offset and size.
+Read = Callable[[int, int], bytes]
+
 _BLOCK = 64 * 1024
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+# Wire types of protobuf; 3 and 4 (groups) are deprecated and written by no library here.
+_VARINT, _BYTES = 0, 2
+_FIXED_WIDTHS = {1: 8, 5: 4}
+# Protobuf reserves the three bits above for the wire type.
+_FIELD_NUMBERS = range(1, 1 << 29)
 
 
 class Field(NamedTuple):
@@ -43,12 +50,12 @@ class BoundedReader:
     """
     Random access to some bytes.
 
-    :param read: as :meth:`Source.at`.
+    :param read: reads what is not in memory yet.
     :param size: the number of bytes.
     :param code: code of the :class:`FormatError` for a place beyond the end.
     """
 
-    def __init__(self, read: Callable[[int, int], bytes], size: int, code: str) -> None:
+    def __init__(self, read: Read, size: int, code: str) -> None:
         self.size = size
         self.code = code
         self._read = read
@@ -75,15 +82,17 @@ class BoundedReader:
 
         :raises FormatError: if they are not all there.
         """
-        if size > self.size - at or at < 0:
+        if at < 0 or size > self.size - at:
             text = f"{size} bytes at {at} reach beyond the end at {self.size}"
             raise self.damage(f"{text}; it was cut or overwritten")
         if size > _BLOCK:
             return self._read(at, size)
-        if at < self._begin or at + size > self._begin + len(self._block):
+        begin = at - self._begin
+        if begin < 0 or begin + size > len(self._block):
             self._block = self._read(at, min(_BLOCK, self.size - at))
             self._begin = at
-        return self._block[at - self._begin : at - self._begin + size]
+            begin = 0
+        return self._block[begin : begin + size]
 
     def varint(self, at: int) -> tuple[int, int]:
         """
@@ -96,7 +105,9 @@ class BoundedReader:
         if 0 <= place < len(self._block) and self._block[place] < 0x80:
             return self._block[place], at + 1
         value = 0
-        for position, byte in enumerate(self.bytes(at, min(10, max(self.size - at, 1)))):
+        # 64 bits take at most 10 bytes; at the very end, asking for one more tells that it was cut.
+        longest = min(10, max(self.size - at, 1))
+        for position, byte in enumerate(self.bytes(at, longest)):
             value |= (byte & 0x7F) << 7 * position
             if byte < 0x80:
                 return value & 0xFFFFFFFFFFFFFFFF, at + position + 1
@@ -111,14 +122,14 @@ class BoundedReader:
         at = begin
         while at < end:
             tag, at = self.varint(at)
-            if not tag >> 3 or tag >> 3 >= 1 << 29:
-                raise self.damage(f"field number {tag >> 3} at {at}; it was overwritten")
-            field = self._field(tag >> 3, tag & 7, at)
+            number = tag >> 3
+            if number not in _FIELD_NUMBERS:
+                raise self.damage(f"field number {number} at {at}; it was overwritten")
+            field = self._field(number, tag & 7, at)
             at = field.end
             if at > end:
-                raise self.damage(
-                    f"field {field.number} reaches to {at}, its message ends at {end}; it was cut"
-                )
+                text = f"field {number} reaches to {at}, its message ends at {end}; it was cut"
+                raise self.damage(text)
             yield field
 
     def _field(self, number: int, wire: int, at: int) -> Field:
@@ -127,12 +138,13 @@ class BoundedReader:
             return Field(number, 0, at, at + size)
         if wire == _VARINT:
             value, end = self.varint(at)
-            return Field(number, value, end, end)
-        if wire in (_FIXED32, _FIXED64):
-            width = 4 if wire == _FIXED32 else 8
-            value, end = int.from_bytes(self.bytes(at, width), "little"), at + width
-            return Field(number, value, end, end)
-        raise self.damage(f"field {number} at {at} has wire type {wire}; 0, 1, 2 and 5 are allowed")
+        elif wire in _FIXED_WIDTHS:
+            end = at + _FIXED_WIDTHS[wire]
+            value = int.from_bytes(self.bytes(at, end - at), "little")
+        else:
+            text = f"field {number} at {at} has wire type {wire}; 0, 1, 2 and 5 are allowed"
+            raise self.damage(text)
+        return Field(number, value, end, end)
 
     def text(self, field: Field, limit: int = 4096) -> str:
         """
@@ -141,7 +153,33 @@ class BoundedReader:
         :raises FormatError: if it is longer than ``limit`` bytes.
         """
         if field.size > limit:
-            raise self.damage(
-                f"a name of {field.size} bytes at {field.begin}; at most {limit} are read"
-            )
+            text = f"a name of {field.size} bytes at {field.begin}; at most {limit} are read"
+            raise self.damage(text)
         return self.bytes(field.begin, field.size).decode("utf-8", "replace")
+
+
+class Cursor:
+    """
+    A place in a reader that moves forward with what is taken.
+
+    :param at: where it begins.
+    """
+
+    def __init__(self, reader: BoundedReader, at: int = 0) -> None:
+        self.reader = reader
+        self.at = at
+
+    def number(self) -> int:
+        """Take a number, as :meth:`BoundedReader.varint`."""
+        value, self.at = self.reader.varint(self.at)
+        return value
+
+    def numbers(self, count: int) -> list[int]:
+        """Take several numbers."""
+        return [self.number() for _ in range(count)]
+
+    def take(self, size: int) -> bytes:
+        """Take bytes, as :meth:`BoundedReader.bytes`."""
+        data = self.reader.bytes(self.at, size)
+        self.at += size
+        return data

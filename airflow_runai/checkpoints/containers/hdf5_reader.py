@@ -16,17 +16,18 @@ from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Timer
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 from airflow_runai.checkpoints.checking.format_error import FormatError
-from airflow_runai.checkpoints.checking.reader import CHUNK
+from airflow_runai.checkpoints.checking.reader import CHUNK, Feed
+from airflow_runai.checkpoints.containers.json_documents import Document
 from airflow_runai.checkpoints.storage.listing import Location
 
 if TYPE_CHECKING:
     import subprocess
 
 #: Called with a line of JSON about a group or dataset; returns what is called with its bytes.
-Listener = Callable[[dict[str, Any]], Callable[[memoryview], None] | None]
+Listener = Callable[[Document], Feed | None]
 
 _PROBE = Path(__file__).with_name("hdf5_probe.py")
 _MEMORY = 1024 * 1024 * 1024
@@ -60,7 +61,19 @@ def read_hdf5(path: Location, begin: int, size: int, listen: Listener) -> str | 
         "memory": _MEMORY,
         "seconds": seconds,
     }
+    line = _answered(request, seconds, listen)
+    end, message = line["end"], line["message"]
+    if end == "missing":
+        return f"h5py cannot be used ({message})"
+    if end != "done":
+        raise FormatError(_CODES.get(end, "hdf5-limit"), f"h5py: {message}")
+    return None
+
+
+def _answered(request: Document, seconds: int, listen: Listener) -> Document:
+    """Return the last line of the probe."""
     with _started() as probe:
+        # The probe limits its processor time; it may wait for a disk much longer, but not for ever.
         watch = Timer(10 * seconds, probe.kill)
         watch.start()
         try:
@@ -69,15 +82,10 @@ def read_hdf5(path: Location, begin: int, size: int, listen: Listener) -> str | 
             with suppress(BrokenPipeError):
                 probe.stdin.write(json.dumps(request).encode())
                 probe.stdin.close()
-            end = _heard(probe.stdout, listen)
+            return _heard(probe.stdout, listen)
         finally:
             watch.cancel()
             probe.kill()
-    if end["end"] == "missing":
-        return f"h5py cannot be used ({end['message']})"
-    if end["end"] != "done":
-        raise FormatError(_CODES.get(end["end"], "hdf5-limit"), f"h5py: {end['message']}")
-    return None
 
 
 def _started() -> subprocess.Popen[bytes]:
@@ -101,14 +109,14 @@ def _started() -> subprocess.Popen[bytes]:
     )
 
 
-def _heard(answers: IO[bytes], listen: Listener) -> dict[str, Any]:
+def _heard(answers: IO[bytes], listen: Listener) -> Document:
     """Listen to the end; a process that stops before it ran into its limits, or crashed."""
     while True:
         text = answers.readline(_LINE_LIMIT)
         if not text.endswith(b"\n"):
             message = "reading it ended early: too much time or memory, or a crash"
             return {"end": "limit", "message": message}
-        line: dict[str, Any] = json.loads(text)
+        line: Document = json.loads(text)
         if "end" in line:
             return line
         feed = listen(line)
@@ -116,7 +124,7 @@ def _heard(answers: IO[bytes], listen: Listener) -> dict[str, Any]:
             _pass_on(answers, feed)
 
 
-def _pass_on(answers: IO[bytes], feed: Callable[[memoryview], None] | None) -> None:
+def _pass_on(answers: IO[bytes], feed: Feed | None) -> None:
     """Take the blocks of one dataset; an empty one is the last."""
     while left := int.from_bytes(answers.read(8), "little"):
         while left:

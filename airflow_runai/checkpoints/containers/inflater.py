@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
 
-from airflow_runai.checkpoints.checking.format_error import FormatError, shown
+from airflow_runai.checkpoints.checking.reader import Feed
 from airflow_runai.checkpoints.containers.zip_archive import Member
 from airflow_runai.checkpoints.storage.crc import crc32
 
@@ -20,7 +19,7 @@ class Inflater:
     :param feed: called with the unpacked chunks; all but the last are a multiple of 8 bytes long.
     """
 
-    def __init__(self, member: Member, feed: Callable[[memoryview], None] | None = None) -> None:
+    def __init__(self, member: Member, feed: Feed | None = None) -> None:
         self.member = member
         self.crc = 0
         self._size = 0
@@ -40,15 +39,11 @@ class Inflater:
             try:
                 content = self._stream.decompress(pending, _SLICE)
             except zlib.error as error:
-                raise FormatError(
-                    "zip-crc", f"member {shown(self.member.name)} cannot be unpacked ({error})"
-                ) from None
+                raise self.member.problem("zip-crc", f"cannot be unpacked ({error})") from None
             self._take(content)
             pending = self._stream.unconsumed_tail
             if self._stream.unused_data:
-                raise FormatError(
-                    "zip-structure", f"member {shown(self.member.name)} has bytes behind its end"
-                )
+                raise self.member.problem("zip-structure", "has bytes behind its end")
 
     def finish(self) -> None:
         """
@@ -60,23 +55,21 @@ class Inflater:
         size = self._size + len(rest)
         # Before it is passed on: a content test cannot read half a number.
         if not self._stream.eof or size < self.member.size:
-            raise FormatError(
-                "zip-crc",
-                f"member {shown(self.member.name)} unpacks to {size} of {self.member.size} bytes",
-            )
+            text = f"unpacks to {size} of {self.member.size} bytes"
+            raise self.member.problem("zip-crc", text)
         self._take(rest, last=True)
 
     def _take(self, content: bytes, *, last: bool = False) -> None:
         self._size += len(content)
         if self._size > self.member.size:
-            raise FormatError(
-                "zip-bomb",
-                f"member {shown(self.member.name)} unpacks to more than {self.member.size} bytes",
-            )
+            text = f"unpacks to more than {self.member.size} bytes"
+            raise self.member.problem("zip-bomb", text)
         self.crc = crc32(content, self.crc)
         if self._feed is None:
             return
         content = self._rest + content
-        whole = len(content) if last else len(content) // 8 * 8
+        # The widest number that is tested has 8 bytes, and none may be fed in two parts.
+        rest = 0 if last else len(content) % 8
+        whole = len(content) - rest
         self._rest = content[whole:]
         self._feed(memoryview(content)[:whole])

@@ -15,12 +15,19 @@ from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.storage.listing import Listing
 
+#: A JSON object.
+Document = dict[str, Any]
+
+#: An index of 100,000 tensors takes about 10 MB.
 SIZE_LIMIT = 16 * 1024 * 1024
+# An object of Python takes 50 bytes and more, whatever its text takes: 16 MB of "[" would take GBs.
 _TOKEN_LIMIT = 1_500_000
+_TOKENS = (b'"', b",", b"[", b"{")
+# Reading a number takes time that grows with the square of its digits.
 _DIGIT_LIMIT = 40
 
 
-def read_object(tree: Listing, context: CheckContext, name: str) -> dict[str, Any]:
+def read_object(tree: Listing, context: CheckContext, name: str) -> Document:
     """
     Read one JSON object that lies in the checkpoint.
 
@@ -35,7 +42,7 @@ def read_object(tree: Listing, context: CheckContext, name: str) -> dict[str, An
         return parse_object(source.at(0, source.size), "json-malformed", name)
 
 
-def parse_object(data: bytes, code: str, place: str) -> dict[str, Any]:
+def parse_object(data: bytes, code: str, place: str) -> Document:
     """
     Parse one JSON object.
 
@@ -43,13 +50,13 @@ def parse_object(data: bytes, code: str, place: str) -> dict[str, Any]:
     :param place: what is parsed, for the message.
     :raises FormatError: if it is anything else.
     """
-    if sum(data.count(token) for token in (b'"', b",", b"[", b"{")) > _TOKEN_LIMIT:
+    tokens = sum(map(data.count, _TOKENS))
+    if tokens > _TOKEN_LIMIT:
         text = f"{place}: more than {_TOKEN_LIMIT} tokens; no checkpoint needs as many"
         raise FormatError(code, text)
     try:
-        value = json.loads(
-            data.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_int=_short_int
-        )
+        text = data.decode("utf-8")
+        value = json.loads(text, object_pairs_hook=_without_duplicates, parse_int=_short_int)
     except (ValueError, RecursionError) as error:
         text = f"{place}: is not JSON ({error}); it was cut or overwritten"
         raise FormatError(code, text[:300]) from None
@@ -58,7 +65,7 @@ def parse_object(data: bytes, code: str, place: str) -> dict[str, Any]:
     return value
 
 
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> Document:
     result = dict(pairs)
     if len(result) != len(pairs):
         names = [name for name, _ in pairs]

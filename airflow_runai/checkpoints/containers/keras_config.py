@@ -17,7 +17,7 @@ from typing import Any
 
 from airflow_runai.checkpoints.checking.context import CheckContext
 from airflow_runai.checkpoints.checking.format_error import shown
-from airflow_runai.checkpoints.containers.json_documents import parse_object
+from airflow_runai.checkpoints.containers.json_documents import Document, parse_object
 
 _LAMBDA = ("Lambda", "__lambda__")
 _PARTS = (
@@ -36,23 +36,35 @@ def note_config(data: bytes, label: str, context: CheckContext) -> None:
     """
     foreign: set[str] = set()
     for item in _objects(parse_object(data, "keras-layout", "configuration")):
-        kind, module = item.get("class_name"), item.get("module")
-        name = f"{module}.{kind}" if module else str(kind)
-        if kind in _LAMBDA:
-            text = "a Lambda layer: loading the model runs code that it holds"
-            context.note("keras-code", label, text)
-        elif isinstance(module, str) and _is_dangerous(module, item):
-            text = f"{shown(name)} ({shown(item.get('config'))}): loading would use it"
-            context.note("keras-code", label, text)
+        code = _code_in(item)
+        module = item.get("module")
+        if code:
+            context.note("keras-code", label, code)
         elif isinstance(module, str) and not _OWN.fullmatch(module):
-            foreign.add(name)
+            foreign.add(_name(item))
     if foreign:
         code = "keras-foreign-strict" if context.request.policy.strict else "keras-foreign"
         names = ", ".join(sorted(foreign)[:5])[:200]
         context.note(code, label, f"names what is not Keras's own: {names}; not imported")
 
 
-def _objects(root: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _code_in(item: Document) -> str:
+    """Say what an object would run when it is loaded; empty if nothing is known."""
+    if item.get("class_name") in _LAMBDA:
+        return "a Lambda layer: loading the model runs code that it holds"
+    module = item.get("module")
+    if isinstance(module, str) and _is_dangerous(module, item):
+        return f"{shown(_name(item))} ({shown(item.get('config'))}): loading would use it"
+    return ""
+
+
+def _name(item: Document) -> str:
+    module, name = item.get("module"), item.get("class_name")
+    return f"{module}.{name}" if module else str(name)
+
+
+def _objects(root: Document) -> Iterator[Document]:
+    # Not recursive: how deep a configuration is nested is up to the file.
     pending: list[Any] = [root]
     while pending:
         value = pending.pop()
@@ -63,7 +75,7 @@ def _objects(root: dict[str, Any]) -> Iterator[dict[str, Any]]:
             pending.extend(value)
 
 
-def _is_dangerous(module: str, item: dict[str, Any]) -> bool:
+def _is_dangerous(module: str, item: Document) -> bool:
     """Whether it is a function of a library, or anything of Python itself."""
     top = module.partition(".")[0]
     if top == "builtins":

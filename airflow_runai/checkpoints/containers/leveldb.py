@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from airflow_runai.checkpoints.containers.bounded_reader import BoundedReader
+from airflow_runai.checkpoints.containers.bounded_reader import BoundedReader, Cursor
 from airflow_runai.checkpoints.storage.crc32c import crc32c, unmasked
 
 MAGIC = (0xDB4775248B80FB57).to_bytes(8, "little")
 FOOTER_SIZE = 48
+# Behind each block: one byte that names its compression, and the CRC32C of both.
 _TRAILER_SIZE = 5
+# The keys are names of variables. Each may repeat the one before, so a small file can hold many.
 _KEY_LIMIT = 16 * 1024
 _KEYS_LIMIT = 32 * 1024 * 1024
 
@@ -28,19 +30,18 @@ def read_table(data: bytes, code: str) -> Iterator[tuple[bytes, bytes]]:
     :param code: code of the :class:`FormatError` to raise.
     """
     table = BoundedReader.over(data, code)
-    if len(data) < FOOTER_SIZE or data[-8:] != MAGIC:
+    if len(data) < FOOTER_SIZE or not data.endswith(MAGIC):
         raise table.damage("does not end as a LevelDB table does; it was cut or overwritten")
     meta_begin, index = _index(table, data)
     expected = 0
     for _, handle in _entries(index):
-        part = BoundedReader.over(handle, code)
-        block_begin, after = part.varint(0)
-        block_size, after = part.varint(after)
-        if block_begin != expected or after != len(handle):
-            text = f"block at {block_begin} does not follow the one before"
+        place = Cursor(BoundedReader.over(handle, code))
+        begin, size = place.numbers(2)
+        if begin != expected or place.at != len(handle):
+            text = f"block at {begin} does not follow the one before"
             raise table.damage(f"{text}, which ends at {expected}")
-        expected = block_begin + block_size + _TRAILER_SIZE
-        yield from _entries(_block(table, block_begin, block_size))
+        yield from _entries(_block(table, begin, size))
+        expected = begin + size + _TRAILER_SIZE
     if expected != meta_begin:
         raise table.damage(f"{meta_begin - expected} bytes belong to no block")
 
@@ -48,12 +49,12 @@ def read_table(data: bytes, code: str) -> Iterator[tuple[bytes, bytes]]:
 def _index(table: BoundedReader, data: bytes) -> tuple[int, BoundedReader]:
     """Return where the data blocks end, and the block that lists them."""
     footer = len(data) - FOOTER_SIZE
-    meta_begin, at = table.varint(footer)
-    meta_size, at = table.varint(at)
-    begin, at = table.varint(at)
-    size, at = table.varint(at)
-    meta_end, end = meta_begin + meta_size + _TRAILER_SIZE, begin + size + _TRAILER_SIZE
-    if any(data[at:-8]) or begin != meta_end or end != footer:
+    place = Cursor(table, footer)
+    meta_begin, meta_size, begin, size = place.numbers(4)
+    meta_end = meta_begin + meta_size + _TRAILER_SIZE
+    end = begin + size + _TRAILER_SIZE
+    padding = data[place.at : -len(MAGIC)]
+    if any(padding) or begin != meta_end or end != footer:
         raise table.damage("its footer does not point at the blocks before it; it was overwritten")
     for _ in _entries(_block(table, meta_begin, meta_size)):
         raise table.damage("its meta block is not empty")
@@ -67,6 +68,7 @@ def _block(table: BoundedReader, begin: int, size: int) -> BoundedReader:
         raise table.damage(f"block at {begin} is damaged: its CRC32C does not match")
     if data[size]:
         raise table.damage(f"block at {begin} is compressed; only plain ones are read")
+    # A block ends with the places of the keys that stand in full, and their number.
     restarts = int.from_bytes(data[size - 4 : size], "little") if size >= 4 else size
     end = size - 4 - 4 * restarts
     if end < 0:
@@ -75,15 +77,13 @@ def _block(table: BoundedReader, begin: int, size: int) -> BoundedReader:
 
 
 def _entries(block: BoundedReader) -> Iterator[tuple[bytes, bytes]]:
-    at, key, total = 0, b"", 0
-    while at < block.size:
-        shared, at = block.varint(at)
-        fresh, at = block.varint(at)
-        size, at = block.varint(at)
-        total += shared + fresh
-        if shared > len(key) or shared + fresh > _KEY_LIMIT or total > _KEYS_LIMIT:
-            raise block.damage(f"a key of {shared} + {fresh} bytes at {at}; it was overwritten")
-        key = key[:shared] + block.bytes(at, fresh)
-        at += fresh
-        yield key, block.bytes(at, size)
-        at += size
+    place, key, total = Cursor(block), b"", 0
+    while place.at < block.size:
+        shared, fresh, size = place.numbers(3)
+        length = shared + fresh
+        total += length
+        if shared > len(key) or length > _KEY_LIMIT or total > _KEYS_LIMIT:
+            text = f"a key of {shared} + {fresh} bytes at {place.at}; it was overwritten"
+            raise block.damage(text)
+        key = key[:shared] + place.take(fresh)
+        yield key, place.take(size)

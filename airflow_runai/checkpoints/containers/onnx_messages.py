@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from airflow_runai.checkpoints.checking.format_error import FormatError
-from airflow_runai.checkpoints.containers.bounded_reader import BoundedReader, Field
+from airflow_runai.checkpoints.containers.bounded_reader import BoundedReader, Cursor, Field
 
 # Message: field number to the message in it.
 _INSIDE: dict[str, dict[int, str]] = {
@@ -31,13 +32,25 @@ _INSIDE: dict[str, dict[int, str]] = {
     "function": {7: "node", 11: "attribute"},
     "training": {1: "graph", 2: "graph"},
 }
+_TENSORS = ("initializer", "constant")
 _MODEL_FIELDS = {1, 2, 3, 4, 5, 6, 7, 8, 14, 20, 25, 26}
 _GRAPH, _OPSETS = 7, 8
+# Bounds the time of a walk; a tensor's data is one field, however large it is.
 _FIELD_LIMIT = 2_000_000
+_PENDING_LIMIT = _FIELD_LIMIT // 4
 _TENSOR_LIMIT = 100_000
-# TensorProto: the fields that hold numbers, and the size of one where it is fixed.
-_TYPED = {4: 4, 5: 0, 7: 0, 10: 8, 11: 0}
+# TensorProto: the fields that hold values, and the size of one where it is fixed (float, double).
+_TYPED = {4: 4, 5: 0, 6: 0, 7: 0, 10: 8, 11: 0}
 _NAME_LIMIT = 64 * 1024
+_DIMENSION_LIMIT = 64
+
+
+class _Message(NamedTuple):
+    """One that is still to be walked."""
+
+    kind: str
+    begin: int
+    end: int
 
 
 @dataclass
@@ -85,60 +98,68 @@ def model_tensors(window: BoundedReader) -> Iterator[ModelTensor]:
     :raises FormatError: the window's code if messages are cut, ``too-large`` beyond two million
         fields.
     """
-    pending: deque[tuple[str, int, int]] = deque([("model", 0, window.size)])
-    count, tensors, numbers = 0, 0, set()
+    # Level by level, so that the weights at the top come before constants of nested graphs.
+    pending = deque([_Message("model", 0, window.size)])
+    count, tensors, top = 0, 0, set()
     while pending:
-        kind, begin, end = pending.popleft()
-        if kind in ("initializer", "constant"):
+        message = pending.popleft()
+        if message.kind in _TENSORS:
             tensors += 1
-            yield _tensor(window, begin, end, is_weight=kind == "initializer")
+            yield _tensor(window, message)
             continue
-        for item in window.fields(begin, end):
+        inside = _INSIDE[message.kind]
+        for number, _, begin, end in window.fields(message.begin, message.end):
             count += 1
-            if kind == "model":
-                numbers.add(item.number)
-            inside = _INSIDE[kind].get(item.number)
-            if inside is not None:
-                pending.append((inside, item.begin, item.end))
-            if count > _FIELD_LIMIT or tensors > _TENSOR_LIMIT or len(pending) > _FIELD_LIMIT // 4:
+            if message.kind == "model":
+                top.add(number)
+            if number in inside:
+                pending.append(_Message(inside[number], begin, end))
+            if count > _FIELD_LIMIT or tensors > _TENSOR_LIMIT or len(pending) > _PENDING_LIMIT:
                 text = f"more than {_FIELD_LIMIT} fields; the rest was not examined"
                 raise FormatError("too-large", text)
-    if not {_GRAPH, _OPSETS} <= numbers:
+    if not {_GRAPH, _OPSETS} <= top:
         raise window.damage("no graph, or no version of its operators; it was cut or overwritten")
 
 
-def _tensor(window: BoundedReader, begin: int, end: int, *, is_weight: bool) -> ModelTensor:
-    tensor = ModelTensor(is_weight=is_weight)
-    for item in window.fields(begin, end):
-        if item.number == 1:
+def _tensor(window: BoundedReader, message: _Message) -> ModelTensor:
+    tensor = ModelTensor(is_weight=message.kind == "initializer")
+    for item in window.fields(message.begin, message.end):
+        _take(tensor, window, item)
+        dimensions = len(tensor.shape)
+        if dimensions > _DIMENSION_LIMIT or len(tensor.outside or ()) > 16:
+            text = f"a tensor of {dimensions} dimensions at {message.begin}"
+            raise window.damage(f"{text}; at most {_DIMENSION_LIMIT} are believed")
+    return tensor
+
+
+def _take(tensor: ModelTensor, window: BoundedReader, item: Field) -> None:
+    match item.number:
+        case 1:
             tensor.shape += _packed(window, item)
-        elif item.number == 2:
+        case 2:
             tensor.dtype = item.value
-        elif item.number == 8:
+        case 8:
             tensor.name = window.text(item, _NAME_LIMIT)
-        elif item.number == 13:
+        case 9:
+            tensor.begin, tensor.end, tensor.raw = item.begin, item.end, True
+        case 13:
             key, value = _pair(window, item)
             tensor.outside = {**(tensor.outside or {}), key: value}
-        elif item.number in (*_TYPED, 6):
+        case number if number in _TYPED:
             tensor.typed = True
-        if item.number == 9 or (_TYPED.get(item.number) and item.size):
-            tensor.begin, tensor.end, tensor.raw = item.begin, item.end, item.number == 9
-        if len(tensor.shape) > 64 or len(tensor.outside or ()) > 16:
-            text = f"a tensor of {len(tensor.shape)} dimensions at {begin}"
-            raise window.damage(f"{text}; at most 64 are believed")
-    return tensor
+            if _TYPED[number] and item.size:
+                tensor.begin, tensor.end, tensor.raw = item.begin, item.end, False
 
 
 def _packed(window: BoundedReader, item: Field) -> list[int]:
     """Read whole numbers, one in a field or many."""
     if not item.size:
         return [item.value]
-    if item.size > 64 * 10:
+    if item.size > _DIMENSION_LIMIT * 10:
         raise window.damage(f"a shape of {item.size} bytes at {item.begin}; it was overwritten")
-    values, at = [], item.begin
-    while at < item.end:
-        value, at = window.varint(at)
-        values.append(value)
+    place, values = Cursor(window, item.begin), []
+    while place.at < item.end:
+        values.append(place.number())
     return values
 
 

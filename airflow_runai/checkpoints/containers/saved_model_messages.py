@@ -10,10 +10,10 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from airflow_runai.checkpoints.containers.bounded_reader import BoundedReader, Field
+from airflow_runai.checkpoints.containers.bounded_reader import BoundedReader, Cursor, Field
 from airflow_runai.checkpoints.storage.name_lists import read_name_lists
 
-# The rest of a larger graph is skipped.
+# The rest of a larger graph is skipped: nothing is built of it, so it is no danger.
 _FIELD_LIMIT = 1_000_000
 _DEPTH_LIMIT = 100
 _TEXT_LIMIT = 16 * 1024 * 1024
@@ -35,33 +35,42 @@ def walk_graph(window: BoundedReader) -> None:
             count += 1
             if count > _FIELD_LIMIT or depth > _DEPTH_LIMIT:
                 return
-            what = messages.get(kind, {}).get(field.number, "")
-            if what[1:] and field.end > field.begin:
-                pending.append((what[1:], field.begin, field.end, depth + 1))
-            elif what and field.end > field.begin:
-                _check(window, field, what)
+            content = messages.get(kind, {}).get(field.number, "")
+            if not content or not field.size:
+                continue
+            message = content[1:]
+            if message:
+                pending.append((message, field.begin, field.end, depth + 1))
+            else:
+                _check(window, field, content)
 
 
-def _check(window: BoundedReader, field: Field, what: str) -> None:
-    if what == "s" and field.size <= _TEXT_LIMIT:
-        try:
-            window.bytes(field.begin, field.size).decode("utf-8")
-        except UnicodeDecodeError:
-            raise window.damage(
-                f"a text at {field.begin} is not UTF-8; it was overwritten"
-            ) from None
-    elif what in _WIDTHS and field.size % _WIDTHS[what]:
-        raise window.damage(
-            f"a list of numbers at {field.begin} has {field.size} bytes; it was cut or overwritten"
-        )
-    elif what == "v":
-        at = field.begin
-        while at < field.end:
-            _, at = window.varint(at)
-        if at != field.end:
-            raise window.damage(
-                f"a list of numbers at {field.begin} does not end at {field.end}; it was cut"
-            )
+def _check(window: BoundedReader, field: Field, content: str) -> None:
+    match content:
+        case "s" if field.size <= _TEXT_LIMIT:
+            _check_text(window, field)
+        case "v":
+            _check_numbers(window, field)
+        case "f" | "d" if field.size % _WIDTHS[content]:
+            text = f"a list of numbers at {field.begin} has {field.size} bytes"
+            raise window.damage(f"{text}; it was cut or overwritten")
+
+
+def _check_text(window: BoundedReader, field: Field) -> None:
+    try:
+        window.bytes(field.begin, field.size).decode("utf-8")
+    except UnicodeDecodeError:
+        text = f"a text at {field.begin} is not UTF-8; it was overwritten"
+        raise window.damage(text) from None
+
+
+def _check_numbers(window: BoundedReader, field: Field) -> None:
+    place = Cursor(window, field.begin)
+    while place.at < field.end:
+        place.number()
+    if place.at != field.end:
+        text = f"a list of numbers at {field.begin} does not end at {field.end}; it was cut"
+        raise window.damage(text)
 
 
 @cache

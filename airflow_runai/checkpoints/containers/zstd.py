@@ -7,15 +7,17 @@ imported with the first frame, because Airflow imports this package whenever it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import IO, TYPE_CHECKING, cast
 
 from airflow_runai.checkpoints.checking.format_error import FormatError
+from airflow_runai.checkpoints.containers.bounded_reader import Read
 
 if TYPE_CHECKING:
     from zstandard import ZstdDecompressionReader
 
+# A frame says itself how much memory it takes; level 22, the highest, takes this much.
 _WINDOW_LIMIT = 128 * 1024 * 1024
 _PIECE = 512 * 1024
 
@@ -39,10 +41,8 @@ def unpacked(data: bytes, limit: int, code: str) -> bytes:
             raise FormatError("too-large", f"unpacks to more than {limit} bytes; no more are read")
         parts.append(part)
     if size != announced(data):
-        raise FormatError(
-            code,
-            f"unpacks to {size} bytes, {announced(data)} were announced; it was cut or overwritten",
-        )
+        text = f"unpacks to {size} bytes, {announced(data)} were announced"
+        raise FormatError(code, f"{text}; it was cut or overwritten")
     return b"".join(parts)
 
 
@@ -60,11 +60,10 @@ def announced(first: bytes) -> int:
         return -1
 
 
-def unpack(read: Callable[[int, int], bytes], size: int, code: str) -> Iterator[bytes]:
+def unpack(read: Read, size: int, code: str) -> Iterator[bytes]:
     """
     Yield the content of one frame, piece by piece, each a multiple of 8 bytes long except the last.
 
-    :param read: offset and size to bytes.
     :param size: of the packed bytes, all of which are one frame.
     :param code: code of the :class:`FormatError` for one that cannot be unpacked. One that was cut
         gives too few bytes.
@@ -79,9 +78,8 @@ def unpack(read: Callable[[int, int], bytes], size: int, code: str) -> Iterator[
         while piece := _full(reader):
             yield piece
     except zstandard.ZstdError as error:
-        raise FormatError(
-            code, f"cannot be unpacked ({error}); it was cut or overwritten"
-        ) from None
+        text = f"cannot be unpacked ({error}); it was cut or overwritten"
+        raise FormatError(code, text) from None
 
 
 def _full(reader: ZstdDecompressionReader) -> bytes:
@@ -97,7 +95,7 @@ def _full(reader: ZstdDecompressionReader) -> bytes:
 class _Packed:
     """The packed bytes, as a stream."""
 
-    def __init__(self, read: Callable[[int, int], bytes], size: int) -> None:
+    def __init__(self, read: Read, size: int) -> None:
         self._read = read
         self._size = size
         self.at = 0

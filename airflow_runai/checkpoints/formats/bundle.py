@@ -16,7 +16,7 @@ from math import prod
 from airflow_runai.checkpoints.checking.float_layouts import ByteOrder
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source
-from airflow_runai.checkpoints.containers.bounded_reader import BoundedReader
+from airflow_runai.checkpoints.containers.bounded_reader import BoundedReader, Field
 from airflow_runai.checkpoints.containers.leveldb import read_table
 from airflow_runai.checkpoints.storage.crc32c import crc32c, unmasked
 
@@ -24,33 +24,57 @@ INDEX_CODE = "tensorflow-index"
 _DATA_CODE = "tensorflow-data"
 _INDEX_LIMIT = 48 * 1024 * 1024
 _ENTRY_LIMIT = 100_000
+_SHARD_LIMIT = 100_000
+# The lengths of a text tensor are read one by one.
 _TEXTS_LIMIT = 1_000_000
+# TensorShape::MaxDimensions().
+_DIMENSION_LIMIT = 254
 _STRING = 7
-# Name, float layout and size of types.proto's DataType.
-_TYPES: dict[int, tuple[str, str, int]] = {
-    1: ("float32", "f32", 4),
-    2: ("float64", "f64", 8),
-    14: ("bfloat16", "bf16", 2),
-    19: ("float16", "f16", 2),
-    8: ("complex64", "f32", 8),
-    18: ("complex128", "f64", 16),
-    24: ("float8_e5m2", "e5m2", 1),
-    25: ("float8_e4m3fn", "e4m3fn", 1),
-    3: ("int32", "bytes", 4),
-    9: ("int64", "bytes", 8),
-    22: ("uint32", "bytes", 4),
-    23: ("uint64", "bytes", 8),
-    4: ("uint8", "bytes", 1),
-    6: ("int8", "bytes", 1),
-    10: ("bool", "bytes", 1),
-    5: ("int16", "bytes", 2),
-    17: ("uint16", "bytes", 2),
-    15: ("qint16", "bytes", 2),
-    16: ("quint16", "bytes", 2),
-    11: ("qint8", "bytes", 1),
-    12: ("quint8", "bytes", 1),
-    13: ("qint32", "bytes", 4),
+# Name and size of types.proto's DataType; 0 where each value has its own size.
+_TYPES: dict[int, tuple[str, int]] = {
+    1: ("float32", 4),
+    2: ("float64", 8),
+    14: ("bfloat16", 2),
+    19: ("float16", 2),
+    8: ("complex64", 8),
+    18: ("complex128", 16),
+    24: ("float8_e5m2", 1),
+    25: ("float8_e4m3fn", 1),
+    3: ("int32", 4),
+    9: ("int64", 8),
+    22: ("uint32", 4),
+    23: ("uint64", 8),
+    4: ("uint8", 1),
+    6: ("int8", 1),
+    10: ("bool", 1),
+    5: ("int16", 2),
+    17: ("uint16", 2),
+    15: ("qint16", 2),
+    16: ("quint16", 2),
+    11: ("qint8", 1),
+    12: ("quint8", 1),
+    13: ("qint32", 4),
+    _STRING: ("string", 0),
 }
+_LAYOUTS = {
+    "float32": "f32",
+    "float64": "f64",
+    "bfloat16": "bf16",
+    "float16": "f16",
+    # A complex number is two floats.
+    "complex64": "f32",
+    "complex128": "f64",
+    "float8_e5m2": "e5m2",
+    "float8_e4m3fn": "e4m3fn",
+}
+# Fields of BundleHeaderProto.
+_SHARDS = 1
+_ENDIANNESS = 2
+# Fields of BundleEntryProto; a partitioned variable has slices and no bytes of its own.
+_DTYPE, _SHAPE, _SHARD, _OFFSET, _SIZE, _CRC, _SLICES = range(1, 8)
+# TensorShapeProto.dim, TensorShapeProto.Dim.size.
+_DIMENSION = 2
+_LENGTH = 1
 
 
 @dataclass(frozen=True)
@@ -78,14 +102,19 @@ class BundleEntry:
     @property
     def type_name(self) -> str:
         """Name of its type."""
-        if self.dtype == _STRING:
-            return "string"
-        return _TYPES.get(self.dtype, (f"type {self.dtype}", "", 0))[0]
+        name, _ = _TYPES.get(self.dtype, (f"type {self.dtype}", 0))
+        return name
 
     @property
     def kind(self) -> str:
         """Float layout."""
-        return _TYPES.get(self.dtype, ("", "bytes", 0))[1]
+        return _LAYOUTS.get(self.type_name, "bytes")
+
+    @property
+    def has_right_size(self) -> bool:
+        """Whether it has as many bytes as its shape needs, where that is known."""
+        _, width = _TYPES.get(self.dtype, ("", 0))
+        return width == 0 or prod(self.shape) * width == self.size
 
 
 @dataclass
@@ -107,71 +136,88 @@ def read_bundle(source: Source) -> Bundle:
         raise FormatError(
             "too-large", f"index of {source.size} bytes; at most {_INDEX_LIMIT} are read"
         )
-    bundle, headers = Bundle(), 0
+    bundle = Bundle()
+    headers = 0
     for key, value in read_table(source.at(0, source.size), INDEX_CODE):
         message = BoundedReader.over(value, INDEX_CODE)
+        # The table is sorted, so the header comes first.
         if not key:
             _read_header(message, bundle)
             headers += 1
-        elif (entry := _entry(key, message, bundle)) is not None:
-            bundle.entries.append(entry)
+        else:
+            _add_entry(key, message, bundle)
         if len(bundle.entries) > _ENTRY_LIMIT:
             raise FormatError(
                 "too-large", f"more than {_ENTRY_LIMIT} tensors; the others were not examined"
             )
     if headers != 1:
-        raise FormatError(INDEX_CODE, f"{headers} headers; a checkpoint of TensorFlow has one")
+        raise _damaged(f"{headers} headers; a checkpoint of TensorFlow has one")
     return bundle
+
+
+def _damaged(text: str) -> FormatError:
+    return FormatError(INDEX_CODE, text)
 
 
 def _read_header(message: BoundedReader, bundle: Bundle) -> None:
     for item in message.fields(0, message.size):
-        if item.number == 1:
+        if item.number == _SHARDS:
             bundle.shards = item.value
-        elif item.number == 2:
+        elif item.number == _ENDIANNESS:
             bundle.byteorder = "big" if item.value else "little"
-    if not 1 <= bundle.shards <= 100_000:
-        raise FormatError(INDEX_CODE, f"{bundle.shards} shards; 1 to 100000 are believed")
+    if not 1 <= bundle.shards <= _SHARD_LIMIT:
+        raise _damaged(f"{bundle.shards} shards; 1 to {_SHARD_LIMIT} are believed")
 
 
-def _entry(key: bytes, message: BoundedReader, bundle: Bundle) -> BundleEntry | None:
-    """Read one entry; ``None`` for a partitioned variable, whose parts are entries themselves."""
-    numbers = {1: 0, 3: 0, 4: 0, 5: 0, 6: 0}
+def _add_entry(key: bytes, message: BoundedReader, bundle: Bundle) -> None:
+    """Add one tensor; a partitioned variable is none, its parts are entries themselves."""
+    numbers, shape = _fields(message)
+    if _SLICES in numbers:
+        return
+    entry = BundleEntry(
+        name=_name(key),
+        dtype=numbers[_DTYPE],
+        shape=shape,
+        shard=numbers[_SHARD],
+        begin=numbers[_OFFSET],
+        size=numbers[_SIZE],
+        crc=unmasked(numbers[_CRC]),
+    )
+    if entry.shard >= bundle.shards or not entry.has_right_size:
+        raise _damaged(
+            f"tensor {shown(entry.name)}: {entry.size} bytes of {entry.type_name} {list(shape)} "
+            f"in shard {entry.shard} of {bundle.shards} cannot be; it was overwritten"
+        )
+    bundle.entries.append(entry)
+
+
+def _fields(message: BoundedReader) -> tuple[dict[int, int], tuple[int, ...]]:
+    # Protobuf leaves out what is 0.
+    numbers = dict.fromkeys((_DTYPE, _SHARD, _OFFSET, _SIZE, _CRC), 0)
     shape: tuple[int, ...] = ()
     for item in message.fields(0, message.size):
-        if item.number == 7:
-            return None
-        if item.number == 2:
-            shape = _shape(message, item.begin, item.end)
-        elif item.number in numbers:
-            numbers[item.number] = item.value
+        numbers[item.number] = item.value
+        if item.number == _SLICES:
+            break
+        if item.number == _SHAPE:
+            shape = _shape(message, item)
+    return numbers, shape
+
+
+def _name(key: bytes) -> str:
+    """Return a tensor's name without the ending that tf.train.Checkpoint gives every variable."""
     path = key.decode("utf-8", "backslashreplace")
-    entry = BundleEntry(
-        name=path.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE").replace("/", "."),
-        dtype=numbers[1],
-        shape=shape,
-        shard=numbers[3],
-        begin=numbers[4],
-        size=numbers[5],
-        crc=unmasked(numbers[6]),
-    )
-    width = _TYPES.get(entry.dtype, ("", "", 0))[2]
-    if entry.shard >= bundle.shards or (width and prod(shape) * width != entry.size):
-        content = f"{entry.size} bytes of {entry.type_name} {list(shape)}"
-        place = f"in shard {entry.shard} of {bundle.shards}"
-        text = f"tensor {shown(entry.name)}: {content} {place} cannot be; it was overwritten"
-        raise FormatError(INDEX_CODE, text)
-    return entry
+    return path.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE").replace("/", ".")
 
 
-def _shape(message: BoundedReader, begin: int, end: int) -> tuple[int, ...]:
+def _shape(message: BoundedReader, field: Field) -> tuple[int, ...]:
     sizes = []
-    for dimension in message.fields(begin, end):
-        if dimension.number == 2:
-            inside = message.fields(dimension.begin, dimension.end)
-            sizes.append(sum(item.value for item in inside if item.number == 1))
-    if len(sizes) > 254:
-        raise message.damage(f"{len(sizes)} dimensions; at most 254 are allowed")
+    for dimension in message.fields(field.begin, field.end):
+        if dimension.number == _DIMENSION:
+            items = message.fields(dimension.begin, dimension.end)
+            sizes.append(sum(item.value for item in items if item.number == _LENGTH))
+    if len(sizes) > _DIMENSION_LIMIT:
+        raise message.damage(f"{len(sizes)} dimensions; at most {_DIMENSION_LIMIT} are allowed")
     return tuple(sizes)
 
 
@@ -188,26 +234,33 @@ class Sum:
     """
 
     def __init__(self, entry: BundleEntry, source: Source, byteorder: ByteOrder) -> None:
+        self.entry = entry
         self.value = 0
         self.proves = entry.dtype in _TYPES
         self._skipped = 0
-        if entry.dtype == _STRING and byteorder == "little" and prod(entry.shape) <= _TEXTS_LIMIT:
-            self._skipped = self._sum_lengths(entry, source)
-            self.proves = True
+        if entry.dtype == _STRING:
+            self.proves = byteorder == "little" and prod(entry.shape) <= _TEXTS_LIMIT
+            self._skipped = self._sum_lengths(entry, source) if self.proves else 0
 
     def _sum_lengths(self, entry: BundleEntry, source: Source) -> int:
         """Sum the lengths as numbers of 4 or 8 bytes, then their checksum; return their size."""
         window = BoundedReader(source.at, entry.end, _DATA_CODE)
-        at, total, lengths = entry.begin, 0, bytearray()
+        at = entry.begin
+        total = 0
+        lengths = bytearray()
         for _ in range(prod(entry.shape)):
             length, at = window.varint(at)
             lengths += struct.pack("<I" if length < 1 << 32 else "<Q", length)
             total += length
-        if at + 4 + total != entry.end:
-            text = f"tensor {shown(entry.name)}: its texts do not fill its {entry.size} bytes"
-            raise FormatError(_DATA_CODE, text)
+        # Behind the lengths stands their own CRC32C, behind that the texts.
+        texts = at + 4
+        if texts + total != entry.end:
+            raise FormatError(
+                _DATA_CODE,
+                f"tensor {shown(entry.name)}: its texts do not fill its {entry.size} bytes",
+            )
         self.value = crc32c(window.bytes(at, 4), crc32c(lengths))
-        return at + 4 - entry.begin
+        return texts - entry.begin
 
     def feed(self, chunk: memoryview) -> None:
         """Take the next chunk."""

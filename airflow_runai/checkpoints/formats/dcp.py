@@ -13,17 +13,19 @@ PyTorch (safetensors inside ``.distcp``, which PyTorch itself cannot load in 2.1
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from itertools import chain
 
 from airflow_runai.checkpoints.checking.context import CheckContext, Format
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source
-from airflow_runai.checkpoints.checking.step_claim import StepClaim
+from airflow_runai.checkpoints.formats.claims import claim
 from airflow_runai.checkpoints.formats.dcp_items import ItemReader
 from airflow_runai.checkpoints.formats.dcp_metadata import Index, Item, read_index
 from airflow_runai.checkpoints.formats.dcp_safetensors import find_blob
 from airflow_runai.checkpoints.formats.dcp_tiles import check_tiles
 from airflow_runai.checkpoints.formats.parts import examine_parts, side_by_side
+from airflow_runai.checkpoints.formats.runs import by_place
 from airflow_runai.checkpoints.pickles.interpreter import PICKLE_SIZE_LIMIT
 from airflow_runai.checkpoints.storage.listing import Listing
 
@@ -37,16 +39,20 @@ def dcp_files(tree: Listing, folder: str = "") -> list[str]:
 
     :param folder: where it lies in the tree: ``""`` or a path that ends with ``/``.
     """
-    return [
-        name
-        for name in _directly_inside(tree, folder)
-        if name.endswith(".distcp") or _METADATA.fullmatch(name[len(folder) :])
-    ]
+    return list(filter(_belongs, _directly_inside(tree, folder)))
 
 
 def _directly_inside(tree: Listing, folder: str) -> list[str]:
-    inside = (name for name in sorted(tree.files) if name.startswith(folder))
-    return [name for name in inside if "/" not in name[len(folder) :]]
+    parent = folder.removesuffix("/")
+    return sorted(name for name in tree.files if name.rpartition("/")[0] == parent)
+
+
+def _belongs(name: str) -> bool:
+    return _is_data(name) or _METADATA.fullmatch(name.rpartition("/")[2]) is not None
+
+
+def _is_data(name: str) -> bool:
+    return name.endswith(".distcp")
 
 
 def holds_dcp(tree: Listing, folder: str = "") -> bool:
@@ -62,21 +68,28 @@ def examine_dcp(tree: Listing, context: CheckContext, folder: str = "") -> list[
     :return: the files that belong to it.
     """
     files = dcp_files(tree, folder)
-    metadata = [name for name in files if not name.endswith(".distcp")]
+    metadata = [name for name in files if not _is_data(name)]
     for name in _directly_inside(tree, folder):
         if name.endswith(".metadata.tmp"):
-            text = "present while the save is being finished; look again later"
-            context.note("incomplete-marker", name, text)
+            context.note(
+                "incomplete-marker",
+                name,
+                "present while the save is being finished; look again later",
+            )
     if not metadata:
-        text = "is missing; PyTorch writes it last, so the save was not finished"
-        context.note("file-missing", f"{folder}.metadata", text)
+        context.note(
+            "file-missing",
+            f"{folder}.metadata",
+            "is missing; PyTorch writes it last, so the save was not finished",
+        )
     elif context.level >= 1:
         _examine_index(tree, context, folder, metadata)
     return files
 
 
 def _examine_index(tree: Listing, context: CheckContext, folder: str, metadata: list[str]) -> None:
-    index, name = Index(), ""
+    index = Index()
+    name = ""
     try:
         for name in metadata:
             read_index(_metadata(tree, context, name), index, context, name)
@@ -88,15 +101,37 @@ def _examine_index(tree: Listing, context: CheckContext, folder: str, metadata: 
     by_file: dict[str, list[Item]] = {}
     for item in index.items.values():
         by_file.setdefault(folder + item.file, []).append(item)
-    for name in dcp_files(tree, folder):
+    _note_left_over(tree, context, dcp_files(tree, folder), by_file)
+    _examine_files(tree, context, by_file, index)
+
+
+def _note_left_over(
+    tree: Listing, context: CheckContext, names: list[str], by_file: Collection[str]
+) -> None:
+    for name in names:
         # A rank that had nothing to save leaves an empty file.
-        if name.endswith(".distcp") and name not in by_file and tree.files[name].size:
-            text = ".metadata does not name it; left over from another save"
-            context.note("shard-left-over", name, text)
+        if _is_data(name) and name not in by_file and tree.files[name].size:
+            context.note(
+                "shard-left-over", name, ".metadata does not name it; left over from another save"
+            )
+
+
+def _examine_files(
+    tree: Listing, context: CheckContext, by_file: dict[str, list[Item]], index: Index
+) -> None:
     steps: dict[str, set[int]] = {}
 
     def examine(part: CheckContext, name: str) -> None:
-        steps[name] = _examine_file(tree, part, name, by_file[name], index)
+        items = by_file[name]
+        if name in tree.files:
+            with part.noting(name), Source(tree.narrowed_to(name), part) as source:
+                steps[name] = _read_file(source, part, items, index)
+        else:
+            part.note(
+                "shard-missing",
+                name,
+                f".metadata puts {len(items)} pieces there, but the file is missing",
+            )
 
     side_by_side(tree, context, sorted(by_file), examine)
     _compare_steps(steps, context)
@@ -113,61 +148,63 @@ def _metadata(tree: Listing, context: CheckContext, name: str) -> bytes:
         return source.at(0, source.size)
 
 
-def _examine_file(
-    tree: Listing, context: CheckContext, name: str, items: list[Item], index: Index
-) -> set[int]:
+def _read_file(source: Source, context: CheckContext, items: list[Item], index: Index) -> set[int]:
     """
     Check one ``.distcp`` file.
 
     :return: the optimizer steps in it.
     """
-    if name not in tree.files:
-        text = f".metadata puts {len(items)} pieces there, but the file is missing"
-        context.note("shard-missing", name, text)
-        return set()
-    steps: set[int] = set()
-    with context.noting(name), Source(tree.narrowed_to(name), context) as source:
-        steps = _read_file(source, context, name, items, index)
-    return steps
-
-
-def _read_file(
-    source: Source, context: CheckContext, name: str, items: list[Item], index: Index
-) -> set[int]:
-    items = sorted(items, key=lambda item: (item.begin, item.end))
-    blob = find_blob(source, context, name, items)
+    items = sorted(items, key=by_place)
+    blob = find_blob(source, context, items)
+    # Objects stand in front of the run of safetensors, as small zip files.
     plain = [item for item in items if blob is None or item.offsets is None]
     _check_places(plain, source.size if blob is None else blob.begin)
-    packed = [item for item in plain if item.packed]
-    if packed:
-        text = f"{len(packed)} pieces are compressed ({shown(packed[0].place)} first)"
-        context.note("not-examined", name, f"{text}; they were not read")
-    readable = [item for item in plain if not item.packed]
-    reader = ItemReader(source, context, name, index)
+    readable = _without_packed(plain, source.name, context)
     if blob is not None:
         blob.compare(index)
-    if context.level >= 2:
-        source.scan(chain(reader.spans(readable), [] if blob is None else blob.spans()))
-        reader.close()
-    else:
+    reader = ItemReader(source, context, index)
+    if context.level < 2:
         for item in readable:
             reader.open(item)
-    if context.level >= 2 and blob is not None:
+        return reader.steps
+    spans = reader.spans(readable)
+    if blob is None:
+        source.scan(spans)
+        reader.close()
+    else:
+        source.scan(chain(spans, blob.spans()))
+        reader.close()
         blob.close()
     return reader.steps
+
+
+def _without_packed(items: list[Item], label: str, context: CheckContext) -> list[Item]:
+    packed = [item for item in items if item.packed]
+    if packed:
+        context.note(
+            "not-examined",
+            label,
+            f"{len(packed)} pieces are compressed ({shown(packed[0].place)} first); "
+            "they were not read",
+        )
+    return [item for item in items if not item.packed]
 
 
 def _check_places(items: list[Item], size: int) -> None:
     at = 0
     for item in items:
         if item.begin < at:
-            text = f"{shown(item.place)} begins at byte {item.begin}, inside the piece before it"
-            raise FormatError("dcp-extent", text)
+            raise FormatError(
+                "dcp-extent",
+                f"{shown(item.place)} begins at byte {item.begin}, inside the piece before it",
+            )
         at = item.end
     if at != size:
-        text = f"the pieces end at byte {at}, the file has {size}"
-        problem = "it was cut, or written anew by a save that was not finished"
-        raise FormatError("dcp-extent", f"{text}; {problem}")
+        raise FormatError(
+            "dcp-extent",
+            f"the pieces end at byte {at}, the file has {size}; "
+            "it was cut, or written anew by a save that was not finished",
+        )
 
 
 def _compare_steps(steps: dict[str, set[int]], context: CheckContext) -> None:
@@ -180,16 +217,21 @@ def _compare_steps(steps: dict[str, set[int]], context: CheckContext) -> None:
     if not highest:
         return
     newest = max(highest, key=lambda name: highest[name])
-    context.account.steps.append(StepClaim(f"optimizer in {newest}", highest[newest], "advisory"))
+    claim(context, f"optimizer in {newest}", highest[newest], "advisory")
     if any(len(numbers) > 1 for numbers in steps.values()):
         return
     for name, step in highest.items():
         if step != highest[newest]:
-            text = f"its optimizer is at step {step}, that of {newest} at {highest[newest]}"
-            context.note("ranks-disagree", name, f"{text}; one of them belongs to another save")
+            context.note(
+                "ranks-disagree",
+                name,
+                f"its optimizer is at step {step}, that of {newest} at {highest[newest]}; "
+                "one of them belongs to another save",
+            )
 
 
 def _detect(tree: Listing, context: CheckContext) -> bool:
+    # With meta.pt it is one of Lightning.
     return holds_dcp(tree) and not tree.has_top_level("meta.pt")
 
 

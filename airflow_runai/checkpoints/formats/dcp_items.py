@@ -14,14 +14,16 @@ from functools import partial
 from airflow_runai.checkpoints.checking.context import CheckContext
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source, Span
-from airflow_runai.checkpoints.checking.step_claim import StepClaim
-from airflow_runai.checkpoints.formats.claims import scalar
-from airflow_runai.checkpoints.formats.dcp_metadata import Index, Item
+from airflow_runai.checkpoints.formats.claims import claim, is_step, scalar
+from airflow_runai.checkpoints.formats.dcp_metadata import Index, Item, Numbers
 from airflow_runai.checkpoints.formats.torch_zip import TorchArchive, TorchMemberPass
+from airflow_runai.checkpoints.pickles.tensors import Tensor
 
+# Holds the directory of a zip file with few members, and the headers in front.
 _EDGE = 4096
 # Up to this size a piece is read whole, together with what follows.
-_SMALL, _BLOCK = 64 * 1024, 256 * 1024
+_SMALL = 64 * 1024
+_BLOCK = 256 * 1024
 _DTYPES = {
     "Float": "float32",
     "Double": "float64",
@@ -53,7 +55,8 @@ class DcpPiece(Source):
         if self.size <= _SMALL:
             self._head = self._tail = (ahead or whole).at(begin, self.size)
         else:
-            self._head, self._tail = whole.at(begin, _EDGE), whole.at(end - _EDGE, _EDGE)
+            self._head = whole.at(begin, _EDGE)
+            self._tail = whole.at(end - _EDGE, _EDGE)
 
     def at(self, offset: int, size: int) -> bytes:
         """
@@ -61,12 +64,13 @@ class DcpPiece(Source):
 
         :raises FormatError: ``zip-structure`` for a place outside of it, or as there.
         """
-        if offset < 0 or offset + size > self.size:
+        end = offset + size
+        if offset < 0 or end > self.size:
             raise FormatError(
                 "zip-structure", f"{size} bytes at {offset} of a piece of {self.size}; it was cut"
             )
-        if offset + size <= len(self._head):
-            return self._head[offset : offset + size]
+        if end <= len(self._head):
+            return self._head[offset:end]
         behind = offset - (self.size - len(self._tail))
         if behind >= 0:
             return self._tail[behind : behind + size]
@@ -83,10 +87,13 @@ class Ahead:
 
     def at(self, offset: int, size: int) -> bytes:
         """As :meth:`Source.at`."""
-        if not self._begin <= offset <= offset + size <= self._begin + len(self._block):
+        begin = offset - self._begin
+        if not 0 <= begin <= begin + size <= len(self._block):
+            length = max(size, min(_BLOCK, self._whole.size - offset))
+            self._block = self._whole.at(offset, length)
             self._begin = offset
-            self._block = self._whole.at(offset, max(size, min(_BLOCK, self._whole.size - offset)))
-        return self._block[offset - self._begin : offset - self._begin + size]
+            begin = 0
+        return self._block[begin : begin + size]
 
 
 @dataclass
@@ -101,14 +108,12 @@ class ItemReader:
     """
     All pieces of one file.
 
-    :param label: the file, for findings.
     :param index: what ``.metadata`` says.
     :param steps: optimizer steps, once everything was read.
     """
 
     source: Source
     context: CheckContext
-    label: str
     index: Index
     steps: set[int] = field(default_factory=set)
     _opened: _Opened | None = None
@@ -123,9 +128,9 @@ class ItemReader:
             if archive is None:
                 continue
             opened = _Opened(item, archive, archive.passes())
-            first, end = item.begin + opened.passes[0].span.begin, item.begin
             # The header in front of the first member: when it is read, the item before it is over.
-            yield Span(end, first, partial(self._turn_to, opened))
+            first = item.begin + opened.passes[0].span.begin
+            yield Span(item.begin, first, partial(self._turn_to, opened))
             for member in opened.passes:
                 member.span.begin += item.begin
                 member.span.end += item.begin
@@ -134,19 +139,17 @@ class ItemReader:
     def open(self, item: Item) -> TorchArchive | None:
         """Read the structure of a piece and compare it with ``.metadata``; ``None`` if damaged."""
         before = len(self.context.account.findings)
+        # An object may be the step itself.
         inspect = partial(self._claim_object, item) if item.offsets is None else None
+        label = self.source.name
         try:
-            archive = TorchArchive(
-                DcpPiece(self.source, item.begin, item.end, self._ahead),
-                self.context,
-                self.label,
-                item.place,
-                inspect,
-            )
+            piece = DcpPiece(self.source, item.begin, item.end, self._ahead)
+            archive = TorchArchive(piece, self.context, label, item.place, inspect)
             archive.read_structure()
-            self._compare(item, archive)
+            if item.offsets is not None:
+                self._compare(item, item.offsets, archive.contents.tensors)
         except FormatError as damage:
-            self.context.note(damage.code, self.label, f"{shown(item.place)}: {damage.message}")
+            self.context.note(damage.code, label, f"{shown(item.place)}: {damage.message}")
             return None
         return None if self.context.account.found_error_since(before) else archive
 
@@ -162,37 +165,41 @@ class ItemReader:
             self.close()
             self._opened = opened
 
-    def _compare(self, item: Item, archive: TorchArchive) -> None:
-        if item.offsets is None:
-            return
-        stored = self.index.tensors[item.name]
-        promised = stored.dtype, stored.chunks[item.offsets]
-        if not archive.contents.tensors:
+    def _compare(self, item: Item, offsets: Numbers, tensors: list[Tensor]) -> None:
+        if not tensors:
             raise FormatError("dcp-item", "holds no tensor; it belongs to another save")
-        tensor = archive.contents.tensors[0]
+        stored = self.index.tensors[item.name]
+        shape = stored.chunks[offsets]
+        tensor = tensors[0]
         dtype = _DTYPES.get(tensor.dtype, tensor.dtype)
-        if tensor.name == item.place and (dtype, tensor.shape) != promised:
-            text = f"holds {dtype} {list(tensor.shape)}"
-            expected = f".metadata says {promised[0]} {list(promised[1])}"
-            raise FormatError("dcp-item", f"{text}, {expected}; they belong to different saves")
+        if tensor.name == item.place and (dtype, tensor.shape) != (stored.dtype, shape):
+            raise FormatError(
+                "dcp-item",
+                f"holds {dtype} {list(tensor.shape)}, .metadata says {stored.dtype} {list(shape)}; "
+                "they belong to different saves",
+            )
 
     def _claim_object(self, item: Item, root: object) -> None:
-        if type(root) is int and root >= 0:
+        if is_step(root):
             self._claim(item.name, root)
 
     def _claim_tensor(self, opened: _Opened) -> None:
         tensors = opened.archive.contents.tensors
-        if self.context.level >= 3 and opened.item.name.endswith("step") and len(tensors) == 1:
-            kept = {member.name: member.kept for member in opened.passes}
-            data = kept.get(f"data/{tensors[0].storage.key}", b"")
-            if data:
-                self._claim(opened.item.name, scalar(tensors[0], data, opened.archive.byteorder))
+        if self.context.level < 3 or len(tensors) != 1 or not opened.item.name.endswith("step"):
+            return
+        kept = {member.name: member.kept for member in opened.passes}
+        data = kept.get(f"data/{tensors[0].storage.key}", b"")
+        if data:
+            step = scalar(tensors[0], data, opened.archive.byteorder)
+            self._claim(opened.item.name, step)
 
     def _claim(self, name: str, step: int) -> None:
         last = name.rpartition(".")[2]
+        place = f"{name} in {self.source.name}"
+        # Each parameter has a step of its own in the optimizer.
         if last == "step" and "optim" in name.lower():
             self.steps.add(step)
-        elif last in ("global_step", "step"):
-            binding = last == "global_step"
-            claim = StepClaim(f"{name} in {self.label}", step, "binding" if binding else "advisory")
-            self.context.account.steps.append(claim)
+        elif last == "global_step":
+            claim(self.context, place, step)
+        elif last == "step":
+            claim(self.context, place, step, "advisory")

@@ -20,13 +20,19 @@ from typing import TypeGuard
 
 from airflow_runai.checkpoints.checking.context import CheckContext
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
-from airflow_runai.checkpoints.pickles.globals import note_globals, trust
+from airflow_runai.checkpoints.formats.runs import is_size
+from airflow_runai.checkpoints.pickles.globals import noting_globals, trust
 from airflow_runai.checkpoints.pickles.interpreter import load_inert
-from airflow_runai.checkpoints.pickles.mentions import Mentions
 from airflow_runai.checkpoints.pickles.values import Call, Global, Key, walk
 
 # With an underscore since PyTorch 2.3.
 _MEMORY_FORMATS = ("_MEM_FORMAT_ENCODING", "MEM_FORMAT_ENCODING")
+
+#: Sizes or offsets, one for each dimension.
+Numbers = tuple[int, ...]
+_Fields = dict[object, object]
+# Most of PyTorch refuses more dimensions.
+_DIMENSION_LIMIT = 64
 
 
 @dataclass(slots=True)
@@ -39,8 +45,8 @@ class Stored:
     """
 
     dtype: str
-    shape: tuple[int, ...]
-    chunks: dict[tuple[int, ...], tuple[int, ...]]
+    shape: Numbers
+    chunks: dict[Numbers, Numbers]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,7 @@ class Item:
     """
 
     name: str
-    offsets: tuple[int, ...] | None
+    offsets: Numbers | None
     file: str
     begin: int
     end: int
@@ -77,7 +83,7 @@ class Index:
 
     tensors: dict[str, Stored] = field(default_factory=dict)
     objects: set[str] = field(default_factory=set)
-    items: dict[tuple[str, tuple[int, ...] | None], Item] = field(default_factory=dict)
+    items: dict[tuple[str, Numbers | None], Item] = field(default_factory=dict)
 
 
 def read_index(data: bytes, index: Index, context: CheckContext, label: str) -> None:
@@ -87,13 +93,7 @@ def read_index(data: bytes, index: Index, context: CheckContext, label: str) -> 
     :param data: the whole file.
     :raises FormatError: ``dcp-metadata`` when it contradicts itself, or as the pickle interpreter.
     """
-    met = Mentions()
-    try:
-        root = load_inert(data, met)
-        for _ in walk(root):
-            pass
-    finally:
-        note_globals(met, label, context)
+    root = _load(data, context, label)
     fields = _fields(root, "Metadata")
     if "planner_data" not in fields:
         raise _damaged("planner_data is missing")
@@ -101,9 +101,19 @@ def read_index(data: bytes, index: Index, context: CheckContext, label: str) -> 
         _add_entry(index, _text(name, "name"), value)
     for key, value in _taken(fields, "storage_data"):
         item = _item(_fields(key, "MetadataIndex"), _fields(value, "_StorageInfo"))
+        # Several ranks may name the same piece, but only in the same place.
         if index.items.setdefault((item.name, item.offsets), item) != item:
             raise _damaged(f"{shown(item.place)} lies in two places")
     _check_paths(fields["planner_data"], index)
+
+
+def _load(data: bytes, context: CheckContext, label: str) -> object:
+    with noting_globals(label, context) as mentions:
+        root = load_inert(data, mentions)
+        # Walking refuses what is nested too deeply for a loader.
+        for _ in walk(root):
+            pass
+    return root
 
 
 def _damaged(what: str) -> FormatError:
@@ -119,7 +129,7 @@ def _is(value: object, kind: str) -> TypeGuard[Call]:
     return trust(value.function.module, kind) == "allowed"
 
 
-def _fields(value: object, kind: str) -> dict[object, object]:
+def _fields(value: object, kind: str) -> _Fields:
     """Return the state of an object of one class."""
     state = value.state if _is(value, kind) else None
     if not isinstance(state, dict):
@@ -128,7 +138,7 @@ def _fields(value: object, kind: str) -> dict[object, object]:
     return state
 
 
-def _taken(fields: dict[object, object], name: str) -> Iterator[tuple[object, object]]:
+def _taken(fields: _Fields, name: str) -> Iterator[tuple[object, object]]:
     """Yield the entries of a mapping and empty it: there may be many, each needed once."""
     mapping = fields.get(name)
     if not isinstance(mapping, dict):
@@ -146,25 +156,28 @@ def _add_entry(index: Index, name: str, value: object) -> None:
     chunks = fields.get("chunks")
     if not isinstance(chunks, list):
         raise _damaged(f"the pieces of tensor {shown(name)} are {shown(chunks)}, not a list")
-    stored = Stored(_dtype(fields.get("properties"), name), _size(fields.get("size"), name), {})
-    known = index.tensors.setdefault(name, stored)
-    if (known.dtype, known.shape) != (stored.dtype, stored.shape):
+    dtype = _dtype(fields.get("properties"), name)
+    shape = _size(fields.get("size"), name)
+    stored = index.tensors.setdefault(name, Stored(dtype, shape, {}))
+    if (stored.dtype, stored.shape) != (dtype, shape):
         raise _damaged(f"two ranks disagree about dtype or shape of tensor {shown(name)}")
     for chunk in chunks:
-        _add_chunk(known, _fields(chunk, "ChunkStorageMetadata"), name)
+        _add_chunk(stored, _fields(chunk, "ChunkStorageMetadata"), name)
 
 
-def _add_chunk(stored: Stored, fields: dict[object, object], name: str) -> None:
-    offsets, sizes = _size(fields.get("offsets"), name), _size(fields.get("sizes"), name)
+def _add_chunk(stored: Stored, fields: _Fields, name: str) -> None:
+    offsets = _size(fields.get("offsets"), name)
+    sizes = _size(fields.get("sizes"), name)
     if not len(offsets) == len(sizes) == len(stored.shape):
         raise _damaged(
             f"a piece of tensor {shown(name)} has another number of dimensions than the tensor"
         )
-    known = stored.chunks.get(offsets)
-    if known is not None and 0 not in known and 0 not in sizes:
-        raise _damaged(f"two pieces of tensor {shown(name)} begin at {list(offsets)}")
-    if known is None or 0 in known:
+    before = stored.chunks.get(offsets, (0,))
+    # An empty piece begins where another one does.
+    if 0 in before:
         stored.chunks[offsets] = sizes
+    elif 0 not in sizes:
+        raise _damaged(f"two pieces of tensor {shown(name)} begin at {list(offsets)}")
 
 
 def _dtype(properties: object, name: str) -> str:
@@ -177,17 +190,17 @@ def _dtype(properties: object, name: str) -> str:
     raise _damaged(f"tensor {shown(name)} has no dtype, or a layout that is not strided")
 
 
-def _size(value: object, name: str) -> tuple[int, ...]:
+def _size(value: object, name: str) -> Numbers:
     """A ``torch.Size`` is read as a tuple already."""
-    if not isinstance(value, tuple) or len(value) > 64 or not all(map(_natural, value)):
+    if (
+        not isinstance(value, tuple)
+        or len(value) > _DIMENSION_LIMIT
+        or not all(map(is_size, value))
+    ):
         raise _damaged(
             f"tensor {shown(name)} has a size or offset that is not made of numbers from 0"
         )
     return value
-
-
-def _natural(value: object) -> bool:
-    return type(value) is int and 0 <= value < 1 << 63
 
 
 def _text(value: object, what: str) -> str:
@@ -196,20 +209,35 @@ def _text(value: object, what: str) -> str:
     return value
 
 
-def _item(key: dict[object, object], info: dict[object, object]) -> Item:
+def _item(key: _Fields, info: _Fields) -> Item:
     name = _text(key.get("fqn"), "name")
-    offsets, begin, length = key.get("offset"), info.get("offset"), info.get("length")
+    offsets = key.get("offset")
+    begin = info.get("offset")
+    length = info.get("length")
+    file = _file(info, name)
+    if not is_size(begin) or not is_size(length):
+        raise _damaged(f"{shown(name)} has a place that is not made of numbers from 0")
+    return Item(
+        name=name,
+        # An object has none.
+        offsets=None if offsets is None else _size(offsets, name),
+        file=file,
+        begin=begin,
+        end=begin + length,
+        packed=bool(info.get("transform_descriptors")),
+    )
+
+
+def _file(info: _Fields, name: str) -> str:
+    """Return the name of a file beside ``.metadata``; a path could lead anywhere."""
     file = _text(info.get("relative_path"), "file name")
     is_plain = file not in ("", ".", "..") and set(file).isdisjoint("/\\\0")
     if not is_plain or file.endswith(".metadata"):
-        text = f"{shown(name)} is put into file {shown(file)}; plain file names are allowed"
-        raise FormatError("dcp-metadata", text)
-    if not _natural(begin) or not _natural(length):
-        raise _damaged(f"{shown(name)} has a place that is not made of numbers from 0")
-    assert isinstance(begin, int)
-    assert isinstance(length, int)
-    where = None if offsets is None else _size(offsets, name)
-    return Item(name, where, file, begin, begin + length, bool(info.get("transform_descriptors")))
+        raise FormatError(
+            "dcp-metadata",
+            f"{shown(name)} is put into file {shown(file)}; plain file names are allowed",
+        )
+    return file
 
 
 def _check_paths(mapping: object, index: Index) -> None:
@@ -223,7 +251,8 @@ def _check_paths(mapping: object, index: Index) -> None:
     wrong = [name for name, path in paths.items() if _joined(path) != name]
     if len(wrong) == len(paths):
         return
-    wrong += [name for name in (*index.tensors, *index.objects) if name not in paths]
+    names = (*index.tensors, *index.objects)
+    wrong += [name for name in names if name not in paths]
     if wrong:
         raise _damaged(f"the name {shown(wrong[0])} and the keys that lead to it differ")
 

@@ -10,21 +10,25 @@ from __future__ import annotations
 from airflow_runai.checkpoints.checking.context import CheckContext
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source, Span
-from airflow_runai.checkpoints.checking.tensor_content import TensorContent
 from airflow_runai.checkpoints.formats.dcp_items import DcpPiece
 from airflow_runai.checkpoints.formats.dcp_metadata import Index, Item
-from airflow_runai.checkpoints.formats.safetensors import tensors_of
+from airflow_runai.checkpoints.formats.runs import RunReading
+from airflow_runai.checkpoints.formats.safetensors import runs_of
 
 
-def find_blob(source: Source, context: CheckContext, label: str, items: list[Item]) -> Blob | None:
+def find_blob(source: Source, context: CheckContext, items: list[Item]) -> Blob | None:
     """Return the run of safetensors, if the tensors of this file were written as one."""
     begins = {item.begin for item in items if item.offsets is not None}
-    if len(begins) != 1 or (begin := begins.pop()) + 9 > source.size:
+    if len(begins) != 1:
+        return None
+    (begin,) = begins
+    if begin + 9 > source.size:
         return None
     head = source.at(begin, 9)
+    # A single tensor may begin there as a small zip file instead.
     if head[8:] != b"{" or head.startswith(b"PK"):
         return None
-    return Blob(source, context, label, begin)
+    return Blob(source, context, begin)
 
 
 class Blob:
@@ -34,21 +38,15 @@ class Blob:
     :raises FormatError: ``safetensors-header``.
     """
 
-    def __init__(self, source: Source, context: CheckContext, label: str, begin: int) -> None:
+    def __init__(self, source: Source, context: CheckContext, begin: int) -> None:
         self.begin = begin
         self._context = context
-        self._label = label
-        start, self._tensors = tensors_of(DcpPiece(source, begin, source.size))
-        self._contents = [
-            TensorContent(tensor.name, tensor.kind, 0, tensor.end - tensor.begin)
-            for tensor in self._tensors
-        ]
-        self._spans = [
-            Span(begin + start + tensor.begin, begin + start + tensor.end, summed=True)
-            for tensor in self._tensors
-        ]
-        text = "tensors as safetensors, which hold no checksum"
-        context.note_unproven("safetensors-no-checksum", label, text)
+        self._label = source.name
+        runs = runs_of(DcpPiece(source, begin, source.size))
+        self._readings = [RunReading(run.moved(begin), context.level) for run in runs]
+        context.note_unproven(
+            "safetensors-no-checksum", source.name, "tensors as safetensors, which hold no checksum"
+        )
 
     def compare(self, index: Index) -> None:
         """
@@ -56,24 +54,24 @@ class Blob:
 
         :raises FormatError: ``dcp-item``.
         """
-        for tensor in self._tensors:
-            stored = index.tensors.get(tensor.name)
-            if stored is None or tensor.shape not in stored.chunks.values():
-                text = f"tensor {shown(tensor.name)} of shape {list(tensor.shape)}"
-                problem = "is not the one in .metadata; they belong to different saves"
-                raise FormatError("dcp-item", f"{text} {problem}")
+        for reading in self._readings:
+            run = reading.run
+            stored = index.tensors.get(run.name)
+            # The run names no offsets, so any piece of that shape may be meant.
+            if stored is None or run.shape not in stored.chunks.values():
+                raise FormatError(
+                    "dcp-item",
+                    f"tensor {shown(run.name)} of shape {list(run.shape)} is not the one in "
+                    ".metadata; they belong to different saves",
+                )
 
     def spans(self) -> list[Span]:
         """Return what the pass over the file sums, and at level 3 tests."""
-        if self._context.level >= 3:
-            for span, content in zip(self._spans, self._contents, strict=True):
-                span.feed = content.feed
-        return self._spans
+        return [reading.span for reading in self._readings]
 
     def close(self) -> None:
         """Record what was read."""
-        for tensor, span, content in zip(self._tensors, self._spans, self._contents, strict=True):
-            content.crc = span.crc
-            content.enter(self._context, self._label, tensor.dtype, tensor.shape)
+        for reading in self._readings:
+            reading.close(self._context, self._label)
             if self._context.level >= 3:
-                content.note(self._context, self._label)
+                reading.content.note(self._context, self._label)

@@ -15,7 +15,7 @@ from functools import partial
 
 from airflow_runai.checkpoints.checking.context import CheckContext, Format
 from airflow_runai.checkpoints.checking.step_claim import StepClaim
-from airflow_runai.checkpoints.checking.steps import step_in_name
+from airflow_runai.checkpoints.formats.claims import claim
 from airflow_runai.checkpoints.formats.parts import examine_parts, side_by_side
 from airflow_runai.checkpoints.formats.pointer import follow
 from airflow_runai.checkpoints.formats.torch_file import examine_part
@@ -30,6 +30,10 @@ _ZERO = re.compile(
     r"(?:bf16_|fp16_)?zero_pp_rank_(\d{1,6})_mp_rank_(\d{1,6})_?(optim|model)_states\.pt"
 )
 _COUNTS = ("global_steps", "skipped_steps", "dp_world_size", "mp_world_size")
+_COMPARED = ("global_steps", "dp_world_size", "mp_world_size", "zero_stage")
+_WORLD_LIMIT = 1_000_000
+# Data-parallel ranks by model-parallel rank.
+_Ranks = dict[int, set[int]]
 
 
 def _tags(tree: Listing) -> set[str]:
@@ -48,27 +52,26 @@ def examine_deepspeed(tree: Listing, context: CheckContext) -> list[str]:
 
     :return: files that are checked completely.
     """
-    tags = _tags(tree)
-    chosen = "" if "" in tags else follow(tree, context, _POINTER, {tag: tag for tag in tags})
-    step = step_in_name(chosen)
-    if step is not None:
-        context.account.steps.append(StepClaim(f"the name {chosen!r}", step))
-    folder = f"{chosen}/" if chosen else ""
-    save = _Save(
-        context,
-        folder,
-        [name[len(folder) :] for name in sorted(tree.files) if name.startswith(folder)],
-    )
+    folder = _folder(tree, context)
+    names = [name for name in sorted(tree.files) if name.startswith(folder)]
+    save = _Save(context, folder, [name[len(folder) :] for name in names])
     save.check_ranks()
+
+    def examine_state(part: CheckContext, name: str) -> None:
+        examine_part(tree, part, name, partial(save.take, name))
+
     states = [folder + name for name in save.files if _STATE.fullmatch(name)]
-    side_by_side(
-        tree,
-        context,
-        states,
-        lambda part, name: examine_part(tree, part, name, partial(save.take, name)),
-    )
+    side_by_side(tree, context, states, examine_state)
     save.compare()
     return states
+
+
+def _folder(tree: Listing, context: CheckContext) -> str:
+    """Choose a folder, with ``/`` behind it; nothing if the states lie at the top."""
+    tags = _tags(tree)
+    if "" in tags:
+        return ""
+    return follow(tree, context, _POINTER, {tag: tag for tag in tags}) + "/"
 
 
 @dataclass
@@ -81,120 +84,143 @@ class _Save:
     facts: dict[str, dict[str, int]] = field(default_factory=dict)
     """Numbers by name, of each file."""
 
-    def ranks(self, kind: str) -> dict[int, set[int]]:
+    def _note(self, code: str, text: str) -> None:
+        self.context.note(code, self.folder or ".", text)
+
+    def ranks(self, kind: str) -> _Ranks:
         """Data-parallel ranks by model-parallel rank."""
-        found: dict[int, set[int]] = {}
+        ranks: _Ranks = {}
         for match in filter(None, map(_ZERO.fullmatch, self.files)):
             if match[3] == kind:
-                found.setdefault(int(match[2]), set()).add(int(match[1]))
-        return found
+                ranks.setdefault(int(match[2]), set()).add(int(match[1]))
+        return ranks
 
     def check_ranks(self) -> None:
         """Check by the names alone, at level 0, that no rank is missing."""
         models = {int(match[1]) for match in map(_MODEL.fullmatch, self.files) if match}
-        sharded, optimizers = self.ranks("model"), self.ranks("optim")
+        # ZeRO stage 3 shards the model, too.
+        sharded = self.ranks("model")
+        optimizers = self.ranks("optim")
         layered = any(name.startswith("layer_") for name in self.files)
         if not models and not sharded and not layered:
-            text = "no model states; the save was not finished"
-            self.context.note("file-missing", self.folder or ".", text)
+            self._note("file-missing", "no model states; the save was not finished")
         present = models or set(sharded) or set(optimizers)
         self._require("model-parallel", present, len(models | set(optimizers)))
-        for by_model_rank in (sharded, optimizers):
-            count = max(map(len, by_model_rank.values()), default=0)
-            for mp, ranks in by_model_rank.items():
-                self._require(f"data-parallel (model-parallel rank {mp})", ranks, count)
+        self._require_as_many(sharded)
+        self._require_as_many(optimizers)
+
+    def _require_as_many(self, by_model_rank: _Ranks) -> None:
+        """Check that every model-parallel rank has as many data-parallel ones."""
+        count = max(map(len, by_model_rank.values()), default=0)
+        for mp, ranks in by_model_rank.items():
+            self._require(f"data-parallel (model-parallel rank {mp})", ranks, count)
 
     def _require(self, what: str, ranks: set[int], count: int) -> None:
-        missing = set(range(count)) - ranks
+        missing = sorted(set(range(count)) - ranks)
         if missing:
-            text = f"{what} ranks {sorted(missing)[:10]} are missing, {len(ranks)} are there"
-            self.context.note(
-                "rank-missing", self.folder or ".", f"{text}; a rank had not saved yet"
+            self._note(
+                "rank-missing",
+                f"{what} ranks {missing[:10]} are missing, {len(ranks)} are there; "
+                "a rank had not saved yet",
             )
 
     def take(self, name: str, root: object) -> None:
         """Keep the numbers that one file's pickle holds."""
         if not isinstance(root, dict):
             return
-        facts = {key: value for key in _COUNTS if type(value := root.get(key)) is int}
-        zero = root.get("optimizer_state_dict")
-        if isinstance(zero, dict) and type(zero.get("zero_stage")) is int:
-            facts["zero_stage"] = zero["zero_stage"]
+        # True would be an int, too.
+        facts = {key: root[key] for key in _COUNTS if type(root.get(key)) is int}
+        optimizer = root.get("optimizer_state_dict")
+        stage = optimizer.get("zero_stage") if isinstance(optimizer, dict) else None
+        if type(stage) is int:
+            facts["zero_stage"] = stage
         self.facts[name] = facts
 
     def compare(self) -> None:
         """Compare what all files say, from level 1 on."""
-        for key in ("global_steps", "dp_world_size", "mp_world_size", "zero_stage"):
-            values = self._values(key)
-            for name, value in values.items():
-                first = next(iter(values))
-                if value != values[first]:
-                    text = f"says {key} {value}, {first} says {values[first]}"
-                    problem = "they belong to different saves"
-                    self.context.note("ranks-disagree", name, f"{text}; {problem}")
-        size, parallel = self._first("dp_world_size"), self._first("mp_world_size")
-        if size is not None and self.context.account.world_size is None:
-            self.context.account.world_size = size * (parallel or 1)
-        self._check_world_size(size)
-        skipped = self._first("skipped_steps") or 0
-        self.context.account.skipped_steps = skipped
-        self._judge_steps(self._first("global_steps"), skipped)
+        for key in _COMPARED:
+            self._compare_values(key)
+        account = self.context.account
+        size = self._first("dp_world_size")
+        parallel = self._first("mp_world_size") or 1
+        if size is not None and account.world_size is None:
+            account.world_size = size * parallel
+        # A number as large as the files lie would take long to count up to.
+        if size is not None and size <= _WORLD_LIMIT:
+            self._check_world_size(size)
+        account.skipped_steps = self._first("skipped_steps") or 0
+        self._compare_optimizers()
+        step = self._first("global_steps")
+        if step is not None:
+            self._weigh_optimizers(step)
+
+    def _compare_values(self, key: str) -> None:
+        values = self._values(key)
+        first = next(iter(values), "")
+        for name, value in values.items():
+            if value != values[first]:
+                self.context.note(
+                    "ranks-disagree",
+                    name,
+                    f"says {key} {value}, {first} says {values[first]}; "
+                    "they belong to different saves",
+                )
 
     def _values(self, key: str) -> dict[str, int]:
-        return {
-            name: self.facts[name][key] for name in sorted(self.facts) if key in self.facts[name]
-        }
+        # Sorted, because the files were read in any order.
+        facts = sorted(self.facts.items())
+        return {name: numbers[key] for name, numbers in facts if key in numbers}
 
     def _first(self, key: str) -> int | None:
         return next(iter(self._values(key).values()), None)
 
-    def _check_world_size(self, size: int | None) -> None:
-        if size is None or size > 1_000_000:
-            return
+    def _check_world_size(self, size: int) -> None:
         for mp, ranks in self.ranks("optim").items():
+            # What is missing in between was noted by its name already.
             if ranks == set(range(len(ranks))):
                 self._require(f"data-parallel (model-parallel rank {mp})", ranks, size)
             if len(ranks) > size:
-                text = f"files of {len(ranks)} data-parallel ranks, dp_world_size is {size}"
-                problem = "the loader ignores the rest"
-                self.context.note("rank-left-over", self.folder or ".", f"{text}; {problem}")
+                self._note(
+                    "rank-left-over",
+                    f"files of {len(ranks)} data-parallel ranks, dp_world_size is {size}; "
+                    "the loader ignores the rest",
+                )
 
-    def _judge_steps(self, step: int | None, skipped: int) -> None:
-        """Compare the optimizers with each other and with the step less skipped updates."""
-        mine = f"optimizer in {self.folder}"
-        claims = [claim for claim in self.context.account.steps if claim.place.startswith(mine)]
-        for claim in claims:
-            if claim.step != claims[0].step:
-                text = (
-                    f"{claim.place} is at step {claim.step}, {claims[0].place} at {claims[0].step}"
-                )
-                self.context.note(
+    @property
+    def _optimizers(self) -> list[StepClaim]:
+        claims = self.context.account.steps
+        return [claim for claim in claims if claim.place.startswith(f"optimizer in {self.folder}")]
+
+    def _compare_optimizers(self) -> None:
+        optimizers = self._optimizers
+        for other in optimizers:
+            first = optimizers[0]
+            if other.step != first.step:
+                self._note(
                     "ranks-disagree",
-                    self.folder or ".",
-                    f"{text}; one of them belongs to another save",
+                    f"{other.place} is at step {other.step}, {first.place} at {first.step}; "
+                    "one of them belongs to another save",
                 )
-        if step is not None:
-            self.context.account.steps.append(
-                StepClaim(f"global_steps in {self.folder or 'the model states'}", step)
-            )
-            self.context.account.steps[:] = [
-                _weighed(claim, step, skipped) if claim in claims else claim
-                for claim in self.context.account.steps
-            ]
+
+    def _weigh_optimizers(self, step: int) -> None:
+        """Compare the optimizers with the step less skipped updates."""
+        account = self.context.account
+        optimizers = self._optimizers
+        claim(self.context, f"global_steps in {self.folder or 'the model states'}", step)
+        for at, entered in enumerate(account.steps):
+            if entered in optimizers:
+                account.steps[at] = _weighed(entered, step, account.skipped_steps)
 
 
 def _weighed(claim: StepClaim, step: int, skipped: int) -> StepClaim:
+    # Fewer updates than that may be of an optimizer that was made anew; more cannot be.
     if claim.step + skipped == step:
         return replace(claim, weight="hint")
     return replace(claim, weight="binding", at_most=True)
-
-
-def _detect(tree: Listing, context: CheckContext) -> bool:
-    return holds_deepspeed(tree)
 
 
 def _examine(tree: Listing, context: CheckContext) -> None:
     examine_parts(tree, context, known=examine_deepspeed(tree, context))
 
 
-DEEPSPEED = Format("deepspeed", _detect, _examine)
+DEEPSPEED = Format("deepspeed", lambda tree, context: holds_deepspeed(tree), _examine)

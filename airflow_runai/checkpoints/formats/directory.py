@@ -15,8 +15,6 @@ from airflow_runai.checkpoints.formats.parts import examine_parts, holds_weights
 from airflow_runai.checkpoints.storage.listing import Listing
 
 _PUBLISHED_NAME = re.compile(r"step-\d{8,}")
-
-
 _TRAINERS_NAME = re.compile(r"checkpoint-\d+")
 
 
@@ -26,13 +24,13 @@ def _detect(tree: Listing, context: CheckContext) -> bool:
 
     If a manifest proves the files, none is read for this: on object storage a read is a request.
     """
-    if not tree.single and any(
-        holds_weights(name, context) and name in context.account.manifest_verified
-        for name in tree.files
-    ):
+    if tree.single:
+        return False
+    weights = [name for name in sorted(tree.files) if holds_weights(name, context)]
+    if not context.account.manifest_verified.isdisjoint(weights):
         return True
-    names = sorted(tree.files, key=lambda name: (not holds_weights(name, context), name))
-    return not tree.single and any(_is_known(tree, context, name) for name in names)
+    others = sorted(tree.files.keys() - set(weights))
+    return any(_is_known(tree, context, name) for name in (*weights, *others))
 
 
 def _is_known(tree: Listing, context: CheckContext, name: str) -> bool:
@@ -46,13 +44,20 @@ def _is_known(tree: Listing, context: CheckContext, name: str) -> bool:
 
 
 def _examine(tree: Listing, context: CheckContext) -> None:
+    # Inside a published directory the manifest is excluded, and was there.
     if _PUBLISHED_NAME.fullmatch(tree.root.name) and not context.account.excluded:
-        text = "manifest.json is missing; whether all files are there cannot be proven"
-        context.note("manifest-missing", tree.label, text)
+        context.note(
+            "manifest-missing",
+            tree.label,
+            "manifest.json is missing; whether all files are there cannot be proven",
+        )
     if _TRAINERS_NAME.fullmatch(tree.root.name):
-        text = "is called as the Trainer's are, and nothing else in it is the Trainer's"
-        unknown = "whether it is whole is not known"
-        context.note("trainer-in-name-only", tree.label, f"{text}; {unknown}")
+        context.note(
+            "trainer-in-name-only",
+            tree.label,
+            "is called as the Trainer's are, and nothing else in it is the Trainer's; "
+            "whether it is whole is not known",
+        )
     examine_parts(tree, context)
 
 

@@ -18,17 +18,22 @@ from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.containers.bounded_reader import BoundedReader
 from airflow_runai.checkpoints.formats.heads import head, meant_by
-from airflow_runai.checkpoints.formats.runs import Run, enter_runs, read_runs
+from airflow_runai.checkpoints.formats.runs import Run, by_place, enter_runs, read_runs
 from airflow_runai.checkpoints.storage.listing import Listing
 
 _MAGIC = b"GGUF"
 _CODE = "gguf-header"
 # llama.cpp refuses longer names too (GGML_MAX_NAME is 64; keys have at most 65535 bytes).
 _NAME_LIMIT = 65_535
+# The vocabulary of a tokenizer lies in the header: some hundred thousand texts.
 _STEP_LIMIT = 2_000_000
 _TENSOR_LIMIT = 100_000
 _DEPTH_LIMIT = 4
-_STRING, _ARRAY = 8, 9
+# GGUF_DEFAULT_ALIGNMENT, which the key general.alignment replaces.
+_ALIGNMENT = 32
+_ALIGNMENT_LIMIT = 1 << 20
+_STRING = 8
+_ARRAY = 9
 # Sizes of gguf_type; texts and arrays have their own.
 _WIDTHS = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 # ggml_type: name, items in a block, bytes of a block (ggml.c, gguf 0.19.0 constants).
@@ -68,7 +73,13 @@ _TYPES: dict[int, tuple[str, int, int]] = {
     40: ("NVFP4", 64, 36),
     41: ("Q1_0", 128, 18),
 }
-_KINDS = {"F32": "f32", "F16": "f16", "F64": "f64", "BF16": "bf16"}
+# Blocks hold their scale among the numbers; it is not tested.
+_LAYOUTS = {
+    "F32": "f32",
+    "F16": "f16",
+    "F64": "f64",
+    "BF16": "bf16",
+}
 
 
 @dataclass
@@ -77,7 +88,8 @@ class _Header:
 
     window: BoundedReader
     byteorder: ByteOrder = "little"
-    at: int = 4
+    alignment: int = _ALIGNMENT
+    at: int = len(_MAGIC)
     steps: int = 0
 
     def number(self, width: int) -> int:
@@ -95,7 +107,8 @@ class _Header:
         size = self.skipped(self.number(8))
         if size > _NAME_LIMIT:
             raise self.window.damage(f"a name of {size} bytes; at most {_NAME_LIMIT} are allowed")
-        return self.window.bytes(self.at - size, size).decode("utf-8", "backslashreplace")
+        data = self.window.bytes(self.at - size, size)
+        return data.decode("utf-8", "backslashreplace")
 
     def skipped(self, size: int) -> int:
         if size > self.window.size - self.at:
@@ -104,6 +117,10 @@ class _Header:
             )
         self.at += size
         return size
+
+    def aligned(self, at: int) -> int:
+        """Round a place up to the next one at which a tensor may begin."""
+        return -(-at // self.alignment) * self.alignment
 
 
 def _detect(tree: Listing, context: CheckContext) -> bool:
@@ -116,35 +133,49 @@ def _examine(tree: Listing, context: CheckContext) -> None:
     with Source(tree, context) as source:
         runs = _runs(source)
         enter_runs(runs, context, tree.label)
-        text = "GGUF holds no checksum and there is no manifest"
-        context.note_unproven("gguf-no-checksum", tree.label, text)
-        contents = read_runs(source, runs, context, tree.label) if context.level >= 2 else []
-    for content in contents if context.level >= 3 else ():
-        content.note(context, tree.label)
+        context.note_unproven(
+            "gguf-no-checksum", tree.label, "GGUF holds no checksum and there is no manifest"
+        )
+        contents = read_runs(source, runs, context)
+    if context.level >= 3:
+        for content in contents:
+            content.note(context, tree.label)
 
 
 def _runs(source: Source) -> list[Run]:
     header = _Header(BoundedReader.on(source, _CODE))
     if header.window.bytes(0, 4) != _MAGIC:
         raise FormatError(_CODE, "does not begin with GGUF; it was overwritten")
+    _read_version(header)
+    # Both counts stand in front of the keys that follow.
+    count = header.number(8)
+    keys = header.number(8)
+    _read_keys(header, keys)
+    if count > _TENSOR_LIMIT:
+        raise FormatError("too-large", f"{count} tensors; at most {_TENSOR_LIMIT} are examined")
+    runs = [_run(header) for _ in range(count)]
+    return _placed(runs, header, source.size)
+
+
+def _read_version(header: _Header) -> None:
     version = header.number(4)
+    # No field tells the order of bytes: a small version with its bytes turned around does.
     if version >= 1 << 16:
-        header.byteorder, version = "big", int.from_bytes(version.to_bytes(4, "little"), "big")
+        header.byteorder = "big"
+        version = int.from_bytes(version.to_bytes(4, "little"), "big")
     if version not in (2, 3):
         raise FormatError(_CODE, f"version {version}; 2 and 3 are read")
-    count, keys = header.number(8), header.number(8)
-    alignment = 32
+
+
+def _read_keys(header: _Header, keys: int) -> None:
     for _ in range(keys):
         name = header.text()
         value = _value(header, header.number(4), 0)
-        alignment = value if name == "general.alignment" and value is not None else alignment
-    if alignment <= 0 or alignment & (alignment - 1) or alignment > 1 << 20:
+        if name == "general.alignment" and value is not None:
+            header.alignment = value
+    alignment = header.alignment
+    if not 0 < alignment <= _ALIGNMENT_LIMIT or alignment & (alignment - 1):
         raise FormatError(_CODE, f"alignment {alignment}; a power of two is allowed")
-    if count > _TENSOR_LIMIT:
-        raise FormatError("too-large", f"{count} tensors; at most {_TENSOR_LIMIT} are examined")
-    entries = [_entry(header) for _ in range(count)]
-    begin = -(-header.at // alignment) * alignment
-    return _placed(entries, begin, alignment, source.size, header.byteorder)
 
 
 def _value(header: _Header, kind: int, depth: int) -> int | None:
@@ -152,12 +183,7 @@ def _value(header: _Header, kind: int, depth: int) -> int | None:
     if kind == _STRING:
         header.skipped(header.number(8))
     elif kind == _ARRAY and depth < _DEPTH_LIMIT:
-        inner, count = header.number(4), header.number(8)
-        if inner in _WIDTHS:
-            header.skipped(_WIDTHS[inner] * count)
-            return None
-        for _ in range(count):
-            _value(header, inner, depth + 1)
+        _skip_array(header, depth)
     elif kind in _WIDTHS:
         return header.number(_WIDTHS[kind])
     else:
@@ -167,63 +193,61 @@ def _value(header: _Header, kind: int, depth: int) -> int | None:
     return None
 
 
-@dataclass(frozen=True)
-class _Entry:
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    size: int
-    offset: int
+def _skip_array(header: _Header, depth: int) -> None:
+    kind = header.number(4)
+    count = header.number(8)
+    # Numbers are skipped at once: a count may say billions.
+    if kind in _WIDTHS:
+        header.skipped(_WIDTHS[kind] * count)
+        return
+    for _ in range(count):
+        _value(header, kind, depth + 1)
 
 
-def _entry(header: _Header) -> _Entry:
-    name, rank = header.text(), header.number(4)
+def _run(header: _Header) -> Run:
+    """Read one entry of the table; its place is counted from the end of the header."""
+    name = header.text()
+    label = f"tensor {shown(name)}"
+    rank = header.number(4)
+    # GGML_MAX_DIMS is 4.
     if rank > 8:
-        raise header.window.damage(
-            f"tensor {shown(name)} has {rank} dimensions; at most 8 are believed"
-        )
+        raise header.window.damage(f"{label} has {rank} dimensions; at most 8 are believed")
     shape = tuple(header.number(8) for _ in range(rank))
-    kind, offset = header.number(4), header.number(8)
-    dtype, items, width = _TYPES.get(kind, ("", 1, 0))
-    if not dtype:
+    kind = header.number(4)
+    begin = header.number(8)
+    if kind not in _TYPES:
         raise FormatError(
             "not-examined",
-            f"tensor {shown(name)} has type {kind}, which is not known; nothing was examined",
+            f"{label} has type {kind}, which is not known; nothing was examined",
         )
+    dtype, items, width = _TYPES[kind]
+    # The first dimension is the one whose numbers lie side by side, in whole blocks.
     row = shape[0] if shape else 1
     if row % items:
-        raise header.window.damage(f"tensor {shown(name)} has rows of {row} in blocks of {items}")
-    return _Entry(name, shape, dtype, prod(shape) // items * width, offset)
+        raise header.window.damage(f"{label} has rows of {row} in blocks of {items}")
+    end = begin + prod(shape) // items * width
+    return Run(name, dtype, shape, _LAYOUTS.get(dtype, "bytes"), begin, end, header.byteorder)
 
 
-def _placed(
-    entries: list[_Entry], begin: int, alignment: int, size: int, byteorder: ByteOrder
-) -> list[Run]:
-    at, runs = 0, []
-    for entry in sorted(entries, key=lambda entry: (entry.offset, entry.size)):
-        expected = -(-at // alignment) * alignment
-        if entry.offset != expected:
+def _placed(runs: list[Run], header: _Header, size: int) -> list[Run]:
+    """Return the runs as they lie in the file, one behind the other."""
+    runs = sorted(runs, key=by_place)
+    at = 0
+    for run in runs:
+        expected = header.aligned(at)
+        if run.begin != expected:
             raise FormatError(
-                _CODE, f"tensor {shown(entry.name)} begins at {entry.offset}, not at {expected}"
+                _CODE, f"tensor {shown(run.name)} begins at {run.begin}, not at {expected}"
             )
-        at = entry.offset + entry.size
-        run = Run(
-            name=entry.name,
-            dtype=entry.dtype,
-            shape=entry.shape,
-            kind=_KINDS.get(entry.dtype, "bytes"),
-            begin=begin + entry.offset,
-            end=begin + at,
-            byteorder=byteorder,
-        )
-        runs.append(run)
-    padded = -(-at // alignment) * alignment
-    if entries and size not in (begin + at, begin + padded):
+        at = run.end
+    begin = header.aligned(header.at)
+    # Writers differ in whether they pad the last tensor.
+    if runs and size not in (begin + at, begin + header.aligned(at)):
         raise FormatError(
             _CODE,
             f"the tensors end at byte {begin + at}, the file at {size}; it was cut or extended",
         )
-    return runs
+    return [run.moved(begin) for run in runs]
 
 
 GGUF = Format("gguf", _detect, _examine, meant_by(".gguf"), weights=(".gguf",))

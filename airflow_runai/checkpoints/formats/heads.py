@@ -14,12 +14,16 @@ from airflow_runai.checkpoints.checking.context import CheckContext
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.storage.listing import Listing
 
+# Enough for the mark of a tar file, and for the first keys of a pickle in a zip file.
 _SIZE = 512
 _NAMES_LIMIT = 64 * 1024
+# End of the directory, its form for large files, and the record between the two.
 _END = struct.Struct("<4sHHHHIIH")
 _END64 = struct.Struct("<4sQHHIIQQQQ")
 _LOCATOR_SIZE = 20
 _FULL = 0xFFFFFFFF
+# Fixed parts of a member's own header, and of its entry in the directory.
+_LOCAL_SIZE = 30
 _CENTRAL_SIZE = 46
 #: Marks of files that no format here reads, whatever their name: place, bytes, name.
 _FOREIGN = (
@@ -48,10 +52,11 @@ def head(tree: Listing, context: CheckContext) -> bytes:
     """
     if not tree.single or not tree.files:
         return b""
-    if tree.label not in context.cache.heads:
+    heads = context.cache.heads
+    if tree.label not in heads:
         with Source(tree, context) as source:
-            context.cache.heads[tree.label] = source.at(0, min(source.size, _SIZE))
-    return context.cache.heads[tree.label]
+            heads[tree.label] = source.at(0, min(source.size, _SIZE))
+    return heads[tree.label]
 
 
 def foreign(first: bytes) -> str:
@@ -60,7 +65,10 @@ def foreign(first: bytes) -> str:
 
     :param first: the first bytes of the file.
     """
-    return next((name for at, mark, name in _FOREIGN if first[at : at + len(mark)] == mark), "")
+    for at, mark, name in _FOREIGN:
+        if first.startswith(mark, at):
+            return name
+    return ""
 
 
 def meant_by(*endings: str) -> Callable[[Listing, CheckContext], bool]:
@@ -70,14 +78,6 @@ def meant_by(*endings: str) -> Callable[[Listing, CheckContext], bool]:
         return tree.single and tree.label.endswith(endings) and not foreign(head(tree, context))
 
     return meant
-
-
-def first_member(tree: Listing, context: CheckContext) -> str:
-    """Name of the first member of a zip file; empty when it is none."""
-    data = head(tree, context)
-    if not data.startswith(b"PK\3\4") or len(data) < 30:
-        return ""
-    return data[30 : 30 + int.from_bytes(data[26:28], "little")].decode("utf-8", "replace")
 
 
 def members(tree: Listing, context: CheckContext) -> tuple[str, ...]:
@@ -91,34 +91,47 @@ def members(tree: Listing, context: CheckContext) -> tuple[str, ...]:
     """
     if not tree.single or not tree.files:
         return ()
-    if tree.label not in context.cache.member_names:
+    names = context.cache.member_names
+    if tree.label not in names:
         with Source(tree, context) as source:
-            names = _listed(source) or list(filter(None, [first_member(tree, context)]))
-            context.cache.member_names[tree.label] = tuple(names)
-    return context.cache.member_names[tree.label]
+            listed = _listed(source)
+        names[tree.label] = tuple(listed or _first(head(tree, context)))
+    return names[tree.label]
+
+
+def _first(data: bytes) -> list[str]:
+    if not data.startswith(b"PK\3\4") or len(data) < _LOCAL_SIZE:
+        return []
+    end = _LOCAL_SIZE + int.from_bytes(data[26:28], "little")
+    name = data[_LOCAL_SIZE:end].decode("utf-8", "replace")
+    return [name] if name else []
 
 
 def _listed(source: Source) -> list[str]:
     begin, size = _directory(source)
     data = source.at(begin, min(size, _NAMES_LIMIT)) if size else b""
-    names, at = [], 0
-    while data[at : at + 4] == b"PK\1\2" and at + _CENTRAL_SIZE <= len(data):
+    names = []
+    at = 0
+    while data.startswith(b"PK\1\2", at) and at + _CENTRAL_SIZE <= len(data):
+        # Lengths of name, extra field and comment, which follow in this order.
         name, extra, comment = struct.unpack_from("<HHH", data, at + 28)
-        begin = at + _CENTRAL_SIZE
-        names.append(data[begin : begin + name].decode("utf-8", "replace"))
-        at += _CENTRAL_SIZE + name + extra + comment
+        at += _CENTRAL_SIZE
+        names.append(data[at : at + name].decode("utf-8", "replace"))
+        at += name + extra + comment
     return names
 
 
 def _directory(source: Source) -> tuple[int, int]:
     """Return offset and size of the directory; (0, 0) if the records at the end are wrong."""
-    if source.size < _END.size:
+    end = source.size - _END.size
+    if end < 0:
         return 0, 0
-    tail = source.at(source.size - _END.size, _END.size)
-    magic, _, _, _, _, size, begin, comment = _END.unpack(tail)
+    magic, _, _, _, _, size, begin, comment = _END.unpack(source.at(end, _END.size))
+    # No writer of checkpoints adds a comment, behind which this record would have to be searched.
     if magic != b"PK\5\6" or comment:
         return 0, 0
-    before = source.size - _END.size - _LOCATOR_SIZE - _END64.size
+    before = end - _LOCATOR_SIZE - _END64.size
+    # Numbers that do not fit into 32 bits stand in a second record in front.
     if _FULL in (size, begin) and before >= 0:
-        magic, *_, size, begin = _END64.unpack(source.at(before, _END64.size))
+        *_, size, begin = _END64.unpack(source.at(before, _END64.size))
     return (begin, size) if begin + size <= source.size else (0, 0)

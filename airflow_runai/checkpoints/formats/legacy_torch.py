@@ -11,7 +11,6 @@ The tar files of PyTorch before 0.1.10 are recognised and refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeGuard
 
@@ -19,9 +18,10 @@ from airflow_runai.checkpoints.checking.context import CheckContext, Format
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.ledger import TensorEntry
 from airflow_runai.checkpoints.checking.reader import Source, Span
-from airflow_runai.checkpoints.formats.claims import claim_optimizer_steps, claim_steps
+from airflow_runai.checkpoints.formats.claims import Inspect, claim_optimizer_steps, claim_steps
 from airflow_runai.checkpoints.formats.heads import head
-from airflow_runai.checkpoints.pickles.globals import note_globals
+from airflow_runai.checkpoints.formats.runs import count_tensors
+from airflow_runai.checkpoints.pickles.globals import noting_globals
 from airflow_runai.checkpoints.pickles.interpreter import PICKLE_SIZE_LIMIT, load_first
 from airflow_runai.checkpoints.pickles.mentions import Mentions
 from airflow_runai.checkpoints.pickles.storage_views import StorageContent
@@ -36,6 +36,9 @@ _PROTOCOL = 1001
 _TAR_MEMBERS = (b"sys_info", b"pickle", b"storages", b"tensors")
 # How much is read in search of the pickles' end.
 _READS = (256 * 1024, 8 * 1024 * 1024, PICKLE_SIZE_LIMIT)
+# In front of each storage.
+_COUNT_SIZE = 8
+# A step is a tensor of one number; its bytes are kept to read it.
 _SMALL_LIMIT = 4096
 
 
@@ -49,7 +52,7 @@ def is_legacy(first: bytes) -> bool:
 
 
 def _is_tar(first: bytes) -> bool:
-    return first[257:262] == b"ustar" and first[:100].lstrip(b"./").startswith(_TAR_MEMBERS)
+    return first.startswith(b"ustar", 257) and first[:100].lstrip(b"./").startswith(_TAR_MEMBERS)
 
 
 def _detect(tree: Listing, context: CheckContext) -> bool:
@@ -57,9 +60,7 @@ def _detect(tree: Listing, context: CheckContext) -> bool:
     return is_legacy(first) or _is_tar(first)
 
 
-def examine_legacy(
-    tree: Listing, context: CheckContext, inspect: Callable[[object], None] | None = None
-) -> None:
+def examine_legacy(tree: Listing, context: CheckContext, inspect: Inspect | None = None) -> None:
     """
     Check a whole file.
 
@@ -69,61 +70,68 @@ def examine_legacy(
         return
     with Source(tree, context) as source:
         if _is_tar(head(tree, context)):
-            text = "a tar file of PyTorch before 0.1.10"
-            advice = "load it and save it again with a newer PyTorch"
-            raise FormatError("format-too-old", f"{text}; {advice}")
-        contents, runs = _read_structure(source, context, tree.label, inspect)
-        context.account.tensors += len(contents.tensors)
-        context.account.tensor_names[tree.label] = frozenset(
-            tensor.name for tensor in contents.tensors
-        )
+            raise FormatError(
+                "format-too-old",
+                "a tar file of PyTorch before 0.1.10; load it and save it again with a newer "
+                "PyTorch",
+            )
+        contents, runs = _read_structure(source, context, inspect)
+        count_tensors(context, tree.label, [tensor.name for tensor in contents.tensors])
         claim_steps(contents, context, tree.label)
-        text = "saved in the format of PyTorch before 1.6, which holds no checksum"
-        context.note_unproven("legacy-no-checksum", tree.label, text)
+        context.note_unproven(
+            "legacy-no-checksum",
+            tree.label,
+            "saved in the format of PyTorch before 1.6, which holds no checksum",
+        )
         if context.level >= 2:
             source.scan([run.span for run in runs])
-        for run in runs:
-            run.close()
-        if context.level >= 3:
-            kept = {run.storage.key: run.kept for run in runs}
-            claim_optimizer_steps(contents, kept, context, tree.label)
+    for run in runs:
+        run.close()
+    if context.level >= 3:
+        kept = {run.storage.key: run.kept for run in runs}
+        claim_optimizer_steps(contents, kept, context, tree.label)
 
 
 def _read_structure(
-    source: Source, context: CheckContext, label: str, inspect: Callable[[object], None] | None
+    source: Source, context: CheckContext, inspect: Inspect | None
 ) -> tuple[Contents, list[_Run]]:
-    met = Mentions()
-    try:
-        root, keys, at = _pickles(source, met)
+    with noting_globals(source.name, context) as mentions:
+        root, keys, at = _pickles(source, mentions)
         contents = read_contents(root)
         if inspect is not None:
             inspect(root)
-    finally:
-        note_globals(met, label, context)
+    return contents, _runs(source, context, contents, keys, at)
+
+
+def _runs(
+    source: Source, context: CheckContext, contents: Contents, keys: list[str], at: int
+) -> list[_Run]:
+    """Find the storages, which follow the pickles in the order of their keys."""
     runs = []
     for key in keys:
-        runs.append(_Run(context, label, _placed(source, contents, key, at), at))
-        at = runs[-1].span.end
+        run = _Run(context, source.name, _placed(source, contents, key, at), at)
+        runs.append(run)
+        at = run.span.end
     if at != source.size:
-        raise FormatError(
-            "legacy-layout",
-            f"the storages end at byte {at}, the file has {source.size}; it was extended",
+        raise _damaged(
+            f"the storages end at byte {at}, the file has {source.size}; it was extended"
         )
     if len(keys) != len(contents.storages):
-        raise FormatError(
-            "legacy-layout", f"{len(contents.storages)} storages are used, {len(keys)} are there"
-        )
-    return contents, runs
+        raise _damaged(f"{len(contents.storages)} storages are used, {len(keys)} are there")
+    return runs
 
 
-def _pickles(
-    source: Source, on_global: Callable[[str, str], None]
-) -> tuple[object, list[str], int]:
+def _damaged(text: str) -> FormatError:
+    return FormatError("legacy-layout", text)
+
+
+def _pickles(source: Source, mentions: Mentions) -> tuple[object, list[str], int]:
     """The object, the storage keys, and where the storages begin."""
+    # Nothing says where the pickles end, and storages may be many times as long.
     for limit in _READS:
         data = source.at(0, min(limit, source.size))
         try:
-            return _parsed(data, on_global)
+            return _parsed(data, mentions)
         except FormatError as damage:
             if len(data) == source.size or damage.code != "pickle-malformed":
                 raise
@@ -132,20 +140,17 @@ def _pickles(
     )
 
 
-def _parsed(data: bytes, on_global: Callable[[str, str], None]) -> tuple[object, list[str], int]:
-    values, at = [], 0
+def _parsed(data: bytes, mentions: Mentions) -> tuple[object, list[str], int]:
+    values = []
+    at = 0
     for _ in range(5):
-        value, at = load_first(data, at, on_global)
+        value, at = load_first(data, at, mentions)
         values.append(value)
     magic, protocol, machine, root, keys = values
     if magic != _MAGIC or protocol != _PROTOCOL or not isinstance(machine, dict):
-        raise FormatError(
-            "legacy-layout",
-            "does not begin as torch.save did before PyTorch 1.6; it was overwritten",
-        )
+        raise _damaged("does not begin as torch.save did before PyTorch 1.6; it was overwritten")
     if not _are_keys(keys):
-        text = "the list of storage keys is no list of different texts"
-        raise FormatError("legacy-layout", f"{text}; it was overwritten")
+        raise _damaged("the list of storage keys is no list of different texts; it was overwritten")
     return root, keys, at
 
 
@@ -157,19 +162,19 @@ def _are_keys(keys: object) -> TypeGuard[list[str]]:
 
 def _placed(source: Source, contents: Contents, key: str, at: int) -> TorchStorage:
     """The storage that begins at a place, after its count has been compared."""
+    label = f"storage {shown(key)}"
     storage = contents.storages.get(key)
     if storage is None:
-        raise FormatError("legacy-layout", f"storage {shown(key)} belongs to no tensor")
-    if at + 8 + storage.nbytes > source.size:
-        raise FormatError(
-            "legacy-layout",
-            f"storage {shown(key)} reaches out of a file of {source.size} bytes; it was cut",
-        )
-    count = int.from_bytes(source.at(at, 8), "little", signed=True)
+        raise _damaged(f"{label} belongs to no tensor")
+    if at + _COUNT_SIZE + storage.nbytes > source.size:
+        raise _damaged(f"{label} reaches out of a file of {source.size} bytes; it was cut")
+    # PyTorch counts elements here, not bytes.
+    count = int.from_bytes(source.at(at, _COUNT_SIZE), "little", signed=True)
     if count != storage.numel:
-        text = f"storage {shown(key)} at byte {at} has {count} elements"
-        problem = f"its tensors need {storage.numel}; it was overwritten"
-        raise FormatError("legacy-layout", f"{text}, {problem}")
+        raise _damaged(
+            f"{label} at byte {at} has {count} elements, its tensors need {storage.numel}; "
+            "it was overwritten"
+        )
     return storage
 
 
@@ -184,8 +189,11 @@ class _Run:
 
     def __post_init__(self) -> None:
         self.kept = b""
-        self.span = Span(self.at + 8, self.at + 8 + self.storage.nbytes, self._feed, summed=True)
-        self._content = StorageContent(self.storage.tensors) if self.context.level >= 3 else None
+        begin = self.at + _COUNT_SIZE
+        self.span = Span(begin, begin + self.storage.nbytes, self._feed, summed=True)
+        self._content: StorageContent | None = None
+        if self.context.level >= 3:
+            self._content = StorageContent(self.storage.tensors)
 
     def _feed(self, chunk: memoryview) -> None:
         if self.storage.nbytes <= _SMALL_LIMIT:
@@ -199,9 +207,8 @@ class _Run:
         for tensor in self.storage.tensors:
             flags = self._content.flags(tensor) if self._content is not None else ()
             if tensor.is_state:
-                self.context.account.enter(
-                    self.label, tensor.name, TensorEntry(tensor.dtype, tensor.shape, crc, *flags)
-                )
+                entry = TensorEntry(tensor.dtype, tensor.shape, crc, *flags)
+                self.context.account.enter(self.label, tensor.name, entry)
         if self._content is not None:
             self._content.note(self.context, self.label)
 

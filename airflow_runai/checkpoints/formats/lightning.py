@@ -10,13 +10,13 @@ as one of PyTorch.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from airflow_runai.checkpoints.checking.context import CheckContext, Format
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.step_claim import StepClaim
 from airflow_runai.checkpoints.checking.steps import step_in_name
+from airflow_runai.checkpoints.formats.claims import is_step
 from airflow_runai.checkpoints.formats.heads import head
 from airflow_runai.checkpoints.formats.legacy_torch import is_legacy
 from airflow_runai.checkpoints.formats.torch_file import examine_torch_file
@@ -60,26 +60,45 @@ class _Keys:
             )
         missing = [key for key in _REQUIRED if key not in root]
         step = root.get("global_step")
-        if missing or type(step) is not int or step < 0:
-            text = f"global_step is {shown(step)} and {', '.join(missing) or 'nothing'} is missing"
-            advice = f"Lightning writes {', '.join(_REQUIRED)} always"
-            raise FormatError("lightning-keys", f"{text}; {advice}")
-        version, states = root.get("pytorch-lightning_version"), root.get("optimizer_states")
-        self.step, self.old = step, isinstance(version, str) and _OLD.match(version) is not None
+        if missing or not is_step(step):
+            raise FormatError(
+                "lightning-keys",
+                f"global_step is {shown(step)} and {', '.join(missing) or 'nothing'} is missing; "
+                f"Lightning writes {', '.join(_REQUIRED)} always",
+            )
+        self.step = step
+        version = root.get("pytorch-lightning_version")
+        self.old = isinstance(version, str) and _OLD.match(version) is not None
+        self._inspect_optimizers(root.get("optimizer_states"))
+        self._inspect_callbacks(root.get("callbacks"))
+
+    def _inspect_optimizers(self, states: object) -> None:
         self.optimizers = len(states) if isinstance(states, list) else 0
         if not self.optimizers:
-            text = "no optimizer state (save_weights_only); resuming starts anew"
-            self.context.note("model-only", self.label, text)
+            self.context.note(
+                "model-only",
+                self.label,
+                "no optimizer state (save_weights_only); resuming starts anew",
+            )
+
+    def _inspect_callbacks(self, callbacks: object) -> None:
         # Lightning gave it this name, so a metric called "step" in it is no damage. A file of
         # weights alone names none.
-        if self.label in _own_names(root.get("callbacks")) or not self.optimizers:
+        if self.label in _own_names(callbacks) or not self.optimizers:
             self.context.account.name_binds = False
-        for name, path in _paths(root.get("callbacks")):
-            later = step_in_name(path.replace("\\", "/").rpartition("/")[2])
-            if later is not None and later > step:
-                text = f"{name} is {shown(path)}, which is later than global_step {step}"
-                problem = "parts of it may belong to another checkpoint"
-                self.context.note("step-differs", self.label, f"{text}; {problem}")
+        for place in walk(callbacks):
+            if isinstance(place.value, str) and place.name.endswith("_path"):
+                self._check_path(place.name.rpartition(".")[2], place.value)
+
+    def _check_path(self, name: str, path: str) -> None:
+        later = step_in_name(_last_part(path))
+        if later is not None and later > self.step:
+            self.context.note(
+                "step-differs",
+                self.label,
+                f"{name} is {shown(path)}, which is later than global_step {self.step}; "
+                "parts of it may belong to another checkpoint",
+            )
 
     def weighed(self, claim: StepClaim) -> StepClaim:
         """
@@ -92,26 +111,26 @@ class _Keys:
             return replace(claim, weight="advisory" if self.old else "binding")
         if claim.place != f"optimizer in {self.label}":
             return claim
-        if claim.step == self.step or (claim.step < self.step and self.optimizers != 1):
+        if claim.step > self.step:
+            return replace(claim, weight="binding")
+        if claim.step == self.step or self.optimizers != 1:
             return replace(claim, weight="hint")
-        return replace(claim, weight="binding" if claim.step > self.step else "advisory")
-
-
-def _paths(callbacks: object) -> Iterator[tuple[str, str]]:
-    for place in walk(callbacks):
-        if isinstance(place.value, str) and place.name.endswith("_path"):
-            yield place.name.rpartition(".")[2], place.value
+        return replace(claim, weight="advisory")
 
 
 def _own_names(callbacks: object) -> set[str]:
     """Return the names of the files that ModelCheckpoint has written, this one included."""
     names: set[str] = set()
     for place in walk(callbacks):
+        # The keys of best_k_models are paths.
         texts = place.value if isinstance(place.value, dict) else [place.value]
-        names.update(
-            text.replace("\\", "/").rpartition("/")[2] for text in texts if isinstance(text, str)
-        )
+        names.update(_last_part(text) for text in texts if isinstance(text, str))
     return names
+
+
+def _last_part(path: str) -> str:
+    # Written on Windows, read on Linux.
+    return path.replace("\\", "/").rpartition("/")[2]
 
 
 LIGHTNING = Format("lightning", _detect, _examine)

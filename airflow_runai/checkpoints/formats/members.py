@@ -11,6 +11,7 @@ from airflow_runai.checkpoints.checking.reader import Source, Span
 from airflow_runai.checkpoints.containers.inflater import Inflater
 from airflow_runai.checkpoints.containers.zip_archive import STORED, Member
 
+# Deflate makes bytes that it cannot pack a little longer.
 _PACKED = 256 * 1024
 
 
@@ -25,10 +26,31 @@ def beginning(source: Source, member: Member, size: int) -> bytes:
         return source.at(member.begin, min(member.size, size))
     packed = source.at(member.begin, min(member.packed, size + _PACKED))
     try:
+        # Negative: a member of a zip file has no header of zlib.
         return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, size)
     except zlib.error as error:
-        text = f"member {shown(member.name)} cannot be unpacked ({error})"
-        raise FormatError("zip-crc", text) from None
+        raise FormatError(
+            "zip-crc", f"member {shown(member.name)} cannot be unpacked ({error})"
+        ) from None
+
+
+def unpacked(member: Member, packed: bytes) -> bytes:
+    """
+    Unpack all of a small member.
+
+    :raises FormatError: as the inflater.
+    """
+    parts: list[bytes] = []
+    inflater = Inflater(member, lambda chunk: parts.append(bytes(chunk)))
+    inflater.push(memoryview(packed))
+    inflater.finish()
+    return b"".join(parts)
+
+
+def note_damaged(context: CheckContext, label: str, name: str) -> None:
+    """Note that the content of a member is not what was written."""
+    text = f"member {shown(name)} is damaged: its CRC32 does not match"
+    context.note("zip-crc", label, text)
 
 
 class MemberPass:
@@ -40,9 +62,13 @@ class MemberPass:
 
     def __init__(self, member: Member, feed: Callable[[memoryview], None] | None = None) -> None:
         self.member = member
-        self._inflater = None if member.method == STORED else Inflater(member, feed)
-        own = feed if self._inflater is None else self._inflater.push
-        self.span = Span(member.begin, member.end, own, summed=self._inflater is None)
+        self._inflater: Inflater | None = None
+        stored = member.method == STORED
+        if not stored:
+            self._inflater = Inflater(member, feed)
+            feed = self._inflater.push
+        # The CRC32 is of the unpacked bytes, so that of the packed ones is of no use.
+        self.span = Span(member.begin, member.end, feed, summed=stored)
 
     def finish(self) -> bool:
         """
@@ -60,9 +86,7 @@ class MemberPass:
         return self.span.crc if self._inflater is None else self._inflater.crc
 
 
-def prove(
-    source: Source, passes: Sequence[MemberPass], context: CheckContext, label: str
-) -> list[MemberPass]:
+def prove(source: Source, passes: Sequence[MemberPass], context: CheckContext) -> list[MemberPass]:
     """
     Read the file once, and compare every member with its CRC32.
 
@@ -75,6 +99,5 @@ def prove(
         if item.finish():
             sound.append(item)
         else:
-            text = f"member {shown(item.member.name)} is damaged: its CRC32 does not match"
-            context.note("zip-crc", label, text)
+            note_damaged(context, source.name, item.member.name)
     return sound

@@ -12,6 +12,7 @@ may load without an error: orbax-checkpoint 0.12.8, default options), so the ver
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from airflow_runai.checkpoints.checking.context import CheckContext, Format
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
@@ -24,13 +25,17 @@ from airflow_runai.checkpoints.storage.access import is_remote
 from airflow_runai.checkpoints.storage.crc32c import crc32c
 from airflow_runai.checkpoints.storage.listing import Listing
 
-_STEP_METADATA, _TREE_METADATA = "_CHECKPOINT_METADATA", "_METADATA"
+_CODE = "orbax-layout"
+_STEP_METADATA = "_CHECKPOINT_METADATA"
+_TREE_METADATA = "_METADATA"
 _COMMITTED = "commit_success.txt"
 _MANIFEST = "manifest.ocdbt"
-_MANIFEST_MAGIC, _NODE_MAGIC = b"\x0c\xdb\x3a\x2a", b"\x0c\xdb\x20\xde"
+_MANIFEST_MAGIC = b"\x0c\xdb\x3a\x2a"
+_NODE_MAGIC = b"\x0c\xdb\x20\xde"
 # Values without OCDBT: a file for each piece of an array, such as w/0.0 or w/c/0/0.
 _CHUNK = re.compile(r"/(?:\d+(?:\.\d+)*|c(?:/\d+)*)$")
 _RECORD_LIMIT = 64 * 1024 * 1024
+# Magic, length and CRC32C.
 _FRAME = 4 + 8 + 4
 
 
@@ -47,32 +52,40 @@ def _examine(tree: Listing, context: CheckContext) -> None:
     for item in items:
         _check_item(tree, context, item)
     if not items:
-        context.note("orbax-layout", tree.label, f"no item with a {_MANIFEST}; it was not finished")
+        context.note(_CODE, tree.label, f"no item with a {_MANIFEST}; it was not finished")
     if context.level >= 1:
         for name in sorted(tree.files):
             _check_records(tree, context, name)
-        for item in items if is_there() and not context.refused else ():
-            examine_values(tree, context, item)
-    owned = {name for name in tree.files if _belongs(name)}
-    if owned - context.account.manifest_verified or not owned:
-        text = "the values of Orbax hold no checksum and there is no manifest"
-        unread = (
-            "" if is_there() else "; zstandard is not installed, so that they were not unpacked"
-        )
-        message = f"{text}; damage to them cannot be seen{unread}"
-        context.note("orbax-no-checksum", tree.label, message)
-    examine_parts(tree, context, [name for name in tree.files if _is_values(name)])
+        # Without zstandard nothing can be unpacked.
+        if is_there() and not context.refused:
+            for item in items:
+                examine_values(tree, context, item)
+    _note_unproven(tree, context)
+    examine_parts(tree, context, list(filter(_is_values, tree.files)))
+
+
+def _note_unproven(tree: Listing, context: CheckContext) -> None:
+    values = set(filter(_belongs, tree.files))
+    if values and values <= context.account.manifest_verified:
+        return
+    unread = "" if is_there() else "; zstandard is not installed, so that they were not unpacked"
+    context.note(
+        "orbax-no-checksum",
+        tree.label,
+        "the values of Orbax hold no checksum and there is no manifest; "
+        f"damage to them cannot be seen{unread}",
+    )
 
 
 def _items(tree: Listing) -> list[str]:
     """Return the directories of items, each with ``/`` behind it (nothing for the top)."""
-    found = {
-        name.removesuffix(last)
-        for name in tree.files
-        for last in (_TREE_METADATA, _MANIFEST)
-        if _is(name, last)
-    }
-    return sorted(item for item in found if "/ocdbt.process_" not in f"/{item}")
+    items = set()
+    for name in tree.files:
+        for last in (_TREE_METADATA, _MANIFEST):
+            if _is(name, last):
+                items.add(name.removesuffix(last))
+    # What each process wrote before all were merged is no item.
+    return sorted(item for item in items if "/ocdbt.process_" not in f"/{item}")
 
 
 def _is(name: str, last: str) -> bool:
@@ -92,35 +105,41 @@ def _check_committed(tree: Listing, context: CheckContext) -> None:
     """Check that a local checkpoint was renamed, and its metadata has the time of the commit."""
     unfinished = sorted(name for name in tree.files if ".orbax-checkpoint-tmp" in name)
     if unfinished:
-        text = "the name says that it is still being written; look again later"
-        context.note("orbax-unfinished", unfinished[0], text)
+        context.note(
+            "orbax-unfinished",
+            unfinished[0],
+            "the name says that it is still being written; look again later",
+        )
     if context.level < 1 or not tree.has_top_level(_STEP_METADATA):
         return
-    try:
+    with context.noting(_STEP_METADATA):
         metadata = read_object(tree, context, _STEP_METADATA)
-    except FormatError as damage:
-        context.note(damage.code, _STEP_METADATA, damage.message)
-        return
-    # An object store has no rename; there the commit file decides, whatever the metadata says.
-    timed = metadata.get("commit_timestamp_nsecs") is not None and not is_remote(tree.root)
-    if not timed and not tree.has_top_level(_COMMITTED):
-        text = f"no {_COMMITTED} and no time of commit"
-        problem = "the checkpoint was not finished, or is being written"
-        context.note("orbax-unfinished", _STEP_METADATA, f"{text}; {problem}")
+        # An object store has no rename; there the commit file decides, whatever the metadata says.
+        timed = metadata.get("commit_timestamp_nsecs") is not None and not is_remote(tree.root)
+        if not timed and not tree.has_top_level(_COMMITTED):
+            raise FormatError(
+                "orbax-unfinished",
+                f"no {_COMMITTED} and no time of commit; "
+                "the checkpoint was not finished, or is being written",
+            )
 
 
 def _check_item(tree: Listing, context: CheckContext, item: str) -> None:
     names = {name.removeprefix(item) for name in tree.files if name.startswith(item)}
     if _MANIFEST not in names and _uses_ocdbt(tree, context, item, names):
-        text = "is missing; no value can be found without it"
-        context.note("orbax-layout", f"{item}{_MANIFEST}", text)
+        context.note(_CODE, f"{item}{_MANIFEST}", "is missing; no value can be found without it")
+    for process in _unfinished(names):
+        context.note(
+            _CODE, f"{item}{process}/{_MANIFEST}", "is missing; this process did not finish"
+        )
+    if _MANIFEST in names and not any(map(_belongs, names)):
+        context.note(_CODE, f"{item}d", "no file of values is there")
+
+
+def _unfinished(names: set[str]) -> list[str]:
+    """Return the processes whose own manifest is missing."""
     processes = {name.partition("/")[0] for name in names if name.startswith("ocdbt.process_")}
-    for process in sorted(processes):
-        if f"{process}/{_MANIFEST}" not in names:
-            text = "is missing; this process did not finish"
-            context.note("orbax-layout", f"{item}{process}/{_MANIFEST}", text)
-    if _MANIFEST in names and not any(_belongs(name) for name in names):
-        context.note("orbax-layout", f"{item}d", "no file of values is there")
+    return sorted(process for process in processes if f"{process}/{_MANIFEST}" not in names)
 
 
 def _uses_ocdbt(tree: Listing, context: CheckContext, item: str, names: set[str]) -> bool:
@@ -129,25 +148,24 @@ def _uses_ocdbt(tree: Listing, context: CheckContext, item: str, names: set[str]
     if _TREE_METADATA not in names:
         # Descriptions of arrays are the layout without OCDBT.
         return not any(name.endswith(("/.zarray", "/zarr.json")) for name in names)
-    try:
-        return read_object(tree, context, item + _TREE_METADATA).get("use_ocdbt") is not False
-    except FormatError as damage:
-        context.note(damage.code, item + _TREE_METADATA, damage.message)
-        return True
+    path = item + _TREE_METADATA
+    document: Mapping[str, object] = {}
+    with context.noting(path):
+        document = read_object(tree, context, path)
+    return document.get("use_ocdbt") is not False
 
 
 def _check_records(tree: Listing, context: CheckContext, name: str) -> None:
     """Compare the checksums of a manifest (one record), or of the nodes that begin a value file."""
-    if not _is(name, _MANIFEST) and not _belongs(name):
+    is_manifest = _is(name, _MANIFEST)
+    if not is_manifest and not _belongs(name):
         return
     with context.noting(name), Source(tree.narrowed_to(name), context) as source:
         if not source.size:
-            text = "0 bytes; its writer died before the content reached the disk"
-            raise FormatError("orbax-layout", text)
-        if _is(name, _MANIFEST):
+            raise _damaged("0 bytes; its writer died before the content reached the disk")
+        if is_manifest:
             if _check_record(source, 0, _MANIFEST_MAGIC) != source.size:
-                text = f"no manifest of {source.size} bytes; it was cut or overwritten"
-                raise FormatError("orbax-layout", text)
+                raise _damaged(f"no manifest of {source.size} bytes; it was cut or overwritten")
             return
         end = _check_record(source, 0, _NODE_MAGIC)
         while end:
@@ -156,20 +174,25 @@ def _check_records(tree: Listing, context: CheckContext, name: str) -> None:
 
 def _check_record(source: Source, at: int, magic: bytes) -> int:
     """Check magic, length (8 bytes), content and CRC32C; return the record's end, 0 if none."""
-    if source.size - at < _FRAME or source.at(at, 4) != magic:
+    left = source.size - at
+    # Behind the nodes lie the values, which have no frame.
+    if left < _FRAME or source.at(at, 4) != magic:
         return 0
     size = int.from_bytes(source.at(at + 4, 8), "little")
-    if size > source.size - at or size < _FRAME:
-        text = f"a record of {size} bytes at {at} in a file of {source.size}; it was cut"
-        raise FormatError("orbax-layout", text)
+    if not _FRAME <= size <= left:
+        raise _damaged(f"a record of {size} bytes at {at} in a file of {source.size}; it was cut")
     if size > _RECORD_LIMIT:
-        text = f"a record of {shown(size)} bytes; at most {_RECORD_LIMIT} are read"
-        raise FormatError("too-large", text)
+        raise FormatError(
+            "too-large", f"a record of {shown(size)} bytes; at most {_RECORD_LIMIT} are read"
+        )
     data = source.at(at, size)
     if crc32c(data[:-4]) != int.from_bytes(data[-4:], "little"):
-        text = f"the record at {at} is damaged: its CRC32C does not match"
-        raise FormatError("orbax-layout", text)
+        raise _damaged(f"the record at {at} is damaged: its CRC32C does not match")
     return at + size
+
+
+def _damaged(text: str) -> FormatError:
+    return FormatError(_CODE, text)
 
 
 ORBAX = Format("orbax", _detect, _examine)

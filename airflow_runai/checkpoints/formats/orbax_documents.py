@@ -9,7 +9,7 @@ written, texts are in a separate file.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from airflow_runai.checkpoints.checking.context import CheckContext
@@ -18,11 +18,19 @@ from airflow_runai.checkpoints.containers.json_documents import parse_object, re
 from airflow_runai.checkpoints.storage.listing import Listing
 
 _CODE = "orbax-layout"
-_TREE, _SHARDING, _TEXTS, _SHAPES = "_METADATA", "_sharding", "_strings.json", "array_metadatas/"
+_TREE = "_METADATA"
+_SHARDING = "_sharding"
+_TEXTS = "_strings.json"
+_SHAPES = "array_metadatas/"
 _SHARDINGS = ("NamedSharding", "SingleDeviceSharding")
-_JAX, _TEXT = "jax.Array", "string"
+_JAX = "jax.Array"
+_TEXT = "string"
 _ARRAYS = (_JAX, "np.ndarray", "scalar")
 _SWITCHES = ("use_ocdbt", "use_zarr3", "store_array_data_equal_to_fill_value")
+
+
+#: Kind of each value by its name.
+Kinds = Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,7 @@ class ItemTree:
     :param everything: whether pieces that equal the fill value were written too.
     """
 
-    values: Mapping[str, str]
+    values: Kinds
     everything: bool
 
     @property
@@ -51,11 +59,9 @@ def read_item_tree(tree: Listing, context: CheckContext, item: str) -> ItemTree:
     :raises FormatError: ``json-malformed``, ``orbax-layout`` or ``file-missing``.
     """
     if item + _TREE not in tree.files:
-        raise FormatError("file-missing", f"{_TREE} is missing; Orbax cannot tell what is in it")
+        raise _missing(f"{_TREE} is missing; Orbax cannot tell what is in it")
     document = read_object(tree, context, item + _TREE)
-    for switch in _SWITCHES:
-        if not isinstance(document.get(switch, False), bool):
-            raise _overwritten(f"{_TREE}: {switch} is {shown(document[switch])}")
+    _check_switches(document)
     entries = document.get("tree_metadata")
     if not isinstance(entries, dict):
         raise _overwritten(f"{_TREE} has no tree_metadata")
@@ -64,6 +70,18 @@ def read_item_tree(tree: Listing, context: CheckContext, item: str) -> ItemTree:
     _check_sharding(tree, context, item, values)
     _check_shapes(tree, context, item)
     return ItemTree(values, document.get("store_array_data_equal_to_fill_value") is True)
+
+
+def _check_switches(document: Mapping[str, object]) -> None:
+    for switch in _SWITCHES:
+        value = document.get(switch, False)
+        # A text such as "false" would count as true.
+        if not isinstance(value, bool):
+            raise _overwritten(f"{_TREE}: {switch} is {shown(value)}")
+
+
+def _missing(text: str) -> FormatError:
+    return FormatError("file-missing", text)
 
 
 def _overwritten(text: str) -> FormatError:
@@ -76,7 +94,8 @@ def _value(path: str, entry: object) -> tuple[str, str]:
             "key_metadata": [*keys],
             "value_metadata": {"value_type": str(kind), "skip_deserialize": bool()},
         }:
-            parts = tuple(_key(key) for key in keys)
+            parts = tuple(map(_key, keys))
+            # Orbax names an entry as Python renders the tuple of its keys.
             if str(parts) == path:
                 return ".".join(map(str, parts)), kind
     raise _overwritten(f"{_TREE}: the entry {shown(path)} contradicts itself")
@@ -89,44 +108,55 @@ def _key(key: object) -> object:
     raise _overwritten(f"{_TREE}: {shown(str(key))} is no key")
 
 
-def _check_texts(
-    tree: Listing, context: CheckContext, item: str, values: Mapping[str, str]
-) -> None:
-    texts = read_object(tree, context, item + _TEXTS) if item + _TEXTS in tree.files else {}
-    missing = {name for name, kind in values.items() if kind == _TEXT} - set(texts)
+def _names(values: Kinds, kind: str) -> set[str]:
+    return {name for name, value_kind in values.items() if value_kind == kind}
+
+
+def _check_texts(tree: Listing, context: CheckContext, item: str, values: Kinds) -> None:
+    path = item + _TEXTS
+    texts = read_object(tree, context, path) if path in tree.files else {}
+    missing = _names(values, _TEXT) - texts.keys()
     if missing:
-        raise FormatError("file-missing", f"{_TEXTS} lacks the text {shown(min(missing))}")
+        raise _missing(f"{_TEXTS} lacks the text {shown(min(missing))}")
 
 
-def _check_sharding(
-    tree: Listing, context: CheckContext, item: str, values: Mapping[str, str]
-) -> None:
-    jax = {name for name, kind in values.items() if kind == _JAX}
+def _check_sharding(tree: Listing, context: CheckContext, item: str, values: Kinds) -> None:
+    jax = _names(values, _JAX)
     if item + _SHARDING not in tree.files:
+        # Arrays of NumPy need none.
         if jax:
-            text = f"{_SHARDING} is missing; {shown(min(jax))} is an array of JAX"
-            raise FormatError("file-missing", text)
+            raise _missing(f"{_SHARDING} is missing; {shown(min(jax))} is an array of JAX")
         return
     shardings = read_object(tree, context, item + _SHARDING)
     for name, value in shardings.items():
-        sharding = parse_object(str(value).encode(), _CODE, f"{_SHARDING}: {shown(name)}")
-        kind = sharding.get("sharding_type")
-        if kind not in _SHARDINGS:
-            known = ", ".join(_SHARDINGS)
-            text = f"{_SHARDING}: {shown(kind)} is none of {known}, which Orbax can restore"
-            raise FormatError(_CODE, text)
+        _check_kind(name, value)
+    lacking = jax - _decoded(shardings)
+    if lacking:
+        raise _overwritten(f"{_SHARDING} lacks {shown(min(lacking))}")
+
+
+def _check_kind(name: str, value: object) -> None:
+    # Each sharding is JSON in a text of the JSON document.
+    sharding = parse_object(str(value).encode(), _CODE, f"{_SHARDING}: {shown(name)}")
+    kind = sharding.get("sharding_type")
+    if kind not in _SHARDINGS:
+        known = ", ".join(_SHARDINGS)
+        raise FormatError(
+            _CODE, f"{_SHARDING}: {shown(kind)} is none of {known}, which Orbax can restore"
+        )
+
+
+def _decoded(names: Iterable[str]) -> set[str]:
     try:
-        names = {base64.b64decode(name, validate=True).decode() for name in shardings}
+        return {base64.b64decode(name, validate=True).decode() for name in names}
     except ValueError:
         raise _overwritten(f"{_SHARDING} names what is no name") from None
-    if jax - names:
-        raise _overwritten(f"{_SHARDING} lacks {shown(min(jax - names))}")
 
 
 def _check_shapes(tree: Listing, context: CheckContext, item: str) -> None:
-    for name in sorted(tree.files):
-        if not name.startswith(item + _SHAPES):
-            continue
+    # A document of each process.
+    names = [name for name in sorted(tree.files) if name.startswith(item + _SHAPES)]
+    for name in names:
         entries = read_object(tree, context, name).get("array_metadatas")
         if not isinstance(entries, list):
             raise _overwritten(f"{name} has no array_metadatas")

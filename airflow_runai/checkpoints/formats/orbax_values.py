@@ -18,7 +18,8 @@ from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.checking.tensor_content import TensorContent
 from airflow_runai.checkpoints.containers.ocdbt import Value, values_of
-from airflow_runai.checkpoints.containers.zarr import METADATA, Array, read_array, sharded_piece
+from airflow_runai.checkpoints.containers.zarr import Array, sharded_piece
+from airflow_runai.checkpoints.containers.zarr_documents import METADATA, read_array
 from airflow_runai.checkpoints.containers.zstd import unpack
 from airflow_runai.checkpoints.formats.orbax_documents import read_item_tree
 from airflow_runai.checkpoints.storage.listing import Listing
@@ -26,7 +27,9 @@ from airflow_runai.checkpoints.storage.listing import Listing
 _CODE = "orbax-layout"
 _Read = Callable[[int, int], bytes]
 _MANIFEST = "manifest.ocdbt"
-_DOCUMENT_LIMIT, _PIECE, _INDEX = 1024 * 1024, 512 * 1024, 20
+_DOCUMENT_LIMIT = 1024 * 1024
+_PIECE = 512 * 1024
+_INDEX = 20
 
 
 def examine_values(tree: Listing, context: CheckContext, item: str) -> None:
@@ -59,8 +62,8 @@ class _Store:
         for value in self.values.values():
             if value.inline is None:
                 self.check_place(value)
-            if value.key.rpartition("/")[2] in METADATA and "/" in value.key:
-                name = value.key.rpartition("/")[0]
+            name, _, last = value.key.rpartition("/")
+            if name and last in METADATA:
                 self.arrays[name] = read_array(name, self.content(value))
 
     def _find_values(self) -> Iterator[Value]:
@@ -69,6 +72,7 @@ class _Store:
             size = self.tree.files[manifest].size
             yield from values_of(self.read(_MANIFEST, 0, size), self.read)
             return
+        # Without OCDBT the key of a value is the path of its file.
         for path, entry in self.tree.files.items():
             if path.startswith(self.item):
                 name = path[len(self.item) :]
@@ -82,20 +86,22 @@ class _Store:
 
     def check_place(self, value: Value) -> None:
         """Check that the file of a value is there, and long enough."""
+        path = shown(value.path)
+        key = shown(value.key)
         entry = self.tree.files.get(self.item + value.path)
         if entry is None:
-            text = f"{shown(value.path)} is missing; {shown(value.key)} lies there"
-            raise FormatError("file-missing", text)
+            raise FormatError("file-missing", f"{path} is missing; {key} lies there")
         end = value.offset + value.size
         if end > entry.size:
-            text = f"{shown(value.path)} has {entry.size} bytes"
-            raise FormatError(_CODE, f"{text}, {shown(value.key)} ends at {end}; it was cut")
+            raise _damaged(f"{path} has {entry.size} bytes, {key} ends at {end}; it was cut")
 
     def content(self, value: Value) -> bytes:
         """Read all of a small value."""
         if value.size > _DOCUMENT_LIMIT:
-            text = f"{shown(value.key)} of {value.size} bytes; at most {_DOCUMENT_LIMIT} are read"
-            raise FormatError("too-large", text)
+            raise FormatError(
+                "too-large",
+                f"{shown(value.key)} of {value.size} bytes; at most {_DOCUMENT_LIMIT} are read",
+            )
         if value.inline is not None:
             return value.inline
         return self.read(value.path, value.offset, value.size)
@@ -105,24 +111,30 @@ class _Store:
         item_tree = read_item_tree(self.tree, self.context, self.item)
         for name in item_tree.arrays:
             if name not in self.arrays:
-                text = f"array {shown(name)} is missing; the tree of the item names it"
-                raise FormatError("file-missing", text)
+                raise FormatError(
+                    "file-missing", f"array {shown(name)} is missing; the tree of the item names it"
+                )
         for name, array in self.arrays.items():
-            if array.optional and not item_tree.everything:
-                continue
-            for key in array.piece_keys():
-                if f"{name}/{key}" not in self.values:
-                    text = f"piece {shown(key)} of array {shown(name)} is missing"
-                    raise FormatError("file-missing", text)
+            # Pieces that equal the fill value may have been left out.
+            if item_tree.everything or not array.optional:
+                self._check_pieces(name, array)
+
+    def _check_pieces(self, name: str, array: Array) -> None:
+        for key in array.piece_keys():
+            if f"{name}/{key}" not in self.values:
+                raise FormatError(
+                    "file-missing", f"piece {shown(key)} of array {shown(name)} is missing"
+                )
 
     def unpack_all(self) -> None:
         """Levels 2 and 3."""
         for name, array in self.arrays.items():
             keys = array.piece_keys()
-            found = (self.values.get(f"{name}/{key}") for key in keys)
             content = TensorContent(name, array.kind, 0, array.size * max(len(keys), 1))
-            for value in filter(None, found):
-                self._unpack(array, value, content)
+            for key in keys:
+                value = self.values.get(f"{name}/{key}")
+                if value is not None:
+                    self._unpack(array, value, content)
             if self.context.level >= 3 and array.whole and array.width:
                 content.note(self.context, self.item.rstrip("/") or self.tree.label)
 
@@ -130,14 +142,16 @@ class _Store:
         size = 0
         for part in self._parts(array, value):
             size += len(part)
+            # A few bytes may unpack to very many.
             if size > array.size:
                 break
             if self.context.level >= 3:
                 content.feed(memoryview(part))
         if array.width and _is_read(array) and size != array.size:
-            text = f"a piece of array {shown(array.name)} has {size} bytes"
-            problem = f"its shape needs {array.size}; it was cut or overwritten"
-            raise FormatError(_CODE, f"{text}, {problem}")
+            raise _damaged(
+                f"a piece of array {shown(array.name)} has {size} bytes, "
+                f"its shape needs {array.size}; it was cut or overwritten"
+            )
 
     def _parts(self, array: Array, value: Value) -> Iterator[bytes]:
         if value.inline is not None:
@@ -149,6 +163,10 @@ class _Store:
             yield from _decoded(array, read, value.size)
 
 
+def _damaged(text: str) -> FormatError:
+    return FormatError(_CODE, text)
+
+
 def _is_read(array: Array) -> bool:
     return array.packing in ("", "zstd", "gzip")
 
@@ -156,9 +174,11 @@ def _is_read(array: Array) -> bool:
 def _decoded(array: Array, read: _Read, size: int) -> Iterator[bytes]:
     begin = 0
     if array.sharded:
+        # A shard of zarr 3 ends with an index of its pieces; Orbax writes one piece a shard.
         if size < _INDEX:
-            raise FormatError(_CODE, f"a shard of {size} bytes has no index; it was cut")
+            raise _damaged(f"a shard of {size} bytes has no index; it was cut")
         begin, size = sharded_piece(read(size - _INDEX, _INDEX), size)
+        # The piece was left out because it equals the fill value.
         if not size:
             yield bytes(array.size)
             return
@@ -168,8 +188,12 @@ def _decoded(array: Array, read: _Read, size: int) -> Iterator[bytes]:
     elif array.packing == "gzip":
         yield from _inflated(read, size)
     elif not array.packing:
-        for at in range(0, size, _PIECE):
-            yield read(at, min(_PIECE, size - at))
+        yield from _pieces(read, size)
+
+
+def _pieces(read: _Read, size: int) -> Iterator[bytes]:
+    for at in range(0, size, _PIECE):
+        yield read(at, min(_PIECE, size - at))
 
 
 def _shifted(read: _Read, begin: int, at: int, size: int) -> bytes:
@@ -177,14 +201,13 @@ def _shifted(read: _Read, begin: int, at: int, size: int) -> bytes:
 
 
 def _inflated(read: _Read, size: int) -> Iterator[bytes]:
+    # 32: the stream says itself whether it is of gzip or of zlib.
     stream = zlib.decompressobj(zlib.MAX_WBITS | 32)
     try:
-        for at in range(0, size, _PIECE):
-            pending = read(at, min(_PIECE, size - at))
+        for pending in _pieces(read, size):
             while pending:
                 yield stream.decompress(pending, _PIECE)
                 pending = stream.unconsumed_tail
         yield stream.flush()
     except zlib.error as error:
-        text = f"a piece cannot be unpacked ({error}); it was cut or overwritten"
-        raise FormatError(_CODE, text) from None
+        raise _damaged(f"a piece cannot be unpacked ({error}); it was cut or overwritten") from None

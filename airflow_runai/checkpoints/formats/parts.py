@@ -11,6 +11,7 @@ from airflow_runai.checkpoints.formats.heads import head
 from airflow_runai.checkpoints.storage.access import is_remote
 from airflow_runai.checkpoints.storage.listing import Listing
 
+# Where the last bracket of a JSON document stands, white space behind it included.
 _TAIL = 64
 
 #: Files of one checkpoint on an object store that are checked at the same time.
@@ -25,11 +26,13 @@ def examine_parts(tree: Listing, context: CheckContext, known: Collection[str] =
 
     :param known: files that are checked already; if they were not read to the end, they are summed.
     """
+
+    def examine_file(part: CheckContext, name: str) -> None:
+        _examine_part(tree, part, name, known)
+
     if context.level >= 1:
         names = sorted(tree.files.keys() - context.account.excluded)
-        side_by_side(
-            tree, context, names, lambda part, name: _examine_part(tree, part, name, known)
-        )
+        side_by_side(tree, context, names, examine_file)
 
 
 def side_by_side(
@@ -49,7 +52,8 @@ def side_by_side(
         for name in names:
             examine_file(context, name)
         return
-    from concurrent.futures import ThreadPoolExecutor  # slows the start of a command
+    # Imported here because it slows the start of a command.
+    from concurrent.futures import ThreadPoolExecutor
 
     def examine_apart(name: str) -> CheckContext:
         part = context.for_part(name)
@@ -57,6 +61,7 @@ def side_by_side(
         return part
 
     with ThreadPoolExecutor(SIDE_BY_SIDE, thread_name_prefix="checkpoint-part") as workers:
+        # In the order of the names, so that two checks list their findings alike.
         for part in workers.map(examine_apart, names):
             context.account.merge(part.account)
 
@@ -67,7 +72,8 @@ def _examine_part(tree: Listing, context: CheckContext, name: str, known: Collec
         with context.noting(name):
             _examine_by_format(part, context, name)
     if context.level >= 2 and name not in context.account.crcs:
-        _sum(part, context)
+        with context.noting(name), Source(part, context) as source:
+            source.scan([])
 
 
 def _examine_by_format(part: Listing, context: CheckContext, name: str) -> None:
@@ -81,9 +87,11 @@ def _examine_by_format(part: Listing, context: CheckContext, name: str) -> None:
         return
     if name.endswith(".json") and _is_torn(part, context):
         context.note("json-malformed", name, "does not end as it begins; it was cut or overwritten")
+    # Text hardly ever holds a zero byte, numbers nearly always do.
     elif b"\0" in head(part, context):
-        text = "of no format that is known here; its bytes were not looked at"
-        context.note("not-examined", name, text)
+        context.note(
+            "not-examined", name, "of no format that is known here; its bytes were not looked at"
+        )
 
 
 def _is_torn(part: Listing, context: CheckContext) -> bool:
@@ -92,14 +100,10 @@ def _is_torn(part: Listing, context: CheckContext) -> bool:
     with Source(part, context) as source:
         size = min(source.size, _TAIL)
         last = source.at(source.size - size, size).rstrip()[-1:]
-    return first + last not in (b"{}", b"[]") and first in (b"{", b"[", b"\0")
+    # A zero byte is a hole where text was.
+    return first in (b"{", b"[", b"\0") and first + last not in (b"{}", b"[]")
 
 
 def holds_weights(name: str, context: CheckContext) -> bool:
     """Whether a file name is one of weights or training state."""
     return any(name.endswith(form.weights) for form in context.formats)
-
-
-def _sum(part: Listing, context: CheckContext) -> None:
-    with context.noting(part.label), Source(part, context) as source:
-        source.scan([])

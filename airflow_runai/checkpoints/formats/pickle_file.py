@@ -10,10 +10,9 @@ from airflow_runai.checkpoints.checking.context import CheckContext, Format
 from airflow_runai.checkpoints.checking.format_error import FormatError
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.formats.heads import head, meant_by
-from airflow_runai.checkpoints.pickles.globals import note_globals
+from airflow_runai.checkpoints.pickles.globals import noting_globals
 from airflow_runai.checkpoints.pickles.interpreter import PICKLE_SIZE_LIMIT, interpret, load_inert
 from airflow_runai.checkpoints.pickles.machine import Machine
-from airflow_runai.checkpoints.pickles.mentions import Mentions
 from airflow_runai.checkpoints.pickles.stream import Cut
 from airflow_runai.checkpoints.pickles.values import walk
 from airflow_runai.checkpoints.storage.listing import Listing
@@ -21,6 +20,7 @@ from airflow_runai.checkpoints.storage.listing import Listing
 _MEANT = meant_by(".pkl", ".pickle", ".joblib")
 # zlib, in which joblib packs; its second byte makes the two a multiple of 31.
 _PACKED = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
+_PROTOCOLS = (b"\x80\2", b"\x80\3", b"\x80\4", b"\x80\5")
 _JOBLIB = ("joblib.numpy_pickle", "NumpyArrayWrapper")
 
 
@@ -35,18 +35,20 @@ def _begins_as_pickle(first: bytes) -> bool:
     The mark of a pickle has only two bytes, with which many files begin; but what names a function
     may run it, whatever follows.
     """
-    if first[:1] != b"\x80" or first[1:2] not in (b"\2", b"\3", b"\4", b"\5") or len(first) < 3:
+    if len(first) < 3 or not first.startswith(_PROTOCOLS):
         return False
-    if first[2:3] == b"\x95" and any(first[8:11]):
-        return False  # a frame of more than a terabyte
-    met: list[tuple[str, str]] = []
-    machine = Machine(first, 0, lambda *name: met.append(name))
+    # A frame of more than a terabyte.
+    if first.startswith(b"\x95", 2) and any(first[8:11]):
+        return False
+    names: list[tuple[str, str]] = []
+    machine = Machine(first, 0, lambda *name: names.append(name))
     try:
         interpret(machine)
     except FormatError as damage:
-        return bool(met) or isinstance(damage, Cut) or damage.code != "pickle-malformed"
+        # 512 bytes cut most pickles; other damage than to the syntax is a pickle's, too.
+        return bool(names) or isinstance(damage, Cut) or damage.code != "pickle-malformed"
     except (IndexError, KeyError):
-        return bool(met)
+        return bool(names)
     return True
 
 
@@ -59,19 +61,22 @@ def _examine(tree: Listing, context: CheckContext) -> None:
         return
     with Source(tree, context) as source:
         data = source.at(0, min(source.size, PICKLE_SIZE_LIMIT + 1))
-    met = Mentions()
-    try:
-        root = load_inert(data, met)
-        del data
-        for _ in walk(root):
-            pass
-    except FormatError:
-        if _JOBLIB in met:
-            text = "joblib's own kind of pickle, with the bytes of arrays between its instructions"
-            raise FormatError("format-unknown", f"{text}; it is not read") from None
-        raise
-    finally:
-        note_globals(met, tree.label, context)
+    with noting_globals(tree.label, context) as mentions:
+        try:
+            root = load_inert(data, mentions)
+            # The objects alone may take as much memory again.
+            del data
+            # Walking refuses what is nested too deeply for a loader.
+            for _ in walk(root):
+                pass
+        except FormatError:
+            if _JOBLIB in mentions:
+                raise FormatError(
+                    "format-unknown",
+                    "joblib's own kind of pickle, with the bytes of arrays between its "
+                    "instructions; it is not read",
+                ) from None
+            raise
     context.note_unproven("pickle-no-checksum", tree.label, "a pickle holds no checksum")
 
 

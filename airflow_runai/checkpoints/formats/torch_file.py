@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from airflow_runai.checkpoints.checking.context import CheckContext
+from airflow_runai.checkpoints.formats.claims import Inspect
 from airflow_runai.checkpoints.formats.heads import head
 from airflow_runai.checkpoints.formats.legacy_torch import examine_legacy, is_legacy
 from airflow_runai.checkpoints.formats.torch_zip import examine_archive
 from airflow_runai.checkpoints.storage.listing import Listing
 
 
-def examine_torch_file(
-    tree: Listing, context: CheckContext, inspect: Callable[[object], None]
-) -> None:
+def examine_torch_file(tree: Listing, context: CheckContext, inspect: Inspect) -> None:
     """
     Check one file.
 
@@ -24,9 +21,7 @@ def examine_torch_file(
     examine(tree, context, inspect)
 
 
-def examine_part(
-    tree: Listing, context: CheckContext, name: str, inspect: Callable[[object], None]
-) -> None:
+def examine_part(tree: Listing, context: CheckContext, name: str, inspect: Inspect) -> None:
     """Check one file of a directory; damage is noted and does not hide the others."""
     if context.level < 1 or not tree.files[name].size:
         return

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from airflow_runai.checkpoints.checking.context import CheckContext, Format
@@ -18,18 +17,13 @@ from airflow_runai.checkpoints.checking.float_layouts import ByteOrder
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.ledger import TensorEntry
 from airflow_runai.checkpoints.checking.reader import Source
-from airflow_runai.checkpoints.containers.inflater import Inflater
-from airflow_runai.checkpoints.containers.zip_archive import (
-    STORED,
-    Member,
-    read_directory,
-)
-from airflow_runai.checkpoints.formats.claims import claim_optimizer_steps, claim_steps
+from airflow_runai.checkpoints.containers.zip_archive import STORED, Member, read_directory
+from airflow_runai.checkpoints.formats.claims import Inspect, claim_optimizer_steps, claim_steps
 from airflow_runai.checkpoints.formats.heads import meant_by, members
-from airflow_runai.checkpoints.formats.members import MemberPass
-from airflow_runai.checkpoints.pickles.globals import note_globals
+from airflow_runai.checkpoints.formats.members import MemberPass, note_damaged, unpacked
+from airflow_runai.checkpoints.formats.runs import count_tensors
+from airflow_runai.checkpoints.pickles.globals import noting_globals
 from airflow_runai.checkpoints.pickles.interpreter import PICKLE_SIZE_LIMIT, load_inert
-from airflow_runai.checkpoints.pickles.mentions import Mentions
 from airflow_runai.checkpoints.pickles.storage_views import StorageContent
 from airflow_runai.checkpoints.pickles.tensors import Contents, Tensor, read_contents
 from airflow_runai.checkpoints.storage.listing import Listing
@@ -49,6 +43,7 @@ _KNOWN = {
     ".storage_alignment",
     ".data/serialization_id",
 }
+# A step is a tensor of one number; its bytes are kept to read it.
 _SMALL_LIMIT = 4096
 _ENDINGS = (".pt", ".pth", ".ckpt", ".pth.tar")
 _SUFFIXED = meant_by(*_ENDINGS)
@@ -57,6 +52,10 @@ _SUFFIXED = meant_by(*_ENDINGS)
 def _detect(tree: Listing, context: CheckContext) -> bool:
     # The directory is still there if the head was overwritten; the first member if it was cut.
     return any(map(_PICKLE.fullmatch, members(tree, context)))
+
+
+def _is_script(name: str) -> bool:
+    return name == "constants.pkl" or name.startswith("code/")
 
 
 def _meant(tree: Listing, context: CheckContext) -> bool:
@@ -68,9 +67,7 @@ def _meant(tree: Listing, context: CheckContext) -> bool:
     return not names or any(map(_OWN.fullmatch, names)) or len(names) == 1
 
 
-def examine_archive(
-    tree: Listing, context: CheckContext, inspect: Callable[[object], None] | None = None
-) -> None:
+def examine_archive(tree: Listing, context: CheckContext, inspect: Inspect | None = None) -> None:
     """
     Check a whole file of ``torch.save``.
 
@@ -82,10 +79,9 @@ def examine_archive(
         archive = TorchArchive(source, context, tree.label, inspect=inspect)
         before = len(context.account.findings)
         archive.read_structure()
-        context.account.tensors += len(archive.contents.tensors)
-        context.account.tensor_names[tree.label] = frozenset(
-            tensor.name for tensor in archive.contents.tensors
-        )
+        names = [tensor.name for tensor in archive.contents.tensors]
+        count_tensors(context, tree.label, names)
+        # Of a file that is refused already no more need be read.
         if context.level >= 2 and not context.account.found_error_since(before):
             archive.read_everything()
 
@@ -105,7 +101,7 @@ class TorchArchive:
     context: CheckContext
     label: str
     name: str = ""
-    inspect: Callable[[object], None] | None = None
+    inspect: Inspect | None = None
     members: dict[str, Member] = field(default_factory=dict)
     contents: Contents = field(default_factory=Contents)
     byteorder: ByteOrder = "little"
@@ -113,8 +109,11 @@ class TorchArchive:
     def read_structure(self) -> None:
         """Level 1: directory, pickle, and that both agree."""
         if self.source.at(0, min(4, self.source.size)) != b"PK\3\4":
-            text = "does not begin like a file of torch.save (PyTorch 1.6 or later)"
-            raise FormatError("zip-structure", f"{text}; it was cut or overwritten")
+            raise FormatError(
+                "zip-structure",
+                "does not begin like a file of torch.save (PyTorch 1.6 or later); "
+                "it was cut or overwritten",
+            )
         self._read_members()
         self._read_byteorder()
         self._read_pickle()
@@ -130,14 +129,20 @@ class TorchArchive:
             raise FormatError(
                 "torch-layout", f"{len(folders)} top folders; torch.save writes exactly one"
             )
-        self.members = {
-            member.name.partition("/")[2]: member
-            for member in listed
-            if not member.name.endswith("/")
-        }
-        if "constants.pkl" in self.members or any(
-            name.startswith("code/") for name in self.members
-        ):
+        for member in listed:
+            # The folder is called as the file was when it was saved.
+            name = member.name.partition("/")[2]
+            if not member.name.endswith("/"):
+                self.members[name] = member
+        self._check_names()
+        # Without checksums PyTorch writes 0 for every member.
+        if all(member.crc == 0 for member in listed if member.size):
+            self.context.note_unproven(
+                "zip-no-checksums", self.label, "saved without checksums (compute_crc32=False)"
+            )
+
+    def _check_names(self) -> None:
+        if any(map(_is_script, self.members)):
             raise FormatError(
                 "torch-script", "a TorchScript archive; it contains code. Save a state_dict instead"
             )
@@ -150,9 +155,6 @@ class TorchArchive:
                 raise FormatError(
                     "torch-unreferenced", f"member {shown(name)} is none that torch.save writes"
                 )
-        if all(member.crc == 0 for member in listed if member.size):
-            text = "saved without checksums (compute_crc32=False)"
-            self.context.note_unproven("zip-no-checksums", self.label, text)
 
     @property
     def checksums(self) -> bool:
@@ -169,14 +171,9 @@ class TorchArchive:
             )
         data = self.source.at(member.begin, member.packed)
         if member.method != STORED:
-            parts: list[bytes] = []
-            inflater = Inflater(member, lambda chunk: parts.append(bytes(chunk)))
-            inflater.push(memoryview(data))
-            inflater.finish()
-            data = b"".join(parts)
+            data = unpacked(member, data)
         if self.checksums and zlib.crc32(data) != member.crc:
-            text = f"member {shown(name)} is damaged: its CRC32 does not match"
-            self.context.note("zip-crc", self.label, text)
+            note_damaged(self.context, self.label, name)
         return data
 
     def _read_byteorder(self) -> None:
@@ -185,46 +182,49 @@ class TorchArchive:
         order = self._content("byteorder", _SMALL_LIMIT)
         if order == b"big":
             self.byteorder = "big"
-            text = "written on a big-endian machine; if not, every number is garbage"
-            self.context.note("torch-byteorder", self.label, text)
+            self.context.note(
+                "torch-byteorder",
+                self.label,
+                "written on a big-endian machine; if not, every number is garbage",
+            )
         elif order != b"little":
             raise FormatError(
                 "torch-layout", f"byteorder is {shown(order)}; 'little' or 'big' is allowed"
             )
 
     def _read_pickle(self) -> None:
-        mentions = Mentions()
-        try:
+        with noting_globals(self.label, self.context) as mentions:
             root = load_inert(self._content("data.pkl", PICKLE_SIZE_LIMIT), mentions)
             self.contents = read_contents(root, self.name)
             if self.inspect is not None:
                 self.inspect(root)
-        finally:
-            note_globals(mentions, self.label, self.context)
 
     def _match_storages(self) -> None:
-        present = {
-            name[len("data/") :]: member
-            for name, member in self.members.items()
-            if name.startswith("data/")
-        }
+        prefix = "data/"
+        left = {name for name in self.members if name.startswith(prefix)}
         for key, storage in self.contents.storages.items():
-            member = present.pop(key, None)
-            if member is None:
-                text = f"member 'data/{key}' of {storage.nbytes} bytes is missing"
-                raise FormatError("torch-storage", text)
-            if member.size != storage.nbytes:
-                text = f"member 'data/{key}' has {member.size} bytes"
-                raise FormatError("torch-storage", f"{text}, its tensors need {storage.nbytes}")
-        if present:
+            name = prefix + key
+            if name not in left:
+                raise FormatError(
+                    "torch-storage", f"member '{name}' of {storage.nbytes} bytes is missing"
+                )
+            left.remove(name)
+            size = self.members[name].size
+            if size != storage.nbytes:
+                raise FormatError(
+                    "torch-storage",
+                    f"member '{name}' has {size} bytes, its tensors need {storage.nbytes}",
+                )
+        # Bytes that no tensor uses could hide anything.
+        if left:
             raise FormatError(
-                "torch-unreferenced", f"{len(present)} members under data/ belong to no tensor"
+                "torch-unreferenced", f"{len(left)} members under data/ belong to no tensor"
             )
 
     def read_everything(self) -> None:
         """Levels 2 and 3: every byte once; CRCs, and at level 3 the numbers."""
         passes = self.passes()
-        self.source.scan([member_pass.span for member_pass in passes])
+        self.source.scan([item.span for item in passes])
         self.close(passes)
 
     def passes(self) -> list[TorchMemberPass]:
@@ -245,16 +245,18 @@ class TorchArchive:
 
     def tensors_in(self, name: str) -> list[Tensor]:
         """Return the tensors of one member."""
-        storage = self.contents.storages.get(name.removeprefix("data/"))
-        return [] if storage is None or not name.startswith("data/") else storage.tensors
+        folder, _, key = name.partition("/")
+        storage = self.contents.storages.get(key) if folder == "data" else None
+        return storage.tensors if storage is not None else []
 
     def enter(self, name: str, crc: int | None, content: StorageContent | None = None) -> None:
         """Record the tensors of one member: first from the directory, then from their bytes."""
+        # As Run.ledger_dtype marks it.
         order = ">" if self.byteorder == "big" else ""
         for tensor in self.tensors_in(name):
             if tensor.is_state:
-                zero, non_finite = content.flags(tensor) if content else (None, None)
-                entry = TensorEntry(tensor.dtype + order, tensor.shape, crc, zero, non_finite)
+                flags = content.flags(tensor) if content else ()
+                entry = TensorEntry(tensor.dtype + order, tensor.shape, crc, *flags)
                 self.context.account.enter(self.label, tensor.name, entry)
 
 
@@ -266,13 +268,10 @@ class TorchMemberPass:
         self.name = name
         self.member = member
         self.kept = b""
-        self.content = self._content() if archive.context.level >= 3 else None
+        tensors = archive.tensors_in(name) if archive.context.level >= 3 else []
+        self.content = StorageContent(tensors, archive.byteorder) if tensors else None
         self.read = MemberPass(member, self._feed)
         self.span = self.read.span
-
-    def _content(self) -> StorageContent | None:
-        tensors = self.archive.tensors_in(self.name)
-        return StorageContent(tensors, self.archive.byteorder) if tensors else None
 
     def _feed(self, chunk: memoryview) -> None:
         if self.member.size <= _SMALL_LIMIT:
@@ -282,14 +281,18 @@ class TorchMemberPass:
 
     def finish(self) -> None:
         """Compare the CRC, then judge the numbers; those of damaged bytes mean nothing."""
-        context, label = self.archive.context, self.archive.label
-        intact, crc = self.read.finish(), self.read.crc
+        context = self.archive.context
+        label = self.archive.label
+        intact = self.read.finish()
         if self.archive.checksums and not intact:
             names = ", ".join(tensor.name for tensor in self.archive.tensors_in(self.name)[:3])
-            text = f"member {shown(self.name)} ({names}) is damaged: its CRC32 does not match"
-            context.note("zip-crc", label, text)
+            context.note(
+                "zip-crc",
+                label,
+                f"member {shown(self.name)} ({names}) is damaged: its CRC32 does not match",
+            )
         else:
-            self.archive.enter(self.name, crc, self.content)
+            self.archive.enter(self.name, self.read.crc, self.content)
             if self.content is not None:
                 self.content.note(context, label)
 

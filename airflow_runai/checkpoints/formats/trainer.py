@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any
 
 from airflow_runai.checkpoints.checking.context import CheckContext, Format
 from airflow_runai.checkpoints.checking.format_error import FormatError
-from airflow_runai.checkpoints.checking.step_claim import StepClaim
 from airflow_runai.checkpoints.containers.json_documents import read_object
+from airflow_runai.checkpoints.formats.claims import claim, is_step
 from airflow_runai.checkpoints.formats.deepspeed import examine_deepspeed, holds_deepspeed
 from airflow_runai.checkpoints.formats.fsdp import examine_fsdp, holds_fsdp
 from airflow_runai.checkpoints.formats.parts import examine_parts
@@ -30,7 +29,9 @@ _NAME = re.compile(r"checkpoint-\d+")
 # the Trainer, too.
 _ACCELERATE = re.compile(r"random_states_\d+\.pkl")
 _ACCELERATES = ("optimizer.bin", "scheduler.bin")
-_ARGUMENTS, _SCHEDULER = "training_args.bin", "scheduler.pt"
+_ARGUMENTS = "training_args.bin"
+_OPTIMIZER = "optimizer.pt"
+_SCHEDULER = "scheduler.pt"
 _RANDOM = re.compile(r"rng_state(?:_(\d+))?\.pth")
 _MODELS = (
     "model.safetensors",
@@ -39,12 +40,14 @@ _MODELS = (
     "adapter_model.bin",
 )
 # What FSDP writes in place of optimizer.pt.
-_OPTIMIZER = re.compile(r"optimizer(?:_\d+)?(?:_rank\d+)?\.bin|optimizer_\d+/.*")
+_FSDP_OPTIMIZER = re.compile(r"optimizer(?:_\d+)?(?:_rank\d+)?\.bin|optimizer_\d+/.*")
 
 
 def _detect(tree: Listing, context: CheckContext) -> bool:
-    if tree.single or tree.has_top_level(_STATE):
-        return not tree.single
+    if tree.single:
+        return False
+    if tree.has_top_level(_STATE):
+        return True
     return _NAME.fullmatch(tree.root.name) is not None and _has_second_sign(tree)
 
 
@@ -61,16 +64,18 @@ def _has_second_sign(tree: Listing) -> bool:
 
 
 def _holds_model(tree: Listing) -> bool:
-    elsewhere = holds_deepspeed(tree) or holds_fsdp(tree)
-    return any(map(tree.has_top_level, _MODELS)) or bool(indices(tree)) or elsewhere
+    if any(map(tree.has_top_level, _MODELS)) or indices(tree):
+        return True
+    return holds_deepspeed(tree) or holds_fsdp(tree)
 
 
 def _examine(tree: Listing, context: CheckContext) -> None:
     _check_completeness(tree, context)
-    log = _check_state(tree, context) if context.level >= 1 and tree.has_top_level(_STATE) else None
+    log = _check_state(tree, context)
     known = examine_deepspeed(tree, context) if holds_deepspeed(tree) else []
     examine_parts(tree, context, known=[*known, *examine_fsdp(tree, context)])
     check_indices(tree, context)
+    # The Trainer names the directory after its own step.
     context.account.name_binds = True
     bind_steps(tree, context, log)
 
@@ -78,62 +83,89 @@ def _examine(tree: Listing, context: CheckContext) -> None:
 def _check_completeness(tree: Listing, context: CheckContext) -> None:
     """Level 0."""
     if not tree.has_top_level(_STATE):
-        text = "is missing; the Trainer writes it last, so the checkpoint was not finished"
-        context.note("file-missing", _STATE, text)
+        context.note(
+            "file-missing",
+            _STATE,
+            "is missing; the Trainer writes it last, so the checkpoint was not finished",
+        )
     if not _holds_model(tree):
-        text = f"no model; one of {', '.join(_MODELS)} or a sharded one is expected"
-        context.note("file-missing", tree.label, text)
-    missing = [name for name in ("optimizer.pt", _SCHEDULER) if not tree.has_top_level(name)]
-    if holds_deepspeed(tree):
-        missing = []  # DeepSpeed keeps both in its own files
-    elif any(map(_OPTIMIZER.fullmatch, tree.files)):
-        missing = [name for name in missing if name != "optimizer.pt"]
+        context.note(
+            "file-missing",
+            tree.label,
+            f"no model; one of {', '.join(_MODELS)} or a sharded one is expected",
+        )
+    missing = _missing_states(tree)
     ranks = [match[1] for match in map(_RANDOM.fullmatch, tree.files) if match]
     if len(missing) == 2 and not ranks:
-        text = "no optimizer, scheduler and random state (save_only_model); resuming starts anew"
-        context.note("model-only", tree.label, text)
+        context.note(
+            "model-only",
+            tree.label,
+            "no optimizer, scheduler and random state (save_only_model); resuming starts anew",
+        )
         return
     for name in missing:
-        text = "is missing; the Trainer would silently resume with a fresh one"
-        context.note("file-missing", name, text)
-    _check_ranks(sorted(int(rank) for rank in ranks if rank), bool(ranks), tree, context)
+        context.note(
+            "file-missing", name, "is missing; the Trainer would silently resume with a fresh one"
+        )
+    _check_ranks(ranks, tree, context)
 
 
-def _check_ranks(ranks: list[int], any_state: bool, tree: Listing, context: CheckContext) -> None:
-    if not any_state:
-        text = "no rng_state; data order and dropout will differ after resuming"
-        context.note("random-state-missing", tree.label, text)
-    elif ranks == list(range(len(ranks))):
-        context.account.world_size = len(ranks) or 1
+def _missing_states(tree: Listing) -> list[str]:
+    # DeepSpeed keeps both in its own files.
+    if holds_deepspeed(tree):
+        return []
+    missing = [name for name in (_OPTIMIZER, _SCHEDULER) if not tree.has_top_level(name)]
+    if any(map(_FSDP_OPTIMIZER.fullmatch, tree.files)):
+        return [name for name in missing if name != _OPTIMIZER]
+    return missing
+
+
+def _check_ranks(ranks: list[str | None], tree: Listing, context: CheckContext) -> None:
+    """
+    Check that each process left its random state.
+
+    :param ranks: of the files; ``None`` of the one that a single process writes.
+    """
+    numbers = sorted(int(rank) for rank in ranks if rank)
+    if not ranks:
+        context.note(
+            "random-state-missing",
+            tree.label,
+            "no rng_state; data order and dropout will differ after resuming",
+        )
+    elif numbers == list(range(len(numbers))):
+        context.account.world_size = len(numbers) or 1
     else:
-        text = f"rng_state of ranks {ranks}; all ranks from 0 are expected"
-        context.note("file-missing", tree.label, text)
+        context.note(
+            "file-missing",
+            tree.label,
+            f"rng_state of ranks {numbers}; all ranks from 0 are expected",
+        )
 
 
 def _check_state(tree: Listing, context: CheckContext) -> Log | None:
-    try:
+    if context.level < 1 or not tree.has_top_level(_STATE):
+        return None
+    log = None
+    with context.noting(_STATE):
         state = read_object(tree, context, _STATE)
-    except FormatError as damage:
-        context.note(damage.code, _STATE, damage.message)
-        return None
-    step = state.get("global_step")
-    if type(step) is not int or step < 0:
-        context.note("json-malformed", _STATE, "global_step is missing or not a number from 0")
-        return None
-    context.account.steps.append(StepClaim(_STATE, step))
-    if not all(map(_finite_loss, _history(state))):
-        context.note("loss-non-finite", _STATE, "the loss became NaN or infinite during training")
-    return Log.of(state)
+        step = state.get("global_step")
+        if not is_step(step):
+            raise FormatError("json-malformed", "global_step is missing or not a number from 0")
+        claim(context, _STATE, step)
+        history = state.get("log_history")
+        if isinstance(history, list) and any(map(_has_lost_loss, history)):
+            context.note(
+                "loss-non-finite", _STATE, "the loss became NaN or infinite during training"
+            )
+        log = Log.of(state)
+    return log
 
 
-def _history(state: dict[str, Any]) -> list[Any]:
-    history = state.get("log_history")
-    return history if isinstance(history, list) else []
-
-
-def _finite_loss(entry: Any) -> bool:
-    loss = entry.get("loss", 0.0) if isinstance(entry, dict) else 0.0
-    return not isinstance(loss, float) or math.isfinite(loss)
+def _has_lost_loss(entry: object) -> bool:
+    # Not every entry has a loss: evaluations are logged, too.
+    loss = entry.get("loss") if isinstance(entry, dict) else None
+    return isinstance(loss, float) and not math.isfinite(loss)
 
 
 TRAINER = Format("huggingface-trainer", _detect, _examine)

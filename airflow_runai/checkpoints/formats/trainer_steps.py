@@ -20,6 +20,7 @@ from airflow_runai.checkpoints.storage.listing import Listing
 
 _PARTS = (" in optimizer.pt", " in scheduler.pt", " in optimizer.bin")
 _SCALER = "scaler.pt"
+_Rate = tuple[int, float]
 _SCHEDULER = "scheduler.pt"
 
 
@@ -33,21 +34,21 @@ class Log:
     """
 
     step: int
-    rates: tuple[tuple[int, float], ...]
+    rates: tuple[_Rate, ...]
     complete: bool
 
     @classmethod
     def of(cls, state: dict[str, Any]) -> Log:
         """Read the log from the content of the file."""
-        step, every = state["global_step"], state.get("logging_steps")
+        step = state["global_step"]
         rates = _rates(state.get("log_history"))
-        regular = (
-            bool(rates)
-            and type(every) is int
-            and every > 0
-            and all(at % every == 0 for at, _ in rates[:-1])
-        )
-        return cls(step, rates, not regular or rates[-1][0] >= step - step % int(every or 1))
+        every = state.get("logging_steps")
+        # A share of all steps, and logging by epochs, say nothing about the last entry.
+        if type(every) is not int or every <= 0 or not rates:
+            return cls(step, rates, complete=True)
+        regular = all(at % every == 0 for at, _ in rates[:-1])
+        last_due = step - step % every
+        return cls(step, rates, complete=not regular or rates[-1][0] >= last_due)
 
     def speaks_against(self, count: int, rate: float | None) -> bool:
         """
@@ -56,27 +57,34 @@ class Log:
         :param rate: the scheduler's; ``None`` where it has none.
         """
         begun = self.step - count
-        since = [pair for pair in self.rates if pair[0] > begun + 1]
+        since = [(at, logged) for at, logged in self.rates if at > begun + 1]
         if not self.complete or rate is None or not since:
             return not self.complete
-        own = abs(rate - since[-1][1])
-        # The rate of its own schedule is one step beyond the last one logged; a stale rate is that
-        # of the log at its count.
-        if len(since) >= 2 and since[-2][0] > begun:
-            (before, rate_before), (last, rate_last) = since[-2:]
-            if own <= 2 * (self.step - last + 1) * abs(rate_last - rate_before) / (last - before):
+        distance = abs(rate - since[-1][1])
+        if len(since) >= 2:
+            before, last = since[-2:]
+            if before[0] > begun and distance <= self._reach(before, last):
                 return False
-        then = [logged for at, logged in self.rates if at <= count + 1]
-        return bool(then) and own > 2 * abs(rate - then[-1]) + 1e-9 * abs(rate)
+        # A stale rate is that of the log at its count.
+        stale = [logged for at, logged in self.rates if at <= count + 1]
+        return bool(stale) and distance > 2 * abs(rate - stale[-1]) + 1e-9 * abs(rate)
+
+    def _reach(self, before: _Rate, last: _Rate) -> float:
+        """How far a rate may have moved on since the last entry, at twice its last speed."""
+        at_before, rate_before = before
+        at_last, rate_last = last
+        # The rate of its own schedule is one step beyond the last one logged.
+        steps = self.step - at_last + 1
+        return 2 * steps * abs(rate_last - rate_before) / (at_last - at_before)
 
 
-def _rates(history: object) -> tuple[tuple[int, float], ...]:
-    found: dict[int, float] = {}
+def _rates(history: object) -> tuple[_Rate, ...]:
+    rates: dict[int, float] = {}
     for entry in history if isinstance(history, list) else []:
         match entry:
             case {"step": int(step), "learning_rate": float(rate)} if math.isfinite(rate):
-                found[step] = rate
-    return tuple(sorted(found.items()))
+                rates[step] = rate
+    return tuple(sorted(rates.items()))
 
 
 def bind_steps(tree: Listing, context: CheckContext, log: Log | None) -> None:
@@ -85,18 +93,18 @@ def bind_steps(tree: Listing, context: CheckContext, log: Log | None) -> None:
 
     :param log: of the Trainer; ``None`` if it is missing or damaged.
     """
-    bound = [claim for claim in context.account.steps if _is_part(claim)]
-    skipped = context.account.skipped_steps
-    anew = _begun_anew(bound, log, context.account.learning_rates.get(_SCHEDULER))
+    account = context.account
+    bound = [claim for claim in account.steps if _is_part(claim)]
+    anew = _begun_anew(bound, log, account.learning_rates.get(_SCHEDULER))
+    # Gradients that overflowed were not applied.
+    scaled = tree.has_top_level(_SCALER)
     for claim in bound:
         lag = log.step - claim.step if log else 0
-        if skipped and 0 <= lag <= skipped:
+        at_most = scaled or (anew and lag > 0)
+        weighed = replace(claim, weight="binding", at_most=at_most)
+        if account.skipped_steps and 0 <= lag <= account.skipped_steps:
             weighed = replace(claim, weight="hint")
-        else:
-            weighed = replace(
-                claim, weight="binding", at_most=tree.has_top_level(_SCALER) or (anew and lag > 0)
-            )
-        context.account.steps[context.account.steps.index(claim)] = weighed
+        account.steps[account.steps.index(claim)] = weighed
 
 
 def _is_part(claim: StepClaim) -> bool:

@@ -11,14 +11,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_runai.checkpoints.storage.directory_handle import WrongKind
-from airflow_runai.checkpoints.storage.listing import Location
-from airflow_runai.checkpoints.storage.small_files import SmallFile
+from airflow_runai.checkpoints.storage.small_files import FilePlace, SmallFile
 
 #: A pointer is a few hundred bytes; a larger file is another one.
 MAX_POINTER_SIZE = 1024 * 1024
 
 
-def read_champion(pointer: Location | SmallFile) -> dict[str, Any] | None:
+def read_champion(pointer: FilePlace) -> dict[str, Any] | None:
     """
     Return the present champion, or ``None`` if nothing was ever promoted.
 
@@ -39,6 +38,6 @@ def read_champion(pointer: Location | SmallFile) -> dict[str, Any] | None:
     return document
 
 
-def write_champion(pointer: Location | SmallFile, champion: Mapping[str, Any]) -> None:
+def write_champion(pointer: FilePlace, champion: Mapping[str, Any]) -> None:
     """Replace the pointer in one step."""
     SmallFile.of(pointer).replace(json.dumps(champion, indent=2, sort_keys=True) + "\n")

@@ -43,9 +43,8 @@ def hold(checkpoint: Path, holder: str, *, until: float, below: Path | None = No
         # the two sees the other.
         if root.kind(checkpoint.name) is None:
             leases.remove(lease)
-            raise FileNotFoundError(
-                f"{checkpoint}: is not there, or is being removed; choose another checkpoint"
-            )
+            text = "is not there, or is being removed; choose another checkpoint"
+            raise FileNotFoundError(f"{checkpoint}: {text}")
 
 
 def release(checkpoint: Path, holder: str, *, below: Path | None = None) -> None:
@@ -54,6 +53,7 @@ def release(checkpoint: Path, holder: str, *, below: Path | None = None) -> None
 
     :raises OSError: if that fails.
     """
+    # As Folder.holding: the directory that holds the topmost one is not below it.
     below = None if checkpoint == below else below
     with suppress(FileNotFoundError), _opened(checkpoint.parent, below) as leases:
         leases.remove(_lease(checkpoint, holder))
@@ -70,7 +70,8 @@ def leased(root: Path, *, now: float, below: Path | None = None) -> Mapping[str,
         for lease in _names(leases):
             holder = _holder(leases, lease, now)
             if holder is not None:
-                holders[lease.rpartition("@")[0]] = holder
+                checkpoint, _, _ = lease.rpartition("@")
+                holders[checkpoint] = holder
     return holders
 
 
@@ -81,7 +82,8 @@ def forget_expired(root: Path, *, now: float, below: Path | None = None) -> None
     :raises OSError: if the leases cannot be listed.
     """
     with suppress(FileNotFoundError), _opened(root, below) as leases:
-        for lease in [name for name in _names(leases) if _holder(leases, name, now) is None]:
+        expired = [name for name in _names(leases) if _holder(leases, name, now) is None]
+        for lease in expired:
             leases.remove(lease)
 
 
@@ -101,12 +103,15 @@ def _holder(leases: Folder, lease: str, now: float) -> str | None:
         content = leases.read(lease, _MAX_SIZE)
         document = json.loads(content) if len(content) <= _MAX_SIZE else {}
         until = float(document["until"])
-        holder = unknown if math.isnan(until) else shown(str(document["holder"]))[1:-1]
-        return None if until <= now else holder
+        # Quoted, because the text comes out of a file; the quotes themselves say nothing.
+        holder = shown(str(document["holder"]))[1:-1]
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, KeyError, RecursionError, WrongKind):
         return unknown
+    if math.isnan(until):
+        return unknown
+    return None if until <= now else holder
 
 
 def _lease(checkpoint: Path, holder: str) -> str:

@@ -18,7 +18,6 @@ from pathlib import Path
 
 from airflow_runai.checkpoints.checking.findings import Verdict
 from airflow_runai.checkpoints.checking.report import Report
-from airflow_runai.checkpoints.checking.request import Policy
 from airflow_runai.checkpoints.storage.checkpoint_files import files_of, list_checkpoint
 from airflow_runai.checkpoints.storage.directory_handle import Folder
 from airflow_runai.checkpoints.storage.listing import Location
@@ -55,23 +54,20 @@ def quarantine(checkpoint: Location, report: Report, *, below: Path | None = Non
             _move(names, report, root, ward, cell)
             return path.parent / QUARANTINE / cell.path.name / path.name
     except OSError as error:
-        raise QuarantineProblem(
-            f"{checkpoint}: cannot be renamed ({error}); it was left there"
-        ) from error
+        text = f"{checkpoint}: cannot be renamed ({error}); it was left there"
+        raise QuarantineProblem(text) from error
 
 
 def _checked_path(checkpoint: Location, report: Report) -> Path:
     if report.verdict not in BAD:
         allowed = ", ".join(verdict.value for verdict in BAD)
-        raise QuarantineProblem(
-            f"{checkpoint}: is {report.verdict}; only {allowed} ones are put aside"
-        )
+        text = f"is {report.verdict}; only {allowed} ones are put aside"
+        raise QuarantineProblem(f"{checkpoint}: {text}")
     if any(finding.code == "is-root" for finding in report.findings):
         raise QuarantineProblem(f"{checkpoint}: is a root of checkpoints; name one of them")
     if not isinstance(checkpoint, Path):
-        raise QuarantineProblem(
-            f"{checkpoint}: object storage has no rename; it was left there, selection skips it"
-        )
+        text = "object storage has no rename; it was left there, selection skips it"
+        raise QuarantineProblem(f"{checkpoint}: {text}")
     if _current_mark(checkpoint) != report.mark:
         raise QuarantineProblem(f"{checkpoint}: changed since it was checked; check it again")
     return checkpoint
@@ -79,7 +75,7 @@ def _checked_path(checkpoint: Location, report: Report) -> Path:
 
 def _current_mark(checkpoint: Path) -> str:
     try:
-        return list_checkpoint(checkpoint, Policy().entry_limit, lambda name, error: None).mark
+        return list_checkpoint(checkpoint).mark
     except OSError:
         return ""
 
@@ -97,6 +93,7 @@ def _new_folder(ward: Folder, name: str) -> Folder:
 
 
 def _move(names: list[str], report: Report, root: Folder, ward: Folder, cell: Folder) -> None:
+    # An index and its data files are several names, so that a move may end half-way.
     moved: list[str] = []
     try:
         # The note comes first, so that the checkpoint is never there without the reason.

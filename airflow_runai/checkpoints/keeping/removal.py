@@ -38,13 +38,10 @@ def remove(plan: RetentionPlan, *, now: float) -> tuple[Path, ...]:
     try:
         with Folder.at(plan.root, plan.below) as root:
             _sweep(root, plan, now)
-            return tuple(
-                checkpoint for checkpoint in plan.remove if _removed(root, checkpoint, plan, now)
-            )
+            return tuple(path for path in plan.remove if _removed(root, path, plan, now))
     except OSError as error:
-        raise RetentionProblem(
-            f"{plan.root}: cannot be used ({cause(error)}); nothing more was removed"
-        ) from error
+        text = f"{plan.root}: cannot be used ({cause(error)}); nothing more was removed"
+        raise RetentionProblem(text) from error
 
 
 def _removed(root: Folder, checkpoint: Path, plan: RetentionPlan, now: float) -> bool:
@@ -61,11 +58,11 @@ def _removed(root: Folder, checkpoint: Path, plan: RetentionPlan, now: float) ->
                 root.move(name, folder)
     except OSError as error:
         _put_back(root, trash)
+        # Another removal, or the training itself, was faster.
         if isinstance(error, FileNotFoundError):
             return False
-        raise RetentionProblem(
-            f"{checkpoint}: cannot be renamed ({error}); nothing more was removed"
-        ) from error
+        text = f"{checkpoint}: cannot be renamed ({error}); nothing more was removed"
+        raise RetentionProblem(text) from error
     return _settle(root, trash, checkpoint.name, plan, now)
 
 

@@ -13,11 +13,11 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import TypeGuard
 
-from airflow_runai.checkpoints.checking.findings import ACCEPTABLE, Verdict
+from airflow_runai.checkpoints.checking.findings import Verdict, not_acceptable
 from airflow_runai.checkpoints.checking.reader import cause
 from airflow_runai.checkpoints.checking.report import Report
 from airflow_runai.checkpoints.checking.request import Policy
@@ -27,7 +27,7 @@ from airflow_runai.checkpoints.keeping.champion import read_champion
 from airflow_runai.checkpoints.keeping.leases import leased
 from airflow_runai.checkpoints.storage.checkpoint_files import list_checkpoint
 from airflow_runai.checkpoints.storage.listing import Location
-from airflow_runai.checkpoints.storage.small_files import SmallFile
+from airflow_runai.checkpoints.storage.small_files import FilePlace
 from airflow_runai.errors import RunaiError
 
 _UNDECIDED = (Verdict.UNKNOWN, Verdict.IN_PROGRESS)
@@ -81,16 +81,16 @@ class Retention:
     def _problems(self) -> Iterator[str]:
         if type(self.keep_last) is not int or self.keep_last < 1:
             yield f"keep_last: {self.keep_last!r}; allowed: a whole number from 1"
-        if type(self.keep_best) is not int or self.keep_best < 0:
-            yield f"keep_best: {self.keep_best!r}; allowed: a whole number from 0"
-        elif bool(self.keep_best) != bool(self.metric):
-            yield f"keep_best: {self.keep_best} of metric {self.metric!r}; name both or neither"
+        best = self.keep_best
+        if type(best) is not int or best < 0:
+            yield f"keep_best: {best!r}; allowed: a whole number from 0"
+        elif bool(best) != bool(self.metric):
+            yield f"keep_best: {best} of metric {self.metric!r}; name both or neither"
         if self.metric_mode not in ("max", "min"):
             yield f"metric_mode: {self.metric_mode!r}; allowed: 'max' or 'min'"
-        unknown = sorted(set(self.accept) - ACCEPTABLE)
-        if unknown:
-            allowed = ", ".join(sorted(ACCEPTABLE))
-            yield f"accept: {', '.join(map(repr, unknown))}; allowed: {allowed}"
+        problem = not_acceptable(self.accept)
+        if problem:
+            yield f"accept: {problem}"
         if self.level not in (0, 1, 2, 3):
             yield f"level: {self.level!r}; allowed: 0 to 3"
         if not _is_number(self.min_age_seconds) or self.min_age_seconds < 0:
@@ -113,7 +113,7 @@ class RetentionPlan:
     root: Path
     keep: Mapping[str, str] = field(default_factory=dict)
     remove: tuple[Path, ...] = ()
-    champion: Location | SmallFile | None = None
+    champion: FilePlace | None = None
     below: Path | None = None
 
 
@@ -122,7 +122,7 @@ def plan_retention(
     rules: Retention,
     *,
     now: float,
-    champion: Location | SmallFile | None = None,
+    champion: FilePlace | None = None,
     below: Path | None = None,
 ) -> RetentionPlan:
     """
@@ -140,38 +140,50 @@ def plan_retention(
             f"{root}: object storage has no rename, so nothing is removed there; use its own rules"
         )
     listed, judge = candidates(root), _Judge(rules)
-    newest = next((number for number, found in enumerate(listed) if judge.passes(found)), None)
-    if newest is None:
-        undecided = {found.path.name: "no checkpoint is known to be valid" for found in listed}
-        return RetentionPlan(root, undecided, (), champion, below)
-    keep = _kept_by_rule(judge, listed, newest)
-    older = listed[newest + 1 :]
+    newer = list(takewhile(lambda candidate: not judge.passes(candidate), listed))
+    older = listed[len(newer) :]
+    if not older:
+        keep = dict.fromkeys(_names(listed), "no checkpoint is known to be valid")
+        return RetentionPlan(root, keep, (), champion, below)
+    keep = dict.fromkeys(_names(newer), "newer than the newest valid one")
+    _keep_by_rule(keep, judge, older)
     # Read after the checks, which may take long.
     needed = needed_by_others(root, champion, now, below)
-    names = [found.path.name for found in older]
-    _add_reasons(keep, {name: needed[name] for name in names if name in needed})
-    left = [found for found in older if found.path.name not in keep]
-    _add_reasons(keep, judge.doubts(left, now))
-    remove = tuple(Path(str(found.path)) for found in left if found.path.name not in keep)
-    return RetentionPlan(root, keep, remove, champion, below)
+    for name in _names(older):
+        if name in needed:
+            keep.setdefault(name, needed[name])
+    left = [candidate for candidate in older if candidate.path.name not in keep]
+    remove = []
+    for candidate in left:
+        doubt = judge.doubt(candidate, now)
+        if doubt is None:
+            remove.append(Path(str(candidate.path)))
+        else:
+            keep[candidate.path.name] = doubt
+    return RetentionPlan(root, keep, tuple(remove), champion, below)
 
 
-def _kept_by_rule(judge: _Judge, listed: Sequence[Candidate], newest: int) -> dict[str, str]:
-    keep = {found.path.name: "newer than the newest valid one" for found in listed[:newest]}
-    keep[listed[newest].path.name] = "the newest valid one: training resumes from it"
-    _add_reasons(keep, judge.last(listed[newest + 1 :]))
-    _add_reasons(keep, judge.best(listed[newest:]))
-    return keep
+def _keep_by_rule(keep: dict[str, str], judge: _Judge, valid_on: Sequence[Candidate]) -> None:
+    """
+    Add what the rules keep.
+
+    :param valid_on: the newest valid checkpoint, and all older ones.
+    """
+    newest, *older = valid_on
+    keep[newest.path.name] = "the newest valid one: training resumes from it"
+    # The first reason counts.
+    for name in _names(judge.last(older)):
+        keep.setdefault(name, f"among the last {judge.rules.keep_last}")
+    for name in _names(judge.best(valid_on)):
+        keep.setdefault(name, f"among the best {judge.rules.keep_best} by {judge.rules.metric}")
 
 
-def _add_reasons(keep: dict[str, str], reasons: Mapping[str, str]) -> None:
-    """Add what is not kept for another reason already."""
-    for name, reason in reasons.items():
-        keep.setdefault(name, reason)
+def _names(listed: Iterable[Candidate]) -> list[str]:
+    return [candidate.path.name for candidate in listed]
 
 
 def needed_by_others(
-    root: Path, champion: Location | SmallFile | None, now: float, below: Path | None = None
+    root: Path, champion: FilePlace | None, now: float, below: Path | None = None
 ) -> dict[str, str]:
     """
     Return the names of the champion and of leased checkpoints, and why they stay.
@@ -180,18 +192,18 @@ def needed_by_others(
     """
     try:
         holders = leased(root, now=now, below=below)
-        needed = {name: f"held by {holder}" for name, holder in holders.items()}
         present = None if champion is None else read_champion(champion)
     except Exception as error:
         # The pointer may lie in any storage, and storage libraries raise what they like.
         reason = str(error) if isinstance(error, ValueError) else cause(error)
-        raise RetentionProblem(
-            f"{root}: what is needed cannot be known ({reason}); nothing was removed"
-        ) from error
+        text = f"{root}: what is needed cannot be known ({reason}); nothing was removed"
+        raise RetentionProblem(text) from error
+    needed = {name: f"held by {holder}" for name, holder in holders.items()}
     if present is not None:
         # By name alone: two mounts may give one checkpoint two paths, and one kept too many is
         # harmless.
-        needed[str(present["uri"]).rstrip("/").rpartition("/")[2]] = "the champion"
+        name = str(present["uri"]).rstrip("/").rpartition("/")[2]
+        needed[name] = "the champion"
     return needed
 
 
@@ -202,64 +214,61 @@ class _Judge:
         self.rules = rules
         self._reports: dict[str, Report] = {}
 
-    def passes(self, found: Candidate) -> bool:
-        return self._report(found).accepted(accept_unverifiable=self.rules.accept_unverifiable)
-
-    def _report(self, found: Candidate) -> Report:
-        name = found.path.name
+    def passes(self, candidate: Candidate) -> bool:
+        name = candidate.path.name
         if name not in self._reports:
             policy = Policy(accept=frozenset(self.rules.accept))
-            self._reports[name] = check(found.path, level=self.rules.level, policy=policy)
-        return self._reports[name]
+            self._reports[name] = check(candidate.path, level=self.rules.level, policy=policy)
+        report = self._reports[name]
+        return report.accepted(accept_unverifiable=self.rules.accept_unverifiable)
 
-    def last(self, older: Iterable[Candidate]) -> dict[str, str]:
+    def last(self, older: Iterable[Candidate]) -> Iterable[Candidate]:
         """Return the newest valid ones after the first."""
-        valid = islice(filter(self.passes, older), self.rules.keep_last - 1)
-        return {found.path.name: f"among the last {self.rules.keep_last}" for found in valid}
+        return islice(filter(self.passes, older), self.rules.keep_last - 1)
 
-    def best(self, listed: Iterable[Candidate]) -> dict[str, str]:
+    def best(self, listed: Iterable[Candidate]) -> Iterable[Candidate]:
         """Return the valid ones with the best metric; only the best are checked in full."""
-        if not self.rules.keep_best:
-            return {}
+        rules = self.rules
+        if not rules.keep_best:
+            return ()
         rated = []
-        for found in listed:
-            value = check(found.path, level=0).metrics.get(str(self.rules.metric))
+        for candidate in listed:
+            metrics = check(candidate.path, level=0).metrics
+            value = metrics.get(str(rules.metric))
             if _is_number(value):
-                rated.append((value, found))
+                rated.append((value, candidate))
         # Stable: of equal ones the newer comes first.
-        sign = -1 if self.rules.metric_mode == "max" else 1
+        sign = -1 if rules.metric_mode == "max" else 1
         rated.sort(key=lambda pair: sign * pair[0])
-        best = islice((found for _, found in rated if self.passes(found)), self.rules.keep_best)
-        reason = f"among the best {self.rules.keep_best} by {self.rules.metric}"
-        return {found.path.name: reason for found in best}
+        ranked = (candidate for _, candidate in rated)
+        return islice(filter(self.passes, ranked), rules.keep_best)
 
-    def doubts(self, left: Iterable[Candidate], now: float) -> dict[str, str]:
-        """Return those that stay although no rule keeps them, and why."""
-        reasons = {found.path.name: self._doubt(found, now) for found in left}
-        return {name: reason for name, reason in reasons.items() if reason is not None}
-
-    def _doubt(self, found: Candidate, now: float) -> str | None:
-        name = found.path.name
+    def doubt(self, candidate: Candidate, now: float) -> str | None:
+        """Return why one stays although no rule keeps it; ``None`` if it may go."""
+        name = candidate.path.name
         for pattern in self.rules.keep_names:
             if fnmatchcase(name, pattern):
                 return f"named by {pattern!r}"
-        if Path(str(found.path)).is_symlink():
+        if Path(str(candidate.path)).is_symlink():
             return "a link; what it leads to may be needed elsewhere"
         # A limit that is exceeded shows only once the structure is read.
-        report = self._reports.get(name) or check(found.path, level=1)
+        report = self._reports.get(name) or check(candidate.path, level=1)
         if report.verdict in _UNDECIDED:
             return f"{report.verdict}: it is not known what it is"
-        if now - _changed_at(found) < self.rules.min_age_seconds:
+        if now - _changed_at(candidate) < self.rules.min_age_seconds:
             return f"changed less than {self.rules.min_age_seconds:g} s ago"
         return None
 
 
 def _is_number(value: object) -> TypeGuard[float]:
     """Whether a value can be compared; one NaN would mix up the order of all others."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return not math.isnan(value)
 
 
-def _changed_at(found: Candidate) -> float:
+def _changed_at(candidate: Candidate) -> float:
     # Writing into a file does not touch the time of its directory.
-    tree = list_checkpoint(found.path, Policy().entry_limit, lambda name, error: None)
-    return max([found.mtime, *(entry.mtime for entry in tree.files.values())])
+    files = list_checkpoint(candidate.path).files
+    times = [entry.mtime for entry in files.values()]
+    return max(candidate.mtime, *times)

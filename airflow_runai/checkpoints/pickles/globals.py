@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -53,18 +55,28 @@ def trust(module: str, name: str) -> Trust:
 def _is_dangerous(module: str, name: str) -> bool:
     dangerous = _lists("dangerous")
     root, *below = module.split(".")
+    parts = name.split(".")
     if _is_standard(root) or root in dangerous["root"] or _is_dangerous_package(module):
         return True
-    if any(_is_standard(part) or part.startswith("__") for part in name.split(".")):
+    # A library's module holds what it imports: torch.serialization.os.system.
+    if any(_is_standard(part) or part.startswith("__") for part in parts):
         return True
-    if root in _lists("libraries")["known"] and ("." in name or not _is_class(name)):
+    if root in _lists("libraries")["known"] and (len(parts) > 1 or not _is_class(name)):
         return True
-    if name.rpartition(".")[2] in dangerous["name"]:
-        return True
-    return not dangerous["part"].isdisjoint(below)
+    return parts[-1] in dangerous["name"] or not dangerous["part"].isdisjoint(below)
 
 
-def note_globals(mentions: Mentions, path: str, context: CheckContext) -> None:
+@contextmanager
+def noting_globals(path: str, context: CheckContext) -> Iterator[Mentions]:
+    """Note what a pickle mentions, even if the rest of it cannot be read."""
+    mentions = Mentions()
+    try:
+        yield mentions
+    finally:
+        _note_globals(mentions, path, context)
+
+
+def _note_globals(mentions: Mentions, path: str, context: CheckContext) -> None:
     """Note what the globals of a pickle, and what it does with them, mean for the checkpoint."""
     for module, name, use in mentions:
         level, full = trust(module, name), shown(f"{module}.{name}")
@@ -82,14 +94,17 @@ def _note_foreign(module: str, name: str, use: Use, path: str, context: CheckCon
     full, libraries = shown(f"{module}.{name}"), _lists("libraries")
     is_known = module.partition(".")[0] in libraries["known"] | libraries["training"]
     if use == "named" or (is_known and _is_class(name)):
+        code = "pickle-foreign"
         text = f"names {full}, whose own code runs when it is loaded; it was not imported"
-        context.note("pickle-foreign", path, text)
     elif use == "called" and not _is_class(name) and not _REBUILDS.match(name):
+        code = "pickle-foreign-call"
         text = f"loading it would call {full}, which is not known here, with the file's arguments"
-        context.note("pickle-foreign-call", path, f"{text}; save plain tensors and numbers instead")
+        text = f"{text}; save plain tensors and numbers instead"
     else:
+        code = "pickle-foreign-made"
         text = f"loading it would make an object by {full}, which is not known here"
-        context.note("pickle-foreign-made", path, f"{text}; whether that is harmless is not known")
+        text = f"{text}; whether that is harmless is not known"
+    context.note(code, path, text)
 
 
 def _is_class(name: str) -> bool:

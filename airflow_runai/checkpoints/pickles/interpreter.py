@@ -8,20 +8,19 @@ bytes. Anything unusual is refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from airflow_runai.checkpoints.checking.format_error import FormatError
-from airflow_runai.checkpoints.pickles.machine import Machine
-from airflow_runai.checkpoints.pickles.opcodes import ACTIONS, OLD_ACTIONS, REFUSED
+from airflow_runai.checkpoints.pickles.machine import Machine, OnGlobal
+from airflow_runai.checkpoints.pickles.opcodes import ACTIONS, OLD_ACTIONS, REFUSED, Action
 from airflow_runai.checkpoints.pickles.stream import Cut
 
+#: A tensor takes some 100 bytes of a pickle.
 PICKLE_SIZE_LIMIT = 64 * 1024 * 1024
 _STOP = ord(".")
 # Instructions between two checks of the limits, as a mask.
 _OFTEN = 0xFF
 
 
-def load_inert(data: bytes, on_global: Callable[[str, str], None]) -> object:
+def load_inert(data: bytes, on_global: OnGlobal) -> object:
     """
     Interpret a pickle into the inert values of :mod:`~airflow_runai.checkpoints.pickles.values`.
 
@@ -39,9 +38,7 @@ def load_inert(data: bytes, on_global: Callable[[str, str], None]) -> object:
     return value
 
 
-def load_first(
-    data: bytes, begin: int, on_global: Callable[[str, str], None]
-) -> tuple[object, int]:
+def load_first(data: bytes, begin: int, on_global: OnGlobal) -> tuple[object, int]:
     """
     Interpret one of several pickles that follow each other.
 
@@ -66,6 +63,7 @@ def interpret(machine: Machine) -> object:
     try:
         return _carry_out(machine)
     finally:
+        # A getattr that names no class inside a class is reported as the function that it is.
         if machine.loose:
             machine.on_global("builtins", "getattr")
 
@@ -85,16 +83,15 @@ def _carry_out(machine: Machine) -> object:
     raise Cut(machine.at, "ends without STOP; the file was cut")
 
 
-def _old_action(machine: Machine, opcode: int) -> Callable[[Machine], None]:
+def _old_action(machine: Machine, opcode: int) -> Action:
     if machine.protocol_seen < 2:
         if opcode in OLD_ACTIONS:
             return OLD_ACTIONS[opcode]
         if opcode == ord("P"):
             text = "refers to tensors by text (pickle_protocol=0), which PyTorch cannot load"
             machine.malformed(f"{text}; save it anew")
-    what = REFUSED.get(opcode)
-    if what is None:
+    if opcode not in REFUSED:
         text = f"opcode 0x{opcode:02x} is none of protocol {machine.protocol_seen}"
         machine.malformed(f"{text}; it was overwritten")
-    text = f"pickle, byte {machine.at}: {what}; PyTorch never writes this"
+    text = f"pickle, byte {machine.at}: {REFUSED[opcode]}; PyTorch never writes this"
     raise FormatError("pickle-opcode", text)

@@ -9,6 +9,7 @@ Nothing is imported, called or built. What no pickler writes and what exhausts a
 from __future__ import annotations
 
 import codecs
+import struct
 from collections.abc import Callable
 
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
@@ -22,8 +23,11 @@ from airflow_runai.checkpoints.pickles.values import (
     Opaque,
     Persistent,
     inside,
-    safe_key,
+    paired,
 )
+
+#: Called with module and name of a class or function.
+OnGlobal = Callable[[str, str], None]
 
 # Of all values together; about, in bytes.
 _WEIGHT_LIMIT = 216 * 1024 * 1024
@@ -46,12 +50,13 @@ _SIZE = Global("torch", "Size")
 # States and seeds of random generators have 128 bits and a sign, or more.
 _INT_SIZE_LIMIT = 256
 _SHORT_TEXT = 4096
+_OLD_BOOLEANS = {b"00": False, b"01": True}
 
 
 class Machine(PickleBytes):
     """Stack and memo; one method per opcode below."""
 
-    def __init__(self, data: bytes, begin: int, on_global: Callable[[str, str], None]) -> None:
+    def __init__(self, data: bytes, begin: int, on_global: OnGlobal) -> None:
         super().__init__(data, begin)
         self.on_global = on_global
         self.opcodes = 0
@@ -109,7 +114,8 @@ class Machine(PickleBytes):
 
     def text(self, size: int) -> None:
         content = self.take(size)
-        self.weight += min(size, _SHORT_TEXT) * (1 if content.isascii() else 4)
+        width = 1 if content.isascii() else 4
+        self.weight += width * min(size, _SHORT_TEXT)
         self.push(self.decoded(content) if size <= _SHORT_TEXT else Opaque(size))
 
     def binary(self, size: int) -> None:
@@ -121,10 +127,20 @@ class Machine(PickleBytes):
         if not 0 <= size <= _INT_SIZE_LIMIT:
             text = f"integer of {size} bytes; at most {_INT_SIZE_LIMIT} are read"
             raise FormatError("pickle-limit", text)
-        self.push(int.from_bytes(self.take(size), "little", signed=True))
+        self.push(self.signed(size))
+
+    def double(self) -> None:
+        (value,) = struct.unpack(">d", self.take(8))
+        self.push(value)
+
+    def old_integer(self) -> None:
+        line = self.raw_line()
+        number = self.decimal(line)
+        # Protocols 0 and 1 have no opcodes for truth values; only these have a leading zero.
+        self.push(_OLD_BOOLEANS.get(line, number))
 
     def frame(self) -> None:
-        size = self.number("<Q", 8)
+        size = self.unsigned(8)
         if size > len(self.data) - self.at:
             raise Cut(self.at, f"frame of {size} bytes, {len(self.data) - self.at} are left")
 
@@ -145,17 +161,24 @@ class Machine(PickleBytes):
         self.push(Global(module, name))
 
     def quoted(self, line: bytes) -> None:
-        if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
+        quote = line[:1]
+        if len(line) < 2 or not line.endswith(quote) or quote not in (b"'", b'"'):
             self.malformed(f"{shown(line[:40])} is no text in quotes")
-        self.spelled(line, lambda: self.decoded(codecs.escape_decode(line[1:-1])[0]))
+        self.spelled(line, lambda: self.unquoted(line))
+
+    def unquoted(self, line: bytes) -> str:
+        content, _ = codecs.escape_decode(line[1:-1])
+        return self.decoded(content)
 
     def escaped(self, line: bytes) -> None:
         self.spelled(line, lambda: line.decode("raw-unicode-escape"))
 
     def spelled(self, line: bytes, text: Callable[[], str]) -> None:
-        self.weight += 4 * min(len(line), _SHORT_TEXT)
+        size = len(line)
+        # A character of Python's text takes up to 4 bytes.
+        self.weight += 4 * min(size, _SHORT_TEXT)
         try:
-            self.push(text() if len(line) <= _SHORT_TEXT else Opaque(len(line)))
+            self.push(text() if size <= _SHORT_TEXT else Opaque(size))
         except ValueError:
             self.malformed(f"{shown(line[:40])} is no text")
 
@@ -186,19 +209,22 @@ class Machine(PickleBytes):
         if inner is not None:
             self.loose -= 1
             self.name_global(inner.module, inner.name)
-            return
-        if not isinstance(function, Global):
+        elif isinstance(function, Global):
+            if isinstance(self.on_global, Mentions):
+                self.on_global.called(function, args[0], made=made)
+            self.record(function, args[0] if arguments == 1 else tuple(args))
+        else:
             text = f"byte {self.at}: calls {shown(function)}, no named class or function"
             raise FormatError("pickle-opcode", text)
-        if isinstance(self.on_global, Mentions):
-            self.on_global.called(function, args[0], made=made)
+
+    def record(self, function: Global, args: object) -> None:
         match args:
             # A distributed checkpoint has hundreds of thousands of these; the tuple stands for it.
-            case [(tuple() as numbers,)] if function == _SIZE:
+            case (tuple() as numbers,) if function == _SIZE:
                 self.weight -= _WEIGHTS[tuple]
                 self.stack.append(numbers)
             case _:
-                self.push(Call(function, args[0] if arguments == 1 else tuple(args)))
+                self.push(Call(function, args))
 
     def refer(self) -> None:
         # Before PyTorch 1.6 a class was written as a persistent id, with its source beside it.
@@ -216,28 +242,31 @@ class Machine(PickleBytes):
         target.state = state
 
     def set_items(self, pairs: list[object]) -> None:
-        target = self.stack[-1]
+        target = self.target(dict)
         if len(pairs) % 2:
             self.malformed("a key without a value")
-        if isinstance(target, Call) and not target.function.name.startswith("_rebuild"):
-            target.items = target.items if isinstance(target.items, dict) else {}
-            target = target.items
         if not isinstance(target, dict):
             text = f"stores keys into {shown(target)}, which is not a mapping (CVE-2026-24747)"
             self.malformed(text)
         self.weight += len(pairs) // 2 * _PAIR
-        for index in range(0, len(pairs), 2):
-            target[safe_key(pairs[index])] = pairs[index + 1]
+        target.update(paired(pairs))
 
     def append(self, values: list[object]) -> None:
-        target = self.stack[-1]
-        if isinstance(target, Call) and not target.function.name.startswith("_rebuild"):
-            target.items = target.items if isinstance(target.items, list) else []
-            target = target.items
+        target = self.target(list)
         if not isinstance(target, list):
             self.malformed(f"appends to {shown(target)}, which is not a list")
         self.weight += len(values) * _ITEM
         target.extend(values)
+
+    def target(self, container: type[dict[object, object]] | type[list[object]]) -> object:
+        """Return what items are stored into: the top of the stack, or what stands for an object."""
+        target = self.stack[-1]
+        # No pickler stores items into a tensor, which is what these functions return.
+        if not isinstance(target, Call) or target.function.name.startswith("_rebuild"):
+            return target
+        if not isinstance(target.items, container):
+            target.items = container()
+        return target.items
 
     def tuple_of(self, size: int) -> None:
         if len(self.stack) < size:

@@ -15,6 +15,7 @@ from airflow_runai.checkpoints.checking.format_error import FormatError
 OPCODE_LIMIT = 7_500_000
 
 _FETCHED_LIMIT = 300_000
+# Bytes that Python takes for an entry of a dictionary and its key.
 _ENTRY = 100
 # Bytes behind an opcode; width of the length of those that vary; lines of those that end so.
 _FIXED = {
@@ -41,7 +42,7 @@ _VARIABLE = {
     0x8A: 1,
     0x8B: 4,
 }
-_LINES = {**dict.fromkeys(b"ILFSVpP", 1), **dict.fromkeys(b"ci", 2)}
+_LINES = {**dict.fromkeys(b"ILFSVpPg", 1), **dict.fromkeys(b"ci", 2)}
 _FETCHES = {ord("h"): 1, ord("j"): 4}
 _STOP, _GET = ord("."), ord("g")
 
@@ -129,12 +130,13 @@ def _fetched(data: bytes, begin: int) -> set[int]:
 
 def _behind_lines(data: bytes, at: int, opcode: int, found: set[int]) -> int:
     """Return where the instruction ends; 0 if there is none."""
-    lines = 1 if opcode == _GET else _LINES.get(opcode, 0)
-    begin = at
+    lines = _LINES.get(opcode, 0)
+    begin, end = at, at if lines else 0
     for _ in range(lines):
-        at = data.find(b"\n", at) + 1
-        if not at:
+        end = data.find(b"\n", end) + 1
+        if not end:
             return 0
-    if opcode == _GET and data[begin : at - 1].isdigit() and at - begin < 12:
-        found.add(int(data[begin : at - 1]))
-    return at if lines else 0
+    line = data[begin : end - 1]
+    if opcode == _GET and line.isdigit() and len(line) < 11:
+        found.add(int(line))
+    return end

@@ -43,7 +43,8 @@ class Mentions:
         return name in self._uses
 
     def __iter__(self) -> Iterator[tuple[str, str, Use]]:
-        return iter((module, name, use) for (module, name), use in self._uses.items())
+        for (module, name), use in self._uses.items():
+            yield module, name, use
 
     def called(self, function: Global, args: object, *, made: bool) -> None:
         """
@@ -52,16 +53,18 @@ class Mentions:
         :param made: whether an object is made without its constructor.
         """
         if not made:
+            # Without arguments, a constructor can make nothing but an empty object.
             self._raise(function, "made" if args == () else "called")
         place = _CALLERS.get((function.module, function.name))
         if place is None or not isinstance(args, tuple) or len(args) <= place:
             return
-        target = args[place]
-        if isinstance(target, Global):
-            self._raise(target, "made" if function.name == "defaultdict" else "called")
-        elif isinstance(target, Call):
-            # It is not known what such an object does when it is called.
-            self("builtins", "__call__")
+        match args[place]:
+            case Global() as target:
+                # A defaultdict calls without arguments, and so can only make an empty value.
+                self._raise(target, "made" if function.name == "defaultdict" else "called")
+            case Call():
+                # It is not known what such an object does when it is called.
+                self("builtins", "__call__")
 
     def _raise(self, name: Global, use: Use) -> None:
         key = (name.module, name.name)

@@ -7,11 +7,30 @@ Protocols 0 and 1 write numbers and texts as lines. Python has not written them 
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 
 from airflow_runai.checkpoints.pickles.machine import Machine
 from airflow_runai.checkpoints.pickles.values import paired
+
+Action = Callable[[Machine], object]
+
+
+def _sized(method: Callable[[Machine, int], None], width: int) -> Action:
+    """Give a method the number that follows the opcode in so many bytes."""
+    # Most numbers are of one byte, of which indexing makes an integer in a third of the time.
+    if width == 1:
+        return lambda m: method(m, m.take(1)[0])
+    return lambda m: method(m, m.unsigned(width))
+
+
+def _marked(method: Callable[[Machine, list[object]], None]) -> Action:
+    """Give a method what was pushed since the last mark."""
+    return lambda m: method(m, m.since_mark())
+
+
+def _by_opcode(actions: dict[str, Action]) -> dict[int, Action]:
+    return {ord(opcode): action for opcode, action in actions.items()}
+
 
 REFUSED = {
     **dict.fromkeys((0x82, 0x83, 0x84), "EXT: an object from the extension registry"),
@@ -23,72 +42,80 @@ REFUSED = {
 }
 
 #: Instructions of protocols 2 to 5.
-ACTIONS: dict[int, Callable[[Machine], None]] = {
-    0x80: lambda m: m.protocol(),
-    0x95: lambda m: m.frame(),
-    ord("("): lambda m: m.set_mark(),
-    ord("0"): lambda m: m.drop(),
-    ord("1"): lambda m: (m.since_mark(), None)[1],
-    ord("2"): lambda m: m.push(m.stack[-1]),
-    ord("N"): lambda m: m.stack.append(None),
-    0x88: lambda m: m.stack.append(True),
-    0x89: lambda m: m.stack.append(False),
-    ord("J"): lambda m: m.push(m.number("<i", 4)),
-    ord("K"): lambda m: m.stack.append(m.take(1)[0]),
-    ord("M"): lambda m: m.push(m.number("<H", 2)),
-    0x8A: lambda m: m.integer(m.take(1)[0]),
-    0x8B: lambda m: m.integer(m.number("<i", 4)),
-    ord("G"): lambda m: m.push(struct.unpack(">d", m.take(8))[0]),
-    ord("X"): lambda m: m.text(m.number("<I", 4)),
-    0x8C: lambda m: m.text(m.take(1)[0]),
-    0x8D: lambda m: m.text(m.number("<Q", 8)),
-    ord("T"): lambda m: m.binary(m.number("<I", 4)),
-    ord("U"): lambda m: m.binary(m.take(1)[0]),
-    ord("B"): lambda m: m.binary(m.number("<I", 4)),
-    ord("C"): lambda m: m.binary(m.take(1)[0]),
-    0x8E: lambda m: m.binary(m.number("<Q", 8)),
-    0x96: lambda m: m.binary(m.number("<Q", 8)),
-    ord("]"): lambda m: m.add([], 88),
-    ord("a"): lambda m: m.append([m.stack.pop()]),
-    ord("e"): lambda m: m.append(m.since_mark()),
-    ord("l"): lambda m: m.push(m.since_mark()),
-    ord(")"): lambda m: m.add((), 8),
-    ord("t"): lambda m: m.push(tuple(m.since_mark())),
-    0x85: lambda m: m.tuple_of(1),
-    0x86: lambda m: m.tuple_of(2),
-    0x87: lambda m: m.tuple_of(3),
-    ord("}"): lambda m: m.add({}, 80),
-    ord("d"): lambda m: m.push(paired(m.since_mark())),
-    ord("s"): lambda m: m.set_items([m.stack.pop(), m.stack.pop()][::-1]),
-    ord("u"): lambda m: m.set_items(m.since_mark()),
-    0x8F: lambda m: m.push([]),
-    0x90: lambda m: m.append(m.since_mark()),
-    0x91: lambda m: m.push(m.since_mark()),
-    ord("c"): lambda m: m.name_global(m.line(), m.line()),
-    0x93: lambda m: m.stack_global(),
-    ord("R"): lambda m: m.reduce(1),
-    0x81: lambda m: m.reduce(1, made=True),
-    0x92: lambda m: m.reduce(2, made=True),
-    ord("b"): lambda m: m.build(),
-    ord("Q"): lambda m: m.refer(),
-    ord("h"): lambda m: m.push(m.memo[m.take(1)[0]]),
-    ord("j"): lambda m: m.push(m.memo[m.number("<I", 4)]),
-    ord("q"): lambda m: m.remember(m.take(1)[0]),
-    ord("r"): lambda m: m.remember(m.number("<I", 4)),
-    0x94: lambda m: m.memoize(),
-}
+ACTIONS = _by_opcode(
+    {
+        # the stack
+        "\x80": Machine.protocol,
+        "\x95": Machine.frame,
+        "(": Machine.set_mark,
+        "0": Machine.drop,
+        "1": Machine.since_mark,
+        "2": lambda m: m.push(m.stack[-1]),
+        # numbers; small ones weigh nothing, because Python keeps one object of each
+        "N": lambda m: m.stack.append(None),
+        "\x88": lambda m: m.stack.append(True),
+        "\x89": lambda m: m.stack.append(False),
+        "J": lambda m: m.push(m.signed(4)),
+        "K": lambda m: m.stack.append(m.take(1)[0]),
+        "M": _sized(Machine.push, 2),
+        "\x8a": _sized(Machine.integer, 1),
+        "\x8b": lambda m: m.integer(m.signed(4)),
+        "G": Machine.double,
+        # texts and bytes
+        "X": _sized(Machine.text, 4),
+        "\x8c": _sized(Machine.text, 1),
+        "\x8d": _sized(Machine.text, 8),
+        "T": _sized(Machine.binary, 4),
+        "U": _sized(Machine.binary, 1),
+        "B": _sized(Machine.binary, 4),
+        "C": _sized(Machine.binary, 1),
+        "\x8e": _sized(Machine.binary, 8),
+        "\x96": _sized(Machine.binary, 8),
+        # lists, tuples, dictionaries, sets; a set stands as a list, because nothing is hashed
+        "]": lambda m: m.add([], 88),
+        "a": lambda m: m.append([m.stack.pop()]),
+        "e": _marked(Machine.append),
+        "l": _marked(Machine.push),
+        ")": lambda m: m.add((), 8),
+        "t": lambda m: m.push(tuple(m.since_mark())),
+        "\x85": lambda m: m.tuple_of(1),
+        "\x86": lambda m: m.tuple_of(2),
+        "\x87": lambda m: m.tuple_of(3),
+        "}": lambda m: m.add({}, 80),
+        "d": lambda m: m.push(paired(m.since_mark())),
+        "s": lambda m: m.set_items([m.stack.pop(), m.stack.pop()][::-1]),
+        "u": _marked(Machine.set_items),
+        "\x8f": lambda m: m.push([]),
+        "\x90": _marked(Machine.append),
+        "\x91": _marked(Machine.push),
+        # classes, calls, references
+        "c": lambda m: m.name_global(m.line(), m.line()),
+        "\x93": Machine.stack_global,
+        "R": lambda m: m.reduce(1),
+        "\x81": lambda m: m.reduce(1, made=True),
+        "\x92": lambda m: m.reduce(2, made=True),
+        "b": Machine.build,
+        "Q": Machine.refer,
+        # the memo
+        "h": lambda m: m.push(m.memo[m.take(1)[0]]),
+        "j": lambda m: m.push(m.memo[m.unsigned(4)]),
+        "q": _sized(Machine.remember, 1),
+        "r": _sized(Machine.remember, 4),
+        "\x94": Machine.memoize,
+    }
+)
 
 #: Further instructions of protocols 0 and 1.
-OLD_ACTIONS: dict[int, Callable[[Machine], None]] = {
-    ord("I"): lambda m: m.push(
-        {b"00": False, b"01": True}.get(line := m.raw_line(), m.decimal(line))
-    ),
-    ord("L"): lambda m: m.push(m.decimal(m.raw_line().removesuffix(b"L"))),
-    ord("F"): lambda m: m.push(m.fraction(m.raw_line())),
-    ord("S"): lambda m: m.quoted(m.raw_line()),
-    ord("V"): lambda m: m.escaped(m.raw_line()),
-    ord("g"): lambda m: m.push(m.memo[m.decimal(m.raw_line())]),
-    ord("p"): lambda m: m.remember(m.decimal(m.raw_line())),
-    ord("i"): lambda m: m.instance(m.line(), m.line()),
-    ord("o"): lambda m: m.make(),
-}
+OLD_ACTIONS = _by_opcode(
+    {
+        "I": Machine.old_integer,
+        "L": lambda m: m.push(m.decimal(m.raw_line().removesuffix(b"L"))),
+        "F": lambda m: m.push(m.fraction(m.raw_line())),
+        "S": lambda m: m.quoted(m.raw_line()),
+        "V": lambda m: m.escaped(m.raw_line()),
+        "g": lambda m: m.push(m.memo[m.decimal(m.raw_line())]),
+        "p": lambda m: m.remember(m.decimal(m.raw_line())),
+        "i": lambda m: m.instance(m.line(), m.line()),
+        "o": Machine.make,
+    }
+)

@@ -10,7 +10,6 @@ strides) own all bytes between their ends.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +17,11 @@ from airflow_runai.checkpoints.checking.context import CheckContext
 from airflow_runai.checkpoints.checking.float_layouts import (
     ByteOrder,
     ContentTest,
+    FloatLayout,
     flags_of,
     locate_non_finite,
 )
-from airflow_runai.checkpoints.checking.tensor_content import TensorContent, note_content
+from airflow_runai.checkpoints.checking.tensor_content import TensorContent, note_content, overlap
 from airflow_runai.checkpoints.pickles.tensors import Tensor
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class StorageContent:
     """
 
     def __init__(self, tensors: Sequence[Tensor], byteorder: ByteOrder = "little") -> None:
+        # Tied weights are one view under several names.
         views: dict[tuple[object, ...], _View] = {}
         self._by_tensor: dict[int, _View] = {}
         for tensor in tensors:
@@ -76,17 +77,10 @@ class _View(TensorContent):
         self.place = tensor.place
         self.itemsize = tensor.itemsize
         self.test = self._test
-        steps = [
-            (step, size)
-            for size, step in zip(tensor.shape, tensor.stride, strict=True)
-            if size > 1 and step
-        ]
-        self.steps = sorted(steps, reverse=True)
-        reach = [0, *accumulate((size - 1) * step for step, size in reversed(self.steps))]
-        inner = zip(reversed(self.steps), reach, strict=False)
-        is_separable = all(step > below for (step, _), below in inner)
+        self.steps = _steps(tensor)
         items = prod(size for _, size in self.steps)
-        self.dense = not is_separable or items * self.itemsize >= self.end - self.begin
+        is_full = items * self.itemsize >= self.end - self.begin
+        self.dense = is_full or not _is_separable(self.steps)
 
     def own(self, first: int, count: int, width: int) -> np.ndarray[Any, Any]:
         """
@@ -98,76 +92,97 @@ class _View(TensorContent):
         import numpy as np
 
         places = first - self.begin + width * np.arange(count)
-        inside = (places >= 0) & (places < self.end - self.begin)
-        if self.dense:
-            return inside
-        rest = places // self.itemsize
-        for step, size in self.steps:
-            rest = rest - np.minimum(rest // step, size - 1) * step
-        owned: np.ndarray[Any, Any] = inside & (rest == 0)
+        owned: np.ndarray[Any, Any] = (places >= 0) & (places < self.end - self.begin)
+        if not self.dense:
+            # What the strides, the widest first, do not lead to is no element.
+            rest = places // self.itemsize
+            for step, size in self.steps:
+                rest = rest - np.minimum(rest // step, size - 1) * step
+            owned = owned & (rest == 0)
         return owned
+
+
+def _steps(tensor: Tensor) -> list[tuple[int, int]]:
+    """Return stride and size of each dimension in which it moves on, the widest stride first."""
+    pairs = zip(tensor.stride, tensor.shape, strict=True)
+    return sorted(((step, size) for step, size in pairs if size > 1 and step), reverse=True)
+
+
+def _is_separable(steps: Sequence[tuple[int, int]]) -> bool:
+    """Whether each stride leads beyond all that the smaller ones reach."""
+    reach = 0
+    for step, size in reversed(steps):
+        if step <= reach:
+            return False
+        reach += (size - 1) * step
+    return True
 
 
 class _Region:
     """A stretch of bytes with views of one kind that overlap."""
 
     def __init__(self, view: _View) -> None:
-        self.begin, self.end = view.begin, view.end
+        self.begin = view.begin
+        self.end = view.end
+        self.kind = view.kind
         self.views = [view]
         self._test = ContentTest(view.kind, view.test.byteorder)
 
     def feed(self, chunk: memoryview, at: int) -> None:
-        first, last = max(self.begin - at, 0), min(self.end - at, len(chunk))
+        first, last = overlap(self.begin, self.end, at, chunk)
         if first >= last:
             return
         part = chunk[first:last]
         if len(self.views) == 1 and self.views[0].dense:
             self.views[0].test.feed(part)
+        elif self._test.layout is None:
+            self._feed_bytes(part)
         else:
-            self._feed_views(part, at + first)
+            self._feed_numbers(part, at + first, self._test.layout)
 
-    def _feed_views(self, part: memoryview, first: int) -> None:
-        layout, order = self._test.layout, self._test.byteorder
-        if layout is None:
-            self._test.feed(part)
-            for view in self.views:
-                view.test.all_zero = self._test.all_zero
-            return
-        part = part[: len(part) // layout.width * layout.width]
-        flags = flags_of(part, layout, order)
+    def _feed_bytes(self, part: memoryview) -> None:
+        self._test.feed(part)
+        for view in self.views:
+            view.test.all_zero = self._test.all_zero
+
+    def _feed_numbers(self, part: memoryview, first: int, layout: FloatLayout) -> None:
+        width = layout.width
+        part = part[: len(part) // width * width]
+        flags = flags_of(part, layout, self._test.byteorder)
         if flags.all_zero:
             return
         for view in self.views:
-            begin, end = max(view.begin - first, 0), min(view.end - first, len(part))
-            if begin < end:
-                self._take(view, part[begin:end], first + begin, non_finite=flags.non_finite)
+            begin, end = overlap(view.begin, view.end, first, part)
+            if begin >= end:
+                continue
+            if flags.non_finite:
+                self._feed_own(view, part[begin:end], first + begin, layout)
+            else:
+                # Not told apart: a view of zeros beside other numbers counts as not zero.
+                view.test.all_zero = view.test.mask_like = False
 
-    def _take(self, view: _View, part: memoryview, first: int, *, non_finite: bool) -> None:
+    def _feed_own(self, view: _View, part: memoryview, first: int, layout: FloatLayout) -> None:
         import numpy as np
 
-        layout, order = self._test.layout, self._test.byteorder
-        assert layout is not None
-        if not non_finite:
-            view.test.all_zero = view.test.mask_like = False
-            return
+        test = view.test
         numbers = np.frombuffer(part, f"u{layout.width}")
         own = numbers[view.own(first, len(numbers), layout.width)]
         if len(own):
-            view.test.all_zero = view.test.all_zero and not own.any()
-            view.test.take(locate_non_finite(memoryview(own.tobytes()), layout, order))
+            test.all_zero = test.all_zero and not own.any()
+            content = memoryview(own.tobytes())
+            test.take(locate_non_finite(content, layout, test.byteorder))
 
 
 def _regions(views: Sequence[_View]) -> list[_Region]:
     regions: list[_Region] = []
-    for view in sorted(views, key=lambda view: (view.kind, view.begin)):
+    filled = [view for view in views if view.begin < view.end]
+    for view in sorted(filled, key=lambda view: (view.kind, view.begin)):
         last = regions[-1] if regions else None
-        if view.begin == view.end:
-            continue
-        if last is None or last.views[0].kind != view.kind or view.begin >= last.end:
+        if last is None or last.kind != view.kind or view.begin >= last.end:
             regions.append(_Region(view))
-            continue
-        last.end = max(last.end, view.end)
-        last.views.append(view)
+        else:
+            last.end = max(last.end, view.end)
+            last.views.append(view)
     for region in regions:
         if len(region.views) > _VIEW_LIMIT:
             for view in region.views:

@@ -3,12 +3,13 @@
 # ruff: noqa: D102 - the name says what a method takes
 from __future__ import annotations
 
-import struct
 from typing import NoReturn
 
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 
+# Python sets no limit to a dotted name.
 _NAME_SIZE_LIMIT = 512
+# Reading a number takes time that grows with the square of its digits.
 _DECIMAL_LIMIT = 1000
 _LINE_SIZE_LIMIT = 64 * 1024 * 1024
 
@@ -33,8 +34,11 @@ class PickleBytes:
         self.at += size
         return self.data[self.at - size : self.at]
 
-    def number(self, layout: str, size: int) -> int:
-        return int(struct.unpack(layout, self.take(size))[0])
+    def unsigned(self, size: int) -> int:
+        return int.from_bytes(self.take(size), "little")
+
+    def signed(self, size: int) -> int:
+        return int.from_bytes(self.take(size), "little", signed=True)
 
     def line(self) -> str:
         return self.decoded(self.raw_line(_NAME_SIZE_LIMIT))

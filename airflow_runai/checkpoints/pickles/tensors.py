@@ -9,47 +9,18 @@ where those bytes must be and how many.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any, TypeGuard
 
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.tensor_places import TensorPlace, place_of
+from airflow_runai.checkpoints.pickles.torch_types import DTYPES, PER_BYTE, STORAGE_TYPES
 from airflow_runai.checkpoints.pickles.values import Call, Global, Persistent, Place, walk
 
-_STORAGE_KINDS: dict[str, tuple[str, int]] = {
-    "FloatStorage": ("f32", 4),
-    "DoubleStorage": ("f64", 8),
-    "HalfStorage": ("f16", 2),
-    "BFloat16Storage": ("bf16", 2),
-    "ComplexFloatStorage": ("f32", 8),
-    "ComplexDoubleStorage": ("f64", 16),
-    "LongStorage": ("i64", 8),
-    "IntStorage": ("i32", 4),
-    "QInt32Storage": ("i32", 4),
-    "ShortStorage": ("i16", 2),
-    **{
-        f"{name}Storage": ("u8", 1)
-        for name in ("Char", "Byte", "Bool", "QInt8", "QUInt8", "QUInt4x2", "QUInt2x4")
-    },
-    "UntypedStorage": ("bytes", 1),
-}
-_DTYPES: dict[str, tuple[str, int]] = {
-    "float32": ("f32", 4),
-    "float64": ("f64", 8),
-    "float16": ("f16", 2),
-    "bfloat16": ("bf16", 2),
-    "complex64": ("f32", 8),
-    "complex128": ("f64", 16),
-    "complex32": ("f16", 4),
-    "float8_e4m3fn": ("e4m3fn", 1),
-    "float8_e5m2": ("e5m2", 1),
-    "int64": ("i64", 8),
-    "int32": ("i32", 4),
-    "int16": ("i16", 2),
-    "uint16": ("i16", 2),
-    "uint32": ("i32", 4),
-    "uint64": ("i64", 8),
-}
+# Each is compared with the name of every tensor; a training has one or two.
 _OPTIMIZER_LIMIT = 64
-_PER_BYTE = {"QUInt4x2": 2, "QUInt2x4": 4}
+_SCHEDULER_COUNTS = ("_step_count", "_schedulers")
+_OPTIMIZER_KEYS = {"param_groups", "state"}
+# Functions that rebuild a tensor, and how many arguments are needed of each.
 _VIEWS = {
     "_rebuild_tensor": 4,
     "_rebuild_tensor_v2": 4,
@@ -139,7 +110,7 @@ def read_contents(root: object, name: str = "") -> Contents:
     """
     contents = Contents()
     by_call: dict[int, Tensor] = {}
-    schedules: list[dict[object, object]] = []
+    mappings: list[dict[object, object]] = []
     optimizers: list[str] = []
     for place in walk(root, name):
         value = place.value
@@ -150,42 +121,47 @@ def read_contents(root: object, name: str = "") -> Contents:
             by_call[id(value)] = tensor
             contents.tensors.append(tensor)
         elif isinstance(value, dict):
-            schedules.append(value)
-            if "param_groups" in value and "state" in value and len(optimizers) < _OPTIMIZER_LIMIT:
+            mappings.append(value)
+            if value.keys() >= _OPTIMIZER_KEYS and len(optimizers) < _OPTIMIZER_LIMIT:
                 optimizers.append(f"{place.name}.state" if place.name else "state")
-    for mapping in schedules:
-        _steps_of(mapping, by_call, contents)
+    # Only now: an optimizer's steps may be tensors that are met later.
+    for mapping in mappings:
+        _optimizer_steps(mapping, by_call, contents)
+        _scheduler_steps(mapping, contents)
     _top_steps(root, contents)
     return contents
 
 
+def _problem(code: str, name: str, text: str) -> FormatError:
+    return FormatError(code, f"tensor {shown(name)} {text}")
+
+
 def _storage(contents: Contents, reference: Persistent, name: str) -> TorchStorage:
-    # ("storage", class, key, location, numel); before PyTorch 1.6 None follows, or a view: refused.
-    identity = reference.identity
-    if isinstance(identity, tuple) and len(identity) == 6 and identity[5] is None:
-        identity = identity[:5]
-    if not isinstance(identity, tuple) or len(identity) != 5 or identity[0] != "storage":
-        raise FormatError(
-            "torch-storage", f"tensor {shown(name)} refers to something that is not a storage"
-        )
-    _, kind, key, _, numel = identity
-    if not isinstance(kind, Global) or not isinstance(key, str) or not _natural(numel):
-        raise FormatError(
-            "torch-storage", f"tensor {shown(name)} has a malformed storage reference"
-        )
-    layout, itemsize = _STORAGE_KINDS.get(kind.name, ("", 0))
+    cls, key, numel = _identity(reference, name)
+    kind, itemsize = STORAGE_TYPES.get(cls.name, ("", 0))
     if not itemsize:
-        text = f"storage class {shown(str(kind))} of tensor {shown(name)} is not known"
+        text = f"storage class {shown(str(cls))} of tensor {shown(name)} is not known"
         raise FormatError("torch-storage", text)
-    known = contents.storages.setdefault(
-        key, TorchStorage(key, layout, itemsize, numel, kind.name.removesuffix("Storage"))
-    )
-    if known.nbytes != itemsize * numel:
-        raise FormatError(
-            "torch-storage",
-            f"storage {shown(key)} is said to have {known.nbytes} and {itemsize * numel} bytes",
-        )
+    storage = TorchStorage(key, kind, itemsize, numel, cls.name.removesuffix("Storage"))
+    known = contents.storages.setdefault(key, storage)
+    if known.nbytes != storage.nbytes:
+        sizes = f"{known.nbytes} and {storage.nbytes} bytes"
+        raise FormatError("torch-storage", f"storage {shown(key)} is said to have {sizes}")
     return known
+
+
+def _identity(reference: Persistent, name: str) -> tuple[Global, str, int]:
+    """Return class, key and number of elements of a storage."""
+    # ("storage", class, key, location, numel); before PyTorch 1.6 None follows, or a view: refused.
+    parts = reference.identity if isinstance(reference.identity, tuple) else ()
+    if len(parts) == 6 and parts[5] is None:
+        parts = parts[:5]
+    if len(parts) != 5 or parts[0] != "storage":
+        raise _problem("torch-storage", name, "refers to something that is not a storage")
+    _, cls, key, _, numel = parts
+    if not isinstance(cls, Global) or not isinstance(key, str) or not _is_natural(numel):
+        raise _problem("torch-storage", name, "has a malformed storage reference")
+    return cls, key, numel
 
 
 def _view(call: Call) -> Call | None:
@@ -198,21 +174,21 @@ def _view(call: Call) -> Call | None:
 
 
 def _tensor(contents: Contents, call: Call, place: Place, optimizers: tuple[str, ...]) -> Tensor:
-    name, args = place.name, call.args
-    count = _VIEWS[call.function.name]
-    if not isinstance(args, tuple) or len(args) < count or not isinstance(args[0], Persistent):
-        raise FormatError("torch-view", f"tensor {shown(name)} is rebuilt from unusual arguments")
-    storage = _storage(contents, args[0], name)
+    name, args = place.name, _arguments(call, place.name)
+    reference, offset, shape, stride = args[:4]
+    storage = _storage(contents, reference, name)
     kind, itemsize, dtype = storage.kind, storage.itemsize, storage.dtype
     if call.function.name == "_rebuild_tensor_v3":
+        # A type without a storage class of its own, such as float8; the storage has bytes then.
         dtype = args[6].name if isinstance(args[6], Global) else ""
-        kind, itemsize = _DTYPES.get(dtype, ("bytes", 1))
-    first, last = _extent(args[1], args[2], args[3], name)
-    packed = _PER_BYTE.get(storage.dtype, 1)
-    begin, end = first // packed * itemsize, -(-last // packed) * itemsize
+        kind, itemsize = DTYPES.get(dtype, ("bytes", 1))
+    first, last = _extent(offset, shape, stride, name)
+    packed = PER_BYTE.get(storage.dtype, 1)
+    begin = first // packed * itemsize
+    end = -(-last // packed) * itemsize
     if end > storage.nbytes:
-        text = f"tensor {shown(name)} reaches byte {end} of a storage of {storage.nbytes}"
-        raise FormatError("torch-view", text)
+        text = f"reaches byte {end} of a storage of {storage.nbytes}"
+        raise _problem("torch-view", name, text)
     tensor = Tensor(
         name=name,
         top=place.top,
@@ -221,8 +197,8 @@ def _tensor(contents: Contents, call: Call, place: Place, optimizers: tuple[str,
         end=end,
         kind=kind,
         dtype=dtype,
-        shape=tuple(args[2]),
-        stride=tuple(args[3]),
+        shape=shape,
+        stride=stride,
         itemsize=itemsize,
         place=place_of(name, place.top, optimizers),
     )
@@ -230,56 +206,65 @@ def _tensor(contents: Contents, call: Call, place: Place, optimizers: tuple[str,
     return tensor
 
 
+def _arguments(call: Call, name: str) -> tuple[Any, ...]:
+    """Return storage, offset, shape and stride of a tensor, and what follows them."""
+    args = call.args if isinstance(call.args, tuple) else ()
+    if len(args) < _VIEWS[call.function.name] or not isinstance(args[0], Persistent):
+        raise _problem("torch-view", name, "is rebuilt from unusual arguments")
+    return args
+
+
 def _extent(offset: object, shape: object, stride: object, name: str) -> tuple[int, int]:
     """First item that a view covers, and one after the last."""
-    if not _natural(offset) or not isinstance(shape, tuple) or not isinstance(stride, tuple):
-        raise FormatError(
-            "torch-view",
-            f"tensor {shown(name)} has offset {shown(offset)}; whole numbers from 0 are allowed",
-        )
-    if len(shape) != len(stride) or not all(_natural(number) for number in (*shape, *stride)):
-        raise FormatError(
-            "torch-view",
-            f"tensor {shown(name)} has a shape or stride that is not made of numbers from 0",
-        )
-    assert isinstance(offset, int)
+    if not _is_natural(offset) or not isinstance(shape, tuple) or not isinstance(stride, tuple):
+        text = f"has offset {shown(offset)}; whole numbers from 0 are allowed"
+        raise _problem("torch-view", name, text)
+    if len(shape) != len(stride) or not all(map(_is_natural, (*shape, *stride))):
+        text = "has a shape or stride that is not made of numbers from 0"
+        raise _problem("torch-view", name, text)
     if 0 in shape:
         return offset, offset
-    return offset, offset + 1 + sum(
-        (size - 1) * step for size, step in zip(shape, stride, strict=True)
-    )
+    last = sum((size - 1) * step for size, step in zip(shape, stride, strict=True))
+    return offset, offset + last + 1
 
 
-def _natural(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+def _is_natural(value: object) -> TypeGuard[int]:
+    # Not isinstance: True and False are integers, too.
+    return type(value) is int and value >= 0
 
 
-def _steps_of(
+def _optimizer_steps(
     mapping: dict[object, object], by_call: dict[int, Tensor], contents: Contents
 ) -> None:
-    if "param_groups" in mapping and isinstance(mapping.get("state"), dict):
-        states = mapping["state"]
-        assert isinstance(states, dict)
-        for state in states.values():
-            step = state.get("step") if isinstance(state, dict) else None
-            if isinstance(step, int):
-                contents.optimizer_steps.append(step)
-            elif id(step) in by_call:
-                contents.optimizer_steps.append(by_call[id(step)])
+    states = mapping.get("state") if "param_groups" in mapping else None
+    if not isinstance(states, dict):
+        return
+    for state in states.values():
+        step = state.get("step") if isinstance(state, dict) else None
+        if isinstance(step, int):
+            contents.optimizer_steps.append(step)
+        elif id(step) in by_call:
+            contents.optimizer_steps.append(by_call[id(step)])
+
+
+def _scheduler_steps(mapping: dict[object, object], contents: Contents) -> None:
     # ReduceLROnPlateau counts evaluations, not steps; only it has num_bad_epochs. SequentialLR
     # counts itself without _step_count; its parts, which are met later, count from their turn on.
-    counts = "_step_count" in mapping or "_schedulers" in mapping
-    if "last_epoch" in mapping and counts and "num_bad_epochs" not in mapping:
-        epoch = mapping["last_epoch"]
-        if isinstance(epoch, int) and not isinstance(epoch, bool):
-            contents.scheduler_steps.append(epoch)
-            match mapping.get("_last_lr"):
-                case [float(rate), *_]:
-                    contents.learning_rates.append(rate)
+    if "num_bad_epochs" in mapping or mapping.keys().isdisjoint(_SCHEDULER_COUNTS):
+        return
+    epoch = mapping.get("last_epoch")
+    if type(epoch) is not int:
+        return
+    contents.scheduler_steps.append(epoch)
+    match mapping.get("_last_lr"):
+        case [float(rate), *_]:
+            contents.learning_rates.append(rate)
 
 
 def _top_steps(root: object, contents: Contents) -> None:
+    if not isinstance(root, dict):
+        return
     for key in ("global_step", "step"):
-        value = root.get(key) if isinstance(root, dict) else None
-        if isinstance(value, int) and not isinstance(value, bool):
+        value = root.get(key)
+        if type(value) is int:
             contents.steps[key] = value

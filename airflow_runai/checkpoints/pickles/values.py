@@ -14,8 +14,10 @@ from dataclasses import dataclass
 
 from airflow_runai.checkpoints.checking.format_error import FormatError
 
+# Python allows 1000 nested calls, and copy.deepcopy takes two of them for each level.
 _DEPTH_LIMIT = 500
 _NAME_LIMIT = 120
+# Python's hash of an integer is the number modulo 2^61 - 1; of large ones any many collide.
 _KEY_INT_LIMIT = 1 << 63
 
 
@@ -43,43 +45,36 @@ def inside(args: object) -> Global | None:
     return None
 
 
+# By identity (eq=False), because comparing nested values recurses.
+@dataclass(slots=True, eq=False)
 class Call:
     """A call of ``function``, with what would be stored into its result afterwards."""
 
-    __slots__ = ("args", "function", "items", "state")
-
-    def __init__(self, function: Global, args: object) -> None:
-        self.function = function
-        self.args = args
-        self.items: dict[object, object] | list[object] | None = None
-        self.state: object = None
+    function: Global
+    args: object
+    items: dict[object, object] | list[object] | None = None
+    state: object = None
 
 
+@dataclass(slots=True, eq=False)
 class Persistent:
     """A reference to something outside of the pickle; in PyTorch: a storage."""
 
-    __slots__ = ("identity",)
-
-    def __init__(self, identity: object) -> None:
-        self.identity = identity
+    identity: object
 
 
+@dataclass(slots=True, eq=False)
 class Opaque:
     """A long text, byte string or set whose content does not matter here."""
 
-    __slots__ = ("size",)
-
-    def __init__(self, size: int) -> None:
-        self.size = size
+    size: int
 
 
+@dataclass(slots=True, eq=False)
 class Key:
     """Stands in for a dictionary key that must not be hashed."""
 
-    __slots__ = ("value",)
-
-    def __init__(self, value: object) -> None:
-        self.value = value
+    value: object
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,35 +119,33 @@ def walk(root: object, name: str = "") -> Iterator[Place]:
         overflow the stack of whatever works on the loaded object recursively.
     """
     visited: set[int] = set()
-    pending: list[tuple[str, str, object, int]] = [(name, name.partition(".")[0], root, 0)]
+    pending = [(Place(name, name.partition(".")[0], root), 0)]
     while pending:
-        name, top, value, depth = pending.pop()
+        place, depth = pending.pop()
+        value = place.value
         if isinstance(value, list | tuple | dict | Call):
+            # Shared values are visited once, and a value may contain itself.
             if id(value) in visited:
                 continue
             visited.add(id(value))
             if depth > _DEPTH_LIMIT:
-                raise FormatError(
-                    "pickle-limit",
-                    f"values are nested deeper than {_DEPTH_LIMIT} levels at {name!r}",
-                )
+                text = f"values are nested deeper than {_DEPTH_LIMIT} levels at {place.name!r}"
+                raise FormatError("pickle-limit", text)
             for key, child in reversed(_children(value)):
-                path = _join(name, key)
-                pending.append((path, top or path, child, depth + 1))
-        yield Place(name, top, value)
+                path = _join(place.name, key)
+                pending.append((Place(path, place.top or path, child), depth + 1))
+        yield place
 
 
 def _children(
     value: list[object] | tuple[object, ...] | dict[object, object] | Call,
 ) -> list[tuple[object, object]]:
-    if isinstance(value, dict):
-        keys: list[tuple[object, object]] = [
-            (None, key.value) for key in value if isinstance(key, Key)
-        ]
-        return [*value.items(), *keys]
     if isinstance(value, Call):
         return [(None, value.args), (None, value.items), (None, value.state)]
-    return list(enumerate(value))
+    if not isinstance(value, dict):
+        return list(enumerate(value))
+    keys = [key.value for key in value if isinstance(key, Key)]
+    return [*value.items(), *((None, key) for key in keys)]
 
 
 def _join(name: str, key: object) -> str:

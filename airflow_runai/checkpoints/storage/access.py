@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 
 #: Ranges fetched in advance.
 AHEAD = 4
+# Large enough that the round trip of a request does not count.
 _RANGE = 4 * 1024 * 1024
 _BLOCK = 64 * 1024
+# 2 MiB in all.
 _BLOCKS_KEPT = 32
 
 
@@ -106,6 +108,7 @@ class _Stream:
         self._at = 0
 
     def at(self, offset: int, size: int) -> bytes:
+        # Seeking may drop what a stream has buffered, so only where it must be.
         self._seek(offset)
         data: bytes = self._file.read(size)
         self._at += len(data)
@@ -113,6 +116,7 @@ class _Stream:
 
     def into(self, target: memoryview, offset: int) -> int:
         self._seek(offset)
+        # A stream of a storage library may lack it.
         if hasattr(self._file, "readinto"):
             count = int(self._file.readinto(target) or 0)
         else:
@@ -149,9 +153,11 @@ class _RangedObject:
     def at(self, offset: int, size: int) -> bytes:
         if size > _BLOCK:
             return self._fetch(offset, offset + size)
-        first, last = offset // _BLOCK, max(offset + size - 1, offset) // _BLOCK
-        data = b"".join(self._block(number) for number in range(first, last + 1))
-        return data[offset - first * _BLOCK :][:size]
+        first = offset // _BLOCK
+        last = max(offset + size - 1, offset) // _BLOCK
+        data = b"".join(map(self._block, range(first, last + 1)))
+        begin = offset - first * _BLOCK
+        return data[begin : begin + size]
 
     def _block(self, number: int) -> bytes:
         kept = self._blocks.get(self._path, number)
@@ -166,18 +172,22 @@ class _RangedObject:
         if number not in self._ranges:
             return 0
         data = memoryview(self._ranges[number].result())
-        part = data[offset - number * _RANGE :][: len(target)]
-        target[: len(part)] = part
-        return len(part)
+        begin = offset - number * _RANGE
+        part = data[begin : begin + len(target)]
+        size = len(part)
+        target[:size] = part
+        return size
 
     def _fetch_ahead(self, number: int) -> None:
-        for passed in [old for old in self._ranges if old < number]:
-            del self._ranges[passed]
+        passed = [old for old in self._ranges if old < number]
+        for old in passed:
+            del self._ranges[old]
         for following in range(number, number + self._ahead + 1):
             if following not in self._ranges and following * _RANGE < self._size:
                 self._ranges[following] = self._workers.submit(self._range, following)
 
     def _range(self, number: int) -> bytes:
+        # The head of a small file has been fetched already, and is all of it.
         if self._size <= _BLOCK:
             return self._block(0)
         return self._fetch(number * _RANGE, (number + 1) * _RANGE)
@@ -190,4 +200,5 @@ class _RangedObject:
         return data
 
     def close(self) -> None:
+        # A request that hangs must not hold up the check of the next checkpoint.
         self._workers.shutdown(wait=False, cancel_futures=True)

@@ -8,24 +8,29 @@ module needs to know.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from airflow_runai.checkpoints.storage.listing import Listing, Location, list_tree, stat_entry
+from airflow_runai.checkpoints.storage.listing import (
+    Listing,
+    Location,
+    OnError,
+    list_tree,
+    stat_entry,
+)
 
 INDEX = ".index"
-MAX_FILES = 10_000
+ENTRY_LIMIT = 10_000
 
 
 def list_checkpoint(
-    path: Location, limit: int, on_error: Callable[[str, Exception], None]
+    path: Location, limit: int = ENTRY_LIMIT, on_error: OnError = lambda name, error: None
 ) -> Listing:
     """
     List a checkpoint as :func:`list_tree` does, with the files that belong to an index.
 
     :param limit: maximum number of entries, those beside the checkpoint included.
-    :param on_error: called with the relative path and the error of every entry that cannot be read.
     :raises OSError: if the checkpoint itself cannot be read.
     """
     try:
@@ -39,11 +44,9 @@ def list_checkpoint(
     bundle = Listing(path, path.name, truncated=len(files) > limit)
     for name, child in sorted(files.items()):
         try:
-            entry = stat_entry(child)
+            bundle.add(name, stat_entry(child))
         except Exception as error:
             on_error(name, error)
-            continue
-        (bundle.files if entry.kind == "file" else bundle.others)[name] = entry
     return bundle
 
 
@@ -55,7 +58,7 @@ def files_of(checkpoint: Path) -> list[Path]:
     """
     if checkpoint.is_dir() or checkpoint.is_symlink():
         return [checkpoint]
-    tree = list_checkpoint(checkpoint, MAX_FILES, lambda name, error: None)
+    tree = list_checkpoint(checkpoint)
     files = [checkpoint.with_name(name) for name in (*tree.files, *tree.others)]
     return sorted(files, key=lambda file: (not file.name.endswith(INDEX), file.name))
 

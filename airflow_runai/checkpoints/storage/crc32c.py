@@ -21,7 +21,13 @@ def crc32c(data: bytes | bytearray | memoryview, value: int = 0) -> int:
     return int(computed(data, value))
 
 
+def ends_with_crc32c(data: bytes) -> bool:
+    """Whether the last four bytes are the CRC32C of those before."""
+    return crc32c(data[:-4]) == int.from_bytes(data[-4:], "little")
+
+
 def unmasked(stored: int) -> int:
     """Undo the masking of LevelDB and TensorFlow, which rotate and shift a CRC32C."""
+    # LevelDB's util/crc32c.h: a CRC of bytes that contain plain CRCs is problematic.
     rotated = (stored - 0xA282EAD8) & _FULL
     return (rotated >> 17 | rotated << 15) & _FULL

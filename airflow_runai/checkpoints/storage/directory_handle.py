@@ -106,7 +106,7 @@ class Folder:
             with suppress(FileExistsError):
                 self.make(name)
         try:
-            handle = os.open(self._single(name), _DIRECTORY | os.O_NOFOLLOW, dir_fd=self._handle)
+            handle = self._open(name, _DIRECTORY | os.O_NOFOLLOW)
         except OSError:
             self._expect(name, "directory")
             raise
@@ -139,7 +139,7 @@ class Folder:
         # Checked before, because opening a device may have effects; and after, because the entry
         # may have been replaced in between.
         self._expect(name, "file")
-        with _closing(os.open(self._single(name), _READABLE, dir_fd=self._handle)) as handle:
+        with _closing(self._open(name, _READABLE)) as handle:
             status = os.fstat(handle)
             if not stat.S_ISREG(status.st_mode):
                 raise WrongKind(self.path / name, "is no file any more")
@@ -153,7 +153,7 @@ class Folder:
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file that does not exist yet, and sync it to the disk."""
-        with open(os.open(self._single(name), _NEW, 0o666, dir_fd=self._handle), "wb") as file:
+        with open(self._open(name, _NEW), "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -166,6 +166,7 @@ class Folder:
             os.replace(fresh, self._single(name), src_dir_fd=self._handle, dst_dir_fd=self._handle)
         finally:
             self.remove(fresh)
+        # Without this a power failure may bring back the old name.
         with self._listed() as handle:
             os.fsync(handle)
 
@@ -186,6 +187,7 @@ class Folder:
             problem = f"lies more than {_MAX_DEPTH} directories deep; remove it by hand"
             raise WrongKind(self.path / name, problem)
         with self.enter(name) as folder:
+            # What a listing yields while entries vanish is not defined.
             for child in list(folder.names()):
                 folder.clear(child, max_depth=max_depth - 1)
         self.drop(name)
@@ -193,6 +195,9 @@ class Folder:
     def drop(self, name: str) -> None:
         """Remove an empty directory."""
         os.rmdir(self._single(name), dir_fd=self._handle)
+
+    def _open(self, name: str, flags: int) -> int:
+        return os.open(self._single(name), flags, 0o666, dir_fd=self._handle)
 
     def _single(self, name: str) -> str:
         if name in ("", ".", "..") or "/" in name or not can_be_encoded(name):
@@ -208,6 +213,7 @@ class Folder:
         raise WrongKind(self.path / name, problem)
 
     def _listed(self) -> AbstractContextManager[int]:
+        # A handle of O_PATH can neither list nor sync.
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
         return _closing(os.open(".", flags, dir_fd=self._handle))
 

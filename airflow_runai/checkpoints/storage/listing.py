@@ -17,7 +17,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, Literal, Protocol
 
+#: Called with the relative path and the error of an entry that cannot be read.
+OnError = Callable[[str, Exception], None]
 Kind = Literal["file", "directory", "special", "link", "gone"]
+# What trainers write is a handful of levels deep.
 _DEPTH_LIMIT = 16
 # Where TensorFlow keeps the parts of a checkpoint until it merges them: ckpt-12_temp.
 _TENSORFLOW_PARTS = re.compile(r"_temp(?:_[0-9a-f]{32})?$")
@@ -83,9 +86,19 @@ class Listing:
         """The same checkpoint status as one of its files."""
         return Listing(self.files[name].path, name, {name: self.files[name]}, single=True)
 
+    def add(self, name: str, entry: FileEntry) -> None:
+        """Add what is not a directory."""
+        entries = self.files if entry.kind == "file" else self.others
+        entries[name] = entry
+
     def has_top_level(self, name: str) -> bool:
         """Whether a file of that name lies at the top of the directory."""
         return not self.single and name in self.files
+
+    @property
+    def size(self) -> int:
+        """Size of all its files, in bytes."""
+        return sum(entry.size for entry in self.files.values())
 
     @property
     def fingerprint(self) -> dict[str, tuple[int, float]]:
@@ -95,11 +108,10 @@ class Listing:
     @property
     def mark(self) -> str:
         """The fingerprint as a short text, to recognise the same files later."""
-        content = (
-            sorted(self.fingerprint.items()),
-            sorted((name, entry.kind) for name, entry in self.others.items()),
-        )
-        return hashlib.sha256(repr(content).encode("utf-8", "surrogateescape")).hexdigest()
+        files = sorted(self.fingerprint.items())
+        others = sorted((name, entry.kind) for name, entry in self.others.items())
+        content = repr((files, others)).encode("utf-8", "surrogateescape")
+        return hashlib.sha256(content).hexdigest()
 
 
 def stat_entry(path: Location) -> FileEntry:
@@ -109,22 +121,23 @@ def stat_entry(path: Location) -> FileEntry:
     :raises OSError: if it does not exist or access is denied.
     """
     status = path.stat()
+    # ObjectStoragePath leaves out what its storage does not know.
     mode = int(getattr(status, "st_mode", 0) or 0)
     size = int(getattr(status, "st_size", 0) or 0)
     mtime = float(getattr(status, "st_mtime", 0) or 0)
     if stat.S_ISDIR(mode):
         return FileEntry(path, "directory", 0, mtime)
+    # An object has no kind.
     if stat.S_ISREG(mode) or stat.S_IFMT(mode) == 0:
         return FileEntry(path, "file", size, mtime)
     return FileEntry(path, "special", 0, mtime)
 
 
-def list_tree(root: Location, limit: int, on_error: Callable[[str, Exception], None]) -> Listing:
+def list_tree(root: Location, limit: int, on_error: OnError) -> Listing:
     """
     List a checkpoint, breadth first.
 
     :param limit: maximum number of entries.
-    :param on_error: called with the relative path and the error of every entry that cannot be read.
     :raises OSError: if the root itself cannot be read.
     """
     forget_listings(root)
@@ -132,7 +145,7 @@ def list_tree(root: Location, limit: int, on_error: Callable[[str, Exception], N
     tree = Listing(root, root.name)
     if top.kind != "directory":
         tree.single = True
-        (tree.files if top.kind == "file" else tree.others)[root.name] = top
+        tree.add(root.name, top)
         return tree
     pending: list[tuple[str, Location]] = [("", root)]
     while pending:
@@ -146,9 +159,10 @@ def children(folder: Any, limit: int) -> Iterator[Any] | None:
     """
     Return the entries of a directory; ``None`` if S3 holds more than the limit.
 
-    A million names are not collected first, as ``Path.iterdir`` does, nor requested, as s3fs does.
+    A million names are not collected first, nor requested from S3, as s3fs does.
     For other object stores fsspec returns whole listings.
     """
+    # Path.iterdir calls os.listdir, which returns only when it has all names.
     if isinstance(folder, Path):
         return _scanned(folder)
     return iter(folder.iterdir()) if _fits(folder, limit) else None
@@ -166,8 +180,12 @@ def _fits(folder: Any, limit: int) -> bool:
     if "s3" not in getattr(system, "protocol", ()):
         return True
     bucket, key, _ = system.split_path(folder.path)
-    prefix = key.rstrip("/") + "/" if key else ""
-    query = {"Bucket": bucket, "Prefix": prefix, "Delimiter": "/", "MaxKeys": min(limit + 1, 1000)}
+    query = {
+        "Bucket": bucket,
+        "Prefix": key.rstrip("/") + "/" if key else "",
+        "Delimiter": "/",
+        "MaxKeys": min(limit + 1, 1000),
+    }
     count = 0
     while count <= limit:
         page = system.call_s3("list_objects_v2", **query)
@@ -190,10 +208,14 @@ def _children(
     prefix: str,
     folder: Location,
     limit: int,
-    on_error: Callable[[str, Exception], None],
+    on_error: OnError,
 ) -> Iterable[tuple[str, FileEntry]]:
     try:
-        for child in children(folder, limit) or _refused(tree):
+        listed = children(folder, limit)
+        if listed is None:
+            tree.truncated = True
+            return
+        for child in listed:
             if tree.listed >= limit:
                 tree.truncated = True
                 return
@@ -202,15 +224,11 @@ def _children(
             try:
                 yield name, _child_entry(child)
             except Exception as error:
+                # Kept, so that two listings differ when it can be read the second time.
                 tree.others[name] = FileEntry(child, "gone")
                 on_error(name, error)
     except Exception as error:
         on_error(prefix.rstrip("/") or tree.label, error)
-
-
-def _refused(tree: Listing) -> Iterator[Any]:
-    tree.truncated = True
-    return iter(())
 
 
 def _child_entry(child: Any) -> FileEntry:
@@ -222,10 +240,8 @@ def _child_entry(child: Any) -> FileEntry:
 
 
 def _place(tree: Listing, name: str, entry: FileEntry, pending: list[tuple[str, Location]]) -> None:
-    if entry.kind == "file":
-        tree.files[name] = entry
-    elif entry.kind != "directory":
-        tree.others[name] = entry
+    if entry.kind != "directory":
+        tree.add(name, entry)
     elif name.count("/") + 1 >= _DEPTH_LIMIT:
         tree.truncated = True
     else:

@@ -76,6 +76,7 @@ class Progress:
 
     def begin(self, name: str, total: int) -> None:
         """Start with the next checkpoint, of ``total`` bytes."""
+        # The first moment is due after a whole interval: a short check shows nothing.
         self._name, self._total = name, total
         self._began = self._shown = self._clock()
 

@@ -33,7 +33,7 @@ class SmallFile:
         return str(self.path)
 
     @classmethod
-    def of(cls, place: Location | SmallFile) -> SmallFile:
+    def of(cls, place: FilePlace) -> SmallFile:
         """Make one of a path."""
         return place if isinstance(place, SmallFile) else cls(place)
 
@@ -47,6 +47,7 @@ class SmallFile:
         if isinstance(self.path, Path):
             with Folder.holding(self.path, self.below) as folder:
                 return folder.read(self.path.name, limit)
+        # One byte more tells the caller that it is too large.
         with self.path.open("rb") as file:
             data: bytes = file.read(limit + 1)
             return data
@@ -86,3 +87,6 @@ class SmallFile:
         else:
             place: Any = self.path
             place.unlink(missing_ok=True)
+
+
+FilePlace = Location | SmallFile

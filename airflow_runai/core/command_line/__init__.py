@@ -36,5 +36,6 @@ def _cells(flag: Flag) -> tuple[str, str, str]:
         result = f"`ParsedCommand.{target.where}`"
     else:
         result = f"{target.disposition.value}: {target.where}"
+    # Users know a training without a launcher as one pod.
     only = f" ({', '.join(sorted(flag.only))} only)" if flag.only else ""
     return ", ".join(flag.spelled), result, flag.doc + only.replace("single", "one pod")

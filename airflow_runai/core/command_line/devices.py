@@ -16,6 +16,7 @@ def gpus(draft: Draft, value: str) -> None:
         raise ValueError(
             f"{value!r}; allowed: a whole number of GPUs, or a share of one between 0 and 1"
         ) from None
+    # 1.0 is a whole device, too: a share is less than one.
     if count.is_integer():
         draft.put("compute.gpu_devices", int(count))
     else:

@@ -65,10 +65,12 @@ class Draft:
         """Set one key; a dot leads into a part."""
         part, key = self._part(path)
         checked = _checked(path, value)
+        # Plain data, as an author writes it; checks keep tuples.
         part[key] = list(checked) if isinstance(checked, tuple) else checked
 
     def add(self, path: str, *entries: Any) -> None:
         """Append to a list."""
+        # Checked by themselves, so that an error is about the new ones only.
         _checked(path, entries)
         part, key = self._part(path)
         part.setdefault(key, []).extend(entries)
@@ -106,6 +108,7 @@ def _checked(path: str, value: Any) -> Any:
     path = path.removeprefix(_MASTER)
     if path.startswith("raw."):
         return value
+    # The fields of a master are those of a specification.
     part, dot, name = path.partition(".")
     item = declared(_PARTS[part])[name] if dot else declared(WorkloadSpec)[part]
     return item.metadata["check"](value)

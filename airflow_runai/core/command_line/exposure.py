@@ -52,6 +52,7 @@ def _read_url(draft: Draft, value: str) -> None:
         entry["url"] = parts["url"]
     for part, kind in _AUTHORIZED.items():
         if part in parts:
+            # The API knows one type for each address.
             entry["authorizationType"] = kind
             entry[kind] = [parts[part]]
     draft.add("raw.exposedUrls", entry)

@@ -82,6 +82,7 @@ class Flag:
     @property
     def spelled(self) -> tuple[str, ...]:
         """The names as they are typed."""
+        # pflag's short forms have one letter.
         return tuple(f"-{name}" if len(name) == 1 else f"--{name}" for name in self.names)
 
 

@@ -45,19 +45,19 @@ class Form:
                 "logs; store it in Run:ai, and name that as secret"
             )
         entry = dict(self.defaults)
-        keys = set()
+        missing = dict.fromkeys(self.required)
         for part in filter(None, map(str.strip, value.split(","))):
-            key, equals, text = part.partition("=")
-            key = key.strip()
-            keys.add(key)
+            name, equals, text = part.partition("=")
+            key = name.strip()
+            missing.pop(key, None)
             entry |= self._read_part(key, text if equals else None, warn)
-        missing = [key for key in self.required if key not in keys]
         if missing:
             raise ValueError(f"{', '.join(missing)} missing; allowed: {self.usage}")
         return entry
 
     def _read_part(self, key: str, text: str | None, warn: Callable[[str], None]) -> JsonObject:
         """Return what one part sets; ``text`` is what follows its ``=``."""
+        # First, because its value must reach no other message.
         if key in self.refused:
             raise ValueError(f"{key}=… (not shown): {self.refused[key]}")
         if key in self.ignored:
@@ -79,15 +79,15 @@ class Form:
     def show(self, entry: JsonMapping) -> str:
         """Write the value that :meth:`read` turns into ``entry``; ``ValueError`` if none does."""
         parts = {self._show_part(key, value) for key, value in entry.items()} - {""}
-        undecided = [key for key in self.defaults if key not in entry]
+        undecided = ", ".join(key for key in self.defaults if key not in entry)
         if undecided:
             raise ValueError(
-                f"{', '.join(undecided)}: not set, and the flag always says one or the other; "
-                "set it"
+                f"{undecided}: not set, and the flag always says one or the other; set it"
             )
-        missing = [self.keys[key] for key in self.required if self.keys[key] not in entry]
+        required = [self.keys[key] for key in self.required]
+        missing = ", ".join(key for key in required if key not in entry)
         if missing:
-            raise ValueError(f"{', '.join(missing)}: missing; the flag needs {self.usage}")
+            raise ValueError(f"{missing}: missing; the flag needs {self.usage}")
         order = [*self.keys, *self.switches]
         return ",".join(sorted(parts, key=lambda part: order.index(part.partition("=")[0])))
 
@@ -97,9 +97,15 @@ class Form:
                 return word
         if self.defaults.get(key) == value:
             return ""
-        name = next((name for name, target in self.keys.items() if target == key), None)
-        if name is None:
-            raise ValueError(f"{key}={value!r}: the flag has no part for it")
-        if "," in str(value) or str(value).strip() != str(value):
-            raise ValueError(f"{key}={value!r}: a comma or outer blank cannot stand in the flag")
-        return f"{name}={value}"
+        for name, target in self.keys.items():
+            if target == key:
+                return _attached(name, key, value)
+        raise ValueError(f"{key}={value!r}: the flag has no part for it")
+
+
+def _attached(name: str, key: str, value: Any) -> str:
+    text = str(value)
+    # The command line has no way to quote either within a part.
+    if "," in text or text.strip() != text:
+        raise ValueError(f"{key}={value!r}: a comma or outer blank cannot stand in the flag")
+    return f"{name}={text}"

@@ -35,6 +35,7 @@ def flags_for(verb: Verb, words: list[str]) -> Mapping[str, Flag]:
     """Return the flags of ``verb`` by name, as this line means them."""
     flags = by_name(verb.table)
     if verb.old:
+        # These change a mapping that was made for this line; the tables stay as they are.
         if "--" in words:
             flags["--command"] = replace(flags["--command"], takes=Takes.NOTHING)
         elif _is_template(words, flags):

@@ -20,7 +20,7 @@ from airflow_runai.core.json_merge import JsonMapping, JsonObject
 #: How a line says what runs, see :class:`Line`.
 Words = Literal["command", "args", "either", "flags"]
 #: GPUs and slices of them, as extended resources.
-_GPU_RESOURCES = ("nvidia.com/gpu", "nvidia.com/mig-")
+_GPU = ("nvidia.com/gpu", "nvidia.com/mig-")
 #: CLI v1's defaults for a clone.
 _GIT_DEFAULTS = {"branch": "master", "path": "/code"}
 
@@ -64,6 +64,7 @@ def completed(spec: JsonMapping, lines: Iterable[Line], *, fill: bool = True) ->
         for line in lines:
             for key, value in line.fills.items():
                 result = _with_default(result, key.split("."), value)
+    # Last, because the launcher also gets the words and loses the GPUs that are defaults.
     return _with_launcher(result) if any(line.launcher for line in lines) else result
 
 
@@ -79,7 +80,7 @@ def with_git(spec: JsonMapping, lines: Iterable[Line], *, fill: bool = True) -> 
     git = {key: value for line in lines for key, value in line.git.items()}
     if not git:
         return dict(spec)
-    storage = dict(spec.get("storage") or {})
+    storage = spec.get("storage") or {}
     entries = list(storage.get("git") or ())
     index = index_of_clone(git, entries)
     if index is not None:
@@ -121,24 +122,23 @@ def _with_launcher(spec: JsonObject) -> JsonObject:
     master = dict(distributed.get("master") or {})
     words = {key: spec[key] for key in ("command", "args") if spec.get(key) is not None}
     # A master with words of its own keeps them; then the others are for the workers.
-    moves = master.keys().isdisjoint(words)
-    if moves:
-        master |= words
+    if not master.keys().isdisjoint(words):
+        words = {}
+    master |= words
     compute = _compute_without_gpus(spec.get("compute") or {})
     if compute:
-        master["compute"] = {**compute, **(master.get("compute") or {})}
+        master["compute"] = compute | (master.get("compute") or {})
     if master:
         distributed["master"] = master
-    rest = {key: value for key, value in spec.items() if not (moves and key in words)}
+    rest = {key: value for key, value in spec.items() if key not in words}
     return {**rest, "distributed": distributed}
 
 
 def _compute_without_gpus(compute: JsonMapping) -> JsonObject:
     """Return the keys that take the GPUs of ``compute`` from a pod; none if it has no GPUs."""
     resources = compute.get("extended_resources") or {}
-    others = {
-        name: amount for name, amount in resources.items() if not name.startswith(_GPU_RESOURCES)
-    }
+    # MIG slices are extended resources, which gpu_devices=0 would leave in place.
+    others = {name: value for name, value in resources.items() if not name.startswith(_GPU)}
     overrides: JsonObject = {}
     if len(others) < len(resources):
         overrides["extended_resources"] = others

@@ -129,6 +129,7 @@ def volume(draft: Draft, value: str) -> None:
     source, target, mode, server = [*parts, "", ""][:4]
     _check_node_path(source)
     entry = {"path": source, "mount_path": target, "read_only": _read_only(mode, value)}
+    # A server within the value wins over --nfs-server, which is for all volumes.
     server = server or draft.outside_spec.get("nfs-server", "")
     if server:
         draft.add("storage.nfs", {**entry, "server": server})
@@ -149,18 +150,17 @@ def claim(draft: Draft, value: str) -> None:
     parts = value.split(":")
     if not 2 <= len(parts) <= 4:
         raise ValueError(f"{value!r}; allowed: CLAIM:TARGET[:ro|rw] or [CLASS]:SIZE:TARGET[:ro|rw]")
-    entry: JsonObject
-    if _names_size(parts):
-        storage_class, size, target, mode = [*parts, ""][:4]
-        entry = {"size": size, "existing": False, "access_mode": "ReadWriteOnce"}
-        if storage_class:
-            entry["storage_class"] = storage_class
-    else:
-        name, target, mode = [*parts, ""][:3]
-        entry = {"claim": name, "existing": True}
+    is_new = _names_size(parts)
+    entry = _new_claim(*parts[:2]) if is_new else {"claim": parts[0], "existing": True}
+    target, mode = [*parts, ""][2:4] if is_new else [*parts, ""][1:3]
     if _read_only(mode, value):
         entry["read_only"] = True
     draft.add("storage.pvc", {**entry, "path": target})
+
+
+def _new_claim(storage_class: str, size: str) -> JsonObject:
+    entry = {"size": size, "existing": False, "access_mode": "ReadWriteOnce"}
+    return {**entry, "storage_class": storage_class} if storage_class else entry
 
 
 def _names_size(parts: list[str]) -> bool:

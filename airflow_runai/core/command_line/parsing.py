@@ -13,7 +13,7 @@ from airflow_runai.core.command_line.flags import Disposition, Takes
 from airflow_runai.core.command_line.grammar import elsewhere, flags_for
 from airflow_runai.core.command_line.line import Line, alone
 from airflow_runai.core.command_line.rules import RULES
-from airflow_runai.core.command_line.scan import Occurrence, Scan, scan
+from airflow_runai.core.command_line.scan import Occurrence, scan
 from airflow_runai.core.command_line.table_master import MASTER
 from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.secrets import in_value
@@ -66,7 +66,15 @@ def parse_command(line: str | Sequence[str]) -> ParsedCommand:
     :raises SpecError: with every mistake; each names the flag, the value, what is allowed and what
         to do.
     """
-    split = words.split(line) if isinstance(line, str) else words.SplitLine(_as_words(line), [], [])
+    split = words.split(line) if isinstance(line, str) else _as_words(line)
+    draft = _draft(split)
+    if split.problems or draft.problems:
+        raise SpecError([*split.problems, *draft.problems, *_odd_quotes(split, draft)])
+    return _parsed(draft)
+
+
+def _draft(split: words.SplitLine) -> Draft:
+    """Apply each flag by itself, then the rules about all of them."""
     try:
         verb, rest = verbs.find(split.words)
     except SpecError as error:
@@ -77,24 +85,23 @@ def parse_command(line: str | Sequence[str]) -> ParsedCommand:
         problems=scanned.problems,
         placeholders_named=bool(split.problems),
     )
-    _apply(draft, scanned)
+    _apply(draft, scanned.occurrences)
     for rule in RULES:
         rule(draft, verb, scanned)
-    if split.problems or draft.problems:
-        raise SpecError([*split.problems, *draft.problems, *_odd_quotes(split, draft)])
-    return _parsed(draft)
+    return draft
 
 
 def _parsed(draft: Draft) -> ParsedCommand:
     spec = alone(draft.line(), templated=draft.has_template)
     # The specification itself has the last word; a template's image is not known here.
     WorkloadSpec.from_mapping({"image": "of-the-template", **spec})
+    argument = draft.outside_spec.get
     return ParsedCommand(
         spec=spec,
-        name=draft.outside_spec.get("name"),
-        name_prefix=draft.outside_spec.get("name_prefix"),
-        project=draft.outside_spec.get("project"),
-        template=draft.outside_spec.get("template"),
+        name=argument("name"),
+        name_prefix=argument("name_prefix"),
+        project=argument("project"),
+        template=argument("template"),
         kind="distributed" if "distributed" in spec else "training",
         warnings=tuple(draft.warnings),
         line=draft.line(),
@@ -108,30 +115,28 @@ def _odd_quotes(split: words.SplitLine, draft: Draft) -> list[str]:
     return [warning for warning in split.warnings if warning.startswith(words.ODD_QUOTES)]
 
 
-def _as_words(line: Sequence[str]) -> list[str]:
+def _as_words(line: Sequence[str]) -> words.SplitLine:
     if not isinstance(line, (list, tuple)) or not all(isinstance(word, str) for word in line):
         raise SpecError(
             [f"command line: a {type(line).__name__}; allowed: one text, or a list of texts"]
         )
     if not line:
         raise SpecError([words.EMPTY])
-    return list(line)
+    return words.SplitLine(list(line), [], [])
 
 
-def _apply(draft: Draft, scanned: Scan) -> None:
-    draft.flags = {item.name for item in scanned.occurrences}
-    last = {item.name: item for item in scanned.occurrences}
+def _apply(draft: Draft, occurrences: list[Occurrence]) -> None:
+    last = {item.name: item for item in occurrences}
+    draft.flags = set(last)
     effective = [
-        item
-        for item in scanned.occurrences
-        if item.flag.takes is Takes.MANY or item is last[item.name]
+        item for item in occurrences if item.flag.takes is Takes.MANY or item is last[item.name]
     ]
     for item in sorted(effective, key=lambda item: item.name not in _FIRST):
         draft.flag = item.written
         _warn_of_old_short_forms(draft, item)
         _apply_one(draft, item)
     draft.flag = ""
-    draft.warnings += _repeated(scanned.occurrences, last)
+    draft.warnings += _repeated(occurrences, last)
 
 
 def _warn_of_old_short_forms(draft: Draft, item: Occurrence) -> None:
@@ -154,17 +159,17 @@ def _repeated(occurrences: list[Occurrence], last: Mapping[str, Occurrence]) -> 
 
 def _apply_one(draft: Draft, item: Occurrence) -> None:
     target = item.flag.target
+    # A flag switched off asks for nothing, so there is nothing to refuse or to leave out.
     if item.value == "false" and target.disposition in (Disposition.IGNORED, Disposition.REFUSED):
         return
     placeholders = [] if item.name in _FREE else words.placeholders(item.value)
-    if placeholders:
-        if not draft.placeholders_named:  # else each was reported with line and column
-            draft.problems += [f"{item.written}: {words.unfilled(one)}" for one in placeholders]
-        return
-    try:
-        target.apply(draft, item.value)
-    except ValueError as error:
-        draft.problems.append(f"{item.written}: {_shown(error, item)}")
+    if not placeholders:
+        try:
+            target.apply(draft, item.value)
+        except ValueError as error:
+            draft.problems.append(f"{item.written}: {_shown(error, item)}")
+    elif not draft.placeholders_named:  # else each was reported with line and column
+        draft.problems += [f"{item.written}: {words.unfilled(one)}" for one in placeholders]
 
 
 def _shown(error: ValueError, item: Occurrence) -> str:

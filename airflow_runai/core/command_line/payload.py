@@ -18,11 +18,7 @@ def command(draft: Draft, verb: Verb, scan: Scan) -> None:
     if scan.payload is not None:
         words, args = _payload(draft, scan.payload, is_command=words[-1:] == ["true"])
     elif not verb.old:
-        words = []
-        if "command" in draft.flags:
-            draft.problems.append(
-                "--command: is boolean here and nothing follows --; allowed: --command -- WORDS"
-            )
+        words = _refuse_lone_flag(draft)
     # --command takes one word each time, so a quoted "python train.py" is the name of a program.
     elif any(" " in word for word in words):
         draft.warnings.append(
@@ -32,6 +28,15 @@ def command(draft: Draft, verb: Verb, scan: Scan) -> None:
         draft.put("command", shlex.join(words))
     if args:
         draft.put("args", shlex.join(args))
+
+
+def _refuse_lone_flag(draft: Draft) -> list[str]:
+    """Return no words: in CLI v2 ``--command`` says only that those after ``--`` are it."""
+    if "command" in draft.flags:
+        draft.problems.append(
+            "--command: is boolean here and nothing follows --; allowed: --command -- WORDS"
+        )
+    return []
 
 
 def _payload(draft: Draft, payload: list[str], *, is_command: bool) -> tuple[list[str], list[str]]:
@@ -56,6 +61,7 @@ def all_words(draft: Draft, scan: Scan) -> list[str]:
     """Return the words for all containers."""
     words = list(scan.payload or [*scan.values("command"), *scan.values("args")])
     for key in ("command", "args"):
+        # `quotes` reports a text that cannot be split.
         with contextlib.suppress(ValueError):
             words += shlex.split(draft.get(f"distributed.master.{key}", ""))
     return words

@@ -54,12 +54,9 @@ def print_command(
     spec = normal(spec if isinstance(spec, WorkloadSpec) else WorkloadSpec.from_mapping(spec))
     problems: list[str] = []
     words = _verb(spec, problems)
-    if name:
-        words.append(name)
-    if name_prefix:
-        words += _written("--name-prefix", name_prefix)
-    if project:
-        words += _written("--project", project)
+    words += [name] if name else []
+    words += _argument("--name-prefix", name_prefix) if name_prefix else []
+    words += _argument("--project", project) if project else []
     for path, value in _leaves(spec):
         words += _words(path, value, problems)
     words += _payload(spec, problems)
@@ -74,6 +71,7 @@ def normal(spec: WorkloadSpec) -> WorkloadSpec:
     if spec.command and spec.args:
         spec = replace(spec, command=f"{spec.command} {spec.args}", args=None)
     if spec.storage and spec.storage.pvc:
+        # The API documents false as the default of both.
         claims = tuple(_without_false(claim) for claim in spec.storage.pvc)
         spec = replace(spec, storage=replace(spec.storage, pvc=claims))
     return spec
@@ -94,10 +92,9 @@ def _verb(spec: WorkloadSpec, problems: list[str]) -> list[str]:
 
 def _leaves(part: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Yield every key that is set, with its path; a master and ``raw`` are entered like parts."""
-    for item in fields(part):
-        value = getattr(part, item.name)
-        where = f"{path}{item.name}"
-        if value is None or item.name not in declared(type(part)):
+    for name in declared(type(part)):
+        value, where = getattr(part, name), f"{path}{name}"
+        if value is None:
             continue
         # A master is kept as the mapping that its author wrote.
         if where == "distributed.master":
@@ -117,14 +114,18 @@ def _words(path: str, value: Any, problems: list[str]) -> list[str]:
     if not flags:
         problems.append(f"spec.{path}: no flag of the command line says it; {_INSTEAD}")
         return []
-    words: list[str] = []
     try:
-        for item in flags[0].target.each(value):
-            words += _flag_words(flags, _as_mapping(item))
+        items = list(map(_as_mapping, flags[0].target.each(value)))
+        return [word for item in items for word in _flag_words(flags, item)]
     # Values in raw may have any shape, which a flag's writer does not expect.
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         problems.append(f"spec.{path}: {error}; {_INSTEAD}")
-    return words
+        return []
+
+
+def _argument(name: str, value: str) -> list[str]:
+    # A value that looks like a flag must be attached to its own one.
+    return [f"{name}={value}"] if value.startswith("-") else [name, value]
 
 
 def _as_mapping(item: Any) -> Any:
@@ -136,19 +137,15 @@ def _as_mapping(item: Any) -> Any:
 
 def _flag_words(flags: list[Flag], item: Any) -> list[str]:
     for flag in flags:
+        # A flag returns None for an item that one of the others writes.
         value = flag.target.show(item) if flag.target.show else None
         if value is None:
             continue
         name = flag.spelled[0]
         if flag.takes is Takes.NOTHING:
             return [f"{name}{value}"]
-        return [*_REQUEST_TYPES.get(name, []), *_written(name, value)]
+        return [*_REQUEST_TYPES.get(name, []), *_argument(name, value)]
     raise ValueError("no flag of the command line says it in this form")
-
-
-def _written(name: str, value: str) -> list[str]:
-    # A value that looks like a flag must be attached to its own one.
-    return [f"{name}={value}"] if value.startswith("-") else [name, value]
 
 
 def _payload(spec: WorkloadSpec, problems: list[str]) -> list[str]:
@@ -160,6 +157,7 @@ def _payload(spec: WorkloadSpec, problems: list[str]) -> list[str]:
     except ValueError as error:
         problems.append(f"spec.{'command' if spec.command else 'args'}: {error}; close the quotes")
         return []
+    # Only with --command are the words behind -- the command; else they are its arguments.
     return ["--command", "--", *words] if spec.command else ["--", *words]
 
 
@@ -170,13 +168,10 @@ def _verify(spec: WorkloadSpec, words: list[str]) -> None:
     except SpecError as error:
         raise SpecError([f"{problem}; or {_INSTEAD}" for problem in error.problems]) from None
     expected, actual = _sent(spec), _sent(WorkloadSpec.from_mapping(parsed.spec))
-    different = [
-        key
-        for key in sorted(expected.keys() | actual.keys())
-        if expected.get(key) != actual.get(key)
-    ]
+    keys = sorted(expected.keys() | actual.keys())
+    different = ", ".join(key for key in keys if expected.get(key) != actual.get(key))
     if different:
-        raise SpecError([f"spec: the command line would change {', '.join(different)}; {_INSTEAD}"])
+        raise SpecError([f"spec: the command line would change {different}; {_INSTEAD}"])
 
 
 def _sent(spec: WorkloadSpec) -> JsonObject:
@@ -185,5 +180,6 @@ def _sent(spec: WorkloadSpec) -> JsonObject:
     sent = {**body.pop("spec"), **body}
     for key in ("command", "args"):
         if key in sent:
+            # Quotes may differ, words may not.
             sent[key] = shlex.split(sent[key])
     return sent

@@ -7,7 +7,7 @@ Each rule looks at the whole draft.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from airflow_runai.core.command_line.draft import Draft
 from airflow_runai.core.command_line.flags import Takes
@@ -45,15 +45,16 @@ def names(draft: Draft, verb: Verb, scan: Scan) -> None:
 
     Beside a prefix, CLI v1 prefers the name and CLI v2 refuses both.
     """
-    candidates = [*scan.positionals, *filter(None, [draft.outside_spec.pop("--name", None)])]
+    outside = draft.outside_spec
+    candidates = [*scan.positionals, *filter(None, [outside.pop("--name", None)])]
     if len(candidates) > 1:
         draft.problems.append(_several_names(candidates))
     if candidates:
-        draft.outside_spec["name"] = candidates[0]
+        outside["name"] = candidates[0]
     for key, label in (("name", "name"), ("name_prefix", "name prefix")):
-        if key in draft.outside_spec:
-            draft.problems += _problems_of_name(label, draft.outside_spec[key], draft)
-    if candidates and "name_prefix" in draft.outside_spec:
+        if key in outside:
+            draft.problems += _problems_of_name(label, outside[key], draft)
+    if candidates and "name_prefix" in outside:
         _both_names(draft, verb)
 
 
@@ -94,12 +95,15 @@ def exclusive(draft: Draft, verb: Verb, scan: Scan) -> None:
                 f"{', '.join(together)}: exclude each other; allowed: one of them"
             )
     shares = [name for name in _REQUEST_TYPES.values() if name in written]
-    devices = written.get("gpu-devices-request")
-    if shares and devices and draft.get("compute.gpu_devices", 1) != 1:
-        draft.problems.append(
-            f"{devices}: with --{shares[0]}, a part of one GPU; allowed: one of both"
-        )
+    if shares and "gpu-devices-request" in written:
+        _check_devices(draft, written["gpu-devices-request"], shares[0])
     _check_request_type(draft, shares)
+
+
+def _check_devices(draft: Draft, devices: str, share: str) -> None:
+    # A part is always of one GPU, so naming one device beside it contradicts nothing.
+    if draft.get("compute.gpu_devices", 1) != 1:
+        draft.problems.append(f"{devices}: with --{share}, a part of one GPU; allowed: one of both")
 
 
 def _written(item: Occurrence) -> str:
@@ -121,6 +125,7 @@ def _check_request_type(draft: Draft, shares: list[str]) -> None:
 
 def several_runs(draft: Draft, verb: Verb, scan: Scan) -> None:
     """Check what belongs to hyper-parameter runs."""
+    # What is not a number has been reported, and left no value.
     if int(draft.get("parallelism", 1)) <= 1:
         return
     if "completions" not in draft.spec:
@@ -157,24 +162,14 @@ def _propagate_mounts(draft: Draft) -> None:
 def home(draft: Draft, verb: Verb, scan: Scan) -> None:
     """Make a home directory for another user, as both command lines do."""
     if draft.outside_spec.pop("run-as-user", ""):
+        # A default, which a template may overrule.
         draft.fills["create_home_dir"] = True
 
 
 def launchers(draft: Draft, verb: Verb, scan: Scan) -> None:
     """Settle the launcher, and refuse flags of another one."""
-    word = draft.outside_spec.pop("framework", None)
-    try:
-        framework = launcher_named(word) if word is not None else None
-    except ValueError as error:
-        draft.problems.append(f"--framework: {error}")
-        return
-    if verb.launcher and framework not in (None, verb.launcher):
-        draft.problems.append(
-            f"--framework: {word!r} in 'runai {' '.join(verb.words)}'; leave it out"
-        )
-    launcher = verb.launcher or framework
+    launcher = _launcher(draft, verb)
     if launcher is None:
-        draft.problems.append("--framework: missing; allowed: -f PyTorch, TF, MPI or XGBoost")
         return
     if launcher != "single":
         draft.put("distributed.framework", launcher)
@@ -183,6 +178,24 @@ def launchers(draft: Draft, verb: Verb, scan: Scan) -> None:
     if verb.old and verb.words[0] in ("submit-mpi", "mpi", "mj"):
         draft.fills["distributed.workers"] = 1
     _refuse_flags_of_others(draft, launcher, scan)
+
+
+def _launcher(draft: Draft, verb: Verb) -> str | None:
+    """Return the launcher that the command or ``--framework`` names; problems if neither can."""
+    word = draft.outside_spec.pop("framework", None)
+    try:
+        framework = launcher_named(word) if word is not None else None
+    except ValueError as error:
+        draft.problems.append(f"--framework: {error}")
+        return None
+    if verb.launcher and framework not in (None, verb.launcher):
+        draft.problems.append(
+            f"--framework: {word!r} in 'runai {' '.join(verb.words)}'; leave it out"
+        )
+    launcher = verb.launcher or framework
+    if launcher is None:
+        draft.problems.append("--framework: missing; allowed: -f PyTorch, TF, MPI or XGBoost")
+    return launcher
 
 
 def _refuse_flags_of_others(draft: Draft, launcher: str, scan: Scan) -> None:
@@ -197,6 +210,7 @@ def _refuse_flags_of_others(draft: Draft, launcher: str, scan: Scan) -> None:
 
 def image(draft: Draft, verb: Verb, scan: Scan) -> None:
     """Require an image, unless a template may have one."""
+    # Recognized, not read: an image that cannot be read is not missing as well.
     if "image" not in scan.recognized and not draft.has_template:
         draft.problems.append("--image: missing; allowed: -i IMAGE, or a template that has one")
 
@@ -213,30 +227,30 @@ def secrets(draft: Draft, verb: Verb, scan: Scan) -> None:
 
     It ends in DAG files, in logs and in the workload's description.
     """
-
-    def as_secret(name: str) -> str:
-        if verb.old:
-            return f"-e {name}=SECRET:NAME,KEY"
-        return f"-e {name}=…: --env-secret {name}=NAME,key=KEY"
-
+    remedy = "-e {}=SECRET:NAME,KEY" if verb.old else "-e {0}=…: --env-secret {0}=NAME,key=KEY"
     for name, value in draft.get("environment", {}).items():
         if isinstance(value, str) and in_value(value):
             draft.warnings.append(
                 f"-e {name}: carries a password or token (not shown), which ends in DAG files and "
-                f"logs; write {as_secret(name)}"
+                f"logs; write {remedy.format(name)}"
             )
-    for key in ("labels", "annotations"):
-        for name, value in draft.get(key, {}).items():
-            if in_value(value):
-                draft.warnings.append(
-                    f"{key}, {name}: carries a password or token (not shown), which everybody can "
-                    "read; leave it out"
-                )
+    draft.warnings += _secrets_for_everybody(draft)
     for where in in_words(all_words(draft, scan)):
         draft.warnings.append(
             f"{where} of the command: looks like a secret (not shown), which ends in DAG files and "
-            f"logs; let the program read a variable, and write {as_secret('NAME')}"
+            f"logs; let the program read a variable, and write {remedy.format('NAME')}"
         )
+
+
+def _secrets_for_everybody(draft: Draft) -> Iterator[str]:
+    # Unlike secrets, these are readable by everyone who may list pods.
+    for key in ("labels", "annotations"):
+        for name, value in draft.get(key, {}).items():
+            if in_value(value):
+                yield (
+                    f"{key}, {name}: carries a password or token (not shown), which everybody can "
+                    "read; leave it out"
+                )
 
 
 RULES: tuple[Callable[[Draft, Verb, Scan], None], ...] = (

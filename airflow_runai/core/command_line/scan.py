@@ -88,6 +88,7 @@ class _Scanner:
             self.take_long(word)
         elif word.startswith(_DASHES) or self.lacks_a_hyphen(word):
             self.refuse_mistyped(word)
+        # A lone hyphen is a positional to pflag.
         elif word.startswith("-") and len(word) > 1:
             self.take_short(word[1:])
         else:
@@ -121,6 +122,7 @@ class _Scanner:
             name, letters = f"-{letters[0]}", letters[1:]
             if name not in self.flags:
                 return self.refuse_unknown(name, value_follows=not letters)
+            # -g1 and -g=1 are the same; a boolean takes a value behind = only.
             takes_rest = self.flags[name].takes is not Takes.NOTHING or letters.startswith("=")
             if takes_rest and letters:
                 return self.add(name, letters.removeprefix("="))

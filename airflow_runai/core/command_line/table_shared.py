@@ -18,6 +18,7 @@ from airflow_runai.core.command_line.targets import (
     switch,
 )
 
+# In the order in which the enumeration declares them.
 NOTHING, ONE, MANY = Takes
 _TERMINAL = ignored("no one sits at the terminal of an unattended training", NOTHING)
 

@@ -61,6 +61,7 @@ V1 = (
     row("template", outside_spec("template"), "template; -t until mid-2020"),
     *SHARED,
     row("environment e", custom("environment", environment_v1, MANY), "K=V or K=SECRET:NAME,KEY"),
+    # Until 10/2020 it took a value, see grammar.py.
     row("command", by_rules("command", MANY), "boolean beside a bare --"),
     row("args", by_rules("args", MANY), "arguments, before a bare -- existed"),
     row("always-pull-image", constant("image_pull_policy", "Always"), "deprecated"),

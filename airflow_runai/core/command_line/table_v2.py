@@ -39,6 +39,7 @@ from airflow_runai.core.command_line.variables import (
 )
 
 _OWN = "is about the command line itself"
+# Airflow logs in as an application, which sees no credentials of people.
 _PERSON = "credentials of a person cannot be read by Airflow's application; use image_pull_secrets"
 
 V2 = (

@@ -41,6 +41,7 @@ def constant(path: str, value: Any, show: Show | None = None) -> FlagTarget:
     """Set a key to a fixed value if the flag is on."""
 
     def apply(draft: Draft, on: str) -> None:
+        # Off is not the opposite: the flag is then as good as absent.
         if on == "true":
             draft.put(path, value)
 

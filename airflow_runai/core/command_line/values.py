@@ -46,6 +46,7 @@ def seconds(value: str) -> int:
     unit.
     """
     parts = _AMOUNT.findall(value)
+    # Go takes a bare 0, and no other number without its unit.
     if value == "0" or (parts and not _AMOUNT.sub("", value)):
         return round(sum(float(amount) * _SECONDS[unit] for amount, unit in parts))
     raise ValueError(

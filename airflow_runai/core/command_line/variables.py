@@ -45,6 +45,7 @@ def variables(path: str) -> FlagTarget:
 
     def show(item: tuple[str, Any]) -> str | None:
         name, value = item
+        # Another flag writes a variable that comes from a source.
         return show_pair((name, value)) if isinstance(value, str) else None
 
     return FlagTarget(Disposition.SPEC, path, apply, Takes.MANY, show, dict.items)

@@ -70,18 +70,22 @@ def find(words: list[str]) -> tuple[Verb, list[str]]:
 
     :raises SpecError: if it is not ``runai``, or does not submit an unattended training.
     """
-    program = words[0].replace("\\", "/").rpartition("/")[2].removesuffix(".exe")
-    if program != "runai":
-        begin = cut(words[0], 40)
-        raise SpecError(
-            [f"command line: begins with {begin!r}; allowed: one command of runai ({_ALLOWED})"]
-        )
+    _check_program(words[0])
     for start, end in _spans(words):
         called = tuple(words[start:end])
         verb = _SUBMITTING.get(" ".join(called))
         if verb:
             return replace(verb, words=called), words[1:start] + words[end:]
     raise SpecError([_refusal(words[1:])])
+
+
+def _check_program(word: str) -> None:
+    # Lines are copied from Windows too: C:\tools\runai.exe.
+    if word.replace("\\", "/").rpartition("/")[2].removesuffix(".exe") != "runai":
+        begin = cut(word, 40)
+        raise SpecError(
+            [f"command line: begins with {begin!r}; allowed: one command of runai ({_ALLOWED})"]
+        )
 
 
 def _spans(words: list[str]) -> Iterator[tuple[int, int]]:
@@ -98,6 +102,7 @@ def _refusal(words: list[str]) -> str:
     if words and words[0] in _REFUSED and "submit" in words[1:3]:
         return f"runai {words[0]} submit: {_REFUSED[words[0]]}"
     names = [word for word in words[:3] if not word.startswith("-")]
+    # 'training' is only the first half of a command, such as 'training list'.
     length = 2 if names[:1] == ["training"] else 1
     command = cut(" ".join(names[:length]), 40)
     if not command:

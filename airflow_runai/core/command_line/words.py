@@ -68,11 +68,13 @@ def split(text: str) -> SplitLine:
     :raises SpecError: with line and column, if quotes are broken, if only a shell could run it, or
         if it is empty.
     """
+    # A backslash before a Windows line end continues the line all the same.
     text = text.replace("\r\n", "\n")
     splitter = _Splitter(text)
     head = _HEAD.match(text)
     begin = head.end() if head else 0
     try:
+        # Each character is in some piece: the last alternative takes any.
         for piece in _PIECE.finditer(text, begin):
             splitter.take(piece)
     except SpecError as error:

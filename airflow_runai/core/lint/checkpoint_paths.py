@@ -11,11 +11,12 @@ where it lies.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from itertools import pairwise
 
 from airflow_runai.core.jinja import is_templated
+from airflow_runai.core.json_merge import JsonMapping
 from airflow_runai.core.lint.places import Mounts
 from airflow_runai.core.lint.script_values import certain_commands, resolved, variables, words_of
 from airflow_runai.core.lint.shell import ShellScript
@@ -58,9 +59,10 @@ class CheckpointPlace:
     in_script: bool = False
 
 
-def of_variables(variables: Mapping[str, Any]) -> Iterator[CheckpointPlace]:
+def of_variables(variables: JsonMapping) -> Iterator[CheckpointPlace]:
     """Find them among environment variables."""
     for name, value in variables.items():
+        # Numbers are intervals and counts: CHECKPOINT_STEPS=500.
         if not isinstance(value, (int, float)):
             path = value if isinstance(value, str) else None
             yield from _named(str(name), path, f"spec.environment.{name}")
@@ -68,8 +70,7 @@ def of_variables(variables: Mapping[str, Any]) -> Iterator[CheckpointPlace]:
 
 def of_words(words: Iterable[str]) -> Iterator[CheckpointPlace]:
     """Find them among the words of a command: ``--name value``, ``[--]name=value``."""
-    words = list(words)
-    for word, after in zip(words, [*words, ""][1:], strict=True):
+    for word, after in pairwise([*words, ""]):
         assigned = _ASSIGNED.fullmatch(word)
         if assigned:
             yield from _named(assigned[1], assigned[2], f"spec.args, {assigned[1]}")
@@ -130,6 +131,7 @@ def _named(name: str, path: str | None, where: str) -> Iterator[CheckpointPlace]
     says_checkpoint = bool(_CHECKPOINTS.fullmatch(plain))
     if not says_checkpoint and not _RESULTS.fullmatch(plain):
         return
+    # The value of a secret is not known, but its name says enough.
     if path is None or _may_be_path(path, says_checkpoint):
         yield CheckpointPlace(where, path, firm=says_checkpoint and not _ORIGINS.search(plain))
 

@@ -7,6 +7,7 @@ A command that does none of it, and that runs last, is taken for the training.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from airflow_runai.core.lint.launchers import chain, program
 from airflow_runai.core.lint.shell import Command
@@ -26,6 +27,7 @@ _QUICK_PYTHON = re.compile(
 )
 _INSTALLS = re.compile(r"\b(install|sync|conda|mamba|micromamba|poetry|pipenv|pdm|uv|make)\b")
 _SERVERS = ("tensorboard", "code-server", "jupyter-lab", "jupyter-notebook")
+_FOLLOW = re.compile(r"-\w*[fF]\w*|--follow(=.*)?|--retry")
 _DAYS = re.compile(r"inf(inity)?|[1-9]\d*d|[1-9]\d{5,}s?")
 
 
@@ -42,10 +44,10 @@ def is_quick(command: Command) -> bool:
         return True  # with redirections only, exec opens files
     if name == "env":
         return len(words) == 1
-    if re.fullmatch(r"python[\d.]*", name):
-        arguments = " ".join(started[1:]).replace("\n", " ")
-        return bool(_QUICK_PYTHON.fullmatch(arguments))
-    return name in _QUICK
+    if not re.fullmatch(r"python[\d.]*", name):
+        return name in _QUICK
+    arguments = " ".join(started[1:]).replace("\n", " ")
+    return bool(_QUICK_PYTHON.fullmatch(arguments))
 
 
 def installs(command: Command) -> bool:
@@ -66,10 +68,16 @@ def is_endless(command: Command) -> bool:
     words = chain(command.plain)[-1] if command.plain else ()
     name, options = program(words), words[1:]
     if name == "tail":
-        follows = any(re.fullmatch(r"-\w*[fF]\w*|--follow(=.*)?|--retry", word) for word in options)
-        return follows and not any(word.startswith("--pid") for word in options)
+        return _follows(options)
     if name == "sleep":
         return any(map(_DAYS.fullmatch, options))
     if name == "jupyter":
         return options[:1] in (("lab",), ("notebook",), ("server",))
     return name in _SERVERS
+
+
+def _follows(options: Sequence[str]) -> bool:
+    # With --pid, tail ends with that process, such as a training in the background.
+    return any(map(_FOLLOW.fullmatch, options)) and not any(
+        option.startswith("--pid") for option in options
+    )

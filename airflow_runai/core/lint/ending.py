@@ -100,6 +100,7 @@ def reached(script: ShellScript) -> list[Statement]:
 
 
 def _never_returns(statement: Statement) -> bool:
+    # In a branch, or behind a test, it may not come to it.
     return not statement.compound and not statement.joiners and is_exec(statement.commands[0])
 
 
@@ -135,14 +136,16 @@ def never_ends(statement: Statement) -> Command | None:
     if statement.background or (statement.compound and not statement.forever):
         return None
     if statement.forever:
+        # An exec replaces the shell, and the loop with it.
         leaves = any(command.name in ("break", "exit", "return", "exec") for command in commands)
         return None if leaves else commands[0]
-    for index, command in enumerate(commands):
-        # "[ -n "$DEBUG" ] && sleep infinity" depends on a test; after a training it does not matter
-        # whether that failed.
-        certain = not statement.joiners or any(not is_quick(before) for before in commands[:index])
-        if certain and not command.background and is_endless(command):
+    # "[ -n "$DEBUG" ] && sleep infinity" depends on a test; after a training it does not matter
+    # whether that failed.
+    is_certain = not statement.joiners
+    for command in commands:
+        if is_certain and not command.background and is_endless(command):
             return command
+        is_certain = is_certain or not is_quick(command)
     return None
 
 

@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 
 from airflow_runai.core.fields import declared
 from airflow_runai.core.jinja import is_templated
+from airflow_runai.core.json_merge import JsonMapping
 from airflow_runai.core.lint.checkpoint_paths import (
     CheckpointPlace,
     of_mounts,
@@ -44,6 +45,7 @@ class Unknown(Enum):
 UNKNOWN: Final = Unknown.UNKNOWN
 #: Init processes that pass signals on.
 _FORWARDERS = re.compile(r"(.*/)?(tini|dumb-init)")
+_MERGED = (Mapping, list, tuple)
 _ON_WIRE = {name: item.metadata["wire"] for name, item in declared(WorkloadSpec).items()}
 
 
@@ -54,7 +56,7 @@ class Facts:
         self.subject = subject
 
     @cached_property
-    def spec(self) -> Mapping[str, Any] | None:
+    def spec(self) -> JsonMapping | None:
         """The specification as its author writes it; ``None`` if there is no readable one."""
         spec = self.subject.spec
         if isinstance(spec, WorkloadSpec):
@@ -75,7 +77,7 @@ class Facts:
         raw = self.spec.get("raw", {})
         on_wire = _ON_WIRE[name]
         # A mapping or list in raw is merged into the field in a way that is not repeated here.
-        if not isinstance(raw, Mapping) or isinstance(raw.get(on_wire), (Mapping, list, tuple)):
+        if not isinstance(raw, Mapping) or isinstance(raw.get(on_wire), _MERGED):
             return UNKNOWN
         value = raw.get(on_wire, self.spec.get(name))
         if value is None:
@@ -95,18 +97,18 @@ class Facts:
         """Return a field that must be a boolean."""
         return _checked(flag, self.value(name))
 
-    def part(self, name: str) -> Mapping[str, Any] | Unknown | None:
+    def part(self, name: str) -> JsonMapping | Unknown | None:
         """Return a part of the specification that must be a mapping."""
         value = self.value(name)
         return value if value is None or isinstance(value, Mapping) else UNKNOWN
 
-    def known_part(self, name: str) -> Mapping[str, Any]:
+    def known_part(self, name: str) -> JsonMapping:
         """Return a part of the specification; empty if it is absent or not known."""
         part = self.part(name)
         return part if isinstance(part, Mapping) else {}
 
     @cached_property
-    def environment(self) -> Mapping[str, Any] | Unknown | None:
+    def environment(self) -> JsonMapping | Unknown | None:
         """The variables by name; values may be open, or sources such as secrets."""
         return self.part("environment")
 
@@ -130,7 +132,7 @@ class Facts:
         return [] if isinstance(self.words, Unknown) else self.words
 
     @cached_property
-    def master(self) -> Mapping[str, Any]:
+    def master(self) -> JsonMapping:
         """The master's own part of a distributed training; empty if it is absent or not known."""
         master = self.known_part("distributed").get("master")
         return master if isinstance(master, Mapping) else {}

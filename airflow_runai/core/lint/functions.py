@@ -37,6 +37,7 @@ def _called(script: ShellScript, command: Command) -> list[Command]:
 def _evaluated(command: Command) -> ShellScript | None:
     """Return what ``eval`` runs, if its text begins with a program."""
     text = " ".join(command.literal[1:])
+    # A text that begins with a variable or an assignment may run anything.
     if command.name != "eval" or not re.match(r"\s*[\w./]", text) or re.match(r"\s*\w+=", text):
         return None
     return read_at(command.line, text)

@@ -16,6 +16,7 @@ _WITH_WORD_NAMES = """
 """
 #: Options that take a word of their own.
 _WITH_WORD = frozenset(_WITH_WORD_NAMES.split())
+_REQUIREMENTS = ("-r", "--requirement")
 _BOUND = {"-c", "--constraint", "--no-index", "--require-hashes"}
 #: Installers, which the training does not import.
 _TOOLS = {"pip", "setuptools", "wheel", "uv", "poetry", "pipenv", "pdm", "conda", "mamba"}
@@ -40,14 +41,15 @@ def unpinned(words: Sequence[str], files: Mapping[str, str]) -> list[str]:
     # Constraints and hashes fix the versions of all packages.
     if installer == "pip" and _BOUND.isdisjoint(rest):
         return list(_of_pip(rest[1:], files))
-    if installer in ("conda", "mamba", "micromamba"):
-        names = filter(_NAME.fullmatch, _positionals(rest[1:]))
-        return [name for name in names if name not in _TOOLS]
-    return []
+    if installer not in ("conda", "mamba", "micromamba"):
+        return []
+    names = filter(_NAME.fullmatch, _positionals(rest[1:]))
+    return [name for name in names if name not in _TOOLS]
 
 
 def _installer(name: str, rest: list[str]) -> tuple[str, list[str]]:
     """Return pip for each way to call it, and the words behind it."""
+    # python -m pip and uv pip install what pip would.
     if re.fullmatch(r"python[\d.]*", name) and rest[:2] == ["-m", "pip"]:
         return "pip", rest[2:]
     if name == "uv" and rest[:1] == ["pip"]:
@@ -59,9 +61,10 @@ def _of_pip(words: list[str], files: Mapping[str, str]) -> Iterator[str]:
     for word in _positionals(words):
         yield from _unpinned_name(word)
     for option, value in pairwise(words):
-        if option in ("-r", "--requirement"):
-            for line in files.get(value.rpartition("/")[2], "").splitlines():
-                yield from _unpinned_name(line.partition(" #")[0].partition(";")[0].strip())
+        text = files.get(value.rpartition("/")[2], "") if option in _REQUIREMENTS else ""
+        for line in text.splitlines():
+            # A comment needs a blank in front: a "#" in an address belongs to it.
+            yield from _unpinned_name(line.partition(" #")[0].partition(";")[0].strip())
 
 
 def _positionals(words: list[str]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 #: Programs that start the one behind their options. Value: options that take a word.
 _WRAPPERS = {
@@ -158,10 +159,11 @@ def _launches_one(name: str, arguments: Sequence[str], gpus: float | None) -> bo
     options = _options_of_accelerate(name, tuple(arguments))
     if options is None:
         return False
-    for word, following in zip(options, [*options, ""][1:], strict=True):
+    for word, following in pairwise([*options, ""]):
         count = _PROCESSES.fullmatch(word)
         if count:
             return (count[1] or following) == "1"
+    # One process for each GPU is the default, and torchrun starts several.
     if gpus is not None and gpus > 1:
         return False
     return not any(map(_SEVERAL.fullmatch, options))
@@ -184,10 +186,10 @@ def inline(words: Sequence[str]) -> str | None:
     lines = chain(words)
     if not lines or not _SHELL.fullmatch(program(lines[-1])):
         return None
-    arguments = lines[-1][1:]
-    for word, following in zip(arguments, (*arguments, None)[1:], strict=True):
-        if not word.startswith("-"):
+    for word, following in pairwise([*lines[-1][1:], None]):
+        if word is None or not word.startswith("-"):
             return None
+        # -c may end a bundle of short options, as in "bash -lc".
         if not word.startswith("--") and word.endswith("c"):
             return following
     return None

@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Any
 
 from airflow_runai.core.jinja import OPENINGS
+from airflow_runai.core.json_merge import JsonMapping
 from airflow_runai.core.values import flag
 
 _OPENING = re.compile("|".join(re.escape(opening) for opening in (*OPENINGS, "$")))
@@ -56,7 +57,7 @@ class Mount:
     source: str
     where: str
     read_only: bool | None = False  # None: not known yet
-    entry: Mapping[str, Any] = field(default_factory=dict)
+    entry: JsonMapping = field(default_factory=dict)
 
     @property
     def is_open(self) -> bool:
@@ -104,7 +105,7 @@ def _may_hold(mount: Mount, fixed: str, is_open: bool) -> bool:
     return (is_open and prefix.startswith(fixed)) or (mount.is_open and fixed.startswith(prefix))
 
 
-def mounts_of(storage: Mapping[str, Any]) -> Mounts:
+def mounts_of(storage: JsonMapping) -> Mounts:
     """Read the ``storage`` part of a specification."""
     mounts: list[Mount | None] = []
     for source, entries in storage.items():
@@ -128,7 +129,7 @@ def _mount(source: str, entry: Any, where: str) -> Mount | None:
     return Mount(path, kind, source, where, _flag(entry, "read_only"), entry)
 
 
-def _flag(entry: Mapping[str, Any], key: str) -> bool | None:
+def _flag(entry: JsonMapping, key: str) -> bool | None:
     """Return a boolean, false by default; ``None`` if it is not known yet."""
     value = entry.get(key)
     try:

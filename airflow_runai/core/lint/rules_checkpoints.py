@@ -46,14 +46,12 @@ def _is_deliberate(facts: Facts, place: CheckpointPlace, mount: Mount) -> bool:
     if facts.shell is not None:
         if copies(facts.shell, path):
             return True
+        # A relative path depends on where the script has gone.
         moves = any(command.name in ("cd", "pushd") for command in facts.shell.commands)
         if moves and not path.startswith("/"):
             return True
-    others = (
-        other
-        for other in facts.checkpoint_places
-        if other.in_script and other.firm and other is not place
-    )
+    in_script = [other for other in facts.checkpoint_places if other.in_script and other.firm]
+    others = [other for other in in_script if other is not place]
     return mount.kind is Kind.LOST and any(_may_keep(facts, other) for other in others)
 
 
@@ -111,6 +109,7 @@ def no_checkpoint_path(facts: Facts) -> Hits:
     """Neither a name nor a working directory that outlives the node."""
     mount = _home(facts)
     lost = mount is not None and (mount.kind is Kind.LOST or mount.read_only)
+    # The image's own working directory is a part of the container.
     if _has_none(facts) and (lost or facts.text("working_dir") is None):
         yield (
             "spec",
@@ -229,6 +228,7 @@ def claim_for_one_node(facts: Facts) -> Hits:
     if not several or isinstance(facts.mounts, Unknown):
         return
     for mount in facts.mounts.found:
+        # Kubernetes binds such a claim to one node, not to one pod.
         if mount.entry.get("access_mode") == "ReadWriteOnce":
             yield (
                 f"{mount.where}.access_mode",

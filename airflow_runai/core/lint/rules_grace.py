@@ -74,6 +74,7 @@ def grace_mismatch(facts: Facts) -> Hits:
     if grace is None:
         return
     for name in ("TERMINATION_GRACE_PERIOD_SECONDS", "RUNAI_GRACE_SECONDS"):
+        # A shorter promise does no harm: the guard only stops earlier.
         expected = str(facts.known_part("environment").get(name))
         if re.fullmatch(r"\d+(\.\d*)?", expected) and float(expected) > grace:
             yield (

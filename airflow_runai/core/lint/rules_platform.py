@@ -69,6 +69,7 @@ def interactive_flag(facts: Facts) -> Hits:
     """No one sits there; a program that asks waits for ever."""
     raw = facts.spec.get("raw") if facts.spec else None
     for name in ("tty", "stdin"):
+        # The specification has no keys of its own for these.
         if isinstance(raw, Mapping) and raw.get(name) is True:
             yield (
                 f"spec.raw.{name}",
@@ -99,7 +100,9 @@ def endless_command(facts: Facts) -> Hits:
     if not words:
         return
     line = " ".join(words)
+    # An option may hold a secret.
     shown = " ".join(words[:1] if words[-1].startswith("-") else words[:2])
+    # A template beneath may bring the arguments: the script that the shell reads.
     if facts.whole and _SHELL_ALONE.fullmatch(line):
         end = "ends at once, as no one types"
     elif _ENDLESS.fullmatch(line):
@@ -113,6 +116,7 @@ def endless_command(facts: Facts) -> Hits:
 def command_needs_shell(facts: Facts) -> Hits:
     """``&&`` then is an argument of the first program."""
     words = facts.known_words
+    # Arguments alone go to the image's entry point, which may be a shell.
     if not words or _IN_A_SHELL.fullmatch(words[0]) or facts.text("command") is None:
         return
     syntax = [";" if word.endswith(";") else word for word in words if _is_syntax(word)]
@@ -160,8 +164,10 @@ def deleted_before_seen(facts: Facts) -> Hits:
 def image_moves(facts: Facts) -> Hits:
     """No tag, or ``latest``: each start pulls what is there by then."""
     image = facts.text("image")
+    # A digest (@) never moves.
     if not isinstance(image, str) or is_templated(image) or "@" in image:
         return
+    # A colon before the last slash begins the registry's port.
     tag = image.rpartition("/")[2].partition(":")[2]
     if tag in ("", "latest"):
         yield (

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import pairwise
 
 from airflow_runai.core.lint.checkpoint_paths import is_firm, is_result
 from airflow_runai.core.lint.ending import Ending, reached
@@ -44,6 +45,7 @@ _ALL_OF_IT = re.compile(
 )
 _ALL_FILES = re.compile(rf"/(\*|{_WEIGHTS}|(step|epoch|ckpt|checkpoint)\S*\*\S*)$")
 _CHECKPOINTS = re.compile(r"(.*/)?(checkpoint|ckpt)[-_]?\*[^/]*", re.IGNORECASE)
+_RECURSIVE = re.compile(r"-\w*[rR]\w*|--recursive")
 _GUARD = re.compile(r"\$\{(\w+):\?[^}]*\}")
 _CALLED_SO = re.compile(r"(.*/)?(checkpoints?|ckpts?|snapshots?)", re.IGNORECASE)
 #: Options with which find deletes only a part of what lies there.
@@ -74,17 +76,21 @@ def script_deletes_checkpoints(facts: Facts) -> Hits:
     if facts.shell is None or facts.subject.evaluates:
         return
     values = variables(facts.shell)
-    commands = [one for statement in _before_training(facts) for one in _inside(statement)]
-    for command in commands:
-        for target in _deleted(command):
-            path = words_of(Command((target,), command.line), values)[0]
-            if _is_progress(facts, target, path):
-                yield (
-                    facts.at(command.line),
-                    f"{cut(target, 80)} is deleted at each start, also when the training comes "
-                    "back from a preemption; leave it out, or delete it where a new training "
-                    "begins, not in its script",
-                )
+    for line, target in _deleted_before_training(facts):
+        path = words_of(Command((target,), line), values)[0]
+        if _is_progress(facts, target, path):
+            yield (
+                facts.at(line),
+                f"{cut(target, 80)} is deleted at each start, also when the training comes back "
+                "from a preemption; leave it out, or delete it where a new training begins, not in "
+                "its script",
+            )
+
+
+def _deleted_before_training(facts: Facts) -> Iterator[tuple[int, str]]:
+    for statement in _before_training(facts):
+        for command in _inside(statement):
+            yield from ((command.line, target) for target in _deleted(command))
 
 
 def _inside(statement: Statement) -> list[Command]:
@@ -102,14 +108,11 @@ def _inside(statement: Statement) -> list[Command]:
 
 def _deleted(command: Command) -> list[str]:
     """Return the paths that a command deletes as a whole."""
-    if not command.plain:
-        return []
     options = [word for word in command.plain[1:] if word.startswith("-")]
     targets = [word for word in command.words[1:] if not word.startswith("-")]
     if command.name == "rm":
-        if any(re.fullmatch(r"-\w*[rR]\w*|--recursive", option) for option in options):
-            return targets
-        return [word for word in targets if _ALL_FILES.search(word)]
+        is_recursive = any(map(_RECURSIVE.fullmatch, options))
+        return targets if is_recursive else list(filter(_ALL_FILES.search, targets))
     # With a filter, find deletes a part, such as all checkpoints but the newest.
     if command.name == "find" and "-delete" in options and _FILTERS.isdisjoint(options):
         return targets[:1]
@@ -127,14 +130,19 @@ def _is_progress(facts: Facts, target: str, path: str) -> bool:
     # Files there do not outlive a preemption anyway.
     if not is_open and (_in_scratch(fixed) or _is_lost(facts, fixed)):
         return False
-    bare = _ALL_OF_IT.sub("", _GUARD.sub(r"$\1", target.replace('"', "")))
-    variable = re.fullmatch(r"\$\{?(\w+)\}?", bare)
-    if (variable and is_firm(variable[1])) or _CHECKPOINTS.fullmatch(path):
+    if _is_firm_variable(target) or _CHECKPOINTS.fullmatch(path):
         return True
     if is_open:
         return False
     places = [place.path for place in facts.checkpoint_places if place.firm and place.path]
     return bool(_CALLED_SO.fullmatch(fixed)) or any(holds(fixed, place) for place in places)
+
+
+def _is_firm_variable(target: str) -> bool:
+    # Careful scripts guard against an empty variable: rm -rf "${CKPT:?}"/*.
+    bare = _ALL_OF_IT.sub("", _GUARD.sub(r"$\1", target.replace('"', "")))
+    variable = re.fullmatch(r"\$\{?(\w+)\}?", bare)
+    return variable is not None and is_firm(variable[1])
 
 
 def _is_lost(facts: Facts, path: str) -> bool:
@@ -186,7 +194,7 @@ def _named_values(script: ShellScript) -> Iterator[NamedValue]:
 
 
 def _options(words: list[str], line: int) -> Iterator[NamedValue]:
-    for word, following in zip(words, [*words, ""][1:], strict=True):
+    for word, following in pairwise([*words, ""]):
         assigned = _OPTION.fullmatch(word)
         if assigned:
             yield NamedValue(assigned[1], assigned[2], line)
@@ -200,21 +208,28 @@ def script_saves_at_end(facts: Facts) -> Hits:
     end, shell = facts.ending, facts.shell
     if end is None or shell is None or facts.subject.evaluates:
         return
+    # Nothing of the script runs behind an exec; with & it runs beside the training.
     if end.replaces_shell or end.background:
         return
-    values = variables(shell)
+    for line, place in _copied_after_training(end, variables(shell)):
+        if _is_scratch(facts, place) and not _copied_before(shell, end, place):
+            yield (
+                facts.at(line),
+                f"{cut(place, 80)} is copied when the training has ended; a preemption comes "
+                "before, and leaves nothing. Let the training write to persistent storage itself",
+            )
+            return
+
+
+def _copied_after_training(
+    end: Ending, values: Mapping[str, NamedValue]
+) -> Iterator[tuple[int, str]]:
+    """Return line and place of each copy of what an argument of the training names."""
     written = _paths_of_training(end, values)
     for command in filter(is_copy, _afterwards(end)):
         for place in _sources(words_of(command, values)):
-            used = any(holds(place, path) or holds(path, place) for path in written)
-            if used and _is_scratch(facts, place) and not _copied_before(shell, end, place):
-                yield (
-                    facts.at(command.line),
-                    f"{cut(place, 80)} is copied when the training has ended; a preemption comes "
-                    "before, and leaves nothing. Let the training write to persistent storage "
-                    "itself",
-                )
-                return
+            if any(holds(place, path) or holds(path, place) for path in written):
+                yield command.line, place
 
 
 def _paths_of_training(end: Ending, values: Mapping[str, NamedValue]) -> list[str]:

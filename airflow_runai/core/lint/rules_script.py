@@ -25,6 +25,7 @@ _FORGIVES = ("true", ":", "echo")
 
 def _kernel_starts(facts: Facts, name: str) -> bool:
     """Return whether the kernel starts the script of this name, rather than a shell."""
+    # With another command, such as "sh NAME", a shell reads the script.
     program = facts.known_words[0] if facts.known_words else ""
     return facts.spec is None or _base_name(program) == _base_name(name)
 
@@ -110,6 +111,7 @@ def _hidden_by_statement(script: ShellScript, end: Ending) -> str | None:
     last = end.last.commands[-1]
     if last.name == "eval":
         last = end.commands[-1]
+    # Wherever they stand: a script that knows of these means them.
     if last.piped and "pipefail" not in script.text and "PIPESTATUS" not in script.text:
         return "the exit code of a pipeline is that of its last part"
     return _forgiven(end.last)
@@ -130,8 +132,11 @@ def _hidden_afterwards(script: ShellScript, end: Ending) -> str | None:
     words = _words_after(end)
     if not end.background:
         return _overwritten(script, end.training, end.after, words)
-    if not end.waits:
-        return None
+    return _hidden_by_waits(script, end, words) if end.waits else None
+
+
+def _hidden_by_waits(script: ShellScript, end: Ending, words: str) -> str | None:
+    # Only "wait PID" has the exit code of what it waited for.
     if all(command.plain == ("wait",) for command in end.waits) and "exit" not in words:
         return "wait without a process id ends with 0"
     index = _index_of_last_wait(end)
@@ -164,6 +169,7 @@ def _overwritten(
 ) -> str | None:
     """Return the line whose exit code replaces that of ``decides``."""
     commands = [command for statement in behind for command in statement.commands]
+    # A bare exit keeps the code of the command before it.
     others = [command for command in commands if command.plain != ("exit",)]
     if not others or _keeps_code(words) or errexit_at(script, decides):
         return None

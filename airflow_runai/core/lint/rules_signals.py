@@ -89,6 +89,7 @@ def script_trap_recurses(facts: Facts) -> Hits:
     if trap is None:
         return
     for command in trap.commands or ():
+        # It switches its own signal off before it sends one.
         if command.name == "trap":
             return
         if command.name == "kill" and command.plain[-1] in ("0", "-$$"):
@@ -112,6 +113,7 @@ def script_trap_succeeds(facts: Facts) -> Hits:
         return
     for signals in (SIGTERM, EXIT):
         trap = trap_of(facts.judged, signals)
+        # Of several exits, another one may be taken.
         if trap and _exit_codes(trap) == {("0",)}:
             yield (
                 facts.at(trap.line),
@@ -128,6 +130,7 @@ def _exit_codes(trap: Trap) -> set[tuple[str, ...]]:
 def script_leaves_early(facts: Facts) -> Hits:
     """When process 1 ends, the container ends, and every process in it."""
     end = facts.ending
+    # Which branch is taken, and so what is waited for, is not known.
     if end is None or not end.background or any(statement.compound for statement in end.after):
         return
     if end.waits:

@@ -116,6 +116,7 @@ def holds_worker_slot(facts: Facts) -> Hits:
 def gpus_over_limit(facts: Facts) -> Hits:
     """It stays pending for ever, with the reason OverLimit."""
     gpus, limit = _gpus_requested(facts), facts.subject.gpu_limit
+    # -1 stands for no limit.
     if gpus is not None and limit is not None and gpus > limit >= 0:
         yield (
             "spec.compute",

@@ -17,6 +17,7 @@ from airflow_runai.core.lint.shell import Command, ShellScript, Statement, unquo
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 _DECLARES = ("export", "declare", "readonly", "typeset", "local")
 _USE = re.compile(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)(?::\?[^}]*)?\})")
+#: A=$B and B=$A would never end.
 _MAX_DEPTH = 5
 
 

@@ -113,6 +113,7 @@ def unquoted(word: str) -> str:
 def read_script(text: str) -> ShellScript | None:
     """Read a script; ``None`` if it is not for a POSIX-like shell, or cannot be read."""
     first = text.split("\n", 1)[0]
+    # Without #! a shell reads it, or no one.
     if first.startswith("#!") and not re.search(r"\b(ba|da|k|z|a)?sh\b", first):
         return None
     # Deep nesting exhausts the stack, and broken syntax breaks the reader's assumptions; such a
@@ -169,6 +170,7 @@ class _Parser:
         elif token.text not in _PREFIXES:
             self._begin(token)
         elif token.text == "!":
+            # The command behind it has another exit code: what follows depends on a test.
             self.statement.joiners.append(token.text)
 
     def _open(self, token: Token) -> None:
@@ -226,17 +228,17 @@ class _Parser:
     def _end_command(
         self, *, piped: bool = False, background: bool = False, joined: bool = False
     ) -> None:
-        piped = piped or "|" in self.words
-        if self.words[:1] == ["function"] and len(self.words) > 1:
-            self.statement.function = self.words[1]
-        elif self.words and self.words[0] not in _HEADERS:
-            self.statement.commands.append(
-                Command(tuple(self.words), self.line, piped or self.piped, background)
-            )
-        if self.words:
-            self.statement.forever |= not joined and self._never_ends()
-            self.loop = ""
-        self.words, self.piped = [], piped
+        words, before = self.words, self.piped
+        self.piped = piped or "|" in words
+        if not words:
+            return
+        if words[0] == "function" and len(words) > 1:
+            self.statement.function = words[1]
+        elif words[0] not in _HEADERS:
+            command = Command(tuple(words), self.line, self.piped or before, background)
+            self.statement.commands.append(command)
+        self.statement.forever |= not joined and self._never_ends()
+        self.words, self.loop = [], ""
 
     def _never_ends(self) -> bool:
         """Return whether the words are a loop's condition that always holds."""

@@ -50,20 +50,22 @@ class _Tokenizer:
     def scan(self) -> list[Token]:
         at = 0
         while at < len(self.text):
-            blank = _BLANK.match(self.text, at)
             operator = _OPERATOR.match(self.text, at)
-            if blank:
+            if blank := _BLANK.match(self.text, at):
                 at = blank.end()
             elif self.text[at] == "#":
                 at = self._end_of_line(at)
+            # "((" begins arithmetic, which is read as one word.
             elif operator and not self.text.startswith("((", at):
-                self._note(operator[0], at, is_operator=True)
-                at = operator.end()
-                if operator[0] == "\n":
-                    at = self._after_heredocs(at)
+                at = self._operator(operator[0], at)
             else:
                 at = self._word(at)
         return self.tokens
+
+    def _operator(self, text: str, at: int) -> int:
+        self._note(text, at, is_operator=True)
+        end = at + len(text)
+        return self._after_heredocs(end) if text == "\n" else end
 
     def _note(self, text: str, at: int, *, is_operator: bool = False) -> None:
         self.tokens.append(Token(text, self.text.count("\n", 0, at) + 1, is_operator))
@@ -150,19 +152,17 @@ def arguments_in(word: str) -> set[str]:
     at, in_double = 0, False
     while at < len(word):
         positional = _POSITIONAL.match(word, at)
+        end = at + 1
         if positional:
             uses.add(_use(positional[1] or positional[2], in_double))
-            at = positional.end()
+            end = positional.end()
         elif word[at] == '"':
             in_double = not in_double
-            at += 1
-        elif word[at] == "(":  # an array, whose words follow
-            at += 1
-        else:
+        elif word[at] != "(":  # an array, whose words follow
             end = tokenizer.step(at, in_double)
             if word[at] in "$`" and _POSITIONAL.search(word, at, end):
                 uses.add("inner")
-            at = end
+        at = end
     return uses
 
 

@@ -33,6 +33,7 @@ def trap_of(script: ShellScript, signals: frozenset[str] = SIGTERM) -> Trap | No
         for command in script.commands
         if command.name == "trap"
         and signals.intersection(command.plain[2:])
+        # "trap - TERM" sets nothing.
         and command.plain[1] != "-"
     ]
     return _trap(script, traps[-1]) if traps else None
@@ -42,6 +43,7 @@ def _trap(script: ShellScript, command: Command) -> Trap:
     action = _without_quotes(command.words[command.words.index("trap") + 1])
     if not action.strip():
         return Trap(command.line, ignores=True, commands=())
+    # A variable holds the action.
     inner = None if action.startswith("$") else read_script(action)
     commands = tuple(expanded(script, list(inner.commands))) if inner else None
     return Trap(command.line, ignores=False, commands=commands)
@@ -55,14 +57,19 @@ def _without_quotes(word: str) -> str:
 def errexit_at(script: ShellScript, command: Command) -> bool:
     """Return whether the shell ends at the first failure when it comes to ``command``."""
     on = bool(re.match(r"#!.*sh\s+-\w*e", script.text))
-    # set -e, set +e, set -euo pipefail, set -o errexit: the last one before the command counts.
+    # The last "set" before the command counts.
     for before in script.commands:
         if before is command:
             break
-        if before.name == "set":
-            arguments = before.plain[1:]
-            letters = [word for word in arguments if re.fullmatch(r"[-+]\w*e\w*", word)]
-            named = [sign for sign, name in pairwise(arguments) if name == "errexit"]
-            for sign in letters + named:
-                on = sign.startswith("-")
+        for switch in _errexit_switches(before):
+            on = switch.startswith("-")
     return on
+
+
+def _errexit_switches(command: Command) -> list[str]:
+    """Return what turns it on (``-…``) or off: ``set -euo pipefail``, ``set +o errexit``."""
+    if command.name != "set":
+        return []
+    arguments = command.plain[1:]
+    letters = [word for word in arguments if re.fullmatch(r"[-+]\w*e\w*", word)]
+    return letters + [sign for sign, name in pairwise(arguments) if name == "errexit"]

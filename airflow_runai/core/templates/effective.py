@@ -58,27 +58,39 @@ def resolve(
     :raises SpecError: with every mistake between the layers: unknown and circular templates, locked
         keys that are changed, required keys without a value, a kind that does not fit.
     """
-    unresolved: list[str] = []
-    templates = _chain(name, library, unresolved)
+    problems: list[str] = []
+    templates = _chain(name, library, problems)
     if admin:
         templates.insert(0, admin)
     own = Template(CALL, "the task's own specification", call, line=line)
     layers = settled(templates, own)
-    problems: list[str] = []
-    spec, owners = merged(layers, problems)
-    if not unresolved:  # a template that was not found may set what seems to be missing
-        problems += [*_missing(templates, spec), *_misfits(templates, spec)]
-    if unresolved or problems:
-        raise SpecError([*unresolved, *problems])
+    spec, owners = _checked(layers, problems)
     warnings = _warnings(layers, owners, library if name is None else {})
     spec, owners = with_defaults(spec, owners, layers)
     return Effective(
         spec=spec,
         layers=owners,
         templates=tuple(template.name for template in templates),
-        project=next((one.project for one in reversed(templates) if one.project), None),
+        project=_project(templates),
         warnings=tuple(warnings),
     )
+
+
+def _checked(layers: Sequence[Template], problems: list[str]) -> tuple[JsonObject, dict[str, str]]:
+    """Return the merged specification and its owners, or raise all problems."""
+    # A template that was not found may set what seems to be missing.
+    is_complete = not problems
+    spec, owners = merged(layers, problems)
+    if is_complete:
+        problems += [*_missing(layers, spec), *_misfits(layers, spec)]
+    if problems:
+        raise SpecError(problems)
+    return spec, owners
+
+
+def _project(templates: Sequence[Template]) -> str | None:
+    named = [template.project for template in templates if template.project]
+    return named[-1] if named else None
 
 
 def _warnings(
@@ -89,11 +101,12 @@ def _warnings(
 
     :param unnamed: the library, if the task names no template of it.
     """
-    for layer in layers[:-1]:
-        yield from (f"template {layer.name!r}: {sentence}" for sentence in layer.warnings)
-    if layers[-1].line:
-        yield from _doubtful_words(layers[-1].line, owners)
-        yield from _doubtful_launchers(layers[-1].line, layers[:-1])
+    *templates, own = layers
+    for template in templates:
+        yield from (f"template {template.name!r}: {sentence}" for sentence in template.warnings)
+    if own.line:
+        yield from _doubtful_words(own.line, owners)
+        yield from _doubtful_launchers(own.line, templates)
     for template in unnamed.values():
         if template.default:
             yield (
@@ -124,20 +137,23 @@ def _doubtful_launchers(line: Line, templates: Sequence[Template]) -> Iterator[s
 
 def _chain(name: str | None, library: Mapping[str, Template], broken: list[str]) -> list[Template]:
     """Return the template and its ancestors, the uppermost ancestor first."""
-    chain: list[Template] = []
+    chain: dict[str, Template] = {}
     where = "template"
-    while name is not None:
-        names = [template.name for template in chain]
-        if name in names:
-            circle = " → ".join([*names[names.index(name) :], name])
-            broken.append(f"template {name!r}: extends itself ({circle}); take out one 'extends'")
-            break
-        if name == ADMIN or name not in library:
+    while name is not None and not broken:
+        if name in chain:
+            broken.append(_circle([*chain], name))
+        # The admin's defaults lie beneath everything already.
+        elif name == ADMIN or name not in library:
             broken.append(f"{where}: {_unknown(name, library)}")
-            break
-        chain.append(library[name])
-        where, name = f"template {name!r}, extends", library[name].extends
-    return chain[::-1]
+        else:
+            chain[name] = library[name]
+            where, name = f"template {name!r}, extends", library[name].extends
+    return [*reversed(chain.values())]
+
+
+def _circle(names: list[str], name: str) -> str:
+    circle = " → ".join([*names[names.index(name) :], name])
+    return f"template {name!r}: extends itself ({circle}); take out one 'extends'"
 
 
 def _unknown(name: str, library: Mapping[str, Template]) -> str:

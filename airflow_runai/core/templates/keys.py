@@ -51,6 +51,7 @@ def path_of(dotted: str, cls: type = WorkloadSpec) -> Path:
         return (head, *path_of(rest, _PARTS[head]))
     if head == "raw":
         return (head, *rest.split("."))
+    # A name of a variable or label: all of the rest, dots included.
     if head in TEXTUAL and rest:
         return (head, rest)
     raise ValueError(
@@ -60,6 +61,7 @@ def path_of(dotted: str, cls: type = WorkloadSpec) -> Path:
 
 def alternatives(path: Path) -> list[Path]:
     """Return the path and all others by which the same value reaches the control plane."""
+    # One value, many spellings: in raw, in the master, and in the master's own raw.
     paths = [path]
     if path[0] not in ("raw", "template_id"):
         paths += [("raw", *wire) for wire in _wire_paths(path)]

@@ -35,6 +35,7 @@ def library(texts: Mapping[str, str | JsonMapping]) -> dict[str, Template]:
     problems: list[str] = []
     templates: dict[str, Template] = {}
     for template in _all(texts, problems):
+        # The first one keeps the name, so that each later one is reported.
         first = templates.setdefault(template.name, template)
         if first is not template:
             problems.append(
@@ -67,6 +68,7 @@ def _read(where: str, text: str | JsonMapping, problems: list[str]) -> list[Docu
 
 def _items(document: Document) -> list[Document]:
     """Return the items of a listing such as ``kubectl get configmap -o yaml`` prints."""
+    # kubectl prints several objects as one list.
     items = document.value.get("items") if isinstance(document.value, Mapping) else None
     if not isinstance(items, list) or document.value.get("kind") not in ("List", "ConfigMapList"):
         return [document]

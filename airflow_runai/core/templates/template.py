@@ -7,7 +7,7 @@ One template: its format, and its mistakes.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -129,21 +129,25 @@ def from_document(document: Document) -> Template:
     problems = [
         f"{key}: unknown key; {nearest(str(key), _CHECKS)}" for key in mapping if key not in _CHECKS
     ]
+    # Null says the same as an absent key.
     parts = {
         key: _checked(key, mapping[key], problems)
         for key in _CHECKS
         if mapping.get(key) is not None
     }
-    if "name" not in parts:
-        problems.append("name: missing; allowed: the name that tasks use for it")
-    problems += _problems_of_spec(parts.get("spec") or {})
-    if parts.get("name") == ADMIN and "extends" in parts:
-        problems.append(
-            f"extends: {ADMIN!r} lies beneath all others and extends none; leave it out"
-        )
+    problems += _problems_together(parts)
     if problems:
         raise SpecError([document.at(sentence) for sentence in problems])
     return Template(where=document.where, **parts)
+
+
+def _problems_together(parts: JsonMapping) -> Iterator[str]:
+    """Yield the problems that parts have only together, and those of the specification."""
+    if "name" not in parts:
+        yield "name: missing; allowed: the name that tasks use for it"
+    yield from _problems_of_spec(parts.get("spec") or {})
+    if parts.get("name") == ADMIN and "extends" in parts:
+        yield f"extends: {ADMIN!r} lies beneath all others and extends none; leave it out"
 
 
 def _checked(key: str, value: Any, problems: list[str]) -> Any:

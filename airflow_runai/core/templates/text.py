@@ -54,6 +54,7 @@ class Document:
         """Return a sentence that begins with a path, its place and line put in front."""
         key = re.match(r"[^\s:]*", sentence)
         path = tuple(re.findall(r"[^.\[\]]+", key[0] if key else ""))
+        # A key that is missing has no line: that of the part it belongs to will do.
         while path and path not in self.lines:
             path = path[:-1]
         line = f", line {self.lines[path]}" if path else ""
@@ -76,14 +77,8 @@ def documents(
     """
     import yaml  # not needed by tasks without templates
 
-    if not isinstance(text, str):
-        raise SpecError([f"{where}: a {type(text).__name__}; allowed: YAML as a text"])
-    if len(text) > MAX_CHARACTERS:
-        raise SpecError(
-            [f"{where}: {len(text)} characters; allowed: {MAX_CHARACTERS}. Split it into several"]
-        )
     try:
-        result = list(_ValueReader(yaml, where, as_text).read(text))
+        result = list(_ValueReader(yaml, where, as_text).read(_bounded(text, where)))
     except yaml.YAMLError as error:
         raise SpecError([_broken(error, where)]) from None
     if not result:
@@ -91,6 +86,16 @@ def documents(
             [f"{where}: empty; allowed: a template, a mapping such as 'name: …' and 'spec: …'"]
         )
     return result
+
+
+def _bounded(text: object, where: str) -> str:
+    if not isinstance(text, str):
+        raise SpecError([f"{where}: a {type(text).__name__}; allowed: YAML as a text"])
+    if len(text) > MAX_CHARACTERS:
+        raise SpecError(
+            [f"{where}: {len(text)} characters; allowed: {MAX_CHARACTERS}. Split it into several"]
+        )
+    return text
 
 
 def _broken(error: Any, where: str) -> str:
@@ -137,10 +142,10 @@ class _ValueReader:
             key = self.word(event)
             below = (*path, key)
             if key in mapping:
+                # YAML forbids this, but parsers let the last one win without a word.
+                first = f"first in line {self.lines[below]}"
                 raise self.wrong(
-                    event,
-                    f"{'.'.join(below)}: stands twice, first in line {self.lines[below]}; keep one "
-                    "of them",
+                    event, f"{'.'.join(below)}: stands twice, {first}; keep one of them"
                 )
             self.lines[below] = event.start_mark.line + 1
             mapping[key] = self.value(next(self.events), below)

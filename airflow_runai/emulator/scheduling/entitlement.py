@@ -15,6 +15,7 @@ def is_over_limit(state: ClusterState, job: Job) -> bool:
 
 def is_non_preemptible_over_quota(state: ClusterState, job: Job) -> bool:
     """Whether a non-preemptible job would borrow: GPUs that cannot be taken back are never lent."""
+    # A job without GPUs borrows nothing.
     if job.preemptible or job.gpus == 0:
         return False
     used = exact(state.used_by_non_preemptible(job.project) + job.gpus)
@@ -43,6 +44,7 @@ def may_lose(state: ClusterState, job: Job, victims: Sequence[Job]) -> bool:
     Each queue must have more than its share before each of its victims goes; for a job within its
     queue's quota, more than its quota. So the last victim may be larger than the excess.
     """
+    # Within its quota a queue may take more from others than over it.
     within_quota = state.used_with(job) <= state.share_of(job).deserved
     used = {victim.project: state.used(victim.project) for victim in victims}
     for victim in victims:
@@ -50,5 +52,6 @@ def may_lose(state: ClusterState, job: Job, victims: Sequence[Job]) -> bool:
         protected = min(share.entitled, share.deserved) if within_quota else share.entitled
         if used[victim.project] <= protected:
             return False
+        # The next victim of this queue is judged without this one.
         used[victim.project] = exact(used[victim.project] - victim.gpus)
     return True

@@ -27,6 +27,7 @@ def fair_shares(
     :return: GPUs per queue. Overcommitted quotas are not cut.
     """
     division = _Division(gpus, queues, requested)
+    # What a saturated queue leaves is divided again among the others.
     while division.left > 0 and division.divide_by_weight():
         pass
     division.give_remainders()
@@ -41,7 +42,10 @@ class _Division:
     """
 
     def __init__(
-        self, gpus: float, queues: Sequence[Queue], requested: Mapping[str, float]
+        self,
+        gpus: float,
+        queues: Sequence[Queue],
+        requested: Mapping[str, float],
     ) -> None:
         self._queues = queues
         self._usable = {
@@ -58,7 +62,9 @@ class _Division:
         """Divide what is left once; return whether a queue needed less than its part."""
         hungry = [queue for queue in self._queues if queue.weight > 0 and self._missing(queue) > 0]
         weights = sum(Fraction(queue.weight) for queue in hungry)
-        left, saturated = self.left, False
+        # Parts are of what was left before this round, not after each queue.
+        left = self.left
+        saturated = False
         for queue in hungry:
             part = left * Fraction(queue.weight) / weights
             saturated = saturated or self._missing(queue) < part
@@ -73,7 +79,9 @@ class _Division:
             self._give(name, max(Fraction(0), min(Fraction(1), self.left)))
 
     def _give_part(self, queue: Queue, part: Fraction) -> None:
-        missing, whole = self._missing(queue), Fraction(floor(part))
+        missing = self._missing(queue)
+        whole = Fraction(floor(part))
+        # It gets no remainder, since it needs none.
         if missing <= part:
             self.remainders.pop(queue.name, None)
             self._give(queue.name, missing)
@@ -91,4 +99,5 @@ class _Division:
 
 
 def _fraction(gpus: float) -> Fraction:
+    # 0.1 as a float is not a tenth; this makes it one again.
     return Fraction(gpus).limit_denominator(10_000)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from airflow_runai.emulator.placement import Slot
 
@@ -30,6 +30,24 @@ class Queue:
     def ceiling(self) -> float:
         """The limit as a number, infinite if there is none."""
         return float("inf") if self.limit is None else self.limit
+
+
+class JobKind(NamedTuple):
+    """What jobs have in common that stand or fall together while nothing changes."""
+
+    project: str
+    pods: tuple[float, ...]
+    preemptible: bool
+
+    @property
+    def is_uniform(self) -> bool:
+        """
+        Whether all pods are equal.
+
+        Then no choice of nodes makes a difference: such a job fits or not, and as places are given
+        away it never fits again. Different pods may fit only after another choice.
+        """
+        return len(set(self.pods)) <= 1
 
 
 @dataclass(frozen=True)
@@ -62,6 +80,11 @@ class Job:
     def gpus(self) -> float:
         """All GPUs it requests."""
         return exact(sum(self.pods))
+
+    @cached_property
+    def kind(self) -> JobKind:
+        """All that decides whether it fits and what it may have, but for its priority and age."""
+        return JobKind(self.project, self.pods, self.preemptible)
 
     @property
     def waits(self) -> bool:

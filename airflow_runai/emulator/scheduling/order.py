@@ -8,6 +8,7 @@ first, then those that use the least in proportion to their share.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 
 from airflow_runai.emulator.scheduling.jobs import Job
 from airflow_runai.emulator.scheduling.shares import QueueRank, QueueShares
@@ -21,12 +22,20 @@ def in_queue_order(jobs: Iterable[Job], shares: QueueShares, used: Used) -> Iter
 
     :param used: GPUs that a queue uses, read again before every job.
     """
+    # Most jobs that wait side by side compare alike; computing it again would be most of the work.
+    part = cache(lambda queue, used, need: shares[queue].rank(used, need))
 
     def rank(queue: str) -> tuple[bool, QueueRank]:
         job = lines[queue][-1]
-        return (not job.claims, shares[queue].rank(used(queue), job.gpus))
+        return (not job.claims, part(queue, used(queue), job.gpus))
 
-    lines = _lines(sorted(jobs, key=_precedence, reverse=True))
+    lines = _lines(
+        sorted(
+            jobs,
+            key=_precedence,
+            reverse=True,
+        )
+    )
     while lines:
         yield _pop(lines, min(lines, key=rank))
 
@@ -38,6 +47,7 @@ def in_victim_order(jobs: Iterable[Job], shares: QueueShares, used: Used) -> Ite
         return shares[queue].excess(used(queue), taken[queue] + lines[queue][-1].gpus)
 
     lines = _lines(sorted(jobs, key=_precedence))
+    # Victims count as gone at once, or one queue would lose them all.
     taken = dict.fromkeys(lines, 0.0)
     while lines:
         queue = max(lines, key=excess)

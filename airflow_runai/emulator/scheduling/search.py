@@ -9,7 +9,8 @@ another is moved, the rest is stopped. The first attempt that works counts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from airflow_runai.emulator.placement import Slot
@@ -70,38 +71,45 @@ class VictimSearch:
 
     def _solve(self, job: Job, earlier: Sequence[Job]) -> Attempt | None:
         if earlier:
+            # What was freed for the pods before may be enough for this one, too.
             attempt = self._attempt(job, earlier)
             if attempt and self._valid(attempt):
                 return attempt
-        chosen: list[Job] = []
+        gone = {one.id for one in earlier}
+        chosen: defaultdict[str, list[Job]] = defaultdict(list)
         for latest in in_victim_order(self._candidates, self._state.shares, self._state.used):
-            if latest not in earlier:
-                chosen.append(latest)
-                attempt = self._with_latest(job, earlier, chosen)
-                if attempt:
-                    return attempt
+            if latest.id in gone:
+                continue
+            nodes = sorted({slot.node for slot in self._state.held[latest.id]})
+            for node in nodes:
+                chosen[node].append(latest)
+            attempt = self._on_one_of(nodes, job, earlier, chosen)
+            if attempt:
+                return attempt
         return None
 
-    def _with_latest(
-        self, job: Job, earlier: Sequence[Job], chosen: Sequence[Job]
+    def _on_one_of(
+        self,
+        nodes: Sequence[str],
+        job: Job,
+        earlier: Sequence[Job],
+        chosen: Mapping[str, Sequence[Job]],
     ) -> Attempt | None:
-        for node in sorted(self._nodes(chosen[-1])):
-            there = [one for one in chosen if node in self._nodes(one)]
-            attempt = self._attempt(job, [*earlier, *there])
+        for node in nodes:
+            attempt = self._attempt(job, [*earlier, *chosen[node]])
             if attempt:
                 # KAI looks at no other node once it has found room that it may not take.
                 return attempt if self._valid(attempt) else None
         return None
 
-    def _nodes(self, job: Job) -> set[str]:
-        return {slot.node for slot in self._state.held[job.id]}
-
     def _attempt(self, job: Job, victims: Sequence[Job]) -> Attempt | None:
         """Stop the victims and place all again; None if the waiting job gets no place."""
+        # An attempt must leave no trace if it fails.
         state = self._state.copy()
         for victim in victims:
             state.leave(victim)
-        stopped, moved = [], []
+        stopped = []
+        moved = []
         for one in self._in_turn(job, victims, state):
             home = self._state.held.get(one.id, ())
             slots = _place(state, one, home)
@@ -113,7 +121,13 @@ class VictimSearch:
                 moved.append(one)
         return Attempt(job, state, stopped, moved)
 
-    def _in_turn(self, job: Job, victims: Sequence[Job], state: ClusterState) -> Iterator[Job]:
+    def _in_turn(
+        self,
+        job: Job,
+        victims: Sequence[Job],
+        state: ClusterState,
+    ) -> Iterator[Job]:
+        # Bystanders take part in the order, but get nothing.
         members = {one.id: one for one in (job, *victims)}
         queues = {one.project for one in members.values()}
         rivals = [one for one in self._bystanders if one.project in queues]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from airflow_runai.emulator.scheduling.fair_share import fair_shares
-from airflow_runai.emulator.scheduling.jobs import Job, Queue, exact
+from airflow_runai.emulator.scheduling.jobs import Queue, exact
 
 #: The weight of a GPU that a queue uses without any share.
 _WITHOUT_SHARE = 1000.0
@@ -39,13 +38,26 @@ class QueueShare:
     def rank(self, used: float, need: float) -> QueueRank:
         """Compare queues by need; the least comes first."""
         total = exact(used + need)
-        return self._rank(total, measured=total, used=used)
+        return self._rank(
+            total,
+            measured=total,
+            used=used,
+        )
 
     def excess(self, used: float, taken: float) -> QueueRank:
         """Compare queues by what they have too much of; the greatest loses a job first."""
-        return self._rank(used, measured=exact(used - taken), used=used)
+        return self._rank(
+            used,
+            measured=exact(used - taken),
+            used=used,
+        )
 
-    def _rank(self, judged: float, measured: float, used: float) -> QueueRank:
+    def _rank(
+        self,
+        judged: float,
+        measured: float,
+        used: float,
+    ) -> QueueRank:
         return (
             judged > self.deserved,  # queues within their quota come first,
             self.entitled == 0 and judged > 0,  # those without any share last;
@@ -62,13 +74,17 @@ class QueueShare:
 QueueShares = dict[str, QueueShare]
 
 
-def queue_shares(gpus: float, queues: Sequence[Queue], jobs: Iterable[Job]) -> QueueShares:
-    """Compute all shares; a queue that only a job names has no quota and is the youngest."""
-    requested: defaultdict[str, float] = defaultdict(float)
-    for job in jobs:
-        requested[job.project] += 0.0 if job.leaving else job.gpus
+def queue_shares(
+    gpus: float, queues: Sequence[Queue], requested: Mapping[str, float]
+) -> QueueShares:
+    """
+    Compute all shares; a queue that only a job names has no quota and is the youngest.
+
+    :param requested: GPUs that all jobs of a queue want, for each queue that has jobs.
+    """
     configured = {queue.name for queue in queues}
     unknown = [Queue(name, 0.0) for name in requested if name not in configured]
+    # Where all else is equal the older queue goes first, so each needs an age.
     by_age = [*queues, *unknown]
     fair = fair_shares(gpus, by_age, requested)
     return {

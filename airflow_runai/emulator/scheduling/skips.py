@@ -2,9 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
-from airflow_runai.emulator.scheduling.jobs import Job
+from airflow_runai.emulator.scheduling.jobs import Job, JobKind
+
+
+class OpenKinds:
+    """
+    The kinds of jobs that are worth a try while GPUs are only given away, and how many are left.
+
+    A leaving job only reserves, so it counts apart from waiting ones like it.
+    """
+
+    def __init__(self, jobs: Iterable[Job]) -> None:
+        self._left = Counter((job.kind, job.leaving) for job in jobs)
+
+    def __bool__(self) -> bool:
+        return bool(self._left)
+
+    def has(self, job: Job) -> bool:
+        """Whether this job may still find a place."""
+        return (job.kind, job.leaving) in self._left
+
+    def count(self, job: Job, placed: bool) -> None:
+        """Take note that a job was tried; the others of its kind cannot do better than it."""
+        key: tuple[JobKind, bool] = (job.kind, job.leaving)
+        self._left[key] -= 1
+        # Pods of different sizes may fit after another choice of nodes, so each is tried.
+        hopeless = job.kind.is_uniform and not placed
+        if hopeless or self._left[key] == 0:
+            del self._left[key]
 
 
 class Failures:
@@ -25,11 +53,14 @@ class Failures:
 
     def add(self, job: Job) -> None:
         """Remember a failure."""
-        key, pods = self._key(job), sorted(job.pods)
+        key = self._key(job)
+        # Sorted, since their order says nothing about their size.
+        pods = sorted(job.pods)
         if _fits_in(pods, self._smallest.get(key, pods)):
             self._smallest[key] = pods
 
     def _key(self, job: Job) -> tuple[str, int]:
+        # Pods are compared one by one, so only jobs with equally many can be.
         return ("" if self._everywhere else job.project, len(job.pods))
 
 

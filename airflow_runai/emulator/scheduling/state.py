@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from airflow_runai.emulator.placement import Room, Slot
 from airflow_runai.emulator.scheduling.jobs import Job, exact
@@ -19,26 +19,29 @@ class ClusterState:
     :ivar held: by id, the slots of each job that stays, or starts once others have left.
     """
 
-    def __init__(self, room: Room, shares: QueueShares, jobs: Iterable[Job] = ()) -> None:
+    def __init__(
+        self,
+        room: Room,
+        shares: QueueShares,
+        held: Mapping[str, tuple[Slot, ...]],
+        used: Mapping[str, float],
+        non_preemptible: Mapping[str, float],
+    ) -> None:
         self.room = room
         self.shares = shares
-        self.held: dict[str, tuple[Slot, ...]] = {}
-        self._used = defaultdict[str, float](float)
-        self._non_preemptible = defaultdict[str, float](float)
-        for job in jobs:
-            room.take(job.placed)
-            if job.leaving:
-                room.release_soon(job.placed)
-            elif job.placed:
-                self.enter(job, job.placed)
+        self.held = dict(held)
+        self._used = defaultdict[str, float](float, used)
+        self._non_preemptible = defaultdict[str, float](float, non_preemptible)
 
     def copy(self) -> ClusterState:
         """Copy the state to try decisions on."""
-        twin = ClusterState(self.room.copy(), self.shares)
-        twin.held = self.held.copy()
-        twin._used = self._used.copy()
-        twin._non_preemptible = self._non_preemptible.copy()
-        return twin
+        return ClusterState(
+            self.room.copy(),
+            self.shares,
+            self.held,
+            self._used,
+            self._non_preemptible,
+        )
 
     def share_of(self, job: Job) -> QueueShare:
         """Look up the share of a job's queue."""
@@ -46,6 +49,7 @@ class ClusterState:
 
     def used(self, queue: str) -> float:
         """GPUs that a queue uses: those of its jobs that stay."""
+        # Rounded where it is read: sums of floats never meet a quota exactly.
         return exact(self._used[queue])
 
     def used_with(self, job: Job) -> float:
