@@ -61,6 +61,7 @@ class Waiting:
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
+        await asyncio.sleep(1.0)  # what worked for them in the background comes to its end
         return Figures.of(self.scenario, start, window)
 
     async def _begin(self, sleeping: bool) -> Start:
