@@ -75,6 +75,13 @@ def test_a_connection_that_is_missing_at_first_is_waited_for(
     assert asyncio.run(later())["status"] == "succeeded"
 
 
+def delete(emulator: Emulator, made: RunaiWorkloadTrigger) -> None:
+    workload = emulator.plane.world.workloads[made.workload["id"]]
+    with emulator.plane.lock:
+        workload.desired = "Deleted"
+        emulator.plane.changed(workload)
+
+
 def test_a_secret_that_is_rotated_in_the_middle_is_read_anew(
     emulator: Emulator, connect: Callable[..., None]
 ) -> None:
@@ -90,7 +97,7 @@ def test_a_secret_that_is_rotated_in_the_middle_is_read_anew(
         connect(emulator.url, secret="rotated")
         before = answers(emulator, 200)
         await eventually(lambda: answers(emulator, 200) >= before + 2 or waiting.done())
-        emulator.plane.world.workloads[made.workload["id"]].desired = "Deleted"
+        delete(emulator, made)
         return await waiting
 
     assert asyncio.run(rotate())["status"] == "gone"
@@ -121,7 +128,7 @@ def test_it_shows_the_timeline_while_it_waits_and_leaves_the_end_to_its_task(
     async def until_deleted() -> dict[str, Any]:
         waiting = asyncio.create_task(first(made))
         await eventually(lambda: bool(shown()) or waiting.done())
-        emulator.plane.world.workloads[made.workload["id"]].desired = "Deleted"
+        delete(emulator, made)
         return await waiting
 
     event = asyncio.run(until_deleted())
