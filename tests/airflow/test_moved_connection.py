@@ -18,9 +18,10 @@ Runner = Callable[..., Run]
 
 
 @pytest.fixture(autouse=True)
-def without_delay(minutes: Minutes) -> None:
-    """Let the pauses pass in which a list could catch up: these do not lag."""
+def without_delay(minutes: Minutes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the pauses pass in which a list could catch up, and in which a refusal could end."""
     minutes.shortest = 0.5
+    monkeypatch.setenv("AIRFLOW__RUNAI__SUBMISSION_PATIENCE", "2")
 
 
 @pytest.fixture
