@@ -53,14 +53,13 @@ class StopSignal:
 
     def sleep(self, seconds: float) -> None:
         """Sleep; raise :class:`WorkerStopped` as soon as the signal is there."""
-        deadline = time.monotonic() + seconds
-        while True:
-            if self.received:
-                raise WorkerStopped
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return
-            time.sleep(min(left, _STEP))
+        left = seconds
+        while not self.received and left > 0:
+            step = min(left, _STEP)
+            time.sleep(step)
+            left -= step
+        if self.received:
+            raise WorkerStopped
 
 
 def end_if_task_is_finished(
