@@ -88,8 +88,8 @@ MUTANTS = (
     Mutant(
         "stranger touched",
         "core/naming.py",
-        'r"([1-9]\\d{0,3})", name',
-        'r"([1-9]\\d{0,3}).*", name',
+        'r"([1-9]\\d{0,3})",',
+        'r"([1-9]\\d{0,3}).*",',
         23,
     ),
     Mutant(
