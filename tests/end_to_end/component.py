@@ -48,6 +48,14 @@ class Component:
         own = psutil.Process(self._process.pid)
         return {own.pid, *(child.pid for child in own.children(recursive=True))}
 
+    def titles(self) -> list[str]:
+        """What its processes call themselves."""
+        titles = []
+        for pid in self.processes():
+            with contextlib.suppress(psutil.Error):
+                titles.append(" ".join(psutil.Process(pid).cmdline()))
+        return titles
+
     def freeze(self) -> None:
         """Stop all its processes in the middle of whatever they do, as a starved node does."""
         self._signal(signal.SIGSTOP)

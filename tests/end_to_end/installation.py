@@ -91,6 +91,13 @@ class Airflow:
             del self.triggerers[0]
         wait_until(self.rest.healthy, "Airflow is healthy")
 
+    def executes_tasks(self) -> bool:
+        """Tell whether a worker still has a task, or the end of one, in hand."""
+        alive = [component for component in self._components if component.running]
+        titles = [title for component in alive for title in component.titles()]
+        workers = [title for title in titles if "LocalExecutor:" in title]
+        return any("<idle>" not in title for title in workers)
+
     def ended(self) -> list[Component]:
         """The components that have ended by themselves."""
         return [component for component in self._components if not component.running]

@@ -142,6 +142,8 @@ def test_lost_database_costs_neither_a_try_nor_what_was_seen(
     here, run = start()
     workload = here.runs_deferred(run)
     here.preempt(workload)
+    # A scheduler that gives up waits for its workers, and these try for minutes to reach the API.
+    wait_until(lambda: not airflow.executes_tasks(), "no worker has a task in hand")
     before = airflow.ended()
     database.lose()
     here.preempt(workload)
