@@ -74,6 +74,7 @@ MODES: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_it_waits_for_the_step_and_for_its_bytes_to_be_whole(
     run: Runner, root: Path, mode: str

@@ -56,6 +56,7 @@ def states(emulator: Emulator) -> list[tuple[str, str]]:
     return [(workload.name[-3:], workload.desired) for workload in emulator.workloads_named("long")]
 
 
+@pytest.mark.slow
 def test_what_lives_there_is_ended_before_another_begins_here(
     run: Runner, emulator: Emulator, other: Emulator
 ) -> None:
@@ -67,6 +68,7 @@ def test_what_lives_there_is_ended_before_another_begins_here(
     assert first.deleted_at <= second.created_at
 
 
+@pytest.mark.slow
 def test_what_lives_there_is_not_watched_through_another_connection(
     run: Runner, emulator: Emulator, other: Emulator
 ) -> None:
@@ -79,6 +81,7 @@ def test_what_lives_there_is_not_watched_through_another_connection(
     )
 
 
+@pytest.mark.slow
 def test_old_connection_that_refuses_begins_nothing(
     run: Runner, emulator: Emulator, other: Emulator
 ) -> None:

@@ -182,6 +182,7 @@ PARAMS = {"python": "3.12", "gpus": 2, "who": "me"}
 ENDS = {"stop": "Deleting", "suspend": "Stopped", "keep": "Running"}
 
 
+@pytest.mark.slow
 @both
 @pytest.mark.parametrize("action", ENDS)
 def test_a_limit_ends_the_task_and_then_the_workload_as_asked(
@@ -203,6 +204,7 @@ def test_a_limit_ends_the_task_and_then_the_workload_as_asked(
         assert "left alone" in done.words
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("action", "tries"), [("stop", 2), ("suspend", 1), ("keep", 1)])
 def test_a_limit_is_retried_only_if_its_workload_is_gone(
     run: Runner, emulator: Emulator, action: str, tries: int
@@ -276,6 +278,7 @@ def test_a_create_without_an_answer_leads_to_one_workload(
     the_one(emulator)
 
 
+@pytest.mark.slow
 @both
 def test_bursts_of_errors_before_and_in_the_middle_are_survived(
     run: Runner, emulator: Emulator, deferrable: bool

@@ -76,6 +76,7 @@ def test_any_edited_file_gets_a_report(name: str, seed: st.DataObject) -> None:
     assert sound(looked_at(name, bytes(data)))
 
 
+@pytest.mark.slow
 @given(
     header=st.dictionaries(
         st.text(max_size=3), VALUES | st.dictionaries(st.text(max_size=3), VALUES)

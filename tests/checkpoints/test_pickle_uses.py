@@ -128,6 +128,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "protocol"), CASES)
 def test_what_trainings_keep_is_not_called_dangerous(
     tmp_path: Path, name: str, protocol: int

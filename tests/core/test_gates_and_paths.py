@@ -124,6 +124,7 @@ def test_two_dots_never_lead_out_of_a_prefix(path: str, found: str | None) -> No
 SEGMENTS = st.sampled_from(["a", "..", ".", "", "...", "b c", "..\n", "é", "workspace", "ckpt"])
 
 
+@pytest.mark.slow
 @given(st.lists(SEGMENTS, max_size=8), st.sampled_from([*MAP, "/else", "", "s3:/", "/workspace/a"]))
 def test_whatever_a_path_is_made_of_it_stays_below_its_prefix(
     segments: list[str], first: str

@@ -437,6 +437,7 @@ PIECES = (
 SHELLISH = st.lists(st.sampled_from(PIECES), max_size=25).map(" ".join)
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(SHELLISH | st.text(max_size=60))
 @example("[[ f()")

@@ -22,6 +22,7 @@ identities = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(identities, st.integers(1, 9999))
 def test_every_name_is_a_short_dns_label_and_tells_its_generation(
     who: TaskIdentity, generation: int

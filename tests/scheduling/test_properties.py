@@ -137,6 +137,7 @@ def _stays(job: Job) -> bool:
     return bool(job.placed) and not job.leaving
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
     nodes=clusters,
