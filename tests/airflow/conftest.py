@@ -32,6 +32,8 @@ ENVIRONMENT = {
     # Its alarm would take the place of pytest's own, and a test that hangs would hang for ever.
     "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "0",
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    # Tests follow each other within the 30 s for which Airflow keeps the older DAG of a name.
+    "AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "0",
     "AIRFLOW__CORE__DAGS_FOLDER": str(HOME / "dags"),
     "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{HOME}/airflow.db",

@@ -21,7 +21,8 @@ class Goal:
 
     :param figure: from the figures of a run.
     :param bound: in the unit that ``name`` names.
-    :param qualify: too many waits for each change; checked by ``make qualify``.
+    :param qualify: too many waits for each change, or for a quiet machine; checked by ``make
+        qualify``.
     """
 
     scenario: str
@@ -87,8 +88,9 @@ GOALS = (
     Goal("projects-50-delta", 1000, SEEN, _detection, 11.0),
     Goal("connections-3", 300, SEEN, _detection, 11.0),
     Goal("mixed", 20, SEEN, _detection, 11.0),
-    Goal("strangers", 1000, CPU, lambda f: 1000 * f.cpu, 50.0),
-    Goal("strangers", 1000, LAG_MAX, lambda f: 1000 * f.lag_max, 10.0),
+    # So near to their bounds that a busy machine's caches decide: for a quiet one.
+    Goal("strangers", 1000, CPU, lambda f: 1000 * f.cpu, 50.0, qualify=True),
+    Goal("strangers", 1000, LAG_MAX, lambda f: 1000 * f.lag_max, 10.0, qualify=True),
     Goal("strangers", 1000, "growth of memory, MB", lambda f: f.peak_kb * 1024 / 1e6, 40.0),
     Goal("list-429", 1000, DURING, _fault, 1.0),
     Goal("list-429", 1000, AFTER, _aftermath, 1.0),
