@@ -9,7 +9,7 @@ waits keep their last reading and know that it is old.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
@@ -17,8 +17,8 @@ from airflow_runai.backends.control_plane import walk_workloads
 from airflow_runai.backends.paging import MAX_PAGES, ListTooLong
 from airflow_runai.backends.throttle import LOOK
 from airflow_runai.backends.watched import Watched
-from airflow_runai.backends.watched_set import BREATH, WOKEN_AT_ONCE, WatchedSet, tell_each
-from airflow_runai.core.flow import Flow, Sleep
+from airflow_runai.backends.watched_set import WatchedSet, tell_each, with_breaks
+from airflow_runai.core.flow import Flow
 from airflow_runai.core.phases import OVER
 from airflow_runai.core.workload import epoch
 from airflow_runai.errors import (
@@ -139,16 +139,16 @@ class Looks:
         return pages
 
     def _take(self, rows: Sequence[Row]) -> Flow[None]:
-        """Tell the waits what a page says; rows that nobody waits for go no further."""
-        woken = 0
+        """Tell the waits what a page says."""
+        yield from with_breaks(self._news(rows))
+
+    def _news(self, rows: Sequence[Row]) -> Iterator[bool]:
+        """Show each row to its waits; rows that nobody waits for go no further."""
         for row in rows:
             for wait in tuple(self._waits.of(row.id)):
                 wait.looked = self._number
-                woken += wait.see(row)
                 self._tells_when = row.phaseUpdatedAt is not None
-            if woken >= WOKEN_AT_ONCE:
-                woken = 0
-                yield Sleep(BREATH)
+                yield wait.see(row)
 
     def _unseen(self, waits: Iterable[Watched]) -> list[Watched]:
         return [wait for wait in waits if wait.looked != self._number and wait in self._waits]

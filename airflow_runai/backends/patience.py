@@ -100,15 +100,13 @@ class Outage:
         self._ceiling = min(2 * self._ceiling, MAX_PAUSE)
 
 
-def retry_while_unreachable(
-    make: Callable[[], Flow[T]], pauses: tuple[float, ...] = LOOKUP_DELAYS
-) -> Flow[T]:
+def retry_while_unreachable(make: Callable[[], Flow[T]]) -> Flow[T]:
     """
-    Run a flow again after each pause while the control plane is unreachable.
+    Run a flow again after each of :data:`LOOKUP_DELAYS` while the control plane is unreachable.
 
     :param make: returns a fresh flow for each attempt; repeating it must be harmless.
     """
-    for pause in pauses:
+    for pause in LOOKUP_DELAYS:
         try:
             return (yield from make())
         except Untrusted:

@@ -60,10 +60,19 @@ class WatchedSet:
 
 
 def tell_each(waits: Iterable[Watched], tell: Callable[[Watched], bool]) -> Flow[None]:
-    """Tell many waits; thousands that wake at once would hold up everything else on the loop."""
+    """Tell many waits."""
+    yield from with_breaks(map(tell, waits))
+
+
+def with_breaks(news: Iterable[bool]) -> Flow[None]:
+    """
+    Tell waits one by one: thousands that wake at once would hold up everything else on the loop.
+
+    :param news: whether each wait has been woken; the next one is told when its turn comes.
+    """
     woken = 0
-    for wait in waits:
-        woken += tell(wait)
+    for is_news in news:
+        woken += is_news
         if woken >= WOKEN_AT_ONCE:
             woken = 0
             yield Sleep(BREATH)

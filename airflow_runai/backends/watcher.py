@@ -13,6 +13,7 @@ from airflow_runai.backends.looks import Looks
 from airflow_runai.backends.watched import Watched
 from airflow_runai.backends.watched_set import WatchedSet
 from airflow_runai.core.flow import Flow, Signal, Wait, now
+from airflow_runai.core.waiting import MAX_PAUSE
 from airflow_runai.errors import RunaiError
 
 #: A newcomer is looked at after a tenth of the interval, at most after so many seconds: others that
@@ -26,8 +27,6 @@ FULL_EVERY = 10
 LONGEST_DELTA = 600.0
 #: What is due within so many seconds is due: clocks are not more exact.
 EXACT = 0.001
-#: Ceiling of the pause between looks at an unreachable control plane, seconds.
-MAX_PAUSE = 300.0
 
 
 class Watcher:
