@@ -52,7 +52,9 @@ def _status(pid: int) -> dict[str, str]:
     # It may have ended meanwhile, or have a name in another encoding.
     except (OSError, UnicodeDecodeError):
         return {}
-    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    found = {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    # A process that has ended keeps its entry, without its handlers, until its parent asks.
+    return {} if found.get("State", "").startswith("Z") else found
 
 
 def _descendants(pid: int) -> Iterator[int]:

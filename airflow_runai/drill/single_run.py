@@ -70,7 +70,7 @@ def perform(
 
 
 @dataclass
-class _CurrentStart:
+class CurrentStart:
     """The start that is under way; times are seconds since the submission."""
 
     number: int
@@ -79,6 +79,14 @@ class _CurrentStart:
     first_process: str = ""
     ready_at: float | None = None
     signalled_at: float | None = None
+
+    def see(self, reach: SigtermHandler, first_process: str, now: float) -> None:
+        """Take note of who handles SIGTERM; of a process that has just ended nothing is known."""
+        if reach == "unknown":
+            return
+        self.reach, self.first_process = reach, first_process
+        if reach != "nobody":
+            self.ready_at = now
 
 
 class _RunDriver:
@@ -140,7 +148,7 @@ class _RunDriver:
 
     def _drive_start(self, number: int) -> Start:
         self._wait_until(lambda: self._has_started(number))
-        current = _CurrentStart(number, self._now())
+        current = CurrentStart(number, self._now())
         if self._wait_for_preemption(current):
             current.signalled_at = self._preempt()
         # Its last process must be gone before its checkpoints are read.
@@ -154,7 +162,7 @@ class _RunDriver:
         phases = {phase.RUNNING, *phase.ENDED}
         return self._workload.phase in phases and self._workload.incarnation >= number
 
-    def _wait_for_preemption(self, current: _CurrentStart) -> bool:
+    def _wait_for_preemption(self, current: CurrentStart) -> bool:
         """Wait until this start is to be preempted; return ``False`` if it ends before that."""
         is_planned = self._kind == "drill" and current.number <= self._plan.times
         while self._workload.phase == phase.RUNNING and time.monotonic() < self._deadline:
@@ -165,21 +173,19 @@ class _RunDriver:
             time.sleep(_POLL_SECONDS)
         return False
 
-    def _due(self, current: _CurrentStart) -> float:
+    def _due(self, current: CurrentStart) -> float:
         ready_at = current.ready_at
         if ready_at is None:  # a start that never handles SIGTERM is preempted all the same
             ready_at = current.began + self._ready_timeout
         return ready_at + self._plan.preempt_after
 
-    def _look_for_handler(self, current: _CurrentStart) -> None:
+    def _look_for_handler(self, current: CurrentStart) -> None:
         processes = self._plane.processes
         with self._plane.lock:
             leaders = processes.leaders(self._workload) if processes else []
         if not leaders:
             return
-        current.reach, current.first_process = signals.sigterm_handler(leaders[0])
-        if current.reach in ("first", "child", "ignored"):
-            current.ready_at = self._now()
+        current.see(*signals.sigterm_handler(leaders[0]), self._now())
 
     def _preempt(self) -> float | None:
         with self._plane.lock:
@@ -197,7 +203,7 @@ class _RunDriver:
             if self._plane.processes:
                 self._plane.processes.kill(self._workload, self._plane.clock.now())
 
-    def _record(self, current: _CurrentStart) -> Start:
+    def _record(self, current: CurrentStart) -> Start:
         pod = self._pod(current.number)
         completed_at = pod.completed_at if pod else None
         ended_at = completed_at - self._begin if completed_at else self._now()
@@ -222,7 +228,7 @@ class _RunDriver:
         pods = self._workload.pods
         return next((pod for pod in pods if pod.name.endswith(suffix)), None)
 
-    def _was_killed_by_us(self, current: _CurrentStart, ended_at: float) -> bool:
+    def _was_killed_by_us(self, current: CurrentStart, ended_at: float) -> bool:
         if self._killed_during_write:
             return True
         # A script may also kill itself; a little less than the grace, for clocks are coarse.

@@ -142,17 +142,27 @@ def test_a_worker_that_parses_the_file_to_run_a_task_says_nothing(
     assert told() == []
 
 
-def test_a_parse_stays_cheap() -> None:
+def seconds_of_parses(spec: dict[str, Any]) -> float:
+    before = time.process_time()
+    for _ in range(20):
+        parse(spec=spec, retries=2, lint_ignore=["checkpoint-path-not-persistent"])
+    return time.process_time() - before
+
+
+def test_lint_costs_little_more_than_what_airflow_itself_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Beside the parse of a worker, which lints nothing: how fast the machine is does not matter."""
     variables = {f"V{number}": "{{ params.x }}" for number in range(20)}
     spec = {**LOST, "environment": {**variables, "CHECKPOINTS": "/shared/{{ run_id }}"}}
     parse(spec=spec)
-    taken = []
+    ratios = []
     for _ in range(5):
-        before = time.process_time()
-        for _ in range(20):
-            parse(spec=spec, retries=2, lint_ignore=["checkpoint-path-not-persistent"])
-        taken.append((time.process_time() - before) / 20)
-    assert min(taken) < 0.002  # seconds, with all that Airflow itself does
+        with_lint = seconds_of_parses(spec)
+        with monkeypatch.context() as worker:
+            worker.setenv("_AIRFLOW_PARSING_CONTEXT_DAG_ID", "dag")
+            ratios.append(with_lint / seconds_of_parses(spec))
+    assert min(ratios) < 4, ratios  # 1.9 when this was written
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from airflow_runai.drill.changes import Polling
 from airflow_runai.drill.directory_watcher import DirectoryWatcher
 from airflow_runai.drill.facts import Write
 from airflow_runai.drill.signals import sigterm_handler
+from airflow_runai.drill.single_run import CurrentStart
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs inotify and /proc")
 
@@ -118,7 +119,19 @@ def test_the_first_process_that_keeps_a_signal_is_found_out(
             os.killpg(child.pid, 9)
 
 
-def test_of_a_process_that_is_gone_nothing_is_known() -> None:
+@on_linux
+def test_of_a_process_that_has_ended_nothing_is_known() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as child:
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert sigterm_handler(child.pid) == ("unknown", "")  # its parent has yet to ask
         child.wait()
     assert sigterm_handler(child.pid) == ("unknown", "")
+
+
+def test_what_was_seen_of_a_start_holds_when_it_has_ended() -> None:
+    start = CurrentStart(1, began=0.0)
+    start.see("nobody", "sh", 1.0)
+    start.see("unknown", "", 2.0)
+    assert (start.reach, start.first_process, start.ready_at) == ("nobody", "sh", None)
+    start.see("child", "sh", 3.0)
+    assert (start.reach, start.first_process, start.ready_at) == ("child", "sh", 3.0)
