@@ -55,7 +55,7 @@ APART := tests/end_to_end tests/training tests/benchmarks $(ON_THE_RIG)
 test-parts: $(INSTALLED)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(addprefix --ignore ,$(APART))
 
-quick: $(INSTALLED)  ## run the fast tests only
+quick: $(INSTALLED)  ## run the fast tests only (3 minutes)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not slow and not standalone and not rig" $(addprefix --ignore ,tests/end_to_end tests/benchmarks)
 
 qualify: rig  ## run what takes too long for `make test`: start-stop cycles, recordings, long fuzzing

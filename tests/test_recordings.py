@@ -353,6 +353,7 @@ def test_a_file_that_is_no_archive_is_said_with_its_name(
     assert right.endswith("26-wrong-token.jsonl.xz: 26 lines, 2.8 s, 2 objects: ok")
 
 
+@pytest.mark.slow
 def test_an_archive_that_grows_without_bound_is_not_unpacked(tmp_path: Path) -> None:
     path = tmp_path / "bomb.jsonl.xz"
     path.write_bytes(lzma.compress(bytes(recordings.LARGEST + 1), preset=0))

@@ -38,6 +38,10 @@ from airflow_runai.errors import Unreachable, Untrusted
 
 T = TypeVar("T")
 
+#: Bytes of an answer that others on the event loop may not wait for, reading and decoding in one
+#: go, and the seconds in between.
+_LARGE, _BREATH = 200_000, 0.001
+
 
 def pause(seconds: float) -> None:
     """Sleep by ``time.sleep`` as it is now, so that replacing it replaces this pause, too."""
@@ -145,6 +149,8 @@ class _Awaiting:
             # the garbage collector comes round, and bodies of lists are megabytes.
             async with self.client.stream(**_arguments(request)) as response:
                 content = b"".join([piece async for piece in response.aiter_bytes()])
+        if len(content) > _LARGE:
+            await asyncio.sleep(_BREATH)
         return _reply(request, response, content, sent, self.clock)
 
 

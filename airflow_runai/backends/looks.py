@@ -17,8 +17,14 @@ from airflow_runai.backends.control_plane import walk_workloads
 from airflow_runai.backends.paging import MAX_PAGES, ListTooLong
 from airflow_runai.backends.throttle import LOOK
 from airflow_runai.backends.watched import Watched
-from airflow_runai.backends.watched_set import WatchedSet, tell_each, with_breaks
-from airflow_runai.core.flow import Flow
+from airflow_runai.backends.watched_set import (
+    BREATH,
+    WOKEN_AT_ONCE,
+    WatchedSet,
+    tell_each,
+    with_breaks,
+)
+from airflow_runai.core.flow import Flow, Sleep
 from airflow_runai.core.phases import OVER
 from airflow_runai.core.workload import epoch
 from airflow_runai.errors import (
@@ -140,6 +146,8 @@ class Looks:
 
     def _take(self, rows: Sequence[Row]) -> Flow[None]:
         """Tell the waits what a page says."""
+        if len(rows) > WOKEN_AT_ONCE:  # to decode them took a while
+            yield Sleep(BREATH)
         yield from with_breaks(self._news(rows))
 
     def _news(self, rows: Sequence[Row]) -> Iterator[bool]:

@@ -56,6 +56,7 @@ def evaluating(command: str, **given: Any) -> Callable[[], RunaiEvaluationOperat
 
 # -- A1: metrics that are a link
 # ---------------------------------------------------------------------------------------
+@pytest.mark.slow
 @pytest.mark.parametrize("gates", [[], ["accuracy >= 0.9"]])
 def test_metrics_that_are_a_link_show_nothing_of_the_file_behind_it(
     run: Runner, emulator: object, root: Path, key: Path, gates: list[str]
@@ -141,6 +142,7 @@ def test_what_is_no_path_is_an_error_that_shows_it(mounted: Path, path: str) -> 
             read(path, {"/ckpt": str(mounted)})
 
 
+@pytest.mark.slow
 def test_an_earlier_file_is_removed_by_its_own_name_only(
     run: Runner, emulator: object, root: Path, key: Path
 ) -> None:
@@ -160,6 +162,7 @@ def test_an_earlier_file_is_removed_by_its_own_name_only(
 
 # -- A3 to A5: the operators
 # -------------------------------------------------------------------------------------------
+@pytest.mark.slow
 def test_no_operator_follows_a_link_below_the_mapped_root(
     run: Runner, database: None, root: Path, tmp_path: Path
 ) -> None:
@@ -202,6 +205,7 @@ def test_no_operator_follows_a_link_below_the_mapped_root(
     assert sorted(path.name for path in theirs.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_an_evaluation_writes_no_lease_elsewhere(
     run: Runner, emulator: object, root: Path, tmp_path: Path
 ) -> None:
@@ -219,6 +223,7 @@ def test_an_evaluation_writes_no_lease_elsewhere(
 
 # -- names that Airflow could not take
 # ---------------------------------------------------------------------------------
+@pytest.mark.slow
 def test_odd_names_of_files_harm_nobody(run: Runner, database: None, root: Path) -> None:
     for step in (1, 2, 3, 4):
         publish(root, step)

@@ -251,6 +251,7 @@ def test_wrong_rules_remove_nothing(
     assert done.task().try_number == 1
 
 
+@pytest.mark.slow
 def test_what_is_being_evaluated_stays_until_that_is_over(
     run: Runner, emulator: Emulator, root: Path
 ) -> None:

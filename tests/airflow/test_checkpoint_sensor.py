@@ -98,6 +98,7 @@ def test_it_waits_for_the_step_and_for_its_bytes_to_be_whole(
     assert event_of("sensed_checkpoint") == {**result, "refused": len(result["refused"])}
 
 
+@pytest.mark.slow
 @both
 @pytest.mark.parametrize(("soft", "state"), [(False, "failed"), (True, "skipped")])
 def test_a_timeout_says_why_nothing_passed(
@@ -110,6 +111,7 @@ def test_a_timeout_says_why_nothing_passed(
         assert "AirflowSensorTimeout" in done.words
 
 
+@pytest.mark.slow
 @both
 @pytest.mark.parametrize("how", ["name", "task"])
 def test_a_workload_that_ended_without_such_a_checkpoint_ends_the_wait(
@@ -132,6 +134,7 @@ def test_a_workload_that_ended_without_such_a_checkpoint_ends_the_wait(
     assert done.task().try_number == 1
 
 
+@pytest.mark.slow
 @both
 def test_a_workload_that_nobody_has_submitted_yet_ends_nothing(
     run: Runner, emulator: Emulator, root: Path, deferrable: bool
@@ -197,6 +200,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 ]
 
 
+@pytest.mark.slow
 @both
 @pytest.mark.parametrize(("given", "words"), WRONG, ids=[words for _, words in WRONG])
 def test_wrong_arguments_are_named_before_anything_is_waited_for(
@@ -498,6 +502,7 @@ def poison(root: Path) -> Path:
     return root / f"step-{held.step + 1:08d}"
 
 
+@pytest.mark.slow
 @both
 def test_while_the_workload_is_suspended_a_bad_newest_is_put_aside(
     run: Runner, emulator: Emulator, root: Path, deferrable: bool
@@ -549,6 +554,7 @@ def test_a_training_resumes_from_the_good_one_under_a_poisoned_newest(
     assert f"resumed from step {steps['good']} " in emulator.log(name)
 
 
+@pytest.mark.slow
 def test_while_the_training_runs_nothing_is_put_aside(
     run: Runner, emulator: Emulator, root: Path
 ) -> None:

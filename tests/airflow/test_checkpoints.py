@@ -169,6 +169,7 @@ def write(text: str) -> str:
     return f'printf "%s" "{text}" > "$METRICS"'.replace('"' + text + '"', json.dumps(text))
 
 
+@pytest.mark.slow
 def test_evaluation_hands_on_checkpoint_and_metrics(run: Runner, emulator: Emulator) -> None:
     command = 'test "$CHECKPOINT" = /shared/ckpt/step-1 || test -n "$CHECKPOINT"; ' + write(
         '{"accuracy": 0.95}'
@@ -193,6 +194,7 @@ METRICS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", METRICS)
 def test_bad_metrics_are_told_in_one_sentence(run: Runner, emulator: Emulator, what: str) -> None:
     writes, words = METRICS[what]
@@ -203,6 +205,7 @@ def test_bad_metrics_are_told_in_one_sentence(run: Runner, emulator: Emulator, w
     assert time.process_time() - began < 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("choice", "state"), [("fail", "failed"), ("skip", "skipped")])
 @pytest.mark.parametrize("value", ["0.5", "NaN"])
 def test_a_gate_that_is_not_passed_fails_or_skips(
@@ -318,6 +321,7 @@ def test_some_other_file_is_never_overwritten(run: Runner, database: None, tmp_p
     assert done.task().try_number == 1
 
 
+@pytest.mark.slow
 def test_skipped_evaluation_skips_the_promotion(
     run: Runner, emulator: Emulator, tmp_path: Path
 ) -> None:

@@ -63,6 +63,7 @@ def seen_by_the_process(
     return seen
 
 
+@pytest.mark.slow
 def test_article_line_with_variables_runs_as_it_stands(
     run: Runner, connect: Callable[..., None], john: Path
 ) -> None:
@@ -71,6 +72,7 @@ def test_article_line_with_variables_runs_as_it_stands(
     assert (seen["variables"]["EPOCHS"], seen["variables"]["LEARNING_RATE"]) == ("30", "0.02")
 
 
+@pytest.mark.slow
 def test_article_line_with_arguments_runs_as_it_stands(
     run: Runner, connect: Callable[..., None], john: Path
 ) -> None:
@@ -79,6 +81,7 @@ def test_article_line_with_arguments_runs_as_it_stands(
     assert "EPOCHS" not in seen["variables"]
 
 
+@pytest.mark.slow
 def test_operator_arguments_win_over_the_line_name_by_name(
     run: Runner, connect: Callable[..., None], john: Path
 ) -> None:
@@ -88,6 +91,7 @@ def test_operator_arguments_win_over_the_line_name_by_name(
     assert (seen["variables"]["EPOCHS"], seen["variables"]["LEARNING_RATE"]) == ("7", "0.02")
 
 
+@pytest.mark.slow
 def test_rendered_value_stays_one_word_whatever_is_in_it(
     run: Runner, connect: Callable[..., None], john: Path
 ) -> None:
@@ -106,6 +110,7 @@ def test_rendered_value_stays_one_word_whatever_is_in_it(
     assert spec["image"].startswith("nvcr.io/")
 
 
+@pytest.mark.slow
 def test_effective_specification_is_logged_once_without_secrets(
     run: Runner, connect: Callable[..., None], john: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

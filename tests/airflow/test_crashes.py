@@ -128,6 +128,7 @@ def cleared(on_clear: str, deferrable: bool) -> Callable[[], RunaiTrainingOperat
     return lambda: RunaiTrainingOperator(deferrable=deferrable, **known)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deferrable", [True, False], ids=["deferred", "blocking"])
 @pytest.mark.parametrize(
     ("on_clear", "names"), [("restart", ["-g1", "-g2"]), ("reattach", ["-g1"])]

@@ -116,6 +116,7 @@ def identity_of(done: Run, instance: str) -> TaskIdentity:
     return TaskIdentity(instance, done.dag.dag_id, done.run_id, "task")
 
 
+@pytest.mark.slow
 def test_worker_command_line_and_scheduler_read_the_same_name(
     run: Runner, emulator: Emulator, airflow: Callable[..., Ran]
 ) -> None:
@@ -204,6 +205,7 @@ def test_outside_of_a_task_the_worker_s_way_is_refused(monkeypatch: pytest.Monke
         name_for_worker()
 
 
+@pytest.mark.slow
 def test_configured_name_wins_and_none_is_made(
     run: Runner, emulator: Emulator, configure: Configure
 ) -> None:
@@ -213,6 +215,7 @@ def test_configured_name_wins_and_none_is_made(
     assert stored() is None
 
 
+@pytest.mark.slow
 def test_what_has_begun_keeps_its_name_whatever_is_configured_later(
     run: Runner, emulator: Emulator, configure: Configure
 ) -> None:
@@ -231,6 +234,7 @@ def test_name_of_any_characters_tells_airflows_apart(name: str) -> None:
     assert known.digest() != TaskIdentity(name + "x", "dag", "run", "task").digest()
 
 
+@pytest.mark.slow
 def test_copy_of_the_database_forgets_as_documented(
     run: Runner, emulator: Emulator, tmp_path: Path
 ) -> None:

@@ -42,6 +42,7 @@ def test_killed_while_the_task_lives_it_leaves_the_workload_alone(
     assert emulator.workloads_named("long-t")[0].desired == "Running"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", sorted(FINISHED_TASK_STATES))
 def test_killed_after_a_user_ended_the_task_it_stops_the_workload(
     emulator: Emulator, supervised: Supervised, state: str
@@ -53,6 +54,7 @@ def test_killed_after_a_user_ended_the_task_it_stops_the_workload(
     wait_until(lambda: emulator.workloads_named("long-t")[0].deleted_at)
 
 
+@pytest.mark.slow
 def test_killed_it_suspends_where_the_author_says_so(
     emulator: Emulator, supervised: Supervised
 ) -> None:
@@ -71,6 +73,7 @@ def test_killed_it_asks_nobody_where_the_workload_is_to_be_kept(
     assert emulator.workloads_named("long-t")[0].desired == "Running"
 
 
+@pytest.mark.slow
 def test_killing_survives_its_own_cancellation(emulator: Emulator, supervised: Supervised) -> None:
     made = with_task(trigger(emulator, "long-t"))
     supervised("failed")
@@ -117,6 +120,7 @@ def test_answer_404_alone_does_not_end_a_kill(emulator: Emulator, supervised: Su
     assert deletes(emulator) == 1
 
 
+@pytest.mark.slow
 def test_deletion_that_is_lost_is_repeated(emulator: Emulator, supervised: Supervised) -> None:
     made = with_task(trigger(emulator, "long-t"))
     supervised("failed")
@@ -136,6 +140,7 @@ def test_workload_of_a_task_that_is_cleared_while_the_kill_looks_is_left_to_the_
     assert deletes(emulator) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("when_suspended", "spared"), [("end", True), ("wait", False)])
 def test_late_kill_spares_what_a_person_suspended_if_that_ended_the_task(
     emulator: Emulator, supervised: Supervised, when_suspended: str, spared: bool

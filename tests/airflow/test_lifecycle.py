@@ -18,6 +18,7 @@ from tests.support.waiting import wait_until
 Runner = Callable[..., Run]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["name", "id"])
 def test_suspended_resumed_and_deleted_each_twice(run: Runner, emulator: Emulator, by: str) -> None:
     person = Person(emulator)
@@ -46,6 +47,7 @@ def test_suspended_resumed_and_deleted_each_twice(run: Runner, emulator: Emulato
     assert done.xcom(task_id="t2")["workload_id"] is None
 
 
+@pytest.mark.slow
 def test_what_is_not_there_or_has_ended_is_told_without_retry(
     run: Runner, emulator: Emulator
 ) -> None:

@@ -79,6 +79,7 @@ def desired(emulator: Emulator, name: str) -> str:
     return emulator.workloads_named(name)[0].desired
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("hook", "state", "more"),
     [
@@ -99,6 +100,7 @@ def test_mark_on_a_task_that_waits_for_its_retry_ends_its_workload_once_it_is_co
     wait_until(lambda: desired(emulator, name) == "Deleted")
 
 
+@pytest.mark.slow
 def test_workload_is_ended_when_a_control_plane_that_was_away_answers(
     emulator: Emulator, database: None, hear: Hooks
 ) -> None:

@@ -23,6 +23,7 @@ def sensor(workload: str, **given: Any) -> Callable[[], RunaiWorkloadSensor]:
     return lambda: RunaiWorkloadSensor(**known)
 
 
+@pytest.mark.slow
 @both
 def test_workload_that_appears_later_is_waited_for(
     run: Runner, emulator: Emulator, deferrable: bool
@@ -55,6 +56,7 @@ def test_bad_end_fails_or_skips(
         assert "broken-theirs failed" in done.words
 
 
+@pytest.mark.slow
 @both
 @pytest.mark.parametrize(("soft", "state"), [(False, "failed"), (True, "skipped")])
 def test_timeout_is_its_own_and_leaves_the_workload_alone(
@@ -66,6 +68,7 @@ def test_timeout_is_its_own_and_leaves_the_workload_alone(
     assert emulator.workloads_named("long-theirs")[0].phase == "Running"
 
 
+@pytest.mark.slow
 @both
 def test_workload_that_never_appears_times_out(
     run: Runner, emulator: Emulator, deferrable: bool
@@ -75,6 +78,7 @@ def test_workload_that_never_appears_times_out(
     assert "AirflowSensorTimeout" in done.words
 
 
+@pytest.mark.slow
 @both
 def test_deleted_under_its_eyes_it_fails(run: Runner, emulator: Emulator, deferrable: bool) -> None:
     person = Person(emulator)
@@ -89,6 +93,7 @@ def test_deleted_under_its_eyes_it_fails(run: Runner, emulator: Emulator, deferr
     assert "suspended by someone else" in done.words
 
 
+@pytest.mark.slow
 @both
 def test_outage_says_nothing_about_the_workload(
     run: Runner, emulator: Emulator, deferrable: bool

@@ -31,6 +31,7 @@ def hostile(emulator: Emulator, text: str = HOSTILE_TEXT) -> None:
     emulator.faults.add("replace", path="/api/v1/workloads*", times=None, fields=fields, text=text)
 
 
+@pytest.mark.slow
 @both
 @pytest.mark.parametrize("text", [HOSTILE_TEXT, "x" * 1_000_000], ids=["hostile", "long"])
 def test_a_training_with_hostile_words_is_a_success(
@@ -51,6 +52,7 @@ def test_a_training_with_hostile_words_is_a_success(
     fit(logged)
 
 
+@pytest.mark.slow
 @both
 def test_a_failure_with_hostile_words_names_them_printably(
     run: Callable[..., Run], emulator: Emulator, deferrable: bool

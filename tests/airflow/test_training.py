@@ -61,6 +61,7 @@ def test_success_leaves_a_small_result(run: Runner, emulator: Emulator, deferrab
     assert creates(emulator) == 1
 
 
+@pytest.mark.slow
 def test_a_submission_asks_for_no_more_than_it_needs(
     run: Runner, emulator: Emulator, connect: Callable[..., None]
 ) -> None:
@@ -79,6 +80,7 @@ def test_a_submission_asks_for_no_more_than_it_needs(
     assert sent() == submission
 
 
+@pytest.mark.slow
 @both
 def test_reclaimed_by_another_project_it_goes_on_without_a_retry(
     run: Runner, shared: Path, connect: Callable[..., None], deferrable: bool
@@ -103,6 +105,7 @@ def test_reclaimed_by_another_project_it_goes_on_without_a_retry(
         assert creates(emulator) == 2, "ours once, theirs once"
 
 
+@pytest.mark.slow
 @both
 def test_timeline_and_link_are_left_for_the_ui(
     run: Runner, emulator: Emulator, deferrable: bool
@@ -116,6 +119,7 @@ def test_timeline_and_link_are_left_for_the_ui(
     assert done.xcom("_link_RunaiWorkloadLink") == f"{emulator.url}/workloads?search={name}"
 
 
+@pytest.mark.slow
 @both
 def test_failure_names_the_exit_code_and_spends_its_retry_on_a_new_generation(
     run: Runner, emulator: Emulator, deferrable: bool
@@ -129,6 +133,7 @@ def test_failure_names_the_exit_code_and_spends_its_retry_on_a_new_generation(
     assert second.name == first.name[:-1] + "2"
 
 
+@pytest.mark.slow
 @both
 def test_retry_after_failure_can_succeed(
     run: Runner, emulator: Emulator, shared: Path, deferrable: bool
@@ -147,6 +152,7 @@ def test_retry_after_failure_can_succeed(
     assert len(emulator.workloads_named("second")) == 2
 
 
+@pytest.mark.slow
 @both
 def test_distributed_training_is_submitted_as_such(
     run: Runner, emulator: Emulator, deferrable: bool
@@ -163,6 +169,7 @@ def test_distributed_training_is_submitted_as_such(
     ]
 
 
+@pytest.mark.slow
 def test_templates_in_the_specification_are_rendered(run: Runner, emulator: Emulator) -> None:
     spec = {
         "image": "python:{{ params.python }}",
@@ -215,6 +222,7 @@ def test_a_limit_is_retried_only_if_its_workload_is_gone(
     assert creates(emulator) == tries
 
 
+@pytest.mark.slow
 @both
 def test_queueing_too_long_is_a_limit_of_its_own(
     run: Runner, emulator: Emulator, deferrable: bool
@@ -225,6 +233,7 @@ def test_queueing_too_long_is_a_limit_of_its_own(
     wait_until(lambda: the_one(emulator).deleted_at)
 
 
+@pytest.mark.slow
 @both
 def test_suspended_by_a_person_it_waits_until_resumed(
     run: Runner, emulator: Emulator, deferrable: bool
@@ -243,6 +252,7 @@ def test_suspended_by_a_person_it_waits_until_resumed(
     assert done.xcom()["preemptions"] == 0
 
 
+@pytest.mark.slow
 @both
 def test_suspended_by_a_person_it_ends_where_the_author_says_so(
     run: Runner, emulator: Emulator, deferrable: bool
@@ -255,6 +265,7 @@ def test_suspended_by_a_person_it_ends_where_the_author_says_so(
     assert wait_until(lambda: the_one(emulator).phase == "Stopped")
 
 
+@pytest.mark.slow
 @both
 def test_deleted_by_a_person_it_is_gone(run: Runner, emulator: Emulator, deferrable: bool) -> None:
     with meanwhile(lambda: once_running(emulator, control_plane.delete)):
@@ -298,6 +309,7 @@ def test_bursts_of_errors_before_and_in_the_middle_are_survived(
     assert creates(emulator) == 1
 
 
+@pytest.mark.slow
 @both
 def test_a_token_that_expires_in_the_middle_is_renewed(
     run: Runner, shared: Path, connect: Callable[..., None], deferrable: bool
@@ -314,6 +326,7 @@ def test_a_token_that_expires_in_the_middle_is_renewed(
 DAY = datetime(2026, 3, 1, tzinfo=timezone.utc)
 
 
+@pytest.mark.slow
 @both
 def test_a_run_that_is_deleted_and_made_again_trains_again(
     run: Runner, emulator: Emulator, deferrable: bool
@@ -328,6 +341,7 @@ def test_a_run_that_is_deleted_and_made_again_trains_again(
     assert creates(emulator) == 2
 
 
+@pytest.mark.slow
 @both
 def test_what_lives_and_is_not_of_this_run_is_never_taken_nor_tried_again(
     run: Runner, emulator: Emulator, deferrable: bool
@@ -415,6 +429,7 @@ def test_what_can_be_known_when_the_dag_is_parsed_is_refused_there(wrong: str) -
     assert [word for word in words if word not in str(refusal.value)] == []
 
 
+@pytest.mark.slow
 @both
 def test_no_secret_and_no_token_in_logs_xcoms_and_rendered_fields(
     run: Runner,

@@ -33,6 +33,7 @@ def variables(emulator: Emulator) -> dict[str, str]:
     return {entry["name"]: entry["value"] for entry in made.spec["environmentVariables"]}
 
 
+@pytest.mark.slow
 def test_template_and_task_are_one_specification(run: Runner, emulator: Emulator) -> None:
     done = run(dag_of(trains(template="small", spec={"environment": {"EPOCHS": 30}})))
     assert done.state == "success", done.words
@@ -41,6 +42,7 @@ def test_template_and_task_are_one_specification(run: Runner, emulator: Emulator
     assert emulator.workloads_named("short")[0].spec["image"] == "python:3.12"
 
 
+@pytest.mark.slow
 def test_command_line_may_name_the_template(run: Runner, emulator: Emulator) -> None:
     done = run(
         dag_of(
@@ -73,6 +75,7 @@ def test_what_does_not_fit_is_refused_and_nothing_submitted(
     assert emulator.workloads_named("") == []
 
 
+@pytest.mark.slow
 def test_admin_defaults_of_the_configured_folder_reach_every_task(
     run: Runner, emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

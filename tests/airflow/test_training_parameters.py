@@ -60,6 +60,7 @@ def deferred(caplog: pytest.LogCaptureFixture) -> Callable[[Run], bool]:
 # -- deferrable
 
 
+@pytest.mark.slow
 def test_a_task_defers_where_the_site_says_nothing(
     run: Runner, emulator: Emulator, deferred: Callable[[Run], bool]
 ) -> None:
@@ -67,6 +68,7 @@ def test_a_task_defers_where_the_site_says_nothing(
     assert deferred(run(dag_of(training())))
 
 
+@pytest.mark.slow
 def test_false_in_the_environment_blocks(
     run: Runner,
     emulator: Emulator,
@@ -77,6 +79,7 @@ def test_false_in_the_environment_blocks(
     assert not deferred(run(dag_of(training())))
 
 
+@pytest.mark.slow
 def test_false_in_the_file_blocks(
     run: Runner,
     emulator: Emulator,
@@ -106,6 +109,7 @@ def test_the_defaults_in_a_file_that_airflow_has_generated_are_not_the_sites_wor
     assert not configuration.deferrable(None)
 
 
+@pytest.mark.slow
 def test_sensors_ask_the_site_too(
     run: Runner,
     emulator: Emulator,
@@ -159,6 +163,7 @@ def test_no_command_is_run_and_no_secret_looked_up(
 # -- wait_for_completion
 
 
+@pytest.mark.slow
 @both
 def test_without_waiting_the_task_succeeds_while_its_workload_goes_on(
     run: Runner, emulator: Emulator, deferrable: bool
@@ -208,6 +213,7 @@ def test_what_needs_a_wait_is_refused_without_one() -> None:
 # -- do_xcom_push
 
 
+@pytest.mark.slow
 @both
 def test_a_task_that_pushes_no_xcom_leaves_none(
     run: Runner, emulator: Emulator, deferrable: bool
@@ -218,6 +224,7 @@ def test_a_task_that_pushes_no_xcom_leaves_none(
     assert [done.xcom(key) for key in keys] == [None, None, None]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_sensor_needs_the_xcom_of_its_training(
     run: Runner, emulator: Emulator
 ) -> None:

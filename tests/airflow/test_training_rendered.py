@@ -44,6 +44,7 @@ def variables(emulator: Emulator) -> dict[str, str]:
 # -- what is shown
 
 
+@pytest.mark.slow
 def test_the_line_is_shown_rendered_and_masked_while_the_parser_gets_its_words(
     run: Runner, emulator: Emulator
 ) -> None:
@@ -58,12 +59,14 @@ def test_the_line_is_shown_rendered_and_masked_while_the_parser_gets_its_words(
     assert "INJECTED" not in variables(emulator)
 
 
+@pytest.mark.slow
 def test_jinja_that_only_a_shell_unquotes_is_shown_too(run: Runner, emulator: Emulator) -> None:
     line = LINE + r' -e "WHO={{ params[\"who\"] }}"'
     done = run(dag_of(training(command_line=line), params={"who": "me"}))
     assert rendered(done)["command_line"] == f"{LINE} -e WHO=me", done.words
 
 
+@pytest.mark.slow
 def test_templates_are_shown_as_they_are_used(run: Runner, emulator: Emulator) -> None:
     environment = {"HF_TOKEN": "hush-hush", "EPOCHS": "1", "AS_WRITTEN": "{{ run_id }}"}
     templates = {"base": {"spec": {"image": "python:3.12", "environment": environment}}}
@@ -121,6 +124,7 @@ def test_what_is_no_text_and_no_mapping_is_shown_as_it_is() -> None:
 # -- files
 
 
+@pytest.mark.slow
 def test_a_file_holds_the_line_and_its_jinja_is_rendered(
     run: Runner, emulator: Emulator, tmp_path: Path
 ) -> None:
@@ -143,12 +147,14 @@ def test_a_file_is_checked_when_the_dag_is_read(tmp_path: Path) -> None:
         dag_of(training(command_line="no.sh")).resolve_template_files()
 
 
+@pytest.mark.slow
 def test_a_line_that_ends_with_a_script_is_no_file(run: Runner, emulator: Emulator) -> None:
     done = run(dag_of(training(command_line=f"{LINE} -- echo ./train.sh")))
     assert done.state == "success", done.words
     assert rendered(done)["command_line"] == f"{LINE} -- echo ./train.sh"
 
 
+@pytest.mark.slow
 def test_an_image_or_a_path_in_the_specification_is_no_file(
     run: Runner, emulator: Emulator, tmp_path: Path
 ) -> None:

@@ -23,6 +23,7 @@ from tests.support.waiting import eventually, wait_until
 __all__ = ["supervised"]
 
 
+@pytest.mark.slow
 def test_it_does_not_fire_before_its_time(emulator: Emulator) -> None:
     made = trigger(emulator, min_defer_seconds=1.2)
     wait_until(lambda: emulator.workloads_named("short-t")[0].phase == "Completed")
@@ -48,6 +49,7 @@ def test_cancelled_while_waiting_it_closes_its_session(emulator: Emulator) -> No
     asyncio.run(cancel())
 
 
+@pytest.mark.slow
 def test_a_connection_that_is_missing_at_first_is_waited_for(
     emulator: Emulator,
     connect: Callable[..., None],
@@ -82,6 +84,7 @@ def delete(emulator: Emulator, made: RunaiWorkloadTrigger) -> None:
         emulator.plane.changed(workload)
 
 
+@pytest.mark.slow
 def test_a_secret_that_is_rotated_in_the_middle_is_read_anew(
     emulator: Emulator, connect: Callable[..., None]
 ) -> None:

@@ -158,6 +158,7 @@ def test_deleted_by_somebody_is_gone_and_finished_before_that_is_finished(talk: 
     assert wait_for(talk, done).status == "succeeded"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.0, 2.0])
 def test_a_lost_reply_is_adopted(talk: Blocking, seconds: float) -> None:
     talk.settings = replace(talk.settings, timeout=1.0)
@@ -318,6 +319,7 @@ def test_a_crash_after_the_create_is_found_by_its_hash_alone(talk: Blocking) -> 
     assert step.workload.fingerprint == order(NAME, compute={"gpu_devices": 1}).fingerprint
 
 
+@pytest.mark.slow
 def test_many_waits_share_the_list_over_a_real_socket(emulate: Serve) -> None:
     talk = Blocking(emulate(nodes=10, projects=("team-a:20",)))
     workloads = [submit(talk, f"train-{i}-g1") for i in range(20)]

@@ -302,6 +302,7 @@ def converse(talk: Talk, conversation: Callable[[Talk], None]) -> None:
         look_at(talk, None)
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(
     data=st.data(),
@@ -323,6 +324,7 @@ def test_nothing_unfit_leaves_whatever_one_place_of_an_answer_holds(
     converse(Talk(lambda request: answer(spoilt, request)), conversation)
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(
     words=st.one_of(ODD, st.just(HOSTILE_TEXT), st.just("x" * 100_000)),

@@ -143,6 +143,7 @@ def test_a_million_entries_are_not_listed_and_it_is_said(mode: int) -> None:
     assert endless.taken <= 20_003
 
 
+@pytest.mark.slow
 def test_ten_thousand_candidates_are_ordered_in_seconds(tmp_path: Path) -> None:
     for number in range(10_000):
         (tmp_path / f"step-{number}.pt").touch()

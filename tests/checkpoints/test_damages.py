@@ -273,6 +273,7 @@ FROM_THE_BYTES: dict[str, Row] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FROM_THE_BYTES)
 def test_the_bytes_alone_tell(tmp_path: Path, name: str) -> None:
     make, verdict, code = FROM_THE_BYTES[name]

@@ -320,6 +320,7 @@ def test_a_rank_without_data_leaves_an_empty_file_and_an_older_save_a_full_one(
     assert (codes(report), report.verdict) == (["shard-left-over"], Verdict.VALID)
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_in_any_tensor_is_seen(tmp_path: Path) -> None:
     folder = copied(tmp_path)
     path = folder / "__0_0.distcp"
@@ -332,6 +333,7 @@ def test_a_flipped_bit_in_any_tensor_is_seen(tmp_path: Path) -> None:
     assert check(folder).verdict is Verdict.VALID
 
 
+@pytest.mark.slow
 def test_every_cut_is_refused(tmp_path: Path) -> None:
     folder, chance = copied(tmp_path), random.Random(5)
     for name in (".metadata", "__0_0.distcp"):
@@ -345,6 +347,7 @@ def test_every_cut_is_refused(tmp_path: Path) -> None:
         write(folder / name, data)
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_in_metadata_is_refused_or_in_what_no_loader_needs(tmp_path: Path) -> None:
     folder, chance = copied(tmp_path), random.Random(3)
     data = (folder / ".metadata").read_bytes()

@@ -95,6 +95,7 @@ def test_an_adapter_of_640_bytes_does_not_take_its_directory_along(tmp_path: Pat
 
 # -- names and bytes
 # ---------------------------------------------------------------------------------------------------
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["x.pt", "x.bin", "x.safetensors", "x.ckpt", "x.h5", "x.pkl", "x.onnx", "x.npz", "x"]
 )

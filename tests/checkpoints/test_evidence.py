@@ -151,6 +151,7 @@ def test_a_policy_accepts_a_code_and_then_it_only_warns(tmp_path: Path) -> None:
     assert select(tmp_path, accept={"step-disagrees"}).chosen is not None
 
 
+@pytest.mark.slow
 def test_the_command_line_accepts_it_too(tmp_path: Path) -> None:
     shutil.copytree(GOLDEN / "dcp-step-4", tmp_path / "step-3")
     command = [

@@ -53,6 +53,7 @@ def test_it_is_said_beside_torn_ones_too_and_never_where_it_does_not_help(tmp_pa
     )
 
 
+@pytest.mark.slow
 def test_the_command_line_says_it_on_standard_error(tmp_path: Path) -> None:
     command = [
         sys.executable,

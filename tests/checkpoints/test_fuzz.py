@@ -45,6 +45,7 @@ def test_any_bytes_get_a_report(data: bytes, name: str) -> None:
     assert sound(looked_at(name, data))
 
 
+@pytest.mark.slow
 @given(parts=st.lists(OPCODES | st.binary(max_size=6), max_size=60))
 @settings(max_examples=300, deadline=None)
 def test_any_pickle_gets_a_report(parts: list[bytes]) -> None:
@@ -64,6 +65,7 @@ def test_any_edited_pickle_gets_a_report(edits: list[tuple[int, int]]) -> None:
     assert sound(looked_at("x.pt", torch_file(bytes(pickle))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["deflated.pt", "epoch=0-step=4.ckpt", "model.safetensors", "legacy.pt"]
 )
@@ -97,6 +99,7 @@ def test_any_tensor_entry_gets_a_report(field: str, value: object) -> None:
 FIELDS = ["schema", "step", "epoch", "workload", "metrics", "files", "complete", "crc32", "other"]
 
 
+@pytest.mark.slow
 @given(changes=st.dictionaries(st.sampled_from(FIELDS), VALUES))
 @settings(max_examples=150, deadline=None)
 def test_any_manifest_gets_a_report(changes: dict[str, object]) -> None:
@@ -114,6 +117,7 @@ def test_any_trainer_state_gets_a_report(state: object) -> None:
         assert sound(check(Path(root)))
 
 
+@pytest.mark.slow
 @given(weight_map=VALUES | st.dictionaries(st.text(max_size=4), VALUES))
 @settings(max_examples=100, deadline=None)
 def test_any_index_gets_a_report(weight_map: object) -> None:

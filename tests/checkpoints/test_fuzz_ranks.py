@@ -46,6 +46,7 @@ def sound(report: Report) -> bool:
     return all(finding.code != "reader-defect" for finding in report.findings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 @given(seed=st.data())
 @settings(max_examples=60, deadline=None)
@@ -80,6 +81,7 @@ def test_any_fields_of_metadata_get_a_report(
         assert sound(check(save.write(Path(folder) / "step-4")))
 
 
+@pytest.mark.slow
 @given(
     shape=st.lists(NATURALS, max_size=3),
     chunks=st.dictionaries(

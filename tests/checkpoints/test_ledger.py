@@ -97,6 +97,7 @@ def test_what_is_no_ledger_is_refused_with_its_place(damage: Callable[[Any], Any
         Ledger.from_json(damage(told))
 
 
+@pytest.mark.slow
 def test_a_ledger_is_bounded_and_says_so(tmp_path: Path) -> None:
     account = CheckAccount()
     for number in range(ENTRY_LIMIT + 2):

@@ -136,6 +136,7 @@ def test_without_h5py_only_the_length_of_hdf5_is_compared() -> None:
             assert (verdict, digest, set(codes)) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in EXPECTED if name not in SKIPPED])
 def test_a_manifest_of_ours_proves_every_format(tmp_path: Path, name: str) -> None:
     files = content(OTHER / name)

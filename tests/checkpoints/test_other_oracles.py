@@ -24,6 +24,7 @@ def entries(path: Path) -> dict[str, TensorEntry]:
     return {name: entry for (_, name), entry in ledger.tensors.items()}
 
 
+@pytest.mark.slow
 def test_tensorflow_finds_the_same_tensors() -> None:
     tensorflow = pytest.importorskip("tensorflow")
     for prefix in (

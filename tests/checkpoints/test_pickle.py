@@ -99,6 +99,7 @@ def looked_at(tmp_path: Path, data: bytes) -> Report:
     return check(write(tmp_path / "x.pt", torch_file(data)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", hostile(Path("canary")))
 def test_a_hostile_pickle_is_unsafe_and_nothing_runs(tmp_path: Path, name: str) -> None:
     canary = tmp_path / "canary"

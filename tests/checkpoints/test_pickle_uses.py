@@ -256,6 +256,7 @@ def corpus(canary: Path) -> dict[str, bytes]:
     return {**hostile(canary), **running, **through}
 
 
+@pytest.mark.slow
 def test_whatever_picklescan_refuses_is_refused(tmp_path: Path) -> None:
     scanner: Any = pytest.importorskip("picklescan.scanner")
     refused = 0

@@ -79,6 +79,7 @@ def test_every_checkpoint_of_a_selection_begins_anew(tmp_path: Path) -> None:
     assert all(moment.share <= 1 for moment in told)
 
 
+@pytest.mark.slow
 def test_the_command_line_draws_on_a_terminal_and_nowhere_else(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     with path.open("wb") as file:

@@ -138,6 +138,7 @@ def test_every_unusable_root_has_its_own_answer(
     assert str(root) in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_root_of_too_many_entries_is_refused_with_the_limit(tmp_path: Path) -> None:
     for number in range(10_001):
         (tmp_path / f"step-{number}.pt").touch()

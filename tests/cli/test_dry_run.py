@@ -99,6 +99,7 @@ def test_name_that_somebody_else_took_is_a_problem(
     )
 
 
+@pytest.mark.slow
 def test_run_that_has_ended_would_begin_the_next_generation(
     airflow: Airflow, dags: Dags, emulator: Emulator
 ) -> None:
@@ -109,6 +110,7 @@ def test_run_that_has_ended_would_begin_the_next_generation(
     assert found["name"][1] == f"{name[:-1]}2 is free; {name} has ended (Completed)"
 
 
+@pytest.mark.slow
 def test_policy_quota_and_cluster_size_are_compared(
     airflow: Airflow, shared: Path, connect: Callable[..., None]
 ) -> None:
@@ -216,6 +218,7 @@ def test_what_it_is_about_must_be_one_thing(words: tuple[str, ...], airflow: Air
     assert "error: " in shown.err
 
 
+@pytest.mark.slow
 def test_gpus_that_are_rendered_later_are_not_taken_for_none(
     airflow: Airflow, dags: Dags, emulator: Emulator
 ) -> None:

@@ -122,6 +122,7 @@ def test_a_site_that_does_not_defer_holds_worker_slots(
     assert "holds-worker-slot" in codes(airflow(*arguments))
 
 
+@pytest.mark.slow
 def test_measured_save_time_and_limit_of_the_project_reach_the_rules(
     airflow: Airflow, emulator: Emulator, tmp_path: Path
 ) -> None:

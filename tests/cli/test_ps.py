@@ -95,6 +95,7 @@ def listed(airflow: Airflow, *words: str) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.slow
 def test_only_what_this_airflow_made_is_listed(airflow: Airflow, emulator: Emulator) -> None:
     ours = submit(emulator, "long")
     submit(emulator, "long-theirs", instance="another")
@@ -112,6 +113,7 @@ def test_only_what_this_airflow_made_is_listed(airflow: Airflow, emulator: Emula
     assert row["interruptions"] == 0
 
 
+@pytest.mark.slow
 def test_connection_that_only_airflow_s_database_has_is_found(
     airflow: Airflow, emulator: Emulator, database: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,6 +155,7 @@ def test_preemptions_and_mapped_tasks_are_told(airflow: Airflow, emulator: Emula
     assert "train[7]" in shown[2]
 
 
+@pytest.mark.slow
 def test_ended_and_deleted_ones_are_listed_only_with_all(
     airflow: Airflow, emulator: Emulator
 ) -> None:
@@ -178,6 +181,7 @@ def test_without_a_project_all_that_can_be_seen_is_listed(
     assert (shown.code, "project 'team-x': no such project" in shown.err) == (1, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("state", "shown", "orphan"),
     [
@@ -204,6 +208,7 @@ def test_state_of_the_task_tells_whether_anybody_sees_to_its_workload(
     assert (name in airflow("ps", "--orphans").out) == orphan
 
 
+@pytest.mark.slow
 def test_workload_whose_run_airflow_does_not_know_is_an_orphan_until_it_ends(
     airflow: Airflow, emulator: Emulator, database: None
 ) -> None:
@@ -277,6 +282,7 @@ def test_without_airflow_s_database_the_rest_is_listed_and_orphans_are_not_guess
     assert "Traceback" not in plain.stderr + orphans.stderr + nameless.stderr
 
 
+@pytest.mark.slow
 def test_logs_says_what_the_api_lacks_and_where_to_look(
     airflow: Airflow, emulator: Emulator
 ) -> None:

@@ -30,6 +30,7 @@ def desired(emulator: Emulator, name: str) -> str:
     return found.desired
 
 
+@pytest.mark.slow
 def test_only_what_nobody_waits_for_is_ended(
     airflow: Airflow, emulator: Emulator, database: None, minutes: Minutes
 ) -> None:
@@ -133,6 +134,7 @@ def test_age_is_counted_by_the_clock_of_the_control_plane(
     assert json.loads(airflow("reap", "--dry-run", "--older-than", "25m", "-o", "json").out) == []
 
 
+@pytest.mark.slow
 def test_orphan_that_cannot_be_ended_is_told_and_the_next_round_ends_it(
     airflow: Airflow, emulator: Emulator, database: None, minutes: Minutes
 ) -> None:

@@ -34,6 +34,7 @@ FIELDS = (
 CASES = [*((fields, HOSTILE_TEXT) for fields in FIELDS), (FIELDS[0] + FIELDS[1], "x" * 100_000)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fields", "words"), CASES, ids=[*map(" ".join, FIELDS), "long"])
 def test_commands_print_only_what_prints(
     airflow: Airflow,

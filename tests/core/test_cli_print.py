@@ -183,6 +183,7 @@ SPEC = st.tuples(st.fixed_dictionaries({"image": TEXT}, optional=COMMON), RUN, K
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(SPEC, st.none() | LABEL, st.none() | TEXT)
 def test_reading_what_was_printed_gives_the_same_specification(

@@ -143,6 +143,7 @@ def test_whatever_a_path_is_made_of_it_stays_below_its_prefix(
         assert f"{found}/".startswith(prefix.rstrip("/") + "/")
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from(["a", "b c", "ckpt", "step-1"]), max_size=4))
 def test_a_path_that_goes_there_comes_back(segments: list[str]) -> None:
     path = "/".join(["/workspace", *segments])

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -151,6 +152,7 @@ def replaced(spec: dict[str, Any], path: tuple[Any, ...], value: object) -> dict
     return changed
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(SPECS, some(**AROUND))
 def test_accepted_specifications_are_looked_at_in_either_form_with_the_same_result(
@@ -165,6 +167,7 @@ def test_accepted_specifications_are_looked_at_in_either_form_with_the_same_resu
     assert read is None or codes(read, **around) == seen
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(SPECS, some(**AROUND), st.data())
 def test_what_is_still_a_template_leads_to_no_further_finding(
@@ -199,6 +202,7 @@ ANYTHING = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
     st.dictionaries(st.sampled_from([*BASIC, "distributed", "x"]), ANYTHING, max_size=5), ANYTHING

@@ -172,6 +172,7 @@ SIGNALLED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "shell"), SIGNALLED)
 def test_a_shell_agrees_on_who_hears_sigterm(folder: Path, name: str, shell: str) -> None:
     text, codes = SIGNALS[name]
@@ -190,6 +191,7 @@ def test_a_shell_agrees_on_who_hears_sigterm(folder: Path, name: str, shell: str
     assert code == 0 or SUCCEEDS not in codes or "EXIT" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUN)
 def test_a_shell_agrees_on_failures(folder: Path, name: str) -> None:
     text, codes = RUN[name]
@@ -201,6 +203,7 @@ def test_a_shell_agrees_on_failures(folder: Path, name: str) -> None:
     assert (ended == 0) is hidden, ended
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ENDS)
 def test_a_shell_agrees_on_what_never_ends(folder: Path, name: str) -> None:
     text, codes = ENDS[name]

@@ -102,6 +102,7 @@ def start(folder: Path, case: Case) -> subprocess.Popen[bytes]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "case"), RUN.items(), ids=RUN.keys())
 def test_a_shell_agrees_on_failures_and_arguments(folder: Path, name: str, case: Case) -> None:
     codes = {code for code, _ in case.codes}

@@ -44,6 +44,7 @@ outcomes = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(outcomes)
 def test_an_event_crosses_json_and_comes_back_the_same(outcome: Outcome) -> None:
     assert Outcome.from_event(json.loads(json.dumps(outcome.to_event()))) == outcome

@@ -122,6 +122,7 @@ def test_the_rules_of_the_table(base: Spec, patch: Spec, expected: Spec) -> None
     assert overlay(base, patch) == expected
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(SPECS, SPECS, SPECS)
 def test_it_does_not_matter_which_two_layers_are_laid_first(
@@ -131,6 +132,7 @@ def test_it_does_not_matter_which_two_layers_are_laid_first(
     assert overlay(overlay(one, two), three) == overlay(one, overlay(overlay({}, two), three))
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(SPECS)
 def test_an_empty_layer_changes_nothing(spec: Spec) -> None:
@@ -139,6 +141,7 @@ def test_an_empty_layer_changes_nothing(spec: Spec) -> None:
     assert overlay({}, plain) == plain
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(SPECS, SPECS)
 def test_repeating_a_layer_changes_nothing_and_no_layer_is_touched(one: Spec, two: Spec) -> None:
@@ -148,6 +151,7 @@ def test_repeating_a_layer_changes_nothing_and_no_layer_is_touched(one: Spec, tw
     assert (one, two) == before
 
 
+@pytest.mark.slow
 @settings(max_examples=120, deadline=None)
 @given(SPECS, SPECS, SPECS, SPECS)
 def test_layers_name_every_value_and_who_said_it(

@@ -106,6 +106,7 @@ def test_what_runs_is_not_stopped_for_having_queued_too_long_unseen() -> None:
     )
 
 
+@pytest.mark.slow
 @given(st.text(max_size=12).filter(lambda p: p not in PHASES), st.floats(1, 1e9))
 def test_an_unknown_phase_is_never_final(phase: str, seconds: float) -> None:
     timeouts = replace(ALL_LIMITS, total=None)

@@ -287,6 +287,7 @@ def test_records_that_the_server_cuts_off_are_remembered() -> None:
     assert outcome.clocks.total == 1000
 
 
+@pytest.mark.slow
 def test_a_week_with_three_hundred_preemptions_is_followed_to_its_end() -> None:
     hours = [
         (i * 2000.0, "Running" if i % 2 else "Pending", "" if i % 2 else "Preempted")

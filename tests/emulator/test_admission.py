@@ -172,6 +172,7 @@ COMPUTE = (
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     spec=st.dictionaries(st.sampled_from(KEYS + MORE), anything, max_size=5),

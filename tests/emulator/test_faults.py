@@ -26,6 +26,7 @@ def test_lost_reply_has_done_its_work(stepped: Emulator, steps: Client) -> None:
     assert steps.get("/api/v1/workloads/count") == {"count": 1}
 
 
+@pytest.mark.slow
 def test_stalled_reply_has_done_its_work(stepped: Emulator, steps: Client) -> None:
     stepped.faults.add("lose_reply", path="/api/v1/workloads/trainings", seconds=5)
     body = steps.body("once")

@@ -175,6 +175,7 @@ def test_deleted_workload_keeps_its_story_and_a_new_one_of_its_name_wins(
     assert steps.get(f"/_emulator/workloads/{first}/story")["workload"]["id"] == first
 
 
+@pytest.mark.slow
 def test_story_has_the_log_of_each_incarnation(emulator: Emulator, client: Client) -> None:
     workload = client.create("train-1", command="sh -c 'echo I am on $NODE_NAME; exec sleep 60'")
     client.wait_for(workload, "Running")

@@ -102,6 +102,7 @@ def test_sigterm_ends_processes_orderly_and_queues_them_again(tmp_path: Path) ->
         assert client.phases(created).count("Running") == 2
 
 
+@pytest.mark.slow
 def test_restart_in_place_keeps_port_and_refuses_old_tokens(tmp_path: Path) -> None:
     with serve(EmulatorSettings(state=tmp_path)) as emulator:
         client = Client(emulator)

@@ -120,6 +120,7 @@ def test_03_token_v2_is_a_form_which_runapy_does_not_send(
     assert models.OAuth2TokenResponse.from_dict(answer.json()).token_type == "Bearer"
 
 
+@pytest.mark.slow
 def test_04_expired_token_is_refreshed_exactly_once() -> None:
     with serve(replace(SETTINGS, clock=SteppedClock(), token_seconds=61.5)) as emulator:
         runai = connect(emulator)
@@ -273,6 +274,7 @@ def test_16_get_workload_that_does_not_exist(runai: RunaiClient) -> None:
         runai.workloads.workloads.get_workload("00000000-0000-0000-0000-000000000000")
 
 
+@pytest.mark.slow
 def test_17_paging_over_more_than_a_thousand(runai: RunaiClient, emulator: Emulator) -> None:
     for number in range(1010):
         fields = {

@@ -116,6 +116,7 @@ def test_every_snippet_has_a_category_that_is_checked() -> None:
     assert len(snippets("python dag")) >= 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("snippet", snippets("python run"), ids=lambda snippet: snippet.place)
 def test_snippet_runs(snippet: Snippet, tmp_path: Path) -> None:
     done = run("-c", snippet.text, cwd=tmp_path)
@@ -212,6 +213,7 @@ def test_every_page_can_be_reached_from_the_index() -> None:
     assert {page.name for page in (ROOT / "docs").glob("*.md")} - linked == {"index.md"}
 
 
+@pytest.mark.slow
 def test_generated_tables_and_pictures_are_fresh() -> None:
     done = run("-m", "docs.generate", "--check")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -34,6 +34,7 @@ def test_no_file_outgrows_its_one_idea() -> None:
     assert not too_long
 
 
+@pytest.mark.slow
 def test_no_function_outgrows_a_screen() -> None:
     too_long = [one for one in functions() if one.lines > MAX_FUNCTION_LINES]
     assert too_long == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.house.package import classes, code_tokens, package_files
 
 #: Class names that still stand more than once.
@@ -21,6 +23,7 @@ NOUNS_IN_ING = {
 }
 
 
+@pytest.mark.slow
 def test_no_class_name_stands_twice() -> None:
     twice = {name for name, count in classes().items() if count > 1}
     assert twice - AMBIGUOUS_CLASSES == set()
@@ -33,6 +36,7 @@ def test_modules_are_nouns() -> None:
     assert NOUNS_IN_ING - gerunds == set(), "no module is called so: remove them from the list"
 
 
+@pytest.mark.slow
 def test_no_variable_is_called_told() -> None:
     vague = [
         path.name

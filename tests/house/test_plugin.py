@@ -56,6 +56,7 @@ def test_nothing_but_the_assets_is_served(path: str) -> None:
     assert get(path).status_code == 404
 
 
+@pytest.mark.slow
 def test_importing_the_plugin_brings_no_web_server_with_it() -> None:
     script = (
         "import sys, airflow.sdk.plugins_manager; before = set(sys.modules); import airflow_runai.plugin; "

@@ -67,11 +67,13 @@ def without(entries: list[Entry], unwanted: Callable[[Object], bool]) -> None:
             entry.body["items"] = [item for item in entry.body["items"] if not unwanted(item)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", recordings.names())
 def test_every_recording_agrees_with_itself(name: str) -> None:
     assert told_apart(name, entries_of(name)) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", recordings.names())
 def test_names_uids_and_times_do_not_matter(name: str, tmp_path: Path) -> None:
     live = another_day(name, tmp_path).entries
@@ -325,6 +327,7 @@ def see_twice(entries: list[Entry]) -> None:
         entries.insert(entries.index(line), line)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chance", [merge_states, repeat_noise, see_twice])
 @pytest.mark.parametrize("name", [RECLAIM, CONDITION, GANG])
 def test_what_chance_decides_passes(name: str, chance: Callable[[list[Entry]], None]) -> None:

@@ -13,6 +13,7 @@ from tests.referee.another_day import another_day
 from tests.referee.script import commands, listings, recast
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", recordings.names())
 def test_every_command_fits_another_day(name: str, tmp_path: Path) -> None:
     recording, other = recordings.named(name), another_day(name, tmp_path)

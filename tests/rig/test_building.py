@@ -71,6 +71,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_broken_result_is_built_again_and_never_used(tiny: TinyRig, damage: str) -> None:
     built = build(tiny.inputs())

@@ -180,6 +180,7 @@ def test_a_killed_build_is_waited_out_and_nothing_of_it_is_used(tiny: TinyRig) -
     assert build(tiny.inputs()).path("jobset").stat().st_size > len("half\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("required", "status", "told"),
     [("0", 0, "SKIPPED [1] test_it.py:3"), ("1", 1, "ERROR test_it.py::test_it")],

@@ -154,6 +154,7 @@ def test_nothing_is_given_twice_or_taken_from_whom_it_must_not_be_and_it_always_
         world.run()
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
     nodes=clusters,
@@ -170,6 +171,7 @@ def test_the_same_holds_with_flaws(
         world.run()
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(waves=st.lists(_jobs(1.0), min_size=1, max_size=3))
 def test_guaranteed_quota_is_always_regained(waves: list[list[Job]]) -> None:
@@ -184,6 +186,7 @@ def test_guaranteed_quota_is_always_regained(waves: list[list[Job]]) -> None:
             assert world.used(one.project) + len(one.pods) > quota[one.project]
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(jobs=_jobs(1.0))
 def test_no_lesser_workload_of_a_project_runs_while_a_greater_one_of_its_size_waits(
@@ -197,6 +200,7 @@ def test_no_lesser_workload_of_a_project_runs_while_a_greater_one_of_its_size_wa
         assert all(one.priority >= waiting.priority for one in mine)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(nodes=clusters, queues=tenants, jobs=_jobs(*_MIXED))
 def test_nothing_stays_idle_that_somebody_may_have(

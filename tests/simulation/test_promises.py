@@ -24,6 +24,7 @@ def test_open_class_is_still_broken_by_its_history(case: Case) -> None:
     assert case.kind in broken_by(case), f"{case} is kept now: move its row from OPEN to CLOSED"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CLOSED, ids=str)
 def test_history_that_broke_a_promise_once_does_not_any_more(case: Case) -> None:
     assert broken_by(case) == set()

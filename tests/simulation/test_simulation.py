@@ -45,6 +45,7 @@ def test_two_live_workloads_are_seen() -> None:
     assert "two alive: a create delivered late" in {violation.kind for violation in broken}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hash_seed", ["1", "2"])
 def test_a_seed_tells_the_same_story_in_every_process(hash_seed: str) -> None:
     here = list(happened(history_of(4)))
@@ -54,6 +55,7 @@ def test_a_seed_tells_the_same_story_in_every_process(hash_seed: str) -> None:
     assert done.stdout.splitlines()[-len(here) :] == here
 
 
+@pytest.mark.slow
 def test_a_failing_history_is_shrunk_to_what_matters() -> None:
     noise = (
         Act(Cue("Running", 2, 5.0), "take-over", 3.0),

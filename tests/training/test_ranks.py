@@ -191,6 +191,7 @@ def test_rank_that_never_comes_is_named_within_the_time_limit(tmp_path: Path) ->
     assert newest_valid(tmp_path) is None
 
 
+@pytest.mark.slow
 def test_rank_that_leaves_in_the_middle_is_missed_and_nothing_is_published(tmp_path: Path) -> None:
     # Enough for all to come twice.
     everybody = [Ranks(rank, WORLD, timeout=2.0) for rank in range(WORLD)]
@@ -213,6 +214,7 @@ def test_rank_that_leaves_in_the_middle_is_missed_and_nothing_is_published(tmp_p
         pass
 
 
+@pytest.mark.slow
 def test_ranks_that_save_different_steps_are_told_so(tmp_path: Path) -> None:
     def work(rank: int) -> None:
         with save_shards(tmp_path, 7 + rank, Ranks(rank, 2, timeout=2.0 - rank)) as folder:
