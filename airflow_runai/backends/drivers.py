@@ -38,8 +38,8 @@ from airflow_runai.errors import Unreachable, Untrusted
 
 T = TypeVar("T")
 
-#: Bytes of an answer that others on the event loop may not wait for, reading and decoding in one
-#: go, and the seconds in between.
+#: To read so many bytes and to decode them takes milliseconds; others on the event loop have their
+#: turn in between, for so many seconds.
 _LARGE, _BREATH = 200_000, 0.001
 
 
@@ -148,7 +148,10 @@ class _Awaiting:
             # httpx's response and its stream refer to each other: a body that it holds stays until
             # the garbage collector comes round, and bodies of lists are megabytes.
             async with self.client.stream(**_arguments(request)) as response:
-                content = b"".join([piece async for piece in response.aiter_bytes()])
+                # Pieces that are joined at the end would take twice the memory.
+                content = bytearray()
+                async for piece in response.aiter_bytes():
+                    content += piece
         if len(content) > _LARGE:
             await asyncio.sleep(_BREATH)
         return _reply(request, response, content, sent, self.clock)
@@ -219,7 +222,11 @@ def _lengthened(step: Sleep) -> float:
 
 
 def _reply(
-    request: Request, response: httpx.Response, content: bytes, sent: float, clock: ServerClock
+    request: Request,
+    response: httpx.Response,
+    content: bytes | bytearray,
+    sent: float,
+    clock: ServerClock,
 ) -> Reply:
     clock.learn(response.headers.get("date"), sent)
     decode = (response.is_success and request.decode) or json.loads

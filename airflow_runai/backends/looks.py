@@ -153,9 +153,12 @@ class Looks:
     def _news(self, rows: Sequence[Row]) -> Iterator[bool]:
         """Show each row to its waits; rows that nobody waits for go no further."""
         for row in rows:
-            for wait in tuple(self._waits.of(row.id)):
+            waits = self._waits.of(row.id)
+            if not waits:
+                continue
+            self._tells_when = row.phaseUpdatedAt is not None
+            for wait in tuple(waits):
                 wait.looked = self._number
-                self._tells_when = row.phaseUpdatedAt is not None
                 yield wait.see(row)
 
     def _unseen(self, waits: Iterable[Watched]) -> list[Watched]:

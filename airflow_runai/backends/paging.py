@@ -71,7 +71,7 @@ def read_all(
 def walk(
     path: str,
     params: Sequence[tuple[str, str]],
-    decode: Callable[[bytes], PageOfRows[R]],
+    decode: Callable[[bytes | bytearray], PageOfRows[R]],
     take: Callable[[Sequence[R]], Flow[None]],
     max_pages: int = MAX_PAGES,
 ) -> Flow[int]:

@@ -52,7 +52,7 @@ class Page(msgspec.Struct, gc=False):
 _PAGES = msgspec.json.Decoder(Page)
 
 
-def decode_page(content: bytes) -> Page:
+def decode_page(content: bytes | bytearray) -> Page:
     """
     Decode a page; a row that is no object is left out.
 

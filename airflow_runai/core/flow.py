@@ -45,7 +45,9 @@ class Request:
     form: Mapping[str, str] | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     rank: int = 1
-    decode: Callable[[bytes], Any] | None = field(default=None, repr=False, compare=False)
+    decode: Callable[[bytes | bytearray], Any] | None = field(
+        default=None, repr=False, compare=False
+    )
 
     def with_header(self, name: str, value: str) -> Request:
         """Return the same request with one more header."""
