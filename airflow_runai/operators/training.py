@@ -28,6 +28,7 @@ from airflow_runai.links import (
 )
 from airflow_runai.operators.payload import PayloadOperator
 from airflow_runai.tasks.argument_checks import check_wait_arguments
+from airflow_runai.tasks.companions import Company, beside_a_worker
 from airflow_runai.tasks.instructions import show
 from airflow_runai.tasks.note_store import read_note
 from airflow_runai.tasks.retries import fail_without_retry
@@ -235,9 +236,8 @@ class RunaiTrainingOperator(PayloadOperator):
     ) -> Outcome:
         try:
             waiting = wait(self._policy(), control_plane.reader_for(workload), workload, timeline)
-            return hook.run(
-                waiting, lambda news: self._tell(context, news), self._stop_signal.sleep
-            )
+            with beside_a_worker(Company(()), lambda news: self._tell(context, news)) as tell:
+                return hook.run(waiting, tell, self._stop_signal.sleep)
         except WorkerStopped:
             state = end_if_task_is_finished(context, hook, workload, self.kill_action)
             words = f"workload {workload.name} goes on; the next try adopts it"

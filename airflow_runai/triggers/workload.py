@@ -26,6 +26,7 @@ from airflow_runai.core.waiting import appearance, wait
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import RunaiError
 from airflow_runai.hooks.sessions import session
+from airflow_runai.tasks.companions import Company
 from airflow_runai.tasks.kill import Kill
 from airflow_runai.tasks.published_timelines import TaskAddress, published_timelines
 
@@ -66,6 +67,7 @@ class RunaiWorkloadTrigger(BaseTrigger):
         self.kill_action = on_kill
         self.min_defer_seconds = min_defer_seconds
         self.show_timeline = show_timeline
+        self._company = Company(())
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return class path and arguments."""
@@ -84,7 +86,10 @@ class RunaiWorkloadTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire."""
         earliest = asyncio.get_running_loop().time() + self.min_defer_seconds
-        outcome = await self._wait()
+        try:
+            outcome = await self._wait()
+        finally:
+            self._company.close()
         await asyncio.sleep(max(0.0, earliest - asyncio.get_running_loop().time()))
         yield TriggerEvent(outcome.to_event())
 
@@ -119,6 +124,7 @@ class RunaiWorkloadTrigger(BaseTrigger):
 
     async def _report(self, notice: Notice) -> None:
         log.info("%s", notice.text)
+        self._company.hear(notice)
         if notice.kind == "timeline" and self.show_timeline and self.task_instance is not None:
             published_timelines().publish(self._task(), notice.data)
 
