@@ -191,7 +191,7 @@ class _RunDriver:
         with self._plane.lock:
             if not self._plane.preempt(NAME, "Preempted: drill"):
                 return None
-            self._workload.not_before = math.inf  # until it is given back
+            self._plane.hold_until(self._workload, math.inf)  # until it is given back
             return self._now()
 
     def _kill_during_write(self, name: str) -> None:
@@ -238,7 +238,7 @@ class _RunDriver:
     def _give_back(self) -> None:
         with self._plane.lock:
             if self._workload.not_before:
-                self._workload.not_before = self._plane.clock.now()
+                self._plane.hold_until(self._workload, self._plane.clock.now())
 
     # -- the end -----------------------------------------------------------------------------------
 

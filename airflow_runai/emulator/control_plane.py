@@ -122,6 +122,16 @@ class ControlPlane:
             preempted = [self.engine.preempt(one, message, now) for one in same_name]
             return any(preempted)
 
+    def hold_until(self, workload: EmulatedWorkload, moment: float) -> None:
+        """
+        Keep a workload that has no pods out of its queue until this moment.
+
+        :param moment: epoch seconds; infinite to hold it until the next call.
+        """
+        with self.lock:
+            workload.not_before = moment
+            self.changed(workload)
+
     @property
     def busy(self) -> bool:
         """Whether any pod is alive."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import pytest
@@ -75,6 +76,23 @@ def test_terminate_after_preemption_fails(stepped: Emulator, steps: Client) -> N
     stepped.preempt("endless")
     stepped.advance(5)
     assert steps.phase(created) == "Failed"
+
+
+def test_what_is_held_stays_out_of_its_queue_until_it_is_released(
+    stepped: Emulator, steps: Client
+) -> None:
+    created = steps.create("endless")
+    stepped.advance(5)
+    stepped.preempt("endless")
+    workload = stepped.world.workloads[created]
+    stepped.plane.hold_until(workload, math.inf)
+    # However late it is released: until then, nobody has a reason to look at it.
+    for _ in range(3):
+        stepped.advance(HOUR)
+    assert steps.phase(created) == "Pending"
+    stepped.plane.hold_until(workload, stepped.plane.clock.now())
+    stepped.advance(5)
+    assert steps.phase(created) == "Running"
 
 
 def test_slow_stop_is_cut_at_the_grace_period() -> None:
