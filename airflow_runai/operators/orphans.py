@@ -16,13 +16,14 @@ from airflow_runai.deployment.instance_name import name_for_worker
 from airflow_runai.deployment.task_states import states_for_worker
 from airflow_runai.errors import InvalidArgument, Unreachable
 from airflow_runai.hooks.runai import RunaiHook
+from airflow_runai.tasks.failures import ReadableTask
 from airflow_runai.tasks.retries import fail_without_retry
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class RunaiReapOrphansOperator(BaseOperator):
+class RunaiReapOrphansOperator(BaseOperator, ReadableTask):
     """
     End the workloads of this Airflow that no unfinished task waits for.
 

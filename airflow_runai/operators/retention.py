@@ -11,6 +11,7 @@ from airflow.sdk import BaseOperator
 from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.texts import TEXT_LIMIT, printable
 from airflow_runai.errors import CheckpointUnreadable, InvalidArgument, NoValidCheckpoint
+from airflow_runai.tasks.failures import ReadableTask
 from airflow_runai.tasks.locations import location, small_file, untrusted_below
 from airflow_runai.tasks.retries import fail_without_retry
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 MAX_NAMES = 100
 
 
-class RunaiCheckpointRetentionOperator(BaseOperator):
+class RunaiCheckpointRetentionOperator(BaseOperator, ReadableTask):
     """
     Remove old checkpoints of a training by rule.
 

@@ -21,6 +21,7 @@ from airflow_runai.deployment import configuration
 from airflow_runai.errors import InvalidArgument, Refused, Unreachable, WorkloadEnded
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.links import TIMELINE_KEY, push_xcom
+from airflow_runai.tasks.failures import ReadableTask
 from airflow_runai.tasks.retries import NON_RETRYABLE, fail_without_retry
 from airflow_runai.triggers.workload import RunaiWorkloadTrigger
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 DEFAULT_TIMEOUT = timedelta(days=90)
 
 
-class RunaiWorkloadSensor(BaseSensorOperator):
+class RunaiWorkloadSensor(BaseSensorOperator, ReadableTask):
     """
     Wait until a workload of this name has completed; fail if it ends in any other way.
 
