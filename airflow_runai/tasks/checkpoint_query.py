@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.paths import PathMap
+from airflow_runai.core.texts import listed
 from airflow_runai.errors import CheckpointUnreadable, InvalidArgument, NoValidCheckpoint
 from airflow_runai.tasks.checkpoint_result import reasons, selection_result
 from airflow_runai.tasks.locations import (
@@ -256,13 +257,14 @@ def progress_logger(clock: Callable[[], float] = time.monotonic) -> Progress:
 
 def no_valid_checkpoint(root: str, selection: Selection) -> NoValidCheckpoint:
     """Return the error for an empty selection; a retry may help if a report is transient."""
-    refused = "; ".join(f"{r.path}: {reasons(r)}" for r in selection.rejected[:5])
-    words = (
-        f"{root}: none of {len(selection.rejected)} checkpoints passed: "
-        f"{refused or 'there was no candidate'}"
+    refused = [f"{report.path}: {reasons(report)}" for report in selection.rejected[:5]]
+    count = len(selection.rejected)
+    none = (
+        "the only checkpoint did not pass" if count == 1 else f"none of {count} checkpoints passed"
     )
+    words = listed(f"{root}: {none}", refused or ["there was no candidate"])
     if advice := selection.advice("accept_unverifiable=True"):
-        words += f"; {advice}"
+        words += f"\n{advice}"
     if any(report.transient for report in selection.rejected):
         return CheckpointUnreadable(words)
     return NoValidCheckpoint(words)

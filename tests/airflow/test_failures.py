@@ -15,8 +15,9 @@ import airflow_runai.sensors
 from airflow_runai.emulator import Emulator
 from airflow_runai.errors import Unreachable
 from airflow_runai.operators.training import RunaiTrainingOperator
+from airflow_runai.sensors.workload import RunaiWorkloadSensor
 from airflow_runai.tasks.failures import fails_readably
-from tests.airflow.running import Run, dag_of
+from tests.airflow.running import Person, Run, dag_of
 from tests.airflow.task_logs import assert_readable
 
 Runner = Callable[..., Run]
@@ -112,3 +113,29 @@ def test_problems_are_listed_one_a_line(
         "  - spec.image",
     ]
     assert emulator.workloads_named("") == []
+
+
+def test_a_training_that_failed_leads_to_its_page_and_its_logs(
+    run: Runner, emulator: Emulator, capfd: pytest.CaptureFixture[str]
+) -> None:
+    spec = {"image": "x", "backoff_limit": 0}
+    broken = {"task_id": "task", "spec": spec, "workload_name": "broken", "deferrable": False}
+    done = run(dag_of(lambda: RunaiTrainingOperator(**broken)))
+    (workload,) = emulator.workloads_named("broken")
+    head, page, logs = assert_readable(done, capfd).splitlines()
+    assert head.startswith(f"workload {workload.name} failed: Failed with exit code 3")
+    assert page == f"  - its page: {emulator.url}/workloads?search={workload.name}"
+    assert logs == (
+        f"  - its logs: `airflow runai logs {workload.name} --project team-a` "
+        f"or `runai training logs {workload.name} -p team-a`"
+    )
+
+
+def test_a_sensor_that_gives_up_leads_there_too(
+    run: Runner, emulator: Emulator, capfd: pytest.CaptureFixture[str]
+) -> None:
+    workload = Person(emulator).submit("team-a", "broken-sensed", backoffLimit=0)
+    done = run(dag_of(lambda: RunaiWorkloadSensor(task_id="task", workload=workload.name)))
+    words = assert_readable(done, capfd)
+    assert words.startswith(f"workload {workload.name} failed: Failed with exit code 3")
+    assert f"airflow runai logs {workload.name} --project team-a" in words
