@@ -19,6 +19,7 @@ from airflow_runai.errors import GateFailed, InvalidArgument, MetricsError, Spec
 from airflow_runai.links import push_xcom
 from airflow_runai.operators.training import RunaiTrainingOperator
 from airflow_runai.tasks.locations import location, small_file, untrusted_below
+from airflow_runai.tasks.missing_paths import why_missing
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -215,6 +216,7 @@ def read_metrics(
     except FileNotFoundError:
         raise MetricsError(
             f"{file}: missing; the evaluation must write its metrics to the path in $METRICS"
+            + why_missing(path, path_map, storage_conn_id)
         ) from None
     except Exception as error:
         raise MetricsError(f"{file}: cannot be read: {_complaint(error)}") from error

@@ -25,6 +25,7 @@ from airflow_runai.tasks.locations import (
     small_file,
     untrusted_below,
 )
+from airflow_runai.tasks.missing_paths import why_missing
 from airflow_runai.tasks.query_checks import check_accept
 
 if TYPE_CHECKING:
@@ -197,7 +198,10 @@ class CheckpointQuery:
         # A connection that is missing looks like a storage that does not answer.
         if error.code == "root-unreadable":
             refuse_missing_connection(self.storage_conn_id)
-        return errors.get(error.code, NoValidCheckpoint)(str(error))
+        words = str(error)
+        if error.code == "root-missing":
+            words += why_missing(self.root, self.path_map, self.storage_conn_id)
+        return errors.get(error.code, NoValidCheckpoint)(words)
 
     def _ledger(self) -> Ledger | None:
         """Return the ledger of the last report; check first that the next one can be written."""

@@ -119,7 +119,12 @@ def test_a_training_that_failed_leads_to_its_page_and_its_logs(
     run: Runner, emulator: Emulator, capfd: pytest.CaptureFixture[str]
 ) -> None:
     spec = {"image": "x", "backoff_limit": 0}
-    broken = {"task_id": "task", "spec": spec, "workload_name": "broken", "deferrable": False}
+    broken: dict[str, Any] = {
+        "task_id": "task",
+        "spec": spec,
+        "workload_name": "broken",
+        "deferrable": False,
+    }
     done = run(dag_of(lambda: RunaiTrainingOperator(**broken)))
     (workload,) = emulator.workloads_named("broken")
     head, page, logs = assert_readable(done, capfd).splitlines()
