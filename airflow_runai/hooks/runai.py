@@ -125,7 +125,9 @@ class RunaiHook(BaseHook):
             return False, str(error)
         except Unreachable as error:
             advice = "check the control plane URL, and that this machine may reach it"
-            return False, f"{error}; {advice}"
+            # The form has another name for the host.
+            words = str(error).removesuffix("; check the connection's host")
+            return False, f"{words}; {advice}"
         except RunaiError as error:
             # Airflow tests what is in the form, under an id that it has made up.
             return False, str(error).removeprefix(f"connection {self.runai_conn_id!r}: ")
