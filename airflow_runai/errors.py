@@ -62,7 +62,8 @@ class SpecError(InvalidArgument):
     """The same for what would have been submitted: nothing was."""
 
     def _message(self) -> str:
-        head = f"{len(self.problems)} problem(s); nothing was submitted:"
+        count = len(self.problems)
+        head = f"{count} problem{'' if count == 1 else 's'}; nothing was submitted:"
         return "\n  - ".join([head, *self.problems])
 
 

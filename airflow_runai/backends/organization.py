@@ -9,13 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
-from airflow_runai.backends.paging import read_all
+from airflow_runai.backends.paging import read_all, read_page
 from airflow_runai.backends.replies import accept
 from airflow_runai.core.flow import Flow, Request
 from airflow_runai.core.texts import cut, exact
-from airflow_runai.errors import InvalidArgument, NotResolved, Unreadable
+from airflow_runai.errors import InvalidArgument, NotResolved, RunaiError, Unreadable
+
+_PROJECTS = "/api/v1/org-unit/projects"
+#: Names of projects in an error.
+MAX_NAMES = 10
 
 
 @dataclass(frozen=True)
@@ -54,9 +59,7 @@ def find_project(name: str, cluster: str | None = None) -> Flow[Project]:
     :raises NotResolved: for 0 or more than 1 hits; the message names them.
     """
     refuse_commas("project", name)
-    hits = yield from read_all(
-        "/api/v1/org-unit/projects", "projects", [("filterBy", f"name=={name}")]
-    )
+    hits = yield from read_all(_PROJECTS, "projects", [("filterBy", f"name=={name}")])
     # Servers may compare without case or by prefix: names are compared again here.
     matches = [p for p in hits if p.get("name") == name]
     if cluster is not None:
@@ -64,9 +67,10 @@ def find_project(name: str, cluster: str | None = None) -> Flow[Project]:
         matches = [p for p in matches if p.get("clusterId") == cluster_id]
     if not matches:
         where = f" on cluster {cluster!r}" if cluster else ""
+        seen = yield from _projects_like(name)
         raise NotResolved(
-            f"project {name!r}: no such project{where}, or this identity may not see it; "
-            "check the spelling (case matters) and the scope of the access rule"
+            f"project {name!r}: no such project{where}, or this identity may not see it"
+            f"{seen}; check the spelling (case matters) and the scope of the access rule"
         )
     if len(matches) > 1:
         clusters = cut(", ".join(sorted(str(p.get("clusterId")) for p in matches)))
@@ -75,6 +79,20 @@ def find_project(name: str, cluster: str | None = None) -> Flow[Project]:
             f"on the clusters {clusters}; name the cluster in the connection or in the operator"
         )
     return _project(matches[0])
+
+
+def _projects_like(name: str) -> Flow[str]:
+    """Say which projects this identity sees, the most similar names first; nothing if unknown."""
+    try:
+        rows = yield from read_page(_PROJECTS, "projects")
+    except RunaiError:  # it is only a hint
+        return ""
+    names = {str(row.get("name")) for row in rows if row.get("name")}
+    if not names:
+        return "; it sees no project at all"
+    near = get_close_matches(name, sorted(names), MAX_NAMES, cutoff=0.0)
+    more = f" and {len(names) - len(near)} more" if len(names) > len(near) else ""
+    return f"; it sees {', '.join(cut(each, 64) for each in near)}{more}"
 
 
 def _project(item: Mapping[str, Any]) -> Project:

@@ -68,6 +68,12 @@ def read_all(
     raise Unreadable(f"GET {path}: the list goes on after {MAX_PAGES} pages")
 
 
+def read_page(path: str, key: str) -> Flow[list[Mapping[str, Any]]]:
+    """Return the first page alone, for a hint."""
+    request = Request("GET", path, [("limit", str(PAGE)), ("offset", "0")])
+    return _rows(path, key, accept(request, (yield request)))
+
+
 def walk(
     path: str,
     params: Sequence[tuple[str, str]],

@@ -82,7 +82,8 @@ def _not_json(reply: Reply) -> str:
     content_type = cut(reply.headers.get("content-type", "no content type").split(";")[0], 80)
     return (
         f"answered {content_type} where JSON is expected ({cut(reply.text, 80)!r}); "
-        "is this the control plane's URL, or does a gateway or login page answer?"
+        "is this the control plane's URL, or does a gateway or login page answer? "
+        "check the connection's host"
     )
 
 

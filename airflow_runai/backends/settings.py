@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from airflow_runai.errors import ConnectionSettingsError
+from airflow_runai.errors import ConnectionSettingsError, InvalidArgument
 
 #: An id becomes part of a filter, in which a comma begins the next condition.
 _ID = re.compile(r"[A-Za-z0-9-]{1,64}")
@@ -52,7 +52,7 @@ class Settings:
         if not self.timeout > 0:
             problems.append(f"timeout: {self.timeout!r}; allowed: seconds greater than 0")
         if problems:
-            raise ConnectionSettingsError("; ".join(problems))
+            raise ConnectionSettingsError(str(InvalidArgument(problems)))
 
     def _address_problems(self) -> list[str]:
         shown = self.url if "@" not in self.url else "***@" + self.url.rpartition("@")[2]

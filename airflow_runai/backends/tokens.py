@@ -102,7 +102,9 @@ class Tokens:
                 break
         if reply.status in (404, 405):
             raise Unreadable(
-                f"{request.path}: {reply.status}; is this the control plane's URL?", reply.status
+                f"{request.path}: {reply.status}; is this the control plane's URL? "
+                "check the connection's host",
+                reply.status,
             )
         if reply.status in (400, 401):
             raise Unauthorized(_refusal(request, reply), reply.status)

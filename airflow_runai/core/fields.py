@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import Field, field, fields
 from typing import Any, TypeVar
 
+from airflow_runai.core.habits import place_of
 from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.texts import cut
-from airflow_runai.core.values import Check, nearest
+from airflow_runai.core.values import Check
 
 P = TypeVar("P")
 
@@ -70,7 +71,7 @@ def _checked(item: Field[Any], value: Any, path: str, problems: list[str]) -> An
 def unknown_keys(cls: type, value: Mapping[Any, Any], path: str) -> list[str]:
     """Name each key that ``cls`` does not declare, with the nearest valid name."""
     return [
-        f"{path}.{key}: unknown key; {nearest(str(key), declared(cls))}"
+        f"{path}.{key}: unknown key; {place_of(str(key), declared(cls), path)}"
         for key in value
         if key not in declared(cls)
     ]

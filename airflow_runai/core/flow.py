@@ -73,7 +73,8 @@ class Notice:
     """
     Something that an observer may want to see now (a new phase, an outage); not an end.
 
-    :param kind: ``timeline`` or ``trouble``.
+    :param kind: ``timeline`` (the newest phase, with all that is known), ``moment`` (one before it,
+        seen only now) or ``trouble``.
     """
 
     kind: str

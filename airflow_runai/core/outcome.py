@@ -111,6 +111,12 @@ class Outcome:
             created_at=self.timeline[0].at if self.timeline else 0.0,
         )
 
+    @property
+    def sentence(self) -> str:
+        """Which workload ended in which way, and why; the reason may begin with the way itself."""
+        reason = self.reason.removeprefix(self.status).removeprefix(": ")
+        return f"workload {self.name} {self.status}{f': {reason}' if reason else ''}"
+
     def to_news(self) -> JsonObject:
         """Return what the live timeline shows at its end."""
         return news(self.timeline, self.clocks, self.phase)

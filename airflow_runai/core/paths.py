@@ -34,12 +34,12 @@ def to_container(path: str, path_map: PathMap) -> str:
 
 def worker_prefix(path: str, path_map: PathMap) -> str | None:
     """Return the worker prefix above a container path; ``None`` if no prefix matches."""
-    prefix = _prefix_of(path, path_map)
+    prefix = mapped_prefix(path, path_map)
     return None if prefix is None else path_map[prefix]
 
 
 def _translated(path: str, prefixes: PathMap) -> str:
-    prefix = _prefix_of(path, prefixes)
+    prefix = mapped_prefix(path, prefixes)
     if prefix is not None:
         # Of the prefix "/" itself nothing would be left.
         return prefixes[prefix].rstrip("/") + _rest(path, prefix) or "/"
@@ -53,7 +53,8 @@ def _translated(path: str, prefixes: PathMap) -> str:
     return path
 
 
-def _prefix_of(path: str, prefixes: PathMap) -> str | None:
+def mapped_prefix(path: str, prefixes: PathMap) -> str | None:
+    """Return the longest prefix that is above a path, or the path itself; ``None`` if none is."""
     for prefix in sorted(prefixes, key=len, reverse=True):
         bare = prefix.rstrip("/")
         if path == bare or path.startswith(bare + "/"):

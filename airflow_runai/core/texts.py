@@ -18,6 +18,8 @@ database.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from airflow_runai.errors import Unreadable
 
 #: Characters of a text. Gateways answer with whole pages.
@@ -52,3 +54,13 @@ def exact(value: object, what: str, limit: int = TEXT_LIMIT) -> str:
     raise Unreadable(
         f"{what}: {cut(repr(value), 80)}; allowed: at most {limit} characters, all of which print"
     )
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun, whose plural is formed with an s."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def listed(head: str, entries: Sequence[str]) -> str:
+    """Return what is said of one thing on one line, and of several on a line each."""
+    return f"{head}: {entries[0]}" if len(entries) == 1 else "\n  - ".join([f"{head}:", *entries])

@@ -14,10 +14,11 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from airflow_runai.core.decision import Snapshot, WaitPolicy, because, decide, past_needed_in
+from airflow_runai.core.decision import Snapshot, WaitPolicy, decide, past_needed_in
 from airflow_runai.core.flow import Flow, Notice, Sleep
 from airflow_runai.core.flow import now as present
-from airflow_runai.core.outcome import TIMED_OUT, Outcome, news
+from airflow_runai.core.outcome import TIMED_OUT, Outcome
+from airflow_runai.core.phase_news import RECENT, tell_news
 from airflow_runai.core.phases import OVER
 from airflow_runai.core.reader import WorkloadReader
 from airflow_runai.core.timeline import UNSEEN, Moment, merge
@@ -33,10 +34,6 @@ FRESH = 120.0
 
 #: The history of an ended workload may be unreadable this often in a row before we do without.
 MAX_HISTORY_ATTEMPTS = 5
-
-#: A phase that is younger than this many seconds when it is first seen is news: an earlier wait may
-#: have been interrupted before it told it.
-RECENT = 300.0
 
 
 def wait(
@@ -84,7 +81,7 @@ def _report(outage: _Outage, before: Snapshot, snapshot: Snapshot) -> Flow[None]
     yield from _report_recovery(outage)
     # What an earlier wait has published likely: a thousand waits that start again are silent.
     if snapshot.timeline != before.timeline and not snapshot.past_unread:
-        yield _news(snapshot)
+        yield from tell_news(before, snapshot)
 
 
 def _unreadable(workload: Workload, error: Exception) -> str:
@@ -269,12 +266,6 @@ def _begun(timeline: tuple[Moment, ...]) -> tuple[Moment, ...]:
     if len(timeline) < 2 or timeline[0].phase != UNSEEN or timeline[1].at - timeline[0].at > FRESH:
         return timeline
     return merge((replace(timeline[0], phase="Creating"), *timeline[1:]))
-
-
-def _news(snapshot: Snapshot) -> Notice:
-    last = snapshot.timeline[-1]
-    text = f"{snapshot.workload.name}: {last.phase}{because(last.message)}"
-    return Notice("timeline", text, news(snapshot.timeline, snapshot.clocks, last.phase))
 
 
 def _back_off(policy: WaitPolicy, failures: int, error: Exception) -> float:

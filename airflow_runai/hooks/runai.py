@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
 
 from airflow_runai.backends import clients, drivers, organization
@@ -51,7 +52,16 @@ class RunaiHook(BaseHook):
     @cached_property
     def settings(self) -> Settings:
         """The settings of the connection, checked; raises ``ConnectionSettingsError``."""
-        return settings_of(self.get_connection(self.runai_conn_id))
+        conn_id = self.runai_conn_id
+        try:
+            return settings_of(self.get_connection(conn_id))
+        # The type stays: it is also what comes of a secrets backend that does not answer.
+        except AirflowNotFoundException:
+            raise AirflowNotFoundException(
+                f"connection {conn_id!r}: not defined; make it in Airflow (Admin → Connections, "
+                f"type Run:ai), set AIRFLOW_CONN_{conn_id.upper()}, or name another one as "
+                "`runai_conn_id`"
+            ) from None
 
     @cached_property
     def _client(self) -> httpx.Client:
@@ -115,9 +125,12 @@ class RunaiHook(BaseHook):
             return False, str(error)
         except Unreachable as error:
             advice = "check the control plane URL, and that this machine may reach it"
-            return False, f"{error}; {advice}"
+            # The form has another name for the host.
+            words = str(error).removesuffix("; check the connection's host")
+            return False, f"{words}; {advice}"
         except RunaiError as error:
-            return False, str(error)
+            # Airflow tests what is in the form, under an id that it has made up.
+            return False, str(error).removeprefix(f"connection {self.runai_conn_id!r}: ")
 
     def _look_around(self) -> str:
         settings = self.settings

@@ -15,6 +15,7 @@ from airflow_runai.tasks.checkpoint_query import (
     quarantine_rejected,
 )
 from airflow_runai.tasks.checkpoint_result import fill_events, reasons
+from airflow_runai.tasks.failures import ReadableTask
 from airflow_runai.tasks.query_checks import check_level, check_on_invalid
 from airflow_runai.tasks.retries import fail_without_retry
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class RunaiSelectCheckpointOperator(BaseOperator):
+class RunaiSelectCheckpointOperator(BaseOperator, ReadableTask):
     """
     Choose the newest valid checkpoint under a root.
 

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from airflow_runai.core.gates import judge, parse_gates
+from airflow_runai.core.gates import Gate, judge, parse_gates
 from airflow_runai.core.jinja import is_templated
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.metrics import parse_metrics
+from airflow_runai.core.texts import counted, listed
 from airflow_runai.errors import GateFailed, InvalidArgument, MetricsError, SpecError
 from airflow_runai.links import push_xcom
 from airflow_runai.operators.training import RunaiTrainingOperator
 from airflow_runai.tasks.locations import location, small_file, untrusted_below
+from airflow_runai.tasks.missing_paths import why_missing
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -171,9 +173,9 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
         gates = parse_gates(self.gates)
         metrics = read_metrics(self.metrics, self.path_map, self.storage_conn_id)
         failures = judge(gates, metrics)
-        self.log.info(
-            "metrics: %s; gates: %s", metrics, "; ".join(failures) or f"{len(gates)} passed"
-        )
+        self.log.info("metrics: %s; %s", metrics, _verdict(gates, failures))
+        if lost := [name for name, value in metrics.items() if not math.isfinite(value)]:
+            self.log.warning("not finite, so missing from the result: %s", ", ".join(lost[:5]))
         result = {
             **result,
             "checkpoint": self.checkpoint,
@@ -189,8 +191,14 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
         return result
 
     def _refuse(self, failures: Sequence[str]) -> NoReturn:
-        words = "the checkpoint did not pass: " + "; ".join(failures)
+        words = listed("the checkpoint did not pass", failures)
         raise AirflowSkipException(words) if self.on_gate_failure == "skip" else GateFailed(words)
+
+
+def _verdict(gates: Sequence[Gate], failures: Sequence[str]) -> str:
+    if not gates:
+        return "no gates: any number passes"
+    return "; ".join(failures) or f"{counted(len(gates), 'gate')} passed"
 
 
 def read_metrics(
@@ -208,6 +216,7 @@ def read_metrics(
     except FileNotFoundError:
         raise MetricsError(
             f"{file}: missing; the evaluation must write its metrics to the path in $METRICS"
+            + why_missing(path, path_map, storage_conn_id)
         ) from None
     except Exception as error:
         raise MetricsError(f"{file}: cannot be read: {_complaint(error)}") from error

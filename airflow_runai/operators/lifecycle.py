@@ -17,13 +17,14 @@ from airflow_runai.core.workload import Workload
 from airflow_runai.errors import InvalidArgument, NotResolved
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.links import RunaiWorkloadLink, push_workload_xcom
+from airflow_runai.tasks.failures import ReadableTask
 from airflow_runai.tasks.retries import fail_without_retry
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class _RunaiLifecycleOperator(BaseOperator):
+class _RunaiLifecycleOperator(BaseOperator, ReadableTask):
     """Base of the three: finds a workload by name or id and makes one call."""
 
     template_fields: Sequence[str] = ("workload", "runai_conn_id", "project", "cluster")

@@ -12,17 +12,19 @@ from airflow.sdk import BaseOperator
 from airflow_runai.backends.inventory import inventory
 from airflow_runai.backends.reaper import Fate, find_orphans, reap
 from airflow_runai.core.json_merge import JsonObject
+from airflow_runai.core.texts import counted, listed
 from airflow_runai.deployment.instance_name import name_for_worker
 from airflow_runai.deployment.task_states import states_for_worker
 from airflow_runai.errors import InvalidArgument, Unreachable
 from airflow_runai.hooks.runai import RunaiHook
+from airflow_runai.tasks.failures import ReadableTask
 from airflow_runai.tasks.retries import fail_without_retry
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class RunaiReapOrphansOperator(BaseOperator):
+class RunaiReapOrphansOperator(BaseOperator, ReadableTask):
     """
     End the workloads of this Airflow that no unfinished task waits for.
 
@@ -69,8 +71,8 @@ class RunaiReapOrphansOperator(BaseOperator):
             self.log.info("%s (its task is %s): %s", name, fate.orphan.state, fate.words)
             failed += [] if fate.ended else [f"{name}: {fate.words}"]
         if failed:
-            shown = "; ".join(failed[:5])
-            raise Unreachable(f"{len(failed)} of {len(fates)} orphans could not be ended: {shown}")
+            head = f"{len(failed)} of {counted(len(fates), 'orphan')} could not be ended"
+            raise Unreachable(listed(head, failed[:5]))
         return [_row(fate) for fate in fates]
 
     def _reap(self, context: Context) -> list[Fate]:

@@ -9,6 +9,7 @@ from airflow.sdk import BaseOperator
 
 from airflow_runai.tasks.argument_checks import check_payload_arguments
 from airflow_runai.tasks.command_line_files import is_file_name, read_command_line
+from airflow_runai.tasks.failures import ReadableTask
 from airflow_runai.tasks.instructions import Instructions, gather
 from airflow_runai.tasks.parse_time_lint import lint_at_parse
 from airflow_runai.tasks.rendered_fields import shown_command_line, shown_templates
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _SHOWN_FIELDS = ("command_line", "templates")
 
 
-class PayloadOperator(BaseOperator):
+class PayloadOperator(BaseOperator, ReadableTask):
     """Base of operators that submit; :class:`RunaiTrainingOperator` documents the parameters."""
 
     template_fields: Sequence[str] = ("spec", "command_line", "template", "templates")

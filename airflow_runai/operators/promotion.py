@@ -11,6 +11,7 @@ from airflow.sdk import BaseOperator
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.errors import InvalidArgument, NoValidCheckpoint
 from airflow_runai.tasks.checkpoint_result import fill_events
+from airflow_runai.tasks.failures import ReadableTask
 from airflow_runai.tasks.locations import small_file
 from airflow_runai.tasks.retries import fail_without_retry
 
@@ -23,7 +24,7 @@ _IN_EVENTS = ("uri", "step", "digest", "metrics")
 _REMEMBERED = ("uri", "path", "step", "digest", "metrics", "promoted_at", "run")
 
 
-class RunaiPromoteCheckpointOperator(BaseOperator):
+class RunaiPromoteCheckpointOperator(BaseOperator, ReadableTask):
     """
     Write the champion pointer: JSON with uri, step, digest, metrics and the previous champion.
 

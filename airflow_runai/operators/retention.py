@@ -11,7 +11,9 @@ from airflow.sdk import BaseOperator
 from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.texts import TEXT_LIMIT, printable
 from airflow_runai.errors import CheckpointUnreadable, InvalidArgument, NoValidCheckpoint
+from airflow_runai.tasks.failures import ReadableTask
 from airflow_runai.tasks.locations import location, small_file, untrusted_below
+from airflow_runai.tasks.missing_paths import why_missing
 from airflow_runai.tasks.retries import fail_without_retry
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 MAX_NAMES = 100
 
 
-class RunaiCheckpointRetentionOperator(BaseOperator):
+class RunaiCheckpointRetentionOperator(BaseOperator, ReadableTask):
     """
     Remove old checkpoints of a training by rule.
 
@@ -127,9 +129,11 @@ class RunaiCheckpointRetentionOperator(BaseOperator):
                 below=untrusted_below(self.root, self.path_map),
             )
         except (RootProblem, RetentionProblem) as error:
-            if getattr(error, "code", None) == "root-unreadable":
+            code = getattr(error, "code", None)
+            if code == "root-unreadable":
                 raise CheckpointUnreadable(str(error)) from error
-            raise NoValidCheckpoint(str(error)) from error
+            missing = why_missing(self.root, self.path_map) if code == "root-missing" else ""
+            raise NoValidCheckpoint(f"{error}{missing}") from error
 
     def _rules(self) -> Retention:
         from airflow_runai.checkpoints.keeping.retention import Retention, RetentionProblem

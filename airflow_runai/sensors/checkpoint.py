@@ -40,6 +40,7 @@ from airflow_runai.tasks.checkpoint_wait import (
     ReadStorage,
     Step,
 )
+from airflow_runai.tasks.failures import ReadableTask
 from airflow_runai.tasks.query_checks import (
     check_accept,
     check_level,
@@ -59,7 +60,7 @@ _ALLOWED_WORKLOADS = (
 )
 
 
-class RunaiCheckpointSensor(BaseSensorOperator):
+class RunaiCheckpointSensor(BaseSensorOperator, ReadableTask):
     """
     Wait until there is a valid checkpoint of some step or later; its training may go on meanwhile.
 
@@ -169,13 +170,12 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         return super().execute(context)
 
     def _defer(self, context: Context) -> None:
-        query, workload = self._query(), self._awaited_workload(context)
         self.defer(
             trigger=RunaiCheckpointTrigger(
-                search=query.to_json(),
+                search=self._query().to_json(),
                 poll_interval=self.poke_interval,
                 deadline=time.time() + float(self.timeout),
-                workload=workload,
+                workload=self._awaited_workload(context),
                 runai_conn_id=self.runai_conn_id,
                 quarantine_invalid=self.on_invalid == "quarantine",
                 min_defer_seconds=configuration.seconds("min_defer_seconds"),

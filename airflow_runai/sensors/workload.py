@@ -21,7 +21,9 @@ from airflow_runai.deployment import configuration
 from airflow_runai.errors import InvalidArgument, Refused, Unreachable, WorkloadEnded
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.links import TIMELINE_KEY, push_xcom
+from airflow_runai.tasks.failures import ReadableTask
 from airflow_runai.tasks.retries import NON_RETRYABLE, fail_without_retry
+from airflow_runai.tasks.whereabouts import failure_words
 from airflow_runai.triggers.workload import RunaiWorkloadTrigger
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 DEFAULT_TIMEOUT = timedelta(days=90)
 
 
-class RunaiWorkloadSensor(BaseSensorOperator):
+class RunaiWorkloadSensor(BaseSensorOperator, ReadableTask):
     """
     Wait until a workload of this name has completed; fail if it ends in any other way.
 
@@ -140,7 +142,7 @@ class RunaiWorkloadSensor(BaseSensorOperator):
         """Return the result, or raise; both ways of waiting end here."""
         if outcome.status == SUCCEEDED:
             return outcome.to_result(self.project or "")
-        words = f"workload {outcome.name} {outcome.status}: {outcome.reason}"
+        words = failure_words(outcome, self.runai_conn_id, self.project or "")
         if self.soft_fail:
             raise AirflowSkipException(words)
         if outcome.status == TIMED_OUT:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.paths import PathMap
+from airflow_runai.core.texts import listed
 from airflow_runai.errors import CheckpointUnreadable, InvalidArgument, NoValidCheckpoint
 from airflow_runai.tasks.checkpoint_result import reasons, selection_result
 from airflow_runai.tasks.locations import (
@@ -24,6 +25,7 @@ from airflow_runai.tasks.locations import (
     small_file,
     untrusted_below,
 )
+from airflow_runai.tasks.missing_paths import why_missing
 from airflow_runai.tasks.query_checks import check_accept
 
 if TYPE_CHECKING:
@@ -196,7 +198,10 @@ class CheckpointQuery:
         # A connection that is missing looks like a storage that does not answer.
         if error.code == "root-unreadable":
             refuse_missing_connection(self.storage_conn_id)
-        return errors.get(error.code, NoValidCheckpoint)(str(error))
+        words = str(error)
+        if error.code == "root-missing":
+            words += why_missing(self.root, self.path_map, self.storage_conn_id)
+        return errors.get(error.code, NoValidCheckpoint)(words)
 
     def _ledger(self) -> Ledger | None:
         """Return the ledger of the last report; check first that the next one can be written."""
@@ -256,13 +261,14 @@ def progress_logger(clock: Callable[[], float] = time.monotonic) -> Progress:
 
 def no_valid_checkpoint(root: str, selection: Selection) -> NoValidCheckpoint:
     """Return the error for an empty selection; a retry may help if a report is transient."""
-    refused = "; ".join(f"{r.path}: {reasons(r)}" for r in selection.rejected[:5])
-    words = (
-        f"{root}: none of {len(selection.rejected)} checkpoints passed: "
-        f"{refused or 'there was no candidate'}"
+    refused = [f"{report.path}: {reasons(report)}" for report in selection.rejected[:5]]
+    count = len(selection.rejected)
+    none = (
+        "the only checkpoint did not pass" if count == 1 else f"none of {count} checkpoints passed"
     )
+    words = listed(f"{root}: {none}", refused or ["there was no candidate"])
     if advice := selection.advice("accept_unverifiable=True"):
-        words += f"; {advice}"
+        words += f"\n{advice}"
     if any(report.transient for report in selection.rejected):
         return CheckpointUnreadable(words)
     return NoValidCheckpoint(words)

@@ -48,7 +48,7 @@ def fail_without_retry(*, in_the_middle: bool = False) -> Iterator[None]:
         yield
     except RunaiError as error:
         if _is_final(error, in_the_middle):
-            raise AirflowFailException(f"{type(error).__name__}: {error}") from error
+            raise AirflowFailException(f"{type(error).__name__}: {error}") from None
         raise
 
 

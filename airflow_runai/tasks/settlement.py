@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
@@ -21,6 +21,7 @@ from airflow_runai.core.waiting import take_snapshot
 from airflow_runai.errors import Refused, Unreachable, WorkloadEnded
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.tasks.note_store import note_missing
+from airflow_runai.tasks.whereabouts import failure_words
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -70,19 +71,19 @@ def _settled_now(
     return replace(now, reason=f"{now.reason}; {done}") if done else None
 
 
-def failure_of(context: Context, outcome: Outcome, action: str) -> Exception:
+def failure_of(context: Context, outcome: Outcome, action: str, project: str) -> Exception:
     """
     Return what a task fails with whose workload did not succeed.
 
     :param action: what was done to one that exceeded its timeout.
+    :param project: the name of its project, if known.
     """
-    words = f"workload {outcome.name} {outcome.status}: {outcome.reason}"
     if outcome.absent:
         note_missing(context)
-        words += (
-            "; no second one is begun. If it is gone for good, clear the task with "
-            "on_clear='restart'"
-        )
+        advice = "no second one is begun. If it is gone for good, clear the task with"
+        outcome = replace(outcome, reason=f"{outcome.reason}; {advice} on_clear='restart'")
+    task: Any = context["task"]
+    words = failure_words(outcome, task.runai_conn_id, project)
     # Suspended by a person or kept for one, it is still there: a retry would adopt it and wait for
     # ever.
     ended_by_us = outcome.status in (TIMED_OUT, STALLED)

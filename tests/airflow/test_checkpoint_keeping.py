@@ -119,7 +119,7 @@ def test_what_is_expected_decides(run: Runner, root: Path) -> None:
     assert done.xcom()["step"] == 1
     assert "tensor 'a' has shape [1]; [2] is asked for" in done.xcom()["refused"][0]["reasons"]
     done = run(dag_of(choosing(requirements={**wanted, "not_behind": 2})))
-    assert "none of 1 checkpoints passed" in done.words
+    assert "the only checkpoint did not pass" in done.words
 
 
 def test_what_is_expected_may_stand_in_a_file_or_in_a_report(run: Runner, root: Path) -> None:
@@ -163,7 +163,7 @@ def test_that_no_report_can_be_written_is_told_before_anything_is_read(
     done = run(dag_of(choosing(report_path="/shared/file/report.json")))
     assert "report_path: /shared/file/report.json cannot be used (WrongKind" in done.words
     assert "name a file in a folder that this worker may write to" in done.words
-    assert "none of 1 checkpoints" not in done.words
+    assert "the only checkpoint" not in done.words
 
 
 def test_a_storage_connection_that_is_not_there_is_named(run: Runner, root: Path) -> None:

@@ -166,9 +166,9 @@ def test_wrong_settings_are_told_with_what_to_do(
     assert "check the connection" in words
     assert "another-secret" not in words
     connect("org.run.ai")
-    assert "'org.run.ai' has no scheme" in said()
+    assert said().startswith("False: control plane URL (host): 'org.run.ai' has no scheme")
     connect("https://[org.run.ai")
-    assert "connection 'runai_default'" in said()
+    assert said().startswith("False: control plane URL (host): 'https://[org.run.ai' is not")
     connect(emulator.url, project="team-x")
     assert "'team-x': no such project" in said()
     connect(emulator.url, project_id="77", cluster_id="c-1")

@@ -51,5 +51,5 @@ def test_every_error_that_can_leave_the_package_derives_from_one_base() -> None:
 def test_only_an_error_about_a_submission_speaks_of_one() -> None:
     assert str(InvalidArgument(["level: 7; allowed: 0 to 3"])) == "level: 7; allowed: 0 to 3"
     assert str(InvalidArgument(["a", "b"])) == "2 problems:\n  - a\n  - b"
-    assert str(SpecError(["a"])) == "1 problem(s); nothing was submitted:\n  - a"
+    assert str(SpecError(["a"])) == "1 problem; nothing was submitted:\n  - a"
     assert SpecError(["a", "b"]).problems == ("a", "b")

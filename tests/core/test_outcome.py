@@ -113,3 +113,15 @@ def test_a_timeline_that_is_shown_can_be_taken_up() -> None:
 )
 def test_what_is_shown_and_no_timeline_counts_as_nothing(damaged: object) -> None:
     assert moments_from_json(damaged) == ()
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "sentence"),
+    [
+        ("failed", "failed: exit code 1", "workload w failed: exit code 1"),
+        ("failed", "failed", "workload w failed"),
+        ("gone", "was deleted by someone else", "workload w gone: was deleted by someone else"),
+    ],
+)
+def test_the_sentence_says_no_word_twice(status: str, reason: str, sentence: str) -> None:
+    assert Outcome(status, "id", "w", "", reason, 0.0).sentence == sentence

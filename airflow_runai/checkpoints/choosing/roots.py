@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
+from airflow_runai.checkpoints.checking.format_error import shown
 from airflow_runai.checkpoints.checking.reader import unreadable
 from airflow_runai.checkpoints.checking.request import Policy
 from airflow_runai.checkpoints.checking.steps import step_in_name
@@ -40,6 +41,7 @@ _SUFFIXES = (*WEIGHTS, INDEX)
 _TRAINER_STATE = "trainer_state.json"
 # Entries of a directory that are examined for a hint.
 _MAX_HINT_ENTRIES = 50
+_MAX_NAMES = 5
 _SELF_MARKERS = {"manifest.json", _TRAINER_STATE, ".metadata", "latest_checkpointed_iteration.txt"}
 _SELF_ENDINGS = (".distcp", "_model_states.pt", "_optim_states.pt")
 _POINTER = "latest"
@@ -243,16 +245,24 @@ def _entry(child: Location) -> FileEntry:
 
 
 def _nothing_in(entries: list[FileEntry]) -> str:
-    below = _below(entries)
-    if below:
-        text = f"no checkpoint in it, but some lie below: {', '.join(below[:5])}"
-        return f"{text}; name one of these"
+    number = "1 entry" if len(entries) == 1 else f"{len(entries)} entries"
+    counts = f"{number}{_names(entries)}"
+    if below := _below(entries):
+        text = f"no checkpoint, but some lie below: {', '.join(below[:5])}"
+        return f"{counts}, {text}; name one of these"
     unfinished = sum(1 for entry in entries if is_temporary(entry.path.name))
-    counts = f"{len(entries)} entries, {unfinished} of them unfinished (temporary names)"
+    counts += f", {unfinished} of them unfinished (temporary names)"
     files = f"files ending in {' '.join(_SUFFIXES)}"
     allowed = f"step-N or checkpoint-N directories, or {files}, are expected"
     advice = "check that the training saves here"
     return f"{counts}, no checkpoint; {allowed}; {advice}"
+
+
+def _names(entries: list[FileEntry]) -> str:
+    """Return the first names in alphabetical order, in brackets; nothing for no entries."""
+    names = sorted(entry.path.name for entry in entries)
+    listed = [*map(shown, names[:_MAX_NAMES]), *(["…"] if len(names) > _MAX_NAMES else [])]
+    return f" ({', '.join(listed)})" if listed else ""
 
 
 def _below(entries: list[FileEntry]) -> list[str]:

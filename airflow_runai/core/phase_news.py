@@ -1,0 +1,59 @@
+"""What a wait says when it has learned more of a workload's history: a line for each new moment."""
+
+from __future__ import annotations
+
+from airflow_runai.core.decision import Snapshot, because
+from airflow_runai.core.flow import Flow, Notice
+from airflow_runai.core.outcome import news
+from airflow_runai.core.texts import counted
+from airflow_runai.core.timeline import UNSEEN, Moment
+
+#: A moment that is younger than this many seconds when a wait begins is news: an earlier wait may
+#: have been interrupted before it told it.
+RECENT = 300.0
+
+#: Lines at once, after an outage in which a workload was preempted hundreds of times.
+MAX_LINES = 20
+
+
+def tell_news(before: Snapshot, after: Snapshot) -> Flow[None]:
+    """
+    Tell each moment that ``after`` has and ``before`` had not, oldest first.
+
+    The last notice is of the kind ``timeline``, which carries all that is known.
+    """
+    *earlier, last = _untold(before, after)
+    name, left_out = after.workload.name, len(earlier) + 1 - MAX_LINES
+    if left_out > 0:
+        earlier = earlier[left_out:]
+        changes = counted(left_out, "earlier change")
+        yield Notice("moment", f"{name}: {changes} of its phase: see the timeline")
+    for moment in earlier:
+        yield Notice("moment", _line(name, moment))
+    yield Notice("timeline", _line(name, last), news(after.timeline, after.clocks, last.phase))
+
+
+def _untold(before: Snapshot, after: Snapshot) -> tuple[Moment, ...]:
+    """Return the new moments; the last one if none is new, because its message is."""
+    timeline = after.timeline
+    if not before.workload.phase:
+        since = after.taken_at - RECENT
+        new = tuple(moment for moment in timeline if moment.at >= since and moment.phase != UNSEEN)
+    else:
+        new = _after(before.timeline[-1], timeline)
+    return new or timeline[-1:]
+
+
+def _after(last: Moment, timeline: tuple[Moment, ...]) -> tuple[Moment, ...]:
+    # Several moments may be of one second, and the server's record of one may be rounded.
+    for index in range(len(timeline) - 1, -1, -1):
+        if timeline[index].phase == last.phase and abs(timeline[index].at - last.at) <= 1.0:
+            return timeline[index + 1 :]
+    return tuple(moment for moment in timeline if moment.at > last.at)
+
+
+def _line(name: str, moment: Moment) -> str:
+    first_word = moment.message.partition(" ")[0].rstrip(".,:;")
+    if first_word.lower() == moment.phase.lower():
+        return f"{name}: {moment.message}"
+    return f"{name}: {moment.phase}{because(moment.message)}"

@@ -1,0 +1,42 @@
+"""Where a person finds a workload that failed: its page, and the commands for its logs."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+
+from airflow_runai.core.outcome import Outcome
+from airflow_runai.core.workload import Workload
+from airflow_runai.hooks.runai import RunaiHook
+from airflow_runai.links import workload_page
+
+log = logging.getLogger(__name__)
+
+
+def failure_words(outcome: Outcome, runai_conn_id: str, project: str) -> str:
+    """
+    Return how a wait ended, and below it, a line each, where to look further.
+
+    :param project: its name, if known; else the connection's is used.
+    """
+    workload = outcome.workload()
+    lines = [outcome.sentence]
+    try:
+        settings = RunaiHook(runai_conn_id).settings
+        project = project or settings.project or ""
+        lines.append(f"its page: {workload_page(settings.url, workload, project)}")
+    except Exception as error:  # the failure itself is more important
+        log.info("the page of %s is not known (%s)", workload.name, error)
+    lines.append(f"its logs: {' or '.join(_log_commands(workload, runai_conn_id, project))}")
+    return "\n  - ".join(lines)
+
+
+def _log_commands(workload: Workload, runai_conn_id: str, project: str) -> list[str]:
+    ours = ["airflow", "runai", "logs", workload.name]
+    ours += ["--conn", runai_conn_id] if runai_conn_id != RunaiHook.default_conn_name else []
+    theirs = ["runai", "training", "logs", workload.name]
+    ours += ["--project", project] if project else []
+    theirs += ["-p", project] if project else []
+    # Other types of workloads have subcommands of their own.
+    commands = [ours, theirs] if workload.path == "trainings" else [ours]
+    return [f"`{shlex.join(words)}`" for words in commands]

@@ -1,0 +1,146 @@
+"""Whatever a task fails with, its log says so in one error, and no history follows it."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from airflow.sdk import BaseOperator
+
+import airflow_runai.operators
+import airflow_runai.sensors
+from airflow_runai.emulator import Emulator
+from airflow_runai.errors import Unreachable
+from airflow_runai.operators.training import RunaiTrainingOperator
+from airflow_runai.sensors.workload import RunaiWorkloadSensor
+from airflow_runai.tasks.failures import fails_readably
+from tests.airflow.running import Person, Run, dag_of
+from tests.airflow.task_logs import assert_readable
+
+Runner = Callable[..., Run]
+WRAPPED_BY = {
+    "__init__": "placed",
+    "execute": "readable",
+    "execute_complete": "readable",
+    "poke": "readable",
+}
+
+
+def tasks() -> Iterator[type[BaseOperator]]:
+    """Yield the classes of operators and sensors in this package."""
+    for folder in (airflow_runai.operators, airflow_runai.sensors):
+        for module in pkgutil.iter_modules(folder.__path__, f"{folder.__name__}."):
+            for cls in vars(importlib.import_module(module.name)).values():
+                is_own = isinstance(cls, type) and cls.__module__ == module.name
+                if is_own and issubclass(cls, BaseOperator):
+                    yield cls
+
+
+def layers(function: Any) -> Iterator[str]:
+    while function is not None:
+        yield function.__code__.co_name
+        function = getattr(function, "__wrapped__", None)
+
+
+def test_no_operator_and_no_sensor_forgets_to_fail_readably() -> None:
+    found = list(tasks())
+    assert len(found) >= 12
+    bare = [
+        f"{cls.__name__}.{name}"
+        for cls in found
+        for name, layer in WRAPPED_BY.items()
+        if name in vars(cls) and layer not in layers(vars(cls)[name])
+    ]
+    assert bare == []
+
+
+class Task:
+    log = type("log", (), {"error": staticmethod(lambda *_: None)})
+
+    @fails_readably
+    def execute(self, error: Exception) -> None:
+        try:
+            raise OSError("a library's")
+        except OSError as cause:
+            raise error from cause
+
+
+def test_a_bug_keeps_its_history() -> None:
+    with pytest.raises(ZeroDivisionError) as caught:
+        Task().execute(ZeroDivisionError())
+    assert isinstance(caught.value.__cause__, OSError)
+
+
+def test_what_was_raised_on_purpose_keeps_its_type_and_nothing_else() -> None:
+    with pytest.raises(Unreachable, match="gone") as caught:
+        Task().execute(Unreachable("gone"))
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+
+
+def unreachable(**given: Any) -> RunaiTrainingOperator:
+    return RunaiTrainingOperator(task_id="task", spec={"image": "x"}, **given)
+
+
+def test_a_library_s_error_leaves_one_sentence_in_the_log(
+    run: Runner,
+    connect: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("AIRFLOW__RUNAI__SUBMISSION_PATIENCE", "0")
+    connect("http://127.0.0.1:9")
+    done = run(dag_of(unreachable))
+    assert assert_readable(done, capfd) == (
+        "POST http://127.0.0.1:9/api/v2/token: ConnectError: [Errno 111] Connection refused; "
+        "check the connection's host"
+    )
+
+
+def test_problems_are_listed_one_a_line(
+    run: Runner, emulator: Emulator, capfd: pytest.CaptureFixture[str]
+) -> None:
+    wrong = {"command": ["a", "b"], "compute": {"gpu_devices": "two", "gpu_portion": 1.5}}
+    done = run(dag_of(lambda: RunaiTrainingOperator(task_id="task", spec=wrong, retries=2)))
+    head, *lines = assert_readable(done, capfd).splitlines()
+    assert head == "SpecError: 4 problems; nothing was submitted:"
+    assert sorted(line.split(":")[0] for line in lines) == [
+        "  - spec.command",
+        "  - spec.compute.gpu_devices",
+        "  - spec.compute.gpu_portion",
+        "  - spec.image",
+    ]
+    assert emulator.workloads_named("") == []
+
+
+def test_a_training_that_failed_leads_to_its_page_and_its_logs(
+    run: Runner, emulator: Emulator, capfd: pytest.CaptureFixture[str]
+) -> None:
+    spec = {"image": "x", "backoff_limit": 0}
+    broken: dict[str, Any] = {
+        "task_id": "task",
+        "spec": spec,
+        "workload_name": "broken",
+        "deferrable": False,
+    }
+    done = run(dag_of(lambda: RunaiTrainingOperator(**broken)))
+    (workload,) = emulator.workloads_named("broken")
+    head, page, logs = assert_readable(done, capfd).splitlines()
+    assert head.startswith(f"workload {workload.name} failed: Failed with exit code 3")
+    assert page == f"  - its page: {emulator.url}/workloads?search={workload.name}"
+    assert logs == (
+        f"  - its logs: `airflow runai logs {workload.name} --project team-a` "
+        f"or `runai training logs {workload.name} -p team-a`"
+    )
+
+
+def test_a_sensor_that_gives_up_leads_there_too(
+    run: Runner, emulator: Emulator, capfd: pytest.CaptureFixture[str]
+) -> None:
+    workload = Person(emulator).submit("team-a", "broken-sensed", backoffLimit=0)
+    done = run(dag_of(lambda: RunaiWorkloadSensor(task_id="task", workload=workload.name)))
+    words = assert_readable(done, capfd)
+    assert words.startswith(f"workload {workload.name} failed: Failed with exit code 3")
+    assert f"airflow runai logs {workload.name} --project team-a" in words
