@@ -61,6 +61,23 @@ def gpus_requested(spec: WorkloadSpec) -> float | None:
     return None if master is None else each * (spec.distributed.workers or 1) + master
 
 
+def gpus_of_item(item: JsonMapping) -> float | None:
+    """Return the GPUs that a workload asks for, as a list shows it; ``None`` if it does not."""
+    resources = item.get("workloadRequestedResources")
+    gpu = resources.get("gpu") if isinstance(resources, Mapping) else None
+    return _number(gpu.get("request")) if isinstance(gpu, Mapping) else None
+
+
+def over_cluster(gpus: float, total: float) -> str:
+    """Say that a cluster is too small for a request; an empty text if it is not."""
+    return f"asks for {gpu_count(gpus)}; the cluster has {total:g}" if gpus > total else ""
+
+
+def gpu_count(count: float) -> str:
+    """Return a number of GPUs with its unit."""
+    return f"{count:g} GPU{'' if count == 1 else 's'}"
+
+
 def _of_pod(spec: JsonMapping) -> float | None:
     compute = spec.get("compute") or {}
     if compute.get("gpuMemoryRequest") is not None:

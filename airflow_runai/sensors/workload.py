@@ -21,6 +21,7 @@ from airflow_runai.deployment import configuration
 from airflow_runai.errors import InvalidArgument, Refused, Unreachable, WorkloadEnded
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.links import TIMELINE_KEY, push_xcom
+from airflow_runai.tasks.end_reasons import explained, words_of
 from airflow_runai.tasks.retries import NON_RETRYABLE, fail_without_retry
 from airflow_runai.triggers.workload import RunaiWorkloadTrigger
 
@@ -140,7 +141,7 @@ class RunaiWorkloadSensor(BaseSensorOperator):
         """Return the result, or raise; both ways of waiting end here."""
         if outcome.status == SUCCEEDED:
             return outcome.to_result(self.project or "")
-        words = f"workload {outcome.name} {outcome.status}: {outcome.reason}"
+        words = words_of(explained(self._hook, outcome))
         if self.soft_fail:
             raise AirflowSkipException(words)
         if outcome.status == TIMED_OUT:

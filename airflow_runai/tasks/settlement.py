@@ -20,6 +20,7 @@ from airflow_runai.core.outcome import FAILED, STALLED, STOPPED, SUCCEEDED, TIME
 from airflow_runai.core.waiting import take_snapshot
 from airflow_runai.errors import Refused, Unreachable, WorkloadEnded
 from airflow_runai.hooks.runai import RunaiHook
+from airflow_runai.tasks.end_reasons import explained, words_of
 from airflow_runai.tasks.note_store import note_missing
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def settle(
     """
     # A workload that has ended does not begin again, so there is nothing to look at.
     if outcome.status in (SUCCEEDED, FAILED):
-        return outcome
+        return explained(hook, outcome)
     try:
         return _settled_now(hook, outcome, policy, action)
     except (Unreachable, Refused) as error:
@@ -65,6 +66,7 @@ def _settled_now(
         return None
     if now.status not in (TIMED_OUT, STALLED):
         return now
+    now = explained(hook, now)  # before it is stopped: then there is nothing left to read
     # Whether it stopped may not be known yet: then the wait goes on, and finds out.
     done = hook.run(stop(snapshot.workload, action))
     return replace(now, reason=f"{now.reason}; {done}") if done else None
@@ -76,7 +78,7 @@ def failure_of(context: Context, outcome: Outcome, action: str) -> Exception:
 
     :param action: what was done to one that exceeded its timeout.
     """
-    words = f"workload {outcome.name} {outcome.status}: {outcome.reason}"
+    words = words_of(outcome)
     if outcome.absent:
         note_missing(context)
         words += (
