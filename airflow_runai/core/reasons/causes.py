@@ -20,7 +20,7 @@ class Cause:
 
     :param code: its name, for documentation and tests.
     :param kind: of several causes of a kind, the first in the table is told.
-    :param words: how it shows in ``reason: sentence`` of a clue.
+    :param words: how it shows in ``reason: sentence`` of a clue, a regular expression.
     :param what: what has happened; may hold the groups of ``words``, and ``{said}``.
     :param advice: what to do.
     :param ends_waiting: it means something only while the workload waits for resources.
@@ -28,14 +28,14 @@ class Cause:
 
     code: str
     kind: str
-    words: re.Pattern[str]
+    words: str
     what: str
     advice: str
     ends_waiting: bool = False
 
-
-def _words(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern, re.IGNORECASE)
+    def found_in(self, text: str) -> re.Match[str] | None:
+        """Search a clue's text; compiled when first needed, because every DAG imports the table."""
+        return re.search(self.words, text, re.IGNORECASE)
 
 
 #: In a person's order: what keeps a workload from starting at all, then why it ended, then why it
@@ -44,142 +44,136 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "image-name",
         "image",
-        _words(r"InvalidImageName|invalid reference format"),
+        r"InvalidImageName|invalid reference format",
         "the image's name is not one: {said}",
         "correct `image` in the specification",
     ),
     Cause(
         "image-missing",
         "image",
-        _words(
-            r"Failed to pull image \"?(?P<image>[^\s\"]+)\"?.*"
-            r"(?:not ?found|manifest unknown|no such image)"
-        ),
+        r"Failed to pull image \"?(?P<image>[^\s\"]+)\"?.*"
+        r"(?:not ?found|manifest unknown|no such image)",
         "image '{image}' cannot be pulled: its registry has no such name or tag",
         "correct `image` in the specification, or push the image",
     ),
     Cause(
         "image-refused",
         "image",
-        _words(
-            r"Failed to pull image \"?(?P<image>[^\s\"]+)\"?.*"
-            r"(?:denied|unauthori[sz]ed|authentication required|forbidden|\b40[13]\b)"
-        ),
+        r"Failed to pull image \"?(?P<image>[^\s\"]+)\"?.*"
+        r"(?:denied|unauthori[sz]ed|authentication required|forbidden|\b40[13]\b)",
         "image '{image}' cannot be pulled: its registry refuses this cluster",
         "correct the name, or name a pull secret with `image_pull_secrets`",
     ),
     Cause(
         "image-pull",
         "image",
-        _words(r"Failed to pull image \"?(?P<image>[^\s\"]+)\"?"),
+        r"Failed to pull image \"?(?P<image>[^\s\"]+)\"?",
         "image '{image}' cannot be pulled: {said}",
         "check that the cluster's nodes reach the registry",
     ),
     Cause(
         "image-back-off",
         "image",
-        _words(r"Back-off pulling image \"?(?P<image>[^\s\"]+)\"?"),
+        r"Back-off pulling image \"?(?P<image>[^\s\"]+)\"?",
         "image '{image}' cannot be pulled",
         "check its name and tag, and the cluster's right to pull it",
     ),
     Cause(
         "image-waiting",
         "image",
-        _words(r"ErrImagePull|ImagePullBackOff|ErrImageNeverPull"),
+        r"ErrImagePull|ImagePullBackOff|ErrImageNeverPull",
         "an image cannot be pulled: {said}",
         "check `image` in the specification: name, tag, and the cluster's right to pull it",
     ),
     Cause(
         "secret-key-missing",
         "secret",
-        _words(r"couldn't find key (?P<key>\S+) in (?:Secret|ConfigMap) (?P<name>[\w./-]+)"),
+        r"couldn't find key (?P<key>\S+) in (?:Secret|ConfigMap) (?P<name>[\w./-]+)",
         "'{name}' has no key '{key}'",
         "correct `environment` or `storage` in the specification, or add the key",
     ),
     Cause(
         "secret-missing",
         "secret",
-        _words(r"(?P<what>secret|configmap)s? \"(?P<name>[^\"]+)\" not found"),
+        r"(?P<what>secret|configmap)s? \"(?P<name>[^\"]+)\" not found",
         "there is no {what} '{name}' in the project's namespace",
         "correct its name in the specification, or have it made there",
     ),
     Cause(
         "claim-missing",
         "claim",
-        _words(r"persistentvolumeclaim \"(?P<name>[^\"]+)\" not found"),
+        r"persistentvolumeclaim \"(?P<name>[^\"]+)\" not found",
         "there is no volume claim '{name}' in the project's namespace",
         "correct `storage.pvc` in the specification, or have the claim made there",
     ),
     Cause(
         "claim-unbound",
         "claim",
-        _words(r"unbound immediate PersistentVolumeClaims|ProvisioningFailed"),
+        r"unbound immediate PersistentVolumeClaims|ProvisioningFailed",
         "a volume claim has no volume yet: {said}",
         "check size and storage class in `storage.pvc`, or ask who runs the storage",
     ),
     Cause(
         "volume-in-use",
         "claim",
-        _words(r"Multi-Attach error"),
+        r"Multi-Attach error",
         "a volume is still attached to another node: {said}",
         "wait until the pod there has gone, or use a claim that is ReadWriteMany",
     ),
     Cause(
         "mount-failed",
         "claim",
-        _words(r"FailedMount|FailedAttachVolume|MountVolume\.\w+ failed|Unable to attach or mount"),
+        r"FailedMount|FailedAttachVolume|MountVolume\.\w+ failed|Unable to attach or mount",
         "a volume cannot be mounted: {said}",
         "check server, path and rights in `storage`",
     ),
     Cause(
         "not-executable",
         "command",
-        _words(r"exec:? \"?(?P<file>[^\s\":]+)\"?: permission denied"),
+        r"exec:? \"?(?P<file>[^\s\":]+)\"?: permission denied",
         "'{file}' is not executable",
         "chmod +x it in the image, or start it with `bash {file}`",
     ),
     Cause(
         "command-missing",
         "command",
-        _words(
-            r"exec:? \"?(?P<file>[^\s\":]+)\"?: "
-            r"(?:.*no such file or directory|executable file not found)"
-        ),
+        r"exec:? \"?(?P<file>[^\s\":]+)\"?: "
+        r"(?:.*no such file or directory|executable file not found)",
         "there is no '{file}' in the container",
         "check `command`, `working_dir` and the mounts; the first line of a script counts, too",
     ),
     Cause(
         "wrong-machine",
         "command",
-        _words(r"exec format error"),
+        r"exec format error",
         "the command was built for another kind of machine, or a script lacks its first line #!",
         "build the image for the nodes' architecture, or add the line",
     ),
     Cause(
         "out-of-memory",
         "command",
-        _words(r"OOM-?Kill|SystemOOM|out of memory: Kill|memory cgroup out of memory"),
+        r"OOM-?Kill|SystemOOM|out of memory: Kill|memory cgroup out of memory",
         "out of memory: the kernel killed it at its limit of main memory",
         "raise `compute.cpu_memory_limit`, or use less: fewer loader workers, smaller batches",
     ),
     Cause(
         "node-disk",
         "node",
-        _words(r"ephemeral.(?:local )?storage|EmptyDir volume \S+ exceeds|DiskPressure"),
+        r"ephemeral.(?:local )?storage|EmptyDir volume \S+ exceeds|DiskPressure",
         "evicted, because it filled the node's own disk: {said}",
         "write to a mounted volume instead",
     ),
     Cause(
         "node-memory",
         "node",
-        _words(r"low on resource: memory|MemoryPressure"),
+        r"low on resource: memory|MemoryPressure",
         "evicted, because its node ran out of main memory: {said}",
         "ask for what it needs with `compute.cpu_memory`",
     ),
     Cause(
         "node-lost",
         "node",
-        _words(r"NodeNotReady|NodeLost|node is not ready|TaintManagerEviction"),
+        r"NodeNotReady|NodeLost|node is not ready|TaintManagerEviction",
         "its node was lost: {said}",
         "nothing if it starts elsewhere; else ask who runs the cluster",
     ),
@@ -187,7 +181,7 @@ CAUSES: tuple[Cause, ...] = (
         Cause(
             f"exit-{number}",
             "command",
-            _words(rf"\bexit(?:ed)?(?: with)?(?: ?(?:code|status))?[ :=]+{number}\b"),
+            rf"\bexit(?:ed)?(?: with)?(?: ?(?:code|status))?[ :=]+{number}\b",
             f"the command ended with exit code {number}: {meaning}",
             advice,
         )
@@ -196,35 +190,35 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "exit-code",
         "command",
-        _words(r"\bexit(?:ed)?(?: with)? ?(?:code|status)[ :=]+(?P<number>[1-9]\d{0,2})\b"),
+        r"\bexit(?:ed)?(?: with)? ?(?:code|status)[ :=]+(?P<number>[1-9]\d{0,2})\b",
         "the command ended with exit code {number}",
         "see the end of its log",
     ),
     Cause(
         "deadline",
         "command",
-        _words(r"DeadlineExceeded"),
+        r"DeadlineExceeded",
         "the platform ended it, because it was active longer than it may: {said}",
         "ask who runs the cluster for the limit",
     ),
     Cause(
         "crashes",
         "command",
-        _words(r"BackoffLimitExceeded|CrashLoopBackOff|Back-off restarting failed container"),
+        r"BackoffLimitExceeded|CrashLoopBackOff|Back-off restarting failed container",
         "the command fails each time that it is started; Run:ai's API does not say with what",
         "see the end of its log",
     ),
     Cause(
         "denied",
         "policy",
-        _words(r"admission webhook .* denied|is forbidden: exceeded quota|violates PodSecurity"),
+        r"admission webhook .* denied|is forbidden: exceeded quota|violates PodSecurity",
         "the cluster refuses its pods: {said}",
         "change the specification so that the policy allows it",
     ),
     Cause(
         "more-than-cluster",
         "gpus",
-        _words(r"MoreGpusThanCluster: (?P<figures>.+)"),
+        r"MoreGpusThanCluster: (?P<figures>.+)",
         "it can never start: {figures}",
         "ask for fewer GPUs",
         ends_waiting=True,
@@ -232,7 +226,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "over-quota",
         "gpus",
-        _words(r"NonPreemptibleOverQuota"),
+        r"NonPreemptibleOverQuota",
         "non-preemptible, and over the project's quota: {said}",
         "make it preemptible, ask for fewer GPUs, or have the quota raised",
         ends_waiting=True,
@@ -240,7 +234,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "over-limit",
         "gpus",
-        _words(r"OverLimit"),
+        r"OverLimit",
         "over the limit of its project: {said}",
         "ask for fewer GPUs, or wait until the project's other workloads have ended",
         ends_waiting=True,
@@ -248,7 +242,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "wrong-nodes",
         "gpus",
-        _words(r"didn't match .*(?:affinity|selector)|untolerated taint"),
+        r"didn't match .*(?:affinity|selector)|untolerated taint",
         "no node that it may use can take it: {said}",
         "check `node_type`, `node_pools` and `tolerations` in the specification",
         ends_waiting=True,
@@ -256,10 +250,8 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "no-free-gpus",
         "gpus",
-        _words(
-            r"not enough (?:free )?(?:GPU|resources)|insufficient \S*gpu|GPUs? that are being "
-            r"released|Unschedulable|FailedScheduling"
-        ),
+        r"not enough (?:free )?(?:GPU|resources)|insufficient \S*gpu|GPUs? that are being "
+        r"released|Unschedulable|FailedScheduling",
         "not enough GPUs are free: {said}",
         "wait, or ask for fewer",
         ends_waiting=True,

@@ -59,7 +59,7 @@ def _known(evidence: Evidence) -> list[Reason]:
         if cause.kind in by_kind or (cause.ends_waiting and not evidence.is_waiting):
             continue
         for clue in clues:
-            if found := cause.words.search(clue.text):
+            if found := cause.found_in(clue.text):
                 by_kind[cause.kind] = _reason(cause, clue, found, evidence)
                 # It says one thing: "FailedScheduling" for want of a claim is not want of GPUs.
                 clues.remove(clue)
