@@ -19,7 +19,14 @@ from airflow_runai.cli.templated_values import known_part
 from airflow_runai.core.jinja import is_templated
 from airflow_runai.core.json_merge import JsonMapping
 from airflow_runai.core.policies import breaches
-from airflow_runai.core.quota import Quota, gpu_count, gpus_requested, over_cluster
+from airflow_runai.core.quota import (
+    Quota,
+    gpu_count,
+    gpus_requested,
+    over_cluster,
+    over_limit,
+    over_quota,
+)
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.texts import cut
 from airflow_runai.errors import Refused, RunaiError
@@ -209,16 +216,16 @@ def quota(run: DryRun) -> CheckResult:
     gpus = _requested_gpus(run)
     if gpus is None:
         return UNKNOWN, "asks for GPU memory; the share of a GPU depends on the node"
+    if too_many := over_limit(gpus, allowed):
+        return PROBLEM, too_many
     request = f"asks for {gpu_count(gpus)}"
-    if allowed.limit is not None and gpus > allowed.limit:
-        return PROBLEM, f"{request}; the project's limit is {allowed.limit:g}"
     if allowed.deserved is None:
         return OK, f"{request}; the project has no bounded quota"
     used = run.connected_hook.run(capacity.gpus_in_use(run.project))
     summary = f"{request}; quota {allowed.deserved:g}, in use {used:g}"
     if gpus + used <= allowed.deserved:
         return OK, summary
-    return _over_quota(run.checked_spec, summary, fits_alone=gpus <= allowed.deserved)
+    return _over_quota(run.checked_spec, summary, fits_alone=not over_quota(gpus, allowed))
 
 
 def _over_quota(spec: WorkloadSpec, summary: str, fits_alone: bool) -> CheckResult:

@@ -68,9 +68,24 @@ def gpus_of_item(item: JsonMapping) -> float | None:
     return _number(gpu.get("request")) if isinstance(gpu, Mapping) else None
 
 
-def over_cluster(gpus: float, total: float) -> str:
+def over_cluster(gpus: float, total: float | None) -> str:
     """Say that a cluster is too small for a request; an empty text if it is not."""
-    return f"asks for {gpu_count(gpus)}; the cluster has {total:g}" if gpus > total else ""
+    return _too_many(gpus, total, "the cluster has")
+
+
+def over_limit(gpus: float, quota: Quota) -> str:
+    """Say that a project may never have so many GPUs; an empty text if it may."""
+    return _too_many(gpus, quota.limit, "the project's limit is")
+
+
+def over_quota(gpus: float, quota: Quota) -> str:
+    """Say that a request exceeds all that is guaranteed to a project; else an empty text."""
+    return _too_many(gpus, quota.deserved, "the project's quota is")
+
+
+def _too_many(gpus: float, bound: float | None, what: str) -> str:
+    is_over = bound is not None and gpus > bound
+    return f"asks for {gpu_count(gpus)}; {what} {bound:g}" if is_over else ""
 
 
 def gpu_count(count: float) -> str:

@@ -37,3 +37,15 @@ def test_success_and_a_limit_while_it_runs_need_no_reasons(run: Runner, emulator
     assert done.state == "failed"
     assert "reasons" not in done.xcom("runai_timeline")
     assert not [r for r in emulator.requests if r.path.endswith("/events")]
+
+
+def test_what_can_never_start_is_said_before_the_wait(
+    run: Runner, emulator: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    spec = {**SPEC, "compute": {"gpu_devices": 5}}
+    assert run(dag_of(training(spec=spec, wait_for_completion=False))).state == "success"
+    (warning,) = [r.getMessage() for r in caplog.records if "can never start" in r.getMessage()]
+    name = emulator.workloads_named("short")[0].name
+    assert warning == (
+        f"{name}: it can never start: asks for 5 GPUs; the cluster has 4; ask for fewer GPUs"
+    )

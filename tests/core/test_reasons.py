@@ -212,6 +212,20 @@ SAID_BY_KUBERNETES = [
     ),
     (
         "Pending",
+        "MoreGpusThanLimit",
+        "asks for 3 GPUs; the project's limit is 2",
+        "more-than-limit",
+        "it can never start: asks for 3 GPUs; the project's limit is 2",
+    ),
+    (
+        "Pending",
+        "MoreGpusThanQuota",
+        "asks for 3 GPUs; the project's quota is 2",
+        "more-than-quota",
+        "make it preemptible",
+    ),
+    (
+        "Pending",
         "NonPreemptibleOverQuota",
         "over quota by 2",
         "over-quota",

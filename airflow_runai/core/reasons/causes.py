@@ -224,6 +224,22 @@ CAUSES: tuple[Cause, ...] = (
         ends_waiting=True,
     ),
     Cause(
+        "more-than-limit",
+        "gpus",
+        r"MoreGpusThanLimit: (?P<figures>.+)",
+        "it can never start: {figures}",
+        "ask for fewer GPUs, or have the limit raised",
+        ends_waiting=True,
+    ),
+    Cause(
+        "more-than-quota",
+        "gpus",
+        r"MoreGpusThanQuota: (?P<figures>.+)",
+        "non-preemptible, so it can never start: {figures}",
+        "make it preemptible, ask for fewer GPUs, or have the quota raised",
+        ends_waiting=True,
+    ),
+    Cause(
         "over-quota",
         "gpus",
         r"NonPreemptibleOverQuota",
