@@ -33,6 +33,7 @@ from docs import (
     lint_table,
     operator_tables,
     pictures,
+    reason_table,
     rooms,
 )
 
@@ -175,6 +176,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "operators": lambda: operator_tables.all_tables(table),
     "cli": lambda: cli_table.commands(table),
     **{f"cli-{name}": partial(cli_table.options, name, table) for name in cli_table.NAMES},
+    "reasons": lambda: table(("code", "what is told", "what to do"), reason_table.rows()),
     "lint-rules": lambda: lint_table.all_rules(table),
     "layers": rooms.contract,
 }

@@ -19,7 +19,14 @@ from airflow_runai.cli.templated_values import known_part
 from airflow_runai.core.jinja import is_templated
 from airflow_runai.core.json_merge import JsonMapping
 from airflow_runai.core.policies import breaches
-from airflow_runai.core.quota import Quota, gpus_requested
+from airflow_runai.core.quota import (
+    Quota,
+    gpu_count,
+    gpus_requested,
+    over_cluster,
+    over_limit,
+    over_quota,
+)
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.texts import cut
 from airflow_runai.errors import Refused, RunaiError
@@ -209,16 +216,16 @@ def quota(run: DryRun) -> CheckResult:
     gpus = _requested_gpus(run)
     if gpus is None:
         return UNKNOWN, "asks for GPU memory; the share of a GPU depends on the node"
-    request = f"asks for {_gpu_count(gpus)}"
-    if allowed.limit is not None and gpus > allowed.limit:
-        return PROBLEM, f"{request}; the project's limit is {allowed.limit:g}"
+    if too_many := over_limit(gpus, allowed):
+        return PROBLEM, too_many
+    request = f"asks for {gpu_count(gpus)}"
     if allowed.deserved is None:
         return OK, f"{request}; the project has no bounded quota"
     used = run.connected_hook.run(capacity.gpus_in_use(run.project))
     summary = f"{request}; quota {allowed.deserved:g}, in use {used:g}"
     if gpus + used <= allowed.deserved:
         return OK, summary
-    return _over_quota(run.checked_spec, summary, fits_alone=gpus <= allowed.deserved)
+    return _over_quota(run.checked_spec, summary, fits_alone=not over_quota(gpus, allowed))
 
 
 def _over_quota(spec: WorkloadSpec, summary: str, fits_alone: bool) -> CheckResult:
@@ -237,15 +244,11 @@ def free_gpus(run: DryRun) -> CheckResult:
     gpus = _requested_gpus(run) or 0
     total = hook.run(capacity.gpus_of_nodes(cluster_id, "TOTAL_GPUS"))
     free = hook.run(capacity.gpus_of_nodes(cluster_id, "FREE_GPUS"))
-    if gpus > total:
-        return PROBLEM, f"asks for {_gpu_count(gpus)}; the cluster has {total:g}"
+    if too_many := over_cluster(gpus, total):
+        return PROBLEM, too_many
     # Others may take them before, so this is a hint and no promise.
     effect = ": it would queue first" if gpus > free else ""
     return OK, f"{free:g} of {total:g} free now{effect}"
-
-
-def _gpu_count(count: float) -> str:
-    return f"{count:g} GPU{'' if count == 1 else 's'}"
 
 
 def _requested_gpus(run: DryRun) -> float | None:

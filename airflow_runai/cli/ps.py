@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from airflow_runai.backends import control_plane
+from airflow_runai.backends.explanation import explain
 from airflow_runai.backends.inventory import inventory
 from airflow_runai.cli.connections import hook_for
 from airflow_runai.cli.exit_codes import command
@@ -21,7 +22,8 @@ from airflow_runai.core.flow import now
 from airflow_runai.core.json_merge import JsonMapping
 from airflow_runai.core.origin import Origin
 from airflow_runai.core.orphans import Owned, orphans
-from airflow_runai.core.timeline import Clocks, clocks
+from airflow_runai.core.reasons import chapter_start, needs_reason
+from airflow_runai.core.timeline import Moment, clocks
 from airflow_runai.core.workload import Workload
 from airflow_runai.deployment.instance_name import name_in_database
 from airflow_runai.deployment.task_states import states_in_database
@@ -40,10 +42,13 @@ def main(arguments: Namespace) -> int:
         if_empty = "no orphans"
         owned = [orphan.owned for orphan in orphans(owned, states)]
     at = hook.run(now())  # of the control plane, whose clock stamped the workloads
-    rows = [_row(one, states.get(one.origin), _clocks(hook, one.workload, at), at) for one in owned]
-    if arguments.output not in ("json", "yaml"):
-        rows = [_for_people(row) for row in rows]
-    print_rows(rows, arguments.output, if_empty)
+    rows = [_row(hook, one, states.get(one.origin), at) for one in owned]
+    if arguments.output in ("json", "yaml"):
+        print_rows(rows, arguments.output)
+    else:
+        print_rows([_for_people(row) for row in rows], arguments.output, if_empty)
+    if arguments.output == "table":
+        _print_reasons(rows)
     return 1 if rows and arguments.orphans else 0
 
 
@@ -69,18 +74,40 @@ def _task_states(origins: list[Origin], *, required: bool) -> Mapping[Origin, st
         return {}
 
 
-def _clocks(hook: RunaiHook, workload: Workload, at: float) -> Clocks | None:
-    """Return the clocks; ``None`` where the server keeps no history, or no longer keeps it."""
+def _print_reasons(rows: Sequence[Row]) -> None:
+    lines = [f"{row['name']}: {sentence}" for row in rows for sentence in _sentences(row)]
+    if lines:
+        print("", *lines, sep="\n")
+
+
+def _sentences(row: Row) -> Sequence[str]:
+    found = row["reasons"]
+    return found if isinstance(found, list) else ()
+
+
+def _moments(hook: RunaiHook, workload: Workload) -> tuple[Moment, ...]:
+    """Return its history; nothing where the server keeps none, or no longer keeps it."""
     try:
-        moments = hook.run(control_plane.history(workload.id))
+        return hook.run(control_plane.history(workload.id))
     except RunaiError:
-        return None
-    return clocks(moments, at) if moments else None
+        return ()
 
 
-def _row(one: Owned, state: str | None, spent: Clocks | None, at: float) -> Row:
+def _reasons(hook: RunaiHook, workload: Workload, moments: tuple[Moment, ...]) -> list[str]:
+    """Return why it waits, does not start or has failed."""
+    if workload.deleted or not needs_reason(workload.phase):
+        return []
+    try:
+        found = hook.run(explain(workload.id, workload.phase, chapter_start(moments)))
+    except RunaiError:
+        return []
+    return [reason.sentence for reason in found]
+
+
+def _row(hook: RunaiHook, one: Owned, state: str | None, at: float) -> Row:
     workload = one.workload
-    seconds = spent.to_dict() if spent else {}
+    moments = _moments(hook, workload)
+    seconds = clocks(moments, at).to_dict() if moments else {}
     return {
         "name": workload.name,
         "project": one.project,
@@ -93,6 +120,7 @@ def _row(one: Owned, state: str | None, spent: Clocks | None, at: float) -> Row:
         "interruptions": seconds.get("interruptions"),
         **task_columns(one.origin),
         "id": workload.id,
+        "reasons": _reasons(hook, workload, moments),
     }
 
 

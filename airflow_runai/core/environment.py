@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
@@ -19,12 +19,31 @@ _SOURCES = {
 }
 
 
-def environment(value: Any) -> JsonObject:
-    """Accept a mapping from names to scalars or sources (secret, config map, credential, field)."""
-    return {name: _checked(name, entry) for name, entry in mapping(value).items()}
+class Environment:
+    """Accepts names with scalars or sources (secret, config map, credential, field)."""
+
+    def __call__(self, value: Any) -> JsonObject:
+        """Return what is kept; raises ``ValueError``."""
+        return {name: _checked(name, entry) for name, entry in mapping(value).items()}
+
+    def unknown_keys(self, value: object, path: str) -> list[str]:
+        """Name what is wrong with the names of variables, and with the keys of their sources."""
+        entries = value.items() if isinstance(value, Mapping) else ()
+        return [
+            f"{path}: {problem}" for name, entry in entries for problem in _problems(name, entry)
+        ]
 
 
-def _checked(name: str, entry: Any) -> Any:
+def _problems(name: object, entry: object) -> Iterator[str]:
+    try:
+        _check_name(str(name))
+        if isinstance(entry, Mapping):
+            _check_keys(str(name), entry)
+    except ValueError as error:
+        yield str(error)
+
+
+def _check_name(name: str) -> None:
     if not _VARIABLE.fullmatch(name):
         raise ValueError(
             f"{name!r} is not a variable name; allowed: letters, digits and _ , not a digit first"
@@ -34,6 +53,10 @@ def _checked(name: str, entry: Any) -> Any:
             f"{name} is set by the provider, which recognizes its workloads by it; "
             "take another name"
         )
+
+
+def _checked(name: str, entry: Any) -> Any:
+    _check_name(name)
     if isinstance(entry, Mapping):
         _source(name, entry)
         return dict(entry)
@@ -52,19 +75,27 @@ _FORMS = (
 )
 
 
-def _source(name: str, entry: JsonMapping) -> JsonObject:
+def _check_keys(name: str, entry: JsonMapping) -> None:
     kind, where = next(iter(entry.items()), ("", None))
     if len(entry) != 1 or kind not in _SOURCES:
-        raise ValueError(f"{name} has the keys {sorted(entry)}; allowed: exactly one of {_FORMS}")
+        keys = sorted(map(str, entry))
+        raise ValueError(f"{name} has the keys {keys}; allowed: exactly one of {_FORMS}")
+    if kind != "pod_field" and isinstance(where, Mapping) and set(where) != {"name", "key"}:
+        raise ValueError(f"{name}.{kind}: needs exactly the keys 'name' and 'key'")
+
+
+def _source(name: str, entry: JsonMapping) -> JsonObject:
+    _check_keys(name, entry)
+    kind, where = next(iter(entry.items()))
     if kind == "pod_field":
         return {_SOURCES[kind]: {"path": text(where)}}
-    if not isinstance(where, Mapping) or set(where) != {"name", "key"}:
+    if not isinstance(where, Mapping):
         raise ValueError(f"{name}.{kind}: needs exactly the keys 'name' and 'key'")
     return {_SOURCES[kind]: {key: text(entry) for key, entry in where.items()}}
 
 
 def write_environment(value: JsonObject) -> list[JsonObject]:
-    """Return the wire form of what :func:`environment` accepted."""
+    """Return the wire form of what :class:`Environment` accepted."""
     return [
         {"name": name, **(_source(name, entry) if isinstance(entry, Mapping) else {"value": entry})}
         for name, entry in value.items()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import Field, field, fields
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from airflow_runai.core.habits import place_of
 from airflow_runai.core.json_merge import JsonObject
@@ -77,6 +77,22 @@ def unknown_keys(cls: type, value: Mapping[Any, Any], path: str) -> list[str]:
     ]
 
 
+def nested_unknown_keys(cls: type, value: object, path: str) -> list[str]:
+    """
+    Name each unknown key of a mapping and of whatever it holds.
+
+    Looks at no value but mappings and lists, so that values may still be templates.
+    """
+    if not isinstance(value, Mapping):
+        return []
+    problems = unknown_keys(cls, value, path)
+    for name, item in declared(cls).items():
+        check = item.metadata["check"]
+        if isinstance(check, KeyedCheck):
+            problems += check.unknown_keys(value.get(name), f"{path}.{name}")
+    return problems
+
+
 def write(part: Any) -> JsonObject:
     """Return the wire form of a part: only what was set; null may mean something else."""
     written: JsonObject = {}
@@ -108,35 +124,57 @@ def _names(cls: type) -> str:
     return ", ".join(sorted(declared(cls)))
 
 
-def part(cls: type[Any]) -> Check:
-    """Accept a mapping that ``cls`` describes."""
+@runtime_checkable
+class KeyedCheck(Protocol):
+    """A check that knows the keys of what it accepts."""
 
-    def check(value: Any) -> Any:
+    def unknown_keys(self, value: object, path: str) -> list[str]:
+        """Name what is wrong with the keys, whatever the values."""
+
+
+class Part:
+    """Accepts a mapping that ``cls`` describes."""
+
+    def __init__(self, cls: type[Any]) -> None:
+        self.cls = cls
+
+    def __call__(self, value: Any) -> Any:
+        """Return the part; raises ``Problems``."""
         problems: list[str] = []
-        found = read(cls, value, "", problems)
+        found = read(self.cls, value, "", problems)
         if problems:
             raise Problems([p if p.startswith((".", ":")) else f": {p}" for p in problems])
         return found
 
-    return check
+    def unknown_keys(self, value: object, path: str) -> list[str]:
+        """Name each unknown key."""
+        return nested_unknown_keys(self.cls, value, path)
 
 
-def parts(cls: type[Any]) -> Check:
-    """Accept a list of mappings that ``cls`` describes."""
+class Parts(Part):
+    """Accepts a list of mappings that ``cls`` describes."""
 
-    def check(value: Any) -> tuple[Any, ...]:
+    def __call__(self, value: Any) -> tuple[Any, ...]:
+        """Return the parts; raises ``Problems``."""
         if not isinstance(value, (list, tuple)):
             raise ValueError(
-                f"a {type(value).__name__}; allowed: a list of mappings of {_names(cls)}"
+                f"a {type(value).__name__}; allowed: a list of mappings of {_names(self.cls)}"
             )
         problems: list[str] = []
         found = []
         for index, entry in enumerate(value):
-            found.append(read(cls, entry, f"[{index}]", problems))
+            found.append(read(self.cls, entry, f"[{index}]", problems))
             if entry == {}:
-                problems.append(f"[{index}]: empty; allowed: a mapping of {_names(cls)}")
+                problems.append(f"[{index}]: empty; allowed: a mapping of {_names(self.cls)}")
         if problems:
             raise Problems(problems)
         return tuple(found)
 
-    return check
+    def unknown_keys(self, value: object, path: str) -> list[str]:
+        """Name each unknown key of each entry."""
+        entries = value if isinstance(value, (list, tuple)) else ()
+        problems = (
+            nested_unknown_keys(self.cls, entry, f"{path}[{index}]")
+            for index, entry in enumerate(entries)
+        )
+        return [problem for one in problems for problem in one]

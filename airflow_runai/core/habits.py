@@ -16,7 +16,9 @@ _PLACES = {
     "spec.args": "args arguments",
     "spec.working_dir": "working_dir workdir work_dir cwd",
     "spec.environment": "environment env envs env_vars environment_variables",
-    "spec.storage": "storage volume volumes volume_mounts mounts pvc pvcs nfs",
+    "spec.storage": "storage volume volumes volume_mounts mounts",
+    "spec.storage.pvc": "pvc pvcs claim claims",
+    "spec.storage.nfs": "nfs",
     "spec.compute.gpu_devices": "gpu_devices gpu gpus num_gpus n_gpus gpu_count gpu_request",
     "spec.compute.gpu_portion": "gpu_portion gpu_fraction",
     "spec.compute.gpu_memory": "gpu_memory gpu_mem",
@@ -27,6 +29,7 @@ _PLACES = {
     "spec.preemptibility": "preemptible preemptibility",
     "spec.termination_grace_period": "termination_grace_period grace grace_period",
     "spec.distributed.workers": "workers num_workers",
+    "path": "mount_path mountpath",
     "timeouts": "limit limits timeout_seconds clocks",
     "runai_conn_id": "conn_id connection connection_id",
     "workload_name": "name job_name",
@@ -43,6 +46,8 @@ def place_of(word: str, valid: Iterable[str], path: str = "") -> str:
     """
     names = sorted(valid)
     place = _PLACE_OF.get(word.lower(), "")
-    if place.startswith("spec.") and (path or "spec" in names):
-        return f"did you mean {place!r}?" if path else f"belongs in the specification: {place!r}"
-    return f"did you mean {place!r}?" if not path and place in names else nearest(word, names)
+    if place in names or (path and place.startswith("spec.")):
+        return f"did you mean {place!r}?"
+    if place.startswith("spec.") and "spec" in names:
+        return f"belongs in the specification: {place!r}"
+    return nearest(word, names)

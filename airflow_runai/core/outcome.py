@@ -8,7 +8,7 @@ submission.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from inspect import signature
 from math import isfinite
@@ -43,6 +43,7 @@ class Outcome:
     :param ended_at: epoch seconds of the last reading.
     :param absent: it could not be found for a long time, and is not listed as deleted.
     :param project_id: needed, as are ``cluster_id`` and ``kind``, to look again.
+    :param reasons: why, as far as the platform tells: sentences of ``core/reasons``.
     """
 
     status: str
@@ -57,6 +58,7 @@ class Outcome:
     project_id: str = ""
     cluster_id: str = ""
     kind: str = ""
+    reasons: tuple[str, ...] = ()
 
     def to_event(self) -> JsonObject:
         """Return plain JSON values; :meth:`from_event` is the inverse."""
@@ -74,6 +76,7 @@ class Outcome:
             "project_id": self.project_id,
             "cluster_id": self.cluster_id,
             "kind": self.kind,
+            "reasons": list(self.reasons),
         }
 
     @classmethod
@@ -96,6 +99,7 @@ class Outcome:
             clocks=_record(Clocks, event.get("clocks") or {}),
             timeline=tuple(_record(Moment, moment) for moment in event.get("timeline") or ()),
             absent=bool(event.get("absent")),
+            reasons=tuple(map(str, event.get("reasons") or ())),
             **{key: str(event.get(key) or "") for key in _TEXTS},
         )
 
@@ -119,7 +123,7 @@ class Outcome:
 
     def to_news(self) -> JsonObject:
         """Return what the live timeline shows at its end."""
-        return news(self.timeline, self.clocks, self.phase)
+        return news(self.timeline, self.clocks, self.phase, self.reasons)
 
     def to_result(self, project: str) -> JsonObject:
         """Return the small mapping that the operator leaves as its result."""
@@ -145,9 +149,12 @@ def _record(cls: Callable[..., T], value: JsonMapping) -> T:
     return cls(**{key: entry for key, entry in value.items() if key in parameters})
 
 
-def news(timeline: tuple[Moment, ...], clocks: Clocks, phase: str) -> JsonObject:
+def news(
+    timeline: tuple[Moment, ...], clocks: Clocks, phase: str, reasons: Sequence[str] = ()
+) -> JsonObject:
     """Return what is published of a workload, during the wait and at its end, in one shape."""
-    return {"timeline": moments_to_json(timeline), "clocks": clocks.to_dict(), "phase": phase}
+    published = {"timeline": moments_to_json(timeline), "clocks": clocks.to_dict(), "phase": phase}
+    return {**published, "reasons": list(reasons)} if reasons else published
 
 
 def moments_from_json(value: object) -> tuple[Moment, ...]:

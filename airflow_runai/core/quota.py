@@ -61,6 +61,38 @@ def gpus_requested(spec: WorkloadSpec) -> float | None:
     return None if master is None else each * (spec.distributed.workers or 1) + master
 
 
+def gpus_of_item(item: JsonMapping) -> float | None:
+    """Return the GPUs that a workload asks for, as a list shows it; ``None`` if it does not."""
+    resources = item.get("workloadRequestedResources")
+    gpu = resources.get("gpu") if isinstance(resources, Mapping) else None
+    return _number(gpu.get("request")) if isinstance(gpu, Mapping) else None
+
+
+def over_cluster(gpus: float, total: float | None) -> str:
+    """Say that a cluster is too small for a request; an empty text if it is not."""
+    return _too_many(gpus, total, "the cluster has")
+
+
+def over_limit(gpus: float, quota: Quota) -> str:
+    """Say that a project may never have so many GPUs; an empty text if it may."""
+    return _too_many(gpus, quota.limit, "the project's limit is")
+
+
+def over_quota(gpus: float, quota: Quota) -> str:
+    """Say that a request exceeds all that is guaranteed to a project; else an empty text."""
+    return _too_many(gpus, quota.deserved, "the project's quota is")
+
+
+def _too_many(gpus: float, bound: float | None, what: str) -> str:
+    is_over = bound is not None and gpus > bound
+    return f"asks for {gpu_count(gpus)}; {what} {bound:g}" if is_over else ""
+
+
+def gpu_count(count: float) -> str:
+    """Return a number of GPUs with its unit."""
+    return f"{count:g} GPU{'' if count == 1 else 's'}"
+
+
 def _of_pod(spec: JsonMapping) -> float | None:
     compute = spec.get("compute") or {}
     if compute.get("gpuMemoryRequest") is not None:

@@ -16,7 +16,15 @@ from dataclasses import dataclass, replace
 
 from airflow_runai.core import environment as variables
 from airflow_runai.core import storage
-from airflow_runai.core.fields import declared, part, parts, read, unknown_keys, wire, write
+from airflow_runai.core.fields import (
+    Part,
+    Parts,
+    declared,
+    nested_unknown_keys,
+    read,
+    wire,
+    write,
+)
 from airflow_runai.core.json_merge import JsonMapping, JsonObject, canonical, deep_merge
 from airflow_runai.core.pod_spec import Compute, Security, Toleration
 from airflow_runai.core.values import (
@@ -91,15 +99,15 @@ class WorkloadSpec:
     )
     environment: JsonObject | None = wire(
         "environmentVariables",
-        variables.environment,
+        variables.Environment(),
         "name: value, or name: {secret: {name, key}}",
         variables.write_environment,
     )
     compute: Compute | None = wire(
-        "compute", part(Compute), "GPUs, CPUs, memory", lambda c: c.to_wire() or None
+        "compute", Part(Compute), "GPUs, CPUs, memory", lambda c: c.to_wire() or None
     )
     storage: storage.Storage | None = wire(
-        "storage", part(storage.Storage), "what is mounted where"
+        "storage", Part(storage.Storage), "what is mounted where"
     )
     preemptibility: str | None = wire(
         "preemptibility",
@@ -112,7 +120,7 @@ class WorkloadSpec:
     node_pools: tuple[str, ...] | None = wire("nodePools", texts, "in order of preference")
     node_type: str | None = wire("nodeType", text, "label of the nodes")
     tolerations: tuple[Toleration, ...] | None = wire(
-        "tolerations", parts(Toleration), "accepted node taints"
+        "tolerations", Parts(Toleration), "accepted node taints"
     )
     backoff_limit: int | None = wire(
         "backoffLimit", whole(0), "restarts after failures; the server's default is 6"
@@ -137,14 +145,14 @@ class WorkloadSpec:
         "completions", whole(1), "runs of a hyper-parameter set (single training)"
     )
     parallelism: int | None = wire("parallelism", whole(1), "how many of them at once")
-    security: Security | None = wire("security", part(Security), "identity and rights")
+    security: Security | None = wire("security", Part(Security), "identity and rights")
     labels: dict[str, str] | None = wire("labels", named_texts, "name: value", _write_named)
     annotations: dict[str, str] | None = wire(
         "annotations", named_texts, "name: value", _write_named
     )
     create_home_dir: bool | None = wire("createHomeDir", flag, "make a temporary home directory")
     distributed: Distributed | None = wire(
-        "distributed", part(Distributed), "several pods instead of one"
+        "distributed", Part(Distributed), "several pods instead of one"
     )
     template_id: str | None = wire(
         "templateId", text, "a template of the control plane, which this overrides"
@@ -251,10 +259,11 @@ def check_keys(source: JsonMapping) -> None:
 
     :raises SpecError: naming every key that is not known, with the nearest valid one.
     """
-    problems = unknown_keys(WorkloadSpec, source, "spec")
-    for name, cls in _NESTED.items():
-        if isinstance(source.get(name), Mapping):
-            problems += unknown_keys(cls, source[name], f"spec.{name}")
+    problems = nested_unknown_keys(WorkloadSpec, source, "spec")
+    several = source.get("distributed")
+    if isinstance(several, Mapping):
+        master = several.get("master")
+        problems += nested_unknown_keys(WorkloadSpec, master, "spec.distributed.master")
     if problems:
         raise SpecError(problems)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from airflow_runai.core.fields import parts, wire, write
+from airflow_runai.core.fields import Parts, wire, write
 from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.values import absolute_path, flag, one_of, quantity, text
 
@@ -134,21 +134,21 @@ class Storage:
     """All data sources of a workload."""
 
     pvc: tuple[Pvc, ...] | None = wire(
-        "pvc", parts(Pvc), "claims", lambda found: [p.to_wire() for p in found]
+        "pvc", Parts(Pvc), "claims", lambda found: [p.to_wire() for p in found]
     )
-    nfs: tuple[Nfs, ...] | None = wire("nfs", parts(Nfs), "NFS exports")
+    nfs: tuple[Nfs, ...] | None = wire("nfs", Parts(Nfs), "NFS exports")
     host_path: tuple[HostPath, ...] | None = wire(
-        "hostPath", parts(HostPath), "directories of the node"
+        "hostPath", Parts(HostPath), "directories of the node"
     )
-    git: tuple[Git, ...] | None = wire("git", parts(Git), "repositories")
-    s3: tuple[S3, ...] | None = wire("s3", parts(S3), "buckets")
+    git: tuple[Git, ...] | None = wire("git", Parts(Git), "repositories")
+    s3: tuple[S3, ...] | None = wire("s3", Parts(S3), "buckets")
     config_map: tuple[ConfigMap, ...] | None = wire(
-        "configMapVolume", parts(ConfigMap), "config maps as files"
+        "configMapVolume", Parts(ConfigMap), "config maps as files"
     )
-    secret: tuple[Secret, ...] | None = wire("secretVolume", parts(Secret), "secrets as files")
+    secret: tuple[Secret, ...] | None = wire("secretVolume", Parts(Secret), "secrets as files")
     data_volume: tuple[DataVolume, ...] | None = wire(
-        "dataVolume", parts(DataVolume), "Run:ai data volumes"
+        "dataVolume", Parts(DataVolume), "Run:ai data volumes"
     )
     empty_dir: tuple[EmptyDir, ...] | None = wire(
-        "emptyDirVolume", parts(EmptyDir), "scratch space (2.22+)"
+        "emptyDirVolume", Parts(EmptyDir), "scratch space (2.22+)"
     )

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from airflow_runai.core.environment import environment
+from airflow_runai.core.environment import Environment
 from airflow_runai.errors import InvalidArgument
 
 #: Environment variable that names the directory for checkpoints, as in ``dags/digits``.
@@ -71,7 +71,7 @@ class DrillPlan:
             *_checkpoints_problems(self),
         ]
         try:
-            environment(dict(self.environment))
+            Environment()(dict(self.environment))
         except ValueError as error:
             problems.append(f"--env: {error}")
         if problems:

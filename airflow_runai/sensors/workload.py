@@ -21,6 +21,7 @@ from airflow_runai.deployment import configuration
 from airflow_runai.errors import InvalidArgument, Refused, Unreachable, WorkloadEnded
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.links import TIMELINE_KEY, push_xcom
+from airflow_runai.tasks.end_reasons import explained
 from airflow_runai.tasks.failures import ReadableTask
 from airflow_runai.tasks.retries import NON_RETRYABLE, fail_without_retry
 from airflow_runai.tasks.whereabouts import failure_words
@@ -142,6 +143,7 @@ class RunaiWorkloadSensor(BaseSensorOperator, ReadableTask):
         """Return the result, or raise; both ways of waiting end here."""
         if outcome.status == SUCCEEDED:
             return outcome.to_result(self.project or "")
+        outcome = explained(self._hook, outcome)
         words = failure_words(outcome, self.runai_conn_id, self.project or "")
         if self.soft_fail:
             raise AirflowSkipException(words)

@@ -20,6 +20,7 @@ from airflow_runai.core.outcome import FAILED, STALLED, STOPPED, SUCCEEDED, TIME
 from airflow_runai.core.waiting import take_snapshot
 from airflow_runai.errors import Refused, Unreachable, WorkloadEnded
 from airflow_runai.hooks.runai import RunaiHook
+from airflow_runai.tasks.end_reasons import explained
 from airflow_runai.tasks.note_store import note_missing
 from airflow_runai.tasks.whereabouts import failure_words
 
@@ -42,7 +43,7 @@ def settle(
     """
     # A workload that has ended does not begin again, so there is nothing to look at.
     if outcome.status in (SUCCEEDED, FAILED):
-        return outcome
+        return explained(hook, outcome)
     try:
         return _settled_now(hook, outcome, policy, action)
     except (Unreachable, Refused) as error:
@@ -66,6 +67,7 @@ def _settled_now(
         return None
     if now.status not in (TIMED_OUT, STALLED):
         return now
+    now = explained(hook, now)  # before it is stopped: then there is nothing left to read
     # Whether it stopped may not be known yet: then the wait goes on, and finds out.
     done = hook.run(stop(snapshot.workload, action))
     return replace(now, reason=f"{now.reason}; {done}") if done else None

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow_runai.backends import control_plane, submission, termination
 from airflow_runai.backends.organization import Project
 from airflow_runai.backends.patience import Patience
+from airflow_runai.backends.prospects import prospects
 from airflow_runai.backends.submission import SubmissionRequest
 from airflow_runai.core.flow import Flow, now
 from airflow_runai.core.marks import Mark
@@ -190,6 +191,8 @@ class Submission:
             workload.id,
             self._tries.current,
         )
+        for reason in self._run(prospects(self.project, self.spec)):
+            log.warning("%s: %s", workload.name, reason.sentence)
         return workload
 
     def _created(self, request: SubmissionRequest) -> Workload:

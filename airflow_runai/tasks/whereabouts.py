@@ -15,12 +15,12 @@ log = logging.getLogger(__name__)
 
 def failure_words(outcome: Outcome, runai_conn_id: str, project: str) -> str:
     """
-    Return how a wait ended, and below it, a line each, where to look further.
+    Return how a wait ended, and below it, a line each, why and where to look further.
 
     :param project: its name, if known; else the connection's is used.
     """
     workload = outcome.workload()
-    lines = [outcome.sentence]
+    lines = [outcome.sentence, *outcome.reasons]
     try:
         settings = RunaiHook(runai_conn_id).settings
         project = project or settings.project or ""

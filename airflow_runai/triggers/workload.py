@@ -10,7 +10,7 @@ that outlives its cancellation.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -28,6 +28,7 @@ from airflow_runai.errors import RunaiError
 from airflow_runai.hooks.sessions import session
 from airflow_runai.tasks.companions import Company
 from airflow_runai.tasks.kill import Kill
+from airflow_runai.tasks.long_waits import LongWait
 from airflow_runai.tasks.published_timelines import TaskAddress, published_timelines
 
 log = structlog.get_logger(logger_name=__name__)
@@ -67,7 +68,7 @@ class RunaiWorkloadTrigger(BaseTrigger):
         self.kill_action = on_kill
         self.min_defer_seconds = min_defer_seconds
         self.show_timeline = show_timeline
-        self._company = Company(())
+        self._company = Company([LongWait(runai_conn_id, workload, self._tell_reasons)])
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return class path and arguments."""
@@ -90,6 +91,7 @@ class RunaiWorkloadTrigger(BaseTrigger):
             outcome = await self._wait()
         finally:
             self._company.close()
+            self._leave_timeline_to_task()  # a companion may have shown something just now
         await asyncio.sleep(max(0.0, earliest - asyncio.get_running_loop().time()))
         yield TriggerEvent(outcome.to_event())
 
@@ -124,9 +126,18 @@ class RunaiWorkloadTrigger(BaseTrigger):
 
     async def _report(self, notice: Notice) -> None:
         log.info("%s", notice.text)
+        if notice.kind == "timeline":
+            self._publish(notice.data)
         self._company.hear(notice)
-        if notice.kind == "timeline" and self.show_timeline and self.task_instance is not None:
-            published_timelines().publish(self._task(), notice.data)
+
+    def _tell_reasons(self, lines: Sequence[str], news: Mapping[str, Any]) -> None:
+        for line in lines:
+            log.info("%s", line)
+        self._publish(news)
+
+    def _publish(self, news: Mapping[str, Any]) -> None:
+        if self.show_timeline and self.task_instance is not None:
+            published_timelines().publish(self._task(), news)
 
     def _leave_timeline_to_task(self) -> None:
         """Write no more: the task writes the end, and nothing older may follow it."""

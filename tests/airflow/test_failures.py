@@ -127,7 +127,8 @@ def test_a_training_that_failed_leads_to_its_page_and_its_logs(
     }
     done = run(dag_of(lambda: RunaiTrainingOperator(**broken)))
     (workload,) = emulator.workloads_named("broken")
-    head, page, logs = assert_readable(done, capfd).splitlines()
+    head, *reasons, page, logs = assert_readable(done, capfd).splitlines()
+    assert reasons == ["  - the command ended with exit code 3; see the end of its log"]
     assert head.startswith(f"workload {workload.name} failed: Failed with exit code 3")
     assert page == f"  - its page: {emulator.url}/workloads?search={workload.name}"
     assert logs == (

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import fields, replace
@@ -514,3 +515,60 @@ def test_tolerations_are_declared_completely() -> None:
     }
     assert spec_of(tolerations=[every])["tolerations"] == [{**every, "seconds": 5}]
     assert set(every) == {item.name for item in fields(Toleration)}
+
+
+@pytest.mark.parametrize(
+    ("spec", "problem"),
+    [
+        (
+            {"gpu_devices": 1},
+            "spec.gpu_devices: unknown key; did you mean 'spec.compute.gpu_devices'?",
+        ),
+        ({"gpus": 1}, "spec.gpus: unknown key; did you mean 'spec.compute.gpu_devices'?"),
+        ({"pvc": []}, "spec.pvc: unknown key; did you mean 'spec.storage.pvc'?"),
+        ({"env": {}}, "spec.env: unknown key; did you mean 'spec.environment'?"),
+        (
+            {"compute": {"gpus": 1}},
+            "spec.compute.gpus: unknown key; did you mean 'spec.compute.gpu_devices'?",
+        ),
+        (
+            {"storage": {"pvc": [{"claim": "a"}, {"mount_path": "{{ x }}"}]}},
+            "spec.storage.pvc[1].mount_path: unknown key; did you mean 'path'?",
+        ),
+        (
+            {"tolerations": [{"kee": "a"}]},
+            "spec.tolerations[0].kee: unknown key; did you mean 'key'?",
+        ),
+        (
+            {"environment": {"A": {"secrt": {"name": "a", "key": "b"}}}},
+            "spec.environment: A has the keys ['secrt']; allowed: exactly one of {'secret'",
+        ),
+        (
+            {"environment": {"A": {"secret": {"name": "{{ x }}"}}}},
+            "spec.environment: A.secret: needs exactly the keys 'name' and 'key'",
+        ),
+        ({"environment": {"1A": "x"}}, "spec.environment: '1A' is not a variable name"),
+        (
+            {"distributed": {"master": {"compute": {"gpu_devises": 1}}}},
+            "spec.distributed.master.compute.gpu_devises: unknown key; did you mean 'gpu_devices'?",
+        ),
+    ],
+)
+def test_nested_keys_are_checked_before_rendering(spec: dict[str, Any], problem: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        check_keys({"image": "{{ params.image }}", **spec})
+    (found,) = caught.value.problems
+    assert found.startswith(problem)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.text(max_size=9),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=9) | st.integers(), inner),
+        max_leaves=9,
+    )
+)
+def test_no_value_keeps_keys_from_being_checked(value: Any) -> None:
+    with contextlib.suppress(SpecError):
+        check_keys({name: value for name in ("storage", "environment", "distributed", "compute")})
+    check_keys({"storage": "{{ a }}", "environment": "{{ b }}", "tolerations": "{{ c }}"})

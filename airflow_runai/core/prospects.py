@@ -1,0 +1,35 @@
+"""Whether a workload can ever start: what its request says beside the bounds of its project."""
+
+from __future__ import annotations
+
+from airflow_runai.core.quota import Quota, over_cluster, over_limit, over_quota
+from airflow_runai.core.reasons import Clue, Evidence, Reason, reasons
+from airflow_runai.core.spec import WorkloadSpec
+
+
+def is_preemptible(spec: WorkloadSpec) -> bool:
+    """Whether it may use GPUs beyond the quota, until they are needed elsewhere."""
+    return spec.preemptibility != "non-preemptible"
+
+
+def is_worth_asking(spec: WorkloadSpec, gpus: float) -> bool:
+    """Whether bounds are worth a request: hardly for one GPU, which every cluster has."""
+    return gpus > 1 or (gpus > 0 and not is_preemptible(spec))
+
+
+def hopeless(
+    spec: WorkloadSpec, gpus: float, quota: Quota, total: float | None
+) -> tuple[Reason, ...]:
+    """
+    Say why it can never start; nothing if it can, or if that is not known.
+
+    :param total: GPUs of the cluster; ``None`` if unknown.
+    """
+    beyond_quota = "" if is_preemptible(spec) else over_quota(gpus, quota)
+    figures = {
+        "MoreGpusThanCluster": over_cluster(gpus, total),
+        "MoreGpusThanLimit": over_limit(gpus, quota),
+        "MoreGpusThanQuota": beyond_quota,
+    }
+    clues = tuple(Clue(word, said) for word, said in figures.items() if said)
+    return reasons(Evidence("Pending", clues))

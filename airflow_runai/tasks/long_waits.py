@@ -1,0 +1,133 @@
+"""
+Why a workload waits so long, or does not start: asked once for each stretch, beside the wait.
+
+In calm weather a timer for a stretch is all that it costs. Thousands may wait in one process and
+become due at the same time, so the process asks about one of them at a time, a few a minute.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from airflow_runai.backends.explanation import explain
+from airflow_runai.core.flow import Notice
+from airflow_runai.core.phases import Meaning, meaning
+from airflow_runai.hooks.sessions import session
+
+log = logging.getLogger(__name__)
+
+#: Seconds in a phase of this meaning after which a person would ask why.
+PATIENCE: Mapping[Meaning, float] = {Meaning.WAITING: 300.0, Meaning.STARTING: 60.0}
+#: Seconds between two workloads that one process asks about.
+PACE = 5.0
+
+#: Takes lines for the log, and what is published with them.
+Tell = Callable[[Sequence[str], Mapping[str, Any]], None]
+
+
+class LongWait:
+    """
+    Tells why its workload does not run.
+
+    :param workload: with ``id`` and ``name``; without an id nothing is asked.
+    :param tell: called on the event loop, in the context of the wait.
+    :param patience: see :data:`PATIENCE`.
+    """
+
+    __slots__ = ("_asking", "_conn_id", "_patience", "_stretch", "_tell", "_timer", "_workload")
+
+    def __init__(
+        self,
+        runai_conn_id: str,
+        workload: Mapping[str, Any],
+        tell: Tell,
+        patience: Mapping[Meaning, float] = PATIENCE,
+    ) -> None:
+        self._conn_id = runai_conn_id
+        self._workload = workload
+        self._tell = tell
+        self._patience = patience
+        self._stretch: tuple[str, float] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._asking: asyncio.Task[None] | None = None
+
+    def hear(self, notice: Notice) -> None:
+        """Begin to count when the phase changes."""
+        if notice.kind != "timeline" or not self._workload["id"]:
+            return
+        last = notice.data["timeline"][-1]
+        stretch = (last["phase"], last["at"])
+        if stretch == self._stretch:
+            return
+        self.close()
+        self._stretch = stretch
+        seconds = self._patience.get(meaning(last["phase"]))
+        if seconds is not None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(seconds, self._await_turn, notice.data)
+
+    def close(self) -> None:
+        """Ask no more about this stretch."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._asking is not None:
+            self._asking.cancel()
+        self._timer = self._asking = None
+
+    def _await_turn(self, news: Mapping[str, Any]) -> None:
+        delay = _turns().next_in()
+        self._timer = asyncio.get_running_loop().call_later(delay, self._ask, news)
+
+    def _ask(self, news: Mapping[str, Any]) -> None:
+        self._timer = None
+        self._asking = asyncio.create_task(self._explain(news))
+
+    async def _explain(self, news: Mapping[str, Any]) -> None:
+        last = news["timeline"][-1]
+        try:
+            async with session(self._conn_id) as joined:
+                found = await joined.run(explain(self._workload["id"], last["phase"], last["at"]))
+        except Exception as error:
+            # Whatever it is, the wait itself will meet it and say so.
+            log.debug("why %s waits cannot be asked: %s", self._workload["name"], error)
+            return
+        if found:
+            sentences = [reason.sentence for reason in found]
+            lines = [f"{self._workload['name']}: {sentence}" for sentence in sentences]
+            self._tell(lines, {**news, "reasons": sentences})
+
+
+def log_only(lines: Sequence[str], news: Mapping[str, Any]) -> None:
+    """Say it in the log; for a worker, which publishes in its own thread only."""
+    for line in lines:
+        log.info("%s", line)
+
+
+class _Turns:
+    """Hands out moments, :data:`PACE` apart."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def next_in(self) -> float:
+        """Return the seconds until the next free moment, and take it."""
+        now = asyncio.get_running_loop().time()
+        turn = max(now, self._next)
+        self._next = turn + PACE
+        return turn - now
+
+
+#: By event loop. A context variable only because the simulation plays several processes in one.
+TURNS: ContextVar[WeakKeyDictionary[asyncio.AbstractEventLoop, _Turns]] = ContextVar(
+    "turns of long waits",
+    default=WeakKeyDictionary(),  # noqa: B039  # shared on purpose
+)
+
+
+def _turns() -> _Turns:
+    return TURNS.get().setdefault(asyncio.get_running_loop(), _Turns())

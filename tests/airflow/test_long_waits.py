@@ -1,0 +1,136 @@
+"""A workload that waits long is asked about once for each stretch, in turn, and at no cost to the wait."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_runai.core.flow import Notice
+from airflow_runai.core.phases import Meaning
+from airflow_runai.emulator import Emulator, serve
+from airflow_runai.tasks import long_waits
+from airflow_runai.tasks.companions import Company
+from airflow_runai.tasks.long_waits import PACE, LongWait
+from airflow_runai.tasks.published_timelines import published_timelines
+from tests.airflow.conftest import fast
+from tests.airflow.running import Person
+from tests.airflow.triggering import Supervised, first, supervised, trigger, with_task
+from tests.support.waiting import eventually
+
+__all__ = ["supervised"]
+SOON = {Meaning.WAITING: 0.01, Meaning.STARTING: 0.01}
+SENTENCE = "it can never start: asks for 6 GPUs; the cluster has 4; ask for fewer GPUs"
+
+
+class Listener:
+    """Takes what is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.news: list[Mapping[str, Any]] = []
+
+    def __call__(self, lines: Sequence[str], news: Mapping[str, Any]) -> None:
+        self.lines += lines
+        self.news.append(news)
+
+
+def news(phase: str, at: float = 0.0) -> Notice:
+    return Notice("timeline", "", {"timeline": [{"at": at, "phase": phase, "message": ""}]})
+
+
+@pytest.fixture
+def crowded(shared: Path, connect: Callable[..., None]) -> Any:
+    with serve(fast(shared)) as emulator:
+        connect(emulator.url)
+        yield emulator
+
+
+def hopeless(emulator: Emulator, slug: str = "hopeless") -> dict[str, Any]:
+    return Person(emulator).submit("team-a", slug, gpus=6).to_json()
+
+
+def asked(emulator: Emulator) -> int:
+    return sum(request.path.endswith("/events") for request in emulator.requests)
+
+
+def test_a_long_stretch_is_explained_once(crowded: Emulator) -> None:
+    workload, heard = hopeless(crowded), Listener()
+
+    async def play() -> None:
+        waiting = LongWait("runai_default", workload, heard, SOON)
+        waiting.hear(news("Pending"))
+        await eventually(lambda: bool(heard.lines))
+        waiting.hear(news("Pending"))  # the same stretch, told again with more history
+        waiting.hear(Notice("trouble", "an outage"))
+        assert waiting._timer is None
+
+    asyncio.run(play())
+    assert heard.lines == [f"{workload['name']}: {SENTENCE}"]
+    assert heard.news[0]["reasons"] == [SENTENCE]
+    assert heard.news[0]["timeline"]
+    assert asked(crowded) == 1
+
+
+def test_neither_a_short_stretch_nor_one_that_runs_costs_a_request(crowded: Emulator) -> None:
+    workload, heard = hopeless(crowded), Listener()
+
+    async def play() -> None:
+        waiting = LongWait("runai_default", workload, heard)
+        for at, phase in enumerate(("Creating", "Pending", "Initializing", "Running")):
+            waiting.hear(news(phase, at))
+            assert (waiting._timer is None) == (phase == "Running")
+        waiting.hear(news("Pending", 9))
+        waiting.close()
+        LongWait("runai_default", {**workload, "id": ""}, heard, SOON).hear(news("Pending"))
+
+    asyncio.run(play())
+    assert (heard.lines, asked(crowded)) == ([], 0)
+
+
+def test_a_crowd_is_asked_about_one_by_one() -> None:
+    async def delays() -> list[float]:
+        return [long_waits._turns().next_in() for _ in range(4)]
+
+    first_turn, *others = asyncio.run(delays())
+    assert first_turn == 0.0
+    assert others == pytest.approx([PACE, 2 * PACE, 3 * PACE], abs=0.5)
+
+
+def test_an_outage_says_nothing_and_ends_nothing(
+    connect: Callable[..., None], crowded: Emulator
+) -> None:
+    workload, heard = hopeless(crowded), Listener()
+    connect("http://127.0.0.1:9")
+
+    async def play() -> None:
+        waiting = LongWait("runai_default", workload, heard, SOON)
+        waiting.hear(news("Pending"))
+        await eventually(lambda: waiting._asking is not None and waiting._asking.done())
+
+    asyncio.run(play())
+    assert heard.lines == []
+
+
+def test_the_trigger_shows_the_reasons_with_its_timeline(
+    crowded: Emulator, supervised: Supervised, capfd: pytest.CaptureFixture[str]
+) -> None:
+    supervised("deferred")
+    made = with_task(trigger(crowded, "long-t"))
+    made.workload = hopeless(crowded)
+    made._company = Company([LongWait("runai_default", made.workload, made._tell_reasons, SOON)])
+
+    async def play() -> None:
+        waiting = asyncio.create_task(first(made))
+        pending = published_timelines()._pending  # written later: a task's turn comes each 30 s
+        await eventually(lambda: any("reasons" in n for n in pending.values()) or waiting.done())
+        assert [one["reasons"] for one in pending.values()] == [[SENTENCE]]
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        assert not pending, "nothing older may follow what the task writes at the end"
+
+    asyncio.run(play())
+    assert f"{made.workload['name']}: {SENTENCE}" in capfd.readouterr().out

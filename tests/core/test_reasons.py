@@ -1,0 +1,335 @@
+"""Why a workload waits or failed: each known cause has its sentence, the rest is passed on, bounded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_runai.core.phases import PHASES
+from airflow_runai.core.reasons import CAUSES, MAX_REASONS, PLATFORM, Evidence, reasons
+from airflow_runai.core.reasons.exit_codes import EXIT_CODES
+from tests.core.stage import NOON
+
+POD = "train-0-0"
+PODS = [{"name": POD, "nodeName": "node-2", "k8sPhase": "Pending"}]
+
+
+def event(reason: str, message: str, at: float = NOON, kind: str = "Warning") -> dict[str, Any]:
+    about = {"kind": "Pod", "name": POD}
+    return {
+        "type": kind,
+        "reason": reason,
+        "message": message,
+        "createdAt": at,
+        "involvedObject": about,
+    }
+
+
+def told(phase: str, *events: dict[str, Any], **workload: Any) -> list[tuple[str, str]]:
+    evidence = Evidence.gather(phase, workload, events, PODS, since=NOON)
+    return [(reason.code, reason.sentence) for reason in reasons(evidence)]
+
+
+RUNC = (
+    "Error: failed to create containerd task: failed to create shim task: OCI runtime create "
+    "failed: runc create failed: unable to start container process: "
+)
+#: Phase, reason and message of an event as Kubernetes says it: code, and part of the sentence.
+SAID_BY_KUBERNETES = [
+    (
+        "Initializing",
+        "Failed",
+        'Failed to pull image "reg.example/a:1": rpc error: code = NotFound desc = failed to pull '
+        'and unpack image "reg.example/a:1": failed to resolve reference "reg.example/a:1": '
+        "reg.example/a:1: not found",
+        "image-missing",
+        "image 'reg.example/a:1' cannot be pulled: its registry has no such name or tag "
+        "(pod train-0-0 on node-2); correct `image`",
+    ),
+    (
+        "Initializing",
+        "Failed",
+        'Failed to pull image "a": Error response from daemon: pull access denied for a, '
+        "repository does not exist or may require 'docker login'",
+        "image-refused",
+        "image 'a' cannot be pulled: its registry refuses this cluster",
+    ),
+    (
+        "Initializing",
+        "Failed",
+        'Failed to pull image "a:1": rpc error: code = Unknown desc = dial tcp: i/o timeout',
+        "image-pull",
+        "dial tcp: i/o timeout",
+    ),
+    (
+        "Initializing",
+        "BackOff",
+        'Back-off pulling image "a:1"',
+        "image-back-off",
+        "image 'a:1' cannot be pulled",
+    ),
+    ("Initializing", "Failed", "Error: ImagePullBackOff", "image-waiting", "name, tag"),
+    (
+        "Initializing",
+        "InspectFailed",
+        'Failed to apply default image tag "A b": couldn\'t parse image name "A b": invalid '
+        "reference format",
+        "image-name",
+        "is not one",
+    ),
+    (
+        "Initializing",
+        "Failed",
+        "Error: couldn't find key token in Secret runai-team-a/wandb",
+        "secret-key-missing",
+        "'runai-team-a/wandb' has no key 'token'",
+    ),
+    (
+        "Initializing",
+        "Failed",
+        'Error: secret "wandb" not found',
+        "secret-missing",
+        "there is no secret 'wandb' in the project's namespace",
+    ),
+    (
+        "Initializing",
+        "FailedMount",
+        'MountVolume.SetUp failed for volume "conf" : configmap "conf" not found',
+        "secret-missing",
+        "there is no configmap 'conf'",
+    ),
+    (
+        "Pending",
+        "FailedScheduling",
+        '0/3 nodes are available: persistentvolumeclaim "data" not found.',
+        "claim-missing",
+        "there is no volume claim 'data'",
+    ),
+    (
+        "Pending",
+        "FailedScheduling",
+        "0/3 nodes are available: pod has unbound immediate PersistentVolumeClaims.",
+        "claim-unbound",
+        "no volume yet",
+    ),
+    (
+        "Initializing",
+        "FailedAttachVolume",
+        'Multi-Attach error for volume "pvc-1" Volume is already used by pod(s) b-0',
+        "volume-in-use",
+        "already used by pod(s) b-0",
+    ),
+    (
+        "Initializing",
+        "FailedMount",
+        'MountVolume.SetUp failed for volume "nfs" : mount failed: exit status 32 Mounting '
+        "arguments: -t nfs server:/a; mount.nfs: access denied by server",
+        "mount-failed",
+        "a volume cannot be mounted",
+    ),
+    (
+        "Failed",
+        "Failed",
+        f'{RUNC}exec: "./startup.sh": permission denied: unknown',
+        "not-executable",
+        "'./startup.sh' is not executable (pod train-0-0 on node-2); chmod +x it in the image, "
+        "or start it with `bash ./startup.sh`",
+    ),
+    (
+        "Failed",
+        "Failed",
+        f'{RUNC}exec: "./start.sh": stat ./start.sh: no such file or directory: unknown',
+        "command-missing",
+        "there is no './start.sh' in the container",
+    ),
+    (
+        "Failed",
+        "Failed",
+        f'{RUNC}exec: "torchrunn": executable file not found in $PATH: unknown',
+        "command-missing",
+        "there is no 'torchrunn' in the container",
+    ),
+    ("Failed", "Failed", f"{RUNC}exec /a.sh: exec format error", "wrong-machine", "architecture"),
+    (
+        "Failed",
+        "OOMKilling",
+        "Memory cgroup out of memory: Killed process 4711 (python)",
+        "out-of-memory",
+        "out of memory: the kernel killed it at its limit of main memory",
+    ),
+    (
+        "Pending",
+        "Evicted",
+        "Pod ephemeral local storage usage exceeds the total limit of containers 1Gi.",
+        "node-disk",
+        "write to a mounted volume",
+    ),
+    (
+        "Pending",
+        "Evicted",
+        "The node was low on resource: memory. Threshold quantity: 100Mi.",
+        "node-memory",
+        "`compute.cpu_memory`",
+    ),
+    ("Pending", "NodeNotReady", "Node is not ready", "node-lost", "its node was lost"),
+    (
+        "Failed",
+        "Failed",
+        "container exited with code 9",
+        "exit-code",
+        "the command ended with exit code 9",
+    ),
+    (
+        "Failed",
+        "DeadlineExceeded",
+        "Job was active longer than specified deadline",
+        "deadline",
+        "longer than it may",
+    ),
+    (
+        "Failed",
+        "BackoffLimitExceeded",
+        "Job has reached the specified backoff limit",
+        "crashes",
+        "the command fails each time that it is started",
+    ),
+    (
+        "Pending",
+        "FailedCreate",
+        'admission webhook "policy" denied the request: no hostPath',
+        "denied",
+        "the cluster refuses its pods",
+    ),
+    (
+        "Pending",
+        "MoreGpusThanCluster",
+        "asks for 6 GPUs; the cluster has 4",
+        "more-than-cluster",
+        "it can never start: asks for 6 GPUs; the cluster has 4",
+    ),
+    (
+        "Pending",
+        "MoreGpusThanLimit",
+        "asks for 3 GPUs; the project's limit is 2",
+        "more-than-limit",
+        "it can never start: asks for 3 GPUs; the project's limit is 2",
+    ),
+    (
+        "Pending",
+        "MoreGpusThanQuota",
+        "asks for 3 GPUs; the project's quota is 2",
+        "more-than-quota",
+        "make it preemptible",
+    ),
+    (
+        "Pending",
+        "NonPreemptibleOverQuota",
+        "over quota by 2",
+        "over-quota",
+        "non-preemptible, and over the project's quota: over quota by 2",
+    ),
+    ("Pending", "OverLimit", "limit is 2", "over-limit", "over the limit of its project"),
+    (
+        "Pending",
+        "FailedScheduling",
+        "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector.",
+        "wrong-nodes",
+        "`node_pools`",
+    ),
+    (
+        "Pending",
+        "Unschedulable",
+        "Not enough free GPUs for 2 in the node pool default",
+        "no-free-gpus",
+        "not enough GPUs are free",
+    ),
+    *(
+        ("Failed", "Failed", f"Container failed with exit code {number}", f"exit-{number}", meaning)
+        for number, (meaning, _) in EXIT_CODES.items()
+    ),
+]
+
+
+@pytest.mark.parametrize(("phase", "reason", "message", "code", "part"), SAID_BY_KUBERNETES)
+def test_known_cause_has_its_sentence(
+    phase: str, reason: str, message: str, code: str, part: str
+) -> None:
+    ((found, sentence),) = told(phase, event(reason, message))
+    assert found == code
+    assert part in sentence
+    assert "; " in sentence, "what to do is missing"
+
+
+def test_the_table_above_plays_every_cause() -> None:
+    assert {row[3] for row in SAID_BY_KUBERNETES} == {cause.code for cause in CAUSES}
+    assert len({cause.code for cause in CAUSES}) == len(CAUSES)
+
+
+def test_pending_messages_conditions_and_pods_are_read_too() -> None:
+    message = {"nodePool": "default", "phaseReason": "OverLimit", "userMessage": "limit 2, uses 2"}
+    assert told("Pending", pendingSchedulingMessages=[message])[0][0] == "over-limit"
+    condition = {"type": "Failed", "reason": "DeadlineExceeded", "message": "too long"}
+    assert told("Failed", conditions=[condition])[0][0] == "deadline"
+    killed = [{"name": POD, "nodeName": "node-1", "k8sPhase": "OOMKilled", "completedAt": NOON}]
+    (reason,) = reasons(Evidence.gather("Failed", {}, [], killed, since=NOON))
+    assert (reason.code, reason.where) == ("out-of-memory", "pod train-0-0 on node-1")
+
+
+def test_what_explains_more_comes_first_and_one_of_a_kind_is_enough() -> None:
+    missing = event("Failed", 'Failed to pull image "a:1": not found')
+    again = event("BackOff", 'Back-off pulling image "a:1"', NOON + 60)
+    secret = event("Failed", 'Error: secret "b" not found')
+    codes = [code for code, _ in told("Initializing", again, secret, missing)]
+    assert codes == ["image-missing", "secret-missing"]
+    crashes = event("BackoffLimitExceeded", "Job has reached the specified backoff limit")
+    killed = event("OOMKilling", "Memory cgroup out of memory: Killed process 1 (python)")
+    assert [code for code, _ in told("Failed", crashes, killed)] == ["out-of-memory"]
+
+
+def test_an_older_story_explains_nothing() -> None:
+    old = event("Failed", 'Failed to pull image "a:1": not found', NOON - 60)
+    assert told("Failed", old) == []
+    # A queue explains no failure.
+    assert told("Failed", phaseReason="OverLimit", phaseMessage="limit") == []
+
+
+def test_unknown_warning_is_passed_on_in_the_platforms_words() -> None:
+    odd = event("FluxCapacitor", "needs\n1.21 gigawatts\x1b[31m")
+    ((code, sentence),) = told("Initializing", odd, event("Scheduled", "fine", kind="Normal"))
+    assert code == PLATFORM
+    assert sentence == (
+        "the platform says: FluxCapacitor: needs 1.21 gigawatts\N{REPLACEMENT CHARACTER}[31m "
+        "(pod train-0-0 on node-2)"
+    )
+
+
+def test_a_secret_in_a_message_is_not_shown() -> None:
+    leak = event("Failed", "git clone https://ci:hunter2hunter2@git.example/a failed")
+    assert "hunter2" not in str(told("Failed", leak))
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=40),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner),
+    max_leaves=12,
+)
+WORDS = st.sampled_from([row[2] for row in SAID_BY_KUBERNETES]) | st.text(max_size=3000)
+EVENTS = st.lists(
+    st.builds(event, st.text(max_size=300) | st.just("Failed"), WORDS, st.floats(0, 2e9)) | ANYTHING
+)
+
+
+@given(st.sampled_from(sorted(PHASES)), ANYTHING, EVENTS | ANYTHING, ANYTHING)
+def test_whatever_a_server_says_is_told_bounded_and_printable(
+    phase: str, workload: Any, events: Any, pods: Any
+) -> None:
+    found = reasons(Evidence.gather(phase, workload, events, pods))
+    assert len(found) <= MAX_REASONS
+    for reason in found:
+        assert reason.sentence.isprintable()
+        assert len(reason.sentence) <= 800
+    codes = [reason.code for reason in found]
+    assert len(set(codes)) == len(codes)
