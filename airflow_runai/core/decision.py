@@ -16,6 +16,7 @@ from typing import Any
 from airflow_runai.core import outcome as ends
 from airflow_runai.core.outcome import Outcome
 from airflow_runai.core.phases import FINAL, Meaning, meaning
+from airflow_runai.core.texts import said
 from airflow_runai.core.timeline import Clocks, Moment, clocks, last_meaning
 from airflow_runai.core.workload import Workload
 
@@ -163,7 +164,7 @@ def decide(policy: WaitPolicy, snapshot: Snapshot) -> KeepWaiting | Outcome:
     kind = _settled(snapshot)
     if kind in _ENDS:
         status, reason = _ENDS[kind]
-        return _end(snapshot, status, reason + because(snapshot.workload.message))
+        return _end(snapshot, status, said(reason, snapshot.workload.message))
     if _is_gone(snapshot):
         reason = "the control plane does not know it any more, nor lists it as deleted"
         return replace(_end(snapshot, ends.GONE, reason), absent=True)

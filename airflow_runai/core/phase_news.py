@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from airflow_runai.core.decision import Snapshot, because
+from airflow_runai.core.decision import Snapshot
 from airflow_runai.core.flow import Flow, Notice
 from airflow_runai.core.outcome import news
-from airflow_runai.core.texts import counted
+from airflow_runai.core.texts import counted, said
 from airflow_runai.core.timeline import UNSEEN, Moment
 
 #: A moment that is younger than this many seconds when a wait begins is news: an earlier wait may
@@ -53,7 +53,4 @@ def _after(last: Moment, timeline: tuple[Moment, ...]) -> tuple[Moment, ...]:
 
 
 def _line(name: str, moment: Moment) -> str:
-    first_word = moment.message.partition(" ")[0].rstrip(".,:;")
-    if first_word.lower() == moment.phase.lower():
-        return f"{name}: {moment.message}"
-    return f"{name}: {moment.phase}{because(moment.message)}"
+    return f"{name}: {said(moment.phase, moment.message)}"

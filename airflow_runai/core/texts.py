@@ -56,6 +56,14 @@ def exact(value: object, what: str, limit: int = TEXT_LIMIT) -> str:
     )
 
 
+def said(word: str, message: str) -> str:
+    """Return ``word: message``, without the word where the message itself begins with it."""
+    first_word = message.partition(" ")[0].rstrip(".,:;")
+    if first_word.lower() == word.lower():
+        return message
+    return f"{word}: {message}" if message else word
+
+
 def counted(count: int, noun: str) -> str:
     """Return a number with its noun, whose plural is formed with an s."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
