@@ -54,15 +54,18 @@ def _connection_type() -> dict[str, Any]:
         "hook-class-name": "airflow_runai.hooks.runai.RunaiHook",
         "hook-name": _INTEGRATION,
         "ui-field-behaviour": {
-            "hidden-fields": ["schema", "port", "extra"],
+            "hidden-fields": ["schema", "extra"],
             "relabeling": {
                 "host": "Control plane URL",
                 "login": "Client ID",
                 "password": "Client secret",
+                # Airflow 3.3 cannot test a connection that has none.
+                "port": "Port (needed by Airflow's test)",
             },
             "placeholders": {
                 "host": "https://org.run.ai",
                 "login": "of a service account or access key",
+                "port": "443 for https; one in the URL wins",
             },
         },
         "conn-fields": {

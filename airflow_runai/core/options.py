@@ -68,4 +68,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "example": "backoff-times-retries, image-moves",
         "default": "",
     },
+    "tab": {
+        "description": "Whether task instances have the tab *Run:ai*. Airflow cannot offer it for "
+        "some tasks only. The API server reads this when it starts.",
+        "version_added": "0.1.0",
+        "type": "boolean",
+        "example": None,
+        "default": "True",
+    },
 }

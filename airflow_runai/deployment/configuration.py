@@ -34,6 +34,20 @@ def seconds(name: str) -> float:
         ) from None
 
 
+def is_on(name: str) -> bool:
+    """
+    Return an option that is true or false.
+
+    :raises InvalidArgument: if it is neither.
+    """
+    try:
+        return bool(conf.getboolean(SECTION, name, fallback=OPTIONS[name]["default"]))
+    except AirflowConfigException:
+        raise InvalidArgument(
+            [f"[{SECTION}] {name}: {option(name)!r}; allowed: true or false"]
+        ) from None
+
+
 def deferrable(own: bool | None) -> bool:
     """
     Return whether a task waits on the triggerer: its own setting, else the site's, else ``True``.

@@ -171,9 +171,14 @@ def settings_of(connection: Connection) -> Settings:
 
 
 def _address(connection: Connection) -> str:
-    host = (connection.host or "").strip().rstrip("/")
+    """Return the URL with the port, unless it has one; a path may follow."""
+    url = (connection.host or "").strip().rstrip("/")
+    scheme, mark, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
     has_port = host.rsplit(":", 1)[-1].isdecimal()
-    return f"{host}:{connection.port}" if connection.port and not has_port else host
+    if not connection.port or not host or has_port:
+        return url
+    return f"{scheme}{mark}{host}:{connection.port}{slash}{path}"
 
 
 def _verify_ssl(value: object) -> bool:

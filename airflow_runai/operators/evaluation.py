@@ -39,7 +39,8 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
     The workload reads the checkpoint's path from the variable ``CHECKPOINT`` and writes a flat JSON
     object of numbers to the path in ``METRICS`` (write to a temporary name, then rename; links are
     refused). It is submitted, waited for and adopted like a training. The result is the training's,
-    plus ``checkpoint``, ``metrics`` (the finite ones), ``gates`` and ``passed``.
+    plus ``checkpoint``, ``metrics`` (the finite ones), ``gates``, ``passed`` and ``failures`` (a
+    sentence for each gate that was not).
 
     :param checkpoint: result of :class:`RunaiSelectCheckpointOperator`, or a container path;
         templated.
@@ -183,6 +184,7 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
             "metrics": {name: value for name, value in metrics.items() if math.isfinite(value)},
             "gates": [str(gate) for gate in gates],
             "passed": not failures,
+            "failures": failures,
         }
         if failures:
             # The task fails, or is skipped, so Airflow pushes no result by itself.

@@ -18,9 +18,10 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from airflow.sdk import Connection
 
 from airflow_runai.emulator import Emulator, serve
-from airflow_runai.hooks.runai import RunaiHook
+from airflow_runai.hooks.runai import RunaiHook, settings_of
 from airflow_runai.provider_info import get_provider_info
 from tests.airflow.conftest import ROOT, SECRET, fast
 
@@ -101,7 +102,26 @@ def test_connection_form_has_its_fields() -> None:
     ids = {"project_id", "cluster_id"}
     rest = {"verify_ssl", "ca_file", "timeout"}
     assert set(form["conn-fields"]) == {"project", "cluster", *ids, *rest}
-    assert set(form["ui-field-behaviour"]["relabeling"]) == {"host", "login", "password"}
+    assert set(form["ui-field-behaviour"]["relabeling"]) == {"host", "login", "password", "port"}
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "url"),
+    [
+        ("https://org.run.ai", None, "https://org.run.ai"),
+        ("https://org.run.ai", 0, "https://org.run.ai"),
+        ("https://org.run.ai/", 443, "https://org.run.ai:443"),
+        ("https://org.run.ai:8443", 443, "https://org.run.ai:8443"),
+        ("https://org.run.ai/api", 443, "https://org.run.ai:443/api"),
+        ("https://org.run.ai:8443/api", 443, "https://org.run.ai:8443/api"),
+        ("http://[::1]", 8080, "http://[::1]:8080"),
+    ],
+)
+def test_port_completes_the_address_that_has_none(host: str, port: int | None, url: str) -> None:
+    connection = Connection(
+        conn_id="c", conn_type="runai", host=host, port=port, login="id", password="secret"
+    )
+    assert settings_of(connection).url == url
 
 
 COUNT = """

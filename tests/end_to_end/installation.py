@@ -41,11 +41,12 @@ class Airflow:
     def __init__(self, home: Path, database: str, connections: Mapping[str, str]) -> None:
         self.home = home
         self._port = free_port()
+        self.url = f"http://127.0.0.1:{self._port}"
         self._environment = {**_bare(), **connections, **_settings(home, database, self._port)}
         self._components: list[Component] = []
         self._count = itertools.count()
         self.triggerers: list[Component] = []
-        self.rest = Rest(f"http://127.0.0.1:{self._port}")
+        self.rest = Rest(self.url)
 
     def start(self) -> None:
         """
@@ -168,6 +169,7 @@ def _settings(home: Path, database: str, port: int) -> dict[str, str]:
             "parallelism": 4,
             "simple_auth_manager_all_admins": True,
             "execution_api_server_url": f"{url}/execution/",
+            "test_connection": "Enabled",
         },
         "api": {"host": "127.0.0.1", "port": port, "base_url": url},
         "database": {

@@ -40,14 +40,13 @@
     [path, index] = [outerPath, outerIndex];
     return draw(made, `${where}<${tag.name}>`);
   }
-  const SVG = ["svg", "rect", "defs", "pattern", "title"];
-  const RENAMED = { tabIndex: "tabindex", strokeWidth: "stroke-width", fillOpacity: "fill-opacity", vectorEffect: "vector-effect" };
+  const SVG = ["svg", "rect", "defs", "pattern", "path", "title"];
+  const RENAMED = { tabIndex: "tabindex", strokeWidth: "stroke-width", strokeOpacity: "stroke-opacity" };
   function place(tag, { children, style, key, ...props }, where) {
     const made = SVG.includes(tag) ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
     Object.assign(made.style, style);
     for (const [name, value] of Object.entries(props)) {
-      if (name === "onFocus") made.addEventListener("focus", value);
-      else if (name === "onMouseEnter") made.addEventListener("mouseenter", value);
+      if (/^on[A-Z]/.test(name)) made.addEventListener(name.slice(2).toLowerCase(), value);
       else made.setAttribute(RENAMED[name] ?? name, value);
     }
     made.append(...draw(children, where));
@@ -58,7 +57,10 @@
     queued = true;
     queueMicrotask(() => {
       queued = false;
+      const before = performance.now();
       root.place.replaceChildren(...draw(root.element, ""));
+      root.place.getBoundingClientRect(); // with its layout
+      globalThis.drawnIn = performance.now() - before;
     });
   }
 
