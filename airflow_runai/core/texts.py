@@ -52,3 +52,8 @@ def exact(value: object, what: str, limit: int = TEXT_LIMIT) -> str:
     raise Unreadable(
         f"{what}: {cut(repr(value), 80)}; allowed: at most {limit} characters, all of which print"
     )
+
+
+def because(message: str) -> str:
+    """Return the platform's message as the end of a sentence."""
+    return f": {message}" if message else ""

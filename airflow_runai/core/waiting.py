@@ -14,12 +14,13 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from airflow_runai.core.decision import Snapshot, WaitPolicy, because, decide, past_needed_in
+from airflow_runai.core.decision import Snapshot, WaitPolicy, decide, past_needed_in
 from airflow_runai.core.flow import Flow, Notice, Sleep
 from airflow_runai.core.flow import now as present
 from airflow_runai.core.outcome import TIMED_OUT, Outcome, news
 from airflow_runai.core.phases import OVER
 from airflow_runai.core.reader import WorkloadReader
+from airflow_runai.core.texts import because
 from airflow_runai.core.timeline import UNSEEN, Moment, merge
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import NotFound, Refused, Throttled, Unreachable
