@@ -2,7 +2,7 @@
 Tables of the parameters of operators and sensors, read from the source without an import.
 
 The meaning of a parameter is its ``:param:`` line; its default is in the constructor of the class
-or of its base. A parameter that only one of both names is an error.
+or of a base that is not public. A parameter that only one of both names is an error.
 """
 
 from __future__ import annotations
@@ -23,13 +23,17 @@ def all_tables(table: Table) -> str:
     paths = [path for folder in FOLDERS for path in sorted((PACKAGE / folder).glob("*.py"))]
     # The training operator first: others refer to it.
     paths.sort(key=lambda path: path.stem != "training")
-    return "\n\n".join(section for path in paths for section in _sections(path, table))
+    found = {path: _classes(path) for path in paths}
+    classes = {node.name: node for nodes in found.values() for node in nodes}
+    return "\n\n".join(section for path in paths for section in _sections(path, classes, table))
 
 
-def _sections(path: Path, table: Table) -> Iterator[str]:
-    found = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ClassDef)]
-    classes = {node.name: node for node in found}
-    for node in (node for node in found if node.name.startswith("Runai")):
+def _classes(path: Path) -> list[ast.ClassDef]:
+    return [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ClassDef)]
+
+
+def _sections(path: Path, classes: dict[str, ast.ClassDef], table: Table) -> Iterator[str]:
+    for node in (node for node in _classes(path) if node.name.startswith("Runai")):
         words, meanings = _documented(node)
         known = _signature(node, classes)
         if set(known) != set(meanings):
@@ -63,16 +67,19 @@ def _markdown(text: str) -> str:
 
 
 def _signature(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> dict[str, str]:
-    """Return the constructor's parameters with their defaults, of the class or of its base."""
+    """Return the constructors' parameters with their defaults, of the class and of hidden bases."""
+    known: dict[str, str] = {}
+    for base in node.bases:
+        if isinstance(base, ast.Name) and base.id in classes and not base.id.startswith("Runai"):
+            known |= _signature(classes[base.id], classes)
     for entry in node.body:
         if isinstance(entry, ast.FunctionDef) and entry.name == "__init__":
             pairs = zip(entry.args.kwonlyargs, entry.args.kw_defaults, strict=True)
-            return {
+            known |= {
                 argument.arg: "required" if value is None else f"`{_shown(value)}`"
                 for argument, value in pairs
             }
-    bases = [base.id for base in node.bases if isinstance(base, ast.Name)]
-    return next((_signature(classes[base], classes) for base in bases if base in classes), {})
+    return known
 
 
 def _shown(value: ast.expr) -> str:

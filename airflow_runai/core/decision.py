@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from airflow_runai.core import outcome as ends
+from airflow_runai.core.completion import why_incomplete
 from airflow_runai.core.outcome import Outcome
 from airflow_runai.core.phases import FINAL, Meaning, meaning
 from airflow_runai.core.texts import said
@@ -72,12 +73,14 @@ class WaitPolicy:
         interruption); ``end``: that is the outcome ``stopped``.
     :param deadline: epoch seconds at which the wait ends whatever the clocks say; ``None`` for
         never.
+    :param allow_exit_on_preemption: believe exit code 0 even after a preemption had begun.
     """
 
     poll_interval: float = 30.0
     timeouts: Timeouts = Timeouts()
     when_suspended: str = "wait"
     deadline: float | None = None
+    allow_exit_on_preemption: bool = False
 
     def __post_init__(self) -> None:
         if not self.poll_interval > 0:
@@ -164,6 +167,9 @@ def decide(policy: WaitPolicy, snapshot: Snapshot) -> KeepWaiting | Outcome:
     kind = _settled(snapshot)
     if kind in _ENDS:
         status, reason = _ENDS[kind]
+        why = "" if policy.allow_exit_on_preemption else why_incomplete(snapshot.timeline)
+        if kind is Meaning.SUCCEEDED and why:
+            return _end(snapshot, ends.FAILED, why)
         return _end(snapshot, status, said(reason, snapshot.workload.message))
     if _is_gone(snapshot):
         reason = "the control plane does not know it any more, nor lists it as deleted"
@@ -201,7 +207,7 @@ def _timed_out(
             continue
         if clock == "starting":
             reason = f"phase {phase} for {used:.0f} s; the timeout for starting is {limit:.0f} s"
-            return _end(snapshot, ends.STALLED, reason + because(snapshot.workload.message))
+            return _end(snapshot, ends.STALLED, said(reason, snapshot.workload.message))
         reason = f"the {clock} clock reached {used:.0f} s; its timeout is {limit:.0f} s"
         return _end(snapshot, ends.TIMED_OUT, reason)
     return None
@@ -263,11 +269,6 @@ def past_needed_in(policy: WaitPolicy, snapshot: Snapshot) -> float:
     if policy.deadline is not None:
         limits.append(policy.deadline - snapshot.workload.created_at)
     return min(limits, default=math.inf) - (snapshot.taken_at - snapshot.workload.created_at)
-
-
-def because(message: str) -> str:
-    """Return the platform's message as the end of a sentence."""
-    return f": {message}" if message else ""
 
 
 def _end(snapshot: Snapshot, status: str, reason: str) -> Outcome:

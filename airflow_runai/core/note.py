@@ -34,6 +34,7 @@ class Note:
     :param begun: epoch seconds of the server's clock when this run first intended to submit: an
         older workload is another life's.
     :param missed_at: ``max_tries`` of the newest try that could not find the workload.
+    :param cut_short: id of the newest workload that completed before its training was complete.
     """
 
     generation: int
@@ -46,6 +47,7 @@ class Note:
     max_tries: int | None = None
     begun: int | None = None
     missed_at: int | None = None
+    cut_short: str | None = None
 
     @classmethod
     def from_json(cls, value: object) -> Note | None:

@@ -202,7 +202,8 @@ def _follow(
     made_by = workload.try_number or noted_try
     cleared = _was_cleared(generation, made_by, tries, note)
     restarts = cleared and on_clear == "restart"
-    ended_badly = workload.meaning in _BAD_ENDS and made_by < tries.current
+    is_bad_end = workload.meaning in _BAD_ENDS or (note and note.cut_short == workload.id)
+    ended_badly = is_bad_end and made_by < tries.current
     # An end without a note is that of another life of this run: ours would have noted its intent.
     is_another_life = note is None and workload.meaning in OVER
     if restarts or ended_badly or is_another_life:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Literal
 
+from airflow_runai.core.completion import is_complete
 from airflow_runai.drill.plan import DrillPlan
 
 RunKind = Literal["reference", "drill", "strike"]
@@ -204,14 +205,20 @@ class DrillFacts:
     @property
     def cut_short(self) -> bool:
         """Whether SIGTERM made it end as completed before the end of the uninterrupted run."""
-        if self.run.ended != "completed" or not self.run.starts[-1].preempted:
+        if self.run.ended != "completed":
             return False
+        told_to_leave = self.run.starts[-1].preempted
+        return not is_complete(told_to_leave=told_to_leave, reached_end=self._reached_end)
+
+    @property
+    def _reached_end(self) -> bool:
+        """Whether the last checkpoint is that of the uninterrupted run."""
         final, expected = self.run.final, self.reference.final
         if final is None or expected is None:
-            return True
+            return False
         if final.step is None:
-            return final.digest != expected.digest
-        return final.step != expected.step
+            return final.digest == expected.digest
+        return final.step == expected.step
 
     @property
     def pace(self) -> float | None:

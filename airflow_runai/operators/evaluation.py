@@ -56,14 +56,8 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
         *RunaiTrainingOperator.template_fields,
         "checkpoint",
         "metrics",
-        "path_map",
-        "storage_conn_id",
         "gates",
     )
-    template_fields_renderers = {
-        **RunaiTrainingOperator.template_fields_renderers,
-        "path_map": "json",
-    }
     ui_color = "#f5e3b8"
     evaluates = True
 
@@ -78,7 +72,7 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
         on_gate_failure: str = "fail",
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(path_map=path_map, storage_conn_id=storage_conn_id, **kwargs)
         if not self.wait_for_completion:
             raise SpecError(
                 [
@@ -93,8 +87,6 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
             parse_gates([gate for gate in gates if not is_templated(str(gate))])
         self.checkpoint = checkpoint
         self.metrics = metrics
-        self.path_map = path_map
-        self.storage_conn_id = storage_conn_id
         self.gates = gates
         self.on_gate_failure = on_gate_failure
 

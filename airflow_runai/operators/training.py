@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowException
 
 from airflow_runai.backends import control_plane
-from airflow_runai.backends.patience import Patience
 from airflow_runai.core.decision import WaitPolicy
 from airflow_runai.core.flow import Notice
-from airflow_runai.core.note import Note
 from airflow_runai.core.outcome import SUCCEEDED, Outcome
-from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.texts import counted
 from airflow_runai.core.timeline import Moment
 from airflow_runai.core.waiting import wait
@@ -27,21 +25,20 @@ from airflow_runai.links import (
     push_workload_xcom,
     push_xcom,
 )
-from airflow_runai.operators.payload import PayloadOperator
+from airflow_runai.operators.workload import WorkloadOperator
 from airflow_runai.tasks.argument_checks import check_wait_arguments
 from airflow_runai.tasks.companions import Company, beside_a_worker
-from airflow_runai.tasks.instructions import show
+from airflow_runai.tasks.completion import confirmed, count_kills
 from airflow_runai.tasks.long_waits import LongWait, log_only
 from airflow_runai.tasks.note_store import read_note
 from airflow_runai.tasks.retries import fail_without_retry
 from airflow_runai.tasks.settlement import failure_of, settle
-from airflow_runai.tasks.submission import Submission, submission_result
+from airflow_runai.tasks.submission import submission_result
 from airflow_runai.tasks.wait_policy import outcome_before_waiting, wait_policy
 from airflow_runai.tasks.worker_stop import (
     StopSignal,
     WorkerStopped,
     end_if_task_is_finished,
-    ending_the_try,
 )
 from airflow_runai.triggers.workload import RunaiWorkloadTrigger
 
@@ -49,14 +46,15 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class RunaiTrainingOperator(PayloadOperator):
+class RunaiTrainingOperator(WorkloadOperator):
     """
     Run a training on Run:ai: unattended, preemptible, submitted exactly once.
 
     Whatever happens to workers, triggerers and the control plane, one run of a task has one
     workload. While it is queued, preempted and resumed, the task is deferred: it holds no worker
     slot and spends no retry. The result is a small mapping: ``workload_id, name, project, phase,
-    submitted_at, started_at, ended_at, clocks, interruptions, preemptions``; only the first five
+    submitted_at, started_at, ended_at, clocks, interruptions, preemptions, kills``; only the first
+    five
     with ``wait_for_completion=False``.
 
     :param spec: what to run, by the keys of ``docs/specification.md``; templated. ``distributed``
@@ -86,18 +84,26 @@ class RunaiTrainingOperator(PayloadOperator):
         ``stop`` (delete it), ``suspend`` or ``keep``.
     :param on_clear: when a user clears the task: ``restart`` in a new workload (the old one is
         stopped first; training continues from its checkpoints) or ``reattach`` to the old one.
+    :param checkpoint_root: where the training saves, as a container path or a URI; default: what
+        a variable such as ``CHECKPOINTS`` names, if it is one absolute path; templated.
+    :param expected_steps: the step at which the training is complete; templated.
+    :param path_map: container prefixes to worker prefixes, for ``checkpoint_root``; templated.
+    :param storage_conn_id: Airflow connection for object storage; templated.
+    :param allow_exit_on_preemption: believe exit code 0 also after a preemption had begun; by
+        default the workload has then failed, unless a whole checkpoint has reached
+        ``expected_steps``.
     :param lint_ignore: codes of lint rules (``docs/lint.md``) that are not reported for this task.
     """
 
     template_fields: Sequence[str] = (
-        *PayloadOperator.template_fields,
+        *WorkloadOperator.template_fields,
         "runai_conn_id",
         "project",
         "cluster",
         "workload_name",
         "timeouts",
     )
-    template_fields_renderers = {**PayloadOperator.template_fields_renderers, "timeouts": "json"}
+    template_fields_renderers = {**WorkloadOperator.template_fields_renderers, "timeouts": "json"}
     operator_extra_links = (RunaiWorkloadLink(),)
     ui_color = "#76b900"
     ui_fgcolor = "#000000"
@@ -161,6 +167,7 @@ class RunaiTrainingOperator(PayloadOperator):
         submitted = note is not None and note.generation > 0
         with fail_without_retry(in_the_middle=submitted):
             policy = self._policy()
+            self._checkpoints(context)  # a slip there must be known before anything is submitted
             hook = RunaiHook(self.runai_conn_id)
             project, workload = self._submit(context, hook, note, submitted)
         with fail_without_retry(in_the_middle=True):
@@ -175,46 +182,13 @@ class RunaiTrainingOperator(PayloadOperator):
                 outcome = outcome_before_waiting(hook, workload, policy)
             return self._until_settled(context, hook, workload, outcome)
 
-    def _submit(
-        self, context: Context, hook: RunaiHook, note: Note | None, submitted: bool
-    ) -> tuple[str, Workload]:
-        """Submit or adopt; return the name of the project and the workload."""
-        instructions = self._instructions(context)
-        spec = WorkloadSpec.from_mapping(self._specification(instructions.spec))
-        seconds, sleep = configuration.seconds("submission_patience"), self._stop_signal.sleep
-        # Once submitted, the workload may be alive: then no refusal may cost it its task.
-        search = Patience(seconds, refusals=submitted).retry
-        show(spec)
-        with ending_the_try("the next one goes on with the submission"):
-            name = self.project or instructions.project
-            submission = Submission(
-                hook,
-                context,
-                hook.project(name, self.cluster, search, sleep),
-                spec,
-                note,
-                slug=self.workload_name or instructions.slug,
-                on_clear=self.on_clear,
-                on_kill=self.kill_action,
-                patience=Patience(seconds),
-                sleep=sleep,
-                awaited=self.wait_for_completion,
-            )
-            workload = submission.submit_or_adopt(before_create=self._prepare)
-        return submission.project.name, workload
-
-    def _specification(self, spec: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the mapping to submit; a subclass may add to it."""
-        return spec
-
-    def _prepare(self) -> None:
-        """Prepare for a new workload, just before it is submitted; a subclass may."""
-
     def _policy(self) -> WaitPolicy:
         # Not needed yet, but a slip in the configuration must not cost a workload.
         configuration.seconds("min_defer_seconds")
         configuration.deferrable(self.deferrable)
-        return wait_policy(self.poll_interval, self.timeouts, self.when_suspended)
+        return wait_policy(
+            self.poll_interval, self.timeouts, self.when_suspended, self.allow_exit_on_preemption
+        )
 
     def _until_settled(
         self, context: Context, hook: RunaiHook, workload: Workload, outcome: Outcome | None
@@ -271,6 +245,8 @@ class RunaiTrainingOperator(PayloadOperator):
 
     def _finish(self, context: Context, outcome: Outcome) -> dict[str, Any]:
         """Return the result or raise."""
+        root = partial(self._checkpoints, context)
+        outcome = confirmed(outcome, root, self.allow_exit_on_preemption)
         push_xcom(context, TIMELINE_KEY, outcome.to_news())
         # The project may have come from the connection or a template.
         pushed = context["ti"].xcom_pull(
@@ -281,10 +257,11 @@ class RunaiTrainingOperator(PayloadOperator):
             f"{outcome.name} {outcome.status} after {clocks.total:.0f} s "
             f"({clocks.running:.0f} s running, {counted(clocks.interruptions, 'interruption')})"
         )
+        kills = count_kills(outcome, lambda: self._instructions(context).spec)
         project = (pushed or {}).get("project") or self.project or ""
         if outcome.status != SUCCEEDED:
             raise failure_of(context, outcome, self.kill_action, project)
-        return self._succeeded(context, outcome.to_result(project))
+        return self._succeeded(context, {**outcome.to_result(project), "kills": kills})
 
     def _succeeded(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
         """Return the task's result after success; a subclass may add to it."""

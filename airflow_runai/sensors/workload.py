@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,7 @@ class RunaiWorkloadSensor(BaseSensorOperator, ReadableTask):
     :param deferrable: wait on the triggerer; ``False`` pokes. Default: ``[operators]
         default_deferrable`` where the site has set it, else ``True``.
     :param when_suspended: ``wait`` until it is resumed, or ``end`` with a failure.
+    :param allow_exit_on_preemption: believe exit code 0 also after a preemption had begun.
     """
 
     template_fields: Sequence[str] = ("workload", "runai_conn_id", "project", "cluster")
@@ -61,6 +63,7 @@ class RunaiWorkloadSensor(BaseSensorOperator, ReadableTask):
         cluster: str | None = None,
         deferrable: bool | None = None,
         when_suspended: str = "wait",
+        allow_exit_on_preemption: bool = False,
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("timeout", DEFAULT_TIMEOUT)
@@ -73,6 +76,7 @@ class RunaiWorkloadSensor(BaseSensorOperator, ReadableTask):
         self.cluster = cluster
         self.deferrable = deferrable
         self.when_suspended = when_suspended
+        self.allow_exit_on_preemption = allow_exit_on_preemption
 
     def execute(self, context: Context) -> Any:
         """Wait, deferred or by poking."""
@@ -82,9 +86,7 @@ class RunaiWorkloadSensor(BaseSensorOperator, ReadableTask):
             if not configuration.deferrable(self.deferrable):
                 return super().execute(context)
             project = self._hook.project(self.project, self.cluster)
-        policy = WaitPolicy(
-            self.poke_interval, when_suspended=self.when_suspended, deadline=self._deadline()
-        )
+        policy = replace(self._policy(), deadline=self._deadline())
         self.defer(
             trigger=RunaiWorkloadTrigger(
                 runai_conn_id=self.runai_conn_id,
@@ -106,6 +108,13 @@ class RunaiWorkloadSensor(BaseSensorOperator, ReadableTask):
         """One client and one token for all pokes of a process."""
         return RunaiHook(self.runai_conn_id)
 
+    def _policy(self) -> WaitPolicy:
+        return WaitPolicy(
+            self.poke_interval,
+            when_suspended=self.when_suspended,
+            allow_exit_on_preemption=self.allow_exit_on_preemption,
+        )
+
     def _deadline(self) -> float:
         """Return the end of the wait by the server's clock, which the trigger uses."""
         return self._hook.run(now()) + float(self.timeout)
@@ -125,7 +134,7 @@ class RunaiWorkloadSensor(BaseSensorOperator, ReadableTask):
             if workload is None:
                 return False
             verdict = decide(
-                WaitPolicy(self.poke_interval, when_suspended=self.when_suspended),
+                self._policy(),
                 hook.run(take_snapshot(control_plane.reader_for(workload), workload)),
             )
         except NON_RETRYABLE:

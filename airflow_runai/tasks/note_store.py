@@ -49,3 +49,10 @@ def note_missing(context: Context) -> None:
     note = read_note(context)
     if note:
         remember(context, replace(note, missed_at=tries_of(context).max_tries))
+
+
+def note_cut_short(context: Context, workload_id: str) -> None:
+    """Note that a workload completed, but its training did not: a retry goes on in another one."""
+    note = read_note(context)
+    if note:
+        remember(context, replace(note, cut_short=workload_id))

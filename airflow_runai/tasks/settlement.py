@@ -20,8 +20,9 @@ from airflow_runai.core.outcome import FAILED, STALLED, STOPPED, SUCCEEDED, TIME
 from airflow_runai.core.waiting import take_snapshot
 from airflow_runai.errors import Refused, Unreachable, WorkloadEnded
 from airflow_runai.hooks.runai import RunaiHook
+from airflow_runai.tasks.completion import is_cut_short
 from airflow_runai.tasks.end_reasons import explained
-from airflow_runai.tasks.note_store import note_missing
+from airflow_runai.tasks.note_store import note_cut_short, note_missing
 from airflow_runai.tasks.whereabouts import failure_words
 
 if TYPE_CHECKING:
@@ -86,6 +87,8 @@ def failure_of(context: Context, outcome: Outcome, action: str, project: str) ->
         outcome = replace(outcome, reason=f"{outcome.reason}; {advice} on_clear='restart'")
     task: Any = context["task"]
     words = failure_words(outcome, task.runai_conn_id, project)
+    if is_cut_short(outcome):
+        note_cut_short(context, outcome.workload_id)
     # Suspended by a person or kept for one, it is still there: a retry would adopt it and wait for
     # ever.
     ended_by_us = outcome.status in (TIMED_OUT, STALLED)

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 
 def wait_policy(
-    poll_interval: float | None, timeouts: Mapping[str, float] | None, when_suspended: str
+    poll_interval: float | None,
+    timeouts: Mapping[str, float] | None,
+    when_suspended: str,
+    allow_exit_on_preemption: bool = False,
 ) -> WaitPolicy:
     """
     Return the policy, from arguments that are rendered by now.
@@ -30,7 +33,12 @@ def wait_policy(
     interval = poll_interval or configuration.seconds("poll_interval")
     try:
         seconds = {clock: float(value) for clock, value in (timeouts or {}).items()}
-        return WaitPolicy(interval, Timeouts(**seconds), when_suspended)
+        return WaitPolicy(
+            interval,
+            Timeouts(**seconds),
+            when_suspended,
+            allow_exit_on_preemption=allow_exit_on_preemption,
+        )
     # Jinja can make anything of a mapping.
     except (TypeError, ValueError, AttributeError) as error:
         raise InvalidArgument(

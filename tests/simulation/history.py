@@ -59,12 +59,14 @@ class Life:
         are preempted.
     :param odd_phase: a phase that nobody knows, in the middle of its first run.
     :param words: what the platform says to a preemption, and the container at its end.
+    :param leaves_with_0: told to leave for the first time, it ends with exit code 0.
     """
 
     stretches: tuple[tuple[float, float], ...] = ((5.0, 300.0),)
     end: str = "Completed"
     odd_phase: str = ""
     words: str = "Preempted: another project wants its share"
+    leaves_with_0: bool = False
 
 
 @dataclass(frozen=True)

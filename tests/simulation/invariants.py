@@ -12,12 +12,22 @@ import json
 import re
 from collections.abc import Iterator
 
+from airflow_runai.core.completion import why_incomplete
+from airflow_runai.core.timeline import Moment
 from tests.simulation.endings import how_it_ended
 from tests.simulation.justice import reason_missing
 from tests.simulation.overdue import a_limit_is_enforced
 from tests.simulation.simulation import Played
+from tests.simulation.story import Fact
 from tests.simulation.violation import Invariant, Violation
-from tests.simulation.world import EMPTY_LIST, FOREVER, HIDDEN, LATE_LIST, LATE_STOP, Workload
+from tests.simulation.world import (
+    EMPTY_LIST,
+    FOREVER,
+    HIDDEN,
+    LATE_LIST,
+    LATE_STOP,
+    Workload,
+)
 
 #: For how many seconds a lie of the control plane may explain what is done after it.
 MEMORY = 1200.0
@@ -112,7 +122,11 @@ def a_refusal_is_no_failure(played: Played) -> Iterator[Violation]:
 
 
 def success_was_earned(played: Played) -> Iterator[Violation]:
-    """Check: "`succeeded`: phase `Completed`", of a workload of this life of the run."""
+    """
+    Check: "`succeeded`: phase `Completed`", of a workload of this life of the run.
+
+    Nor is one a success that the platform had begun to take away, as far as its history is read.
+    """
     for fact in played.story.of("success"):
         if fact.who != played.ti.task_id or played.ti.sensor_of or fact.why != "its worker says so":
             continue
@@ -128,6 +142,12 @@ def success_was_earned(played: Played) -> Iterator[Violation]:
             cause = "an earlier life of the run" if begun else "other"
             yield Violation(
                 f"success without training: {cause}", fact.at, "no workload of this run completed"
+            )
+        elif played.history.platform.history == "full" and all(
+            why_incomplete(_moments(w, fact.at)) for w in mine if _completed_by(w, fact.at)
+        ):
+            yield Violation(
+                "success without training: taken away", fact.at, "it ended with 0 half way"
             )
 
 
@@ -175,12 +195,28 @@ def a_retry_trains(played: Played) -> Iterator[Violation]:
             over = next(
                 (at for at, phase, _ in workload.phases if phase == "Failed"), workload.condemned
             )
+            if workload.phase == "Completed":
+                # That it was cut short, a try must find out before another one can know.
+                over = _judged(played, workload, fact)
             if workload.created < since and over is not None and over < since:
                 yield Violation(
                     "wasted retry",
                     fact.at,
                     f"try {fact.attempt} only repeats the end of {workload.name}",
                 )
+
+
+def _judged(played: Played, workload: Workload, fact: Fact) -> float | None:
+    """Tell when an earlier try failed because of a workload."""
+    words = f"WorkloadEnded: workload {workload.name} failed: "
+    earlier = (
+        f.at
+        for f in played.facts("raised")
+        if workload.created < f.at < fact.at
+        and f.attempt < fact.attempt
+        and f.error.startswith(words)
+    )
+    return next(earlier, None)
 
 
 def no_trigger_raises(played: Played) -> Iterator[Violation]:
@@ -262,6 +298,10 @@ def _resumed_since(played: Played, workload: Workload, moment: float) -> bool:
 
 def _completed_by(workload: Workload, moment: float) -> bool:
     return any(phase == "Completed" and at <= moment for at, phase, _ in workload.phases)
+
+
+def _moments(workload: Workload, moment: float) -> list[Moment]:
+    return [Moment(*phase) for phase in workload.phases if phase[0] <= moment]
 
 
 def _overlap(one: list[tuple[float, float]], other: list[tuple[float, float]]) -> float | None:

@@ -57,6 +57,20 @@ MUTANTS = (
         "        return Adopt(*found[-1]) if found else _begin(another)\n",
         25,
     ),
+    Mutant(
+        "success without training: taken away",
+        "core/decision.py",
+        "        if kind is Meaning.SUCCEEDED and why:\n",
+        "        if False:\n",
+        16,
+    ),
+    Mutant(
+        "wasted retry",
+        "core/submission.py",
+        "note.cut_short == workload.id",
+        "note.cut_short == 0",
+        16,
+    ),
     Mutant("refused", "tasks/retries.py", "    if in_the_middle:\n", "    if False:\n", 61),
     Mutant(
         "limit forgotten",

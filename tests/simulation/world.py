@@ -240,5 +240,8 @@ def _acts(life: Life, grace: float) -> list[tuple[float, str, str]]:
         if number == len(life.stretches) - 1:
             acts.append((running, life.end, life.words))
         else:
-            acts += [(running, "Terminating", life.words), (grace, "Pending", "")]
+            acts.append((running, "Terminating", life.words))
+            if life.leaves_with_0:
+                return [*acts, (grace, "Completed", "")]
+            acts.append((grace, "Pending", ""))
     return acts

@@ -1,0 +1,96 @@
+"""The part of an operator that makes its workload, or finds it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_runai.backends.patience import Patience
+from airflow_runai.core.note import Note
+from airflow_runai.core.spec import WorkloadSpec
+from airflow_runai.core.workload import Workload
+from airflow_runai.deployment import configuration
+from airflow_runai.hooks.runai import RunaiHook
+from airflow_runai.operators.payload import PayloadOperator
+from airflow_runai.tasks.checkpoint_root import CheckpointRoot
+from airflow_runai.tasks.instructions import show
+from airflow_runai.tasks.submission import Submission
+from airflow_runai.tasks.worker_stop import StopSignal, ending_the_try
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class WorkloadOperator(PayloadOperator):
+    """Base of operators that submit; :class:`RunaiTrainingOperator` documents the parameters."""
+
+    template_fields: Sequence[str] = (
+        *PayloadOperator.template_fields,
+        "checkpoint_root",
+        "expected_steps",
+        "path_map",
+        "storage_conn_id",
+    )
+    template_fields_renderers = {**PayloadOperator.template_fields_renderers, "path_map": "json"}
+
+    project: str | None
+    cluster: str | None
+    wait_for_completion: bool
+    on_clear: str
+    _stop_signal: StopSignal
+
+    def __init__(
+        self,
+        *,
+        checkpoint_root: str | None = None,
+        expected_steps: int | str | None = None,
+        path_map: Mapping[str, str] | None = None,
+        storage_conn_id: str | None = None,
+        allow_exit_on_preemption: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.checkpoint_root = checkpoint_root
+        self.expected_steps = expected_steps
+        self.path_map = path_map
+        self.storage_conn_id = storage_conn_id
+        self.allow_exit_on_preemption = allow_exit_on_preemption
+
+    def _submit(
+        self, context: Context, hook: RunaiHook, note: Note | None, submitted: bool
+    ) -> tuple[str, Workload]:
+        """Submit or adopt; return the name of the project and the workload."""
+        instructions = self._instructions(context)
+        spec = WorkloadSpec.from_mapping(self._specification(instructions.spec))
+        seconds, sleep = configuration.seconds("submission_patience"), self._stop_signal.sleep
+        # Once submitted, the workload may be alive: then no refusal may cost it its task.
+        search = Patience(seconds, refusals=submitted).retry
+        show(spec)
+        with ending_the_try("the next one goes on with the submission"):
+            name = self.project or instructions.project
+            submission = Submission(
+                hook,
+                context,
+                hook.project(name, self.cluster, search, sleep),
+                spec,
+                note,
+                slug=self.workload_name or instructions.slug,
+                on_clear=self.on_clear,
+                on_kill=self.kill_action,
+                patience=Patience(seconds),
+                sleep=sleep,
+                awaited=self.wait_for_completion,
+            )
+            workload = submission.submit_or_adopt(before_create=self._prepare)
+        return submission.project.name, workload
+
+    def _specification(self, spec: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the mapping to submit; a subclass may add to it."""
+        return spec
+
+    def _prepare(self) -> None:
+        """Prepare for a new workload, just before it is submitted; a subclass may."""
+
+    def _checkpoints(self, context: Context) -> CheckpointRoot | None:
+        """Return where the training saves, as far as the task knows."""
+        return CheckpointRoot.of(self, self._instructions(context).spec)

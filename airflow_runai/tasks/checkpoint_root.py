@@ -1,0 +1,110 @@
+"""Where a training saves, and what it is to reach: what a task knows of it before it looks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from airflow_runai.core.json_merge import JsonObject
+from airflow_runai.core.paths import PathMap
+from airflow_runai.errors import InvalidArgument
+from airflow_runai.tasks.checkpoint_query import CheckpointQuery
+
+
+@dataclass(frozen=True)
+class CheckpointRoot:
+    """
+    The root of a training's checkpoints.
+
+    :param path: as the container calls it, or a URI.
+    :param path_map: container prefixes to worker prefixes.
+    :param storage_conn_id: Airflow connection for object storage.
+    :param expected_steps: the step at which the training is complete; ``None`` if nobody says.
+    """
+
+    path: str
+    path_map: PathMap | None = None
+    storage_conn_id: str | None = None
+    expected_steps: int | None = None
+
+    @classmethod
+    def of(cls, task: Any, spec: object) -> CheckpointRoot | None:
+        """
+        Return what a task says, or else what its environment names; ``None`` if neither does.
+
+        :param task: an operator whose fields are rendered.
+        :param spec: the specification that its workload is made from.
+        :raises InvalidArgument: if ``expected_steps`` is no step, or would have no use.
+        """
+        expected = expected_steps(task.expected_steps)
+        path = task.checkpoint_root or (None if task.evaluates else _named_in(spec))
+        if path is not None:
+            return cls(path, task.path_map, task.storage_conn_id, expected)
+        needs = ["expected_steps"] if expected is not None else []
+        needs += ["timeouts.progress"] if "progress" in (task.timeouts or {}) else []
+        if needs:
+            raise InvalidArgument(
+                [
+                    f"{name}: set, but where the checkpoints are is not known; give "
+                    "checkpoint_root, or name one absolute path as CHECKPOINTS in the environment"
+                    for name in needs
+                ]
+            )
+        return None
+
+    def to_json(self) -> JsonObject:
+        """Return the constructor's arguments as plain JSON data."""
+        return asdict(self)
+
+    def step_reached(self) -> int | None:
+        """
+        Return the step of the newest checkpoint that is whole, if it reaches what is expected.
+
+        One whose format cannot prove its bytes counts, as it does to the training.
+
+        :raises RunaiError: if it cannot be found out.
+        """
+        query = CheckpointQuery(
+            self.path,
+            self.path_map,
+            self.storage_conn_id,
+            accept_unverifiable=True,
+            min_step=self.expected_steps,
+        )
+        chosen = query.select().chosen
+        return chosen.step if chosen else None
+
+
+def expected_steps(value: object) -> int | None:
+    """
+    Read a number of steps, which a template may have rendered.
+
+    :raises InvalidArgument: unless it is a whole number greater than 0, or ``None``.
+    """
+    if value is None:
+        return None
+    text = str(value).strip()
+    if isinstance(value, bool) or not text.isdecimal() or not 0 < len(text) < 19 or not int(text):
+        raise InvalidArgument(
+            [f"expected_steps: {value!r}; allowed: a whole number greater than 0"]
+        )
+    return int(text)
+
+
+def _named_in(spec: object) -> str | None:
+    """Return the one place that the variables name; ``None`` if they name several, or none."""
+    environment = spec.get("environment") if isinstance(spec, Mapping) else None
+    if not isinstance(environment, Mapping):
+        return None
+    found = set(_places(environment))
+    return found.pop() if len(found) == 1 else None
+
+
+def _places(environment: Mapping[str, Any]) -> Iterator[str]:
+    # Imported here: the linter is not needed to parse a DAG.
+    from airflow_runai.core.lint.checkpoint_paths import of_variables
+
+    for place in of_variables(environment):
+        if place.firm and place.path and (place.path.startswith("/") or "://" in place.path):
+            yield place.path
