@@ -19,6 +19,10 @@ from airflow_runai.core.timeline import TIMELINE_LIMIT, UNSEEN, Clocks, Moment, 
 
 #: Fewer interruptions say too little about their rate.
 MIN_INTERRUPTIONS = 3
+#: Fewer measurements say too little about hours.
+MIN_SAMPLES = 10
+#: Below this utilization a GPU does nothing.
+IDLE_PERCENT = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,3 +168,27 @@ def best_interval(save_seconds: float | None, clocks: Clocks) -> float | None:
     share = save_seconds / (2 * mean)
     young = math.sqrt(2 * save_seconds * mean)
     return young * (1 + math.sqrt(share) / 3 + share / 9) - save_seconds
+
+
+class Sample(NamedTuple):
+    """
+    One measurement.
+
+    :param at: epoch seconds.
+    :param percent: utilization of the workload's GPUs, 0 to 100.
+    """
+
+    at: float
+    percent: float
+
+
+def idle_share(samples: Sequence[Sample], made: Sequence[Run]) -> float | None:
+    """
+    Return the share of its runs in which a workload's GPUs did nothing, 0 to 1.
+
+    :return: ``None`` for fewer than :data:`MIN_SAMPLES` measurements within the runs.
+    """
+    within = [sample for sample in samples if any(run.start <= sample.at < run.end for run in made)]
+    if len(within) < MIN_SAMPLES:
+        return None
+    return sum(sample.percent < IDLE_PERCENT for sample in within) / len(within)

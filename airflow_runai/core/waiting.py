@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 
 from airflow_runai.core.decision import Snapshot, WaitPolicy, because, decide, past_needed_in
 from airflow_runai.core.flow import Flow, Notice, Sleep
@@ -274,7 +275,16 @@ def _begun(timeline: tuple[Moment, ...]) -> tuple[Moment, ...]:
 def _news(snapshot: Snapshot) -> Notice:
     last = snapshot.timeline[-1]
     text = f"{snapshot.workload.name}: {last.phase}{because(last.message)}"
-    return Notice("timeline", text, news(snapshot.timeline, snapshot.clocks, last.phase))
+    data = news(snapshot.timeline, snapshot.clocks, last.phase)
+    until = snapshot.workload.guaranteed_until
+    if until is not None and until > snapshot.taken_at and snapshot.workload.phase == last.phase:
+        text += f"; not preempted before {_utc(until)}"
+        data["guaranteed_until"] = until
+    return Notice("timeline", text, data)
+
+
+def _utc(moment: float) -> str:
+    return datetime.fromtimestamp(moment, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _back_off(policy: WaitPolicy, failures: int, error: Exception) -> float:

@@ -13,6 +13,7 @@ from airflow_runai.core.decision import WaitPolicy
 from airflow_runai.core.flow import Notice
 from airflow_runai.core.note import Note
 from airflow_runai.core.outcome import SUCCEEDED, Outcome
+from airflow_runai.core.quota import gpus_requested
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.timeline import Moment
 from airflow_runai.core.waiting import wait
@@ -21,8 +22,8 @@ from airflow_runai.deployment import configuration
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.links import (
     TIMELINE_KEY,
-    WORKLOAD_KEY,
     RunaiWorkloadLink,
+    pull_workload_xcom,
     push_workload_xcom,
     push_xcom,
 )
@@ -34,6 +35,7 @@ from airflow_runai.tasks.note_store import read_note
 from airflow_runai.tasks.retries import fail_without_retry
 from airflow_runai.tasks.settlement import failure_of, settle
 from airflow_runai.tasks.submission import Submission, submission_result
+from airflow_runai.tasks.usage_report import usage_of
 from airflow_runai.tasks.wait_policy import outcome_before_waiting, wait_policy
 from airflow_runai.tasks.worker_stop import (
     StopSignal,
@@ -54,8 +56,8 @@ class RunaiTrainingOperator(PayloadOperator):
     Whatever happens to workers, triggerers and the control plane, one run of a task has one
     workload. While it is queued, preempted and resumed, the task is deferred: it holds no worker
     slot and spends no retry. The result is a small mapping: ``workload_id, name, project, phase,
-    submitted_at, started_at, ended_at, clocks, interruptions, preemptions``; only the first five
-    with ``wait_for_completion=False``.
+    submitted_at, started_at, ended_at, clocks, interruptions, preemptions, usage`` (docs/usage.md);
+    only the first five with ``wait_for_completion=False``.
 
     :param spec: what to run, by the keys of ``docs/specification.md``; templated. ``distributed``
         in it makes a distributed training.
@@ -160,9 +162,9 @@ class RunaiTrainingOperator(PayloadOperator):
         with fail_without_retry(in_the_middle=submitted):
             policy = self._policy()
             hook = RunaiHook(self.runai_conn_id)
-            project, workload = self._submit(context, hook, note, submitted)
+            project, workload, gpus = self._submit(context, hook, note, submitted)
         with fail_without_retry(in_the_middle=True):
-            push_workload_xcom(context, hook.settings.url, workload, project)
+            push_workload_xcom(context, hook.settings.url, workload, project, gpus)
             if not self.wait_for_completion:
                 return submission_result(workload, project)
             if self._stop_signal.received:
@@ -175,8 +177,8 @@ class RunaiTrainingOperator(PayloadOperator):
 
     def _submit(
         self, context: Context, hook: RunaiHook, note: Note | None, submitted: bool
-    ) -> tuple[str, Workload]:
-        """Submit or adopt; return the name of the project and the workload."""
+    ) -> tuple[str, Workload, float | None]:
+        """Submit or adopt; return the name of the project, the workload and the GPUs asked for."""
         instructions = self._instructions(context)
         spec = WorkloadSpec.from_mapping(self._specification(instructions.spec))
         seconds, sleep = configuration.seconds("submission_patience"), self._stop_signal.sleep
@@ -199,7 +201,7 @@ class RunaiTrainingOperator(PayloadOperator):
                 awaited=self.wait_for_completion,
             )
             workload = submission.submit_or_adopt(before_create=self._prepare)
-        return submission.project.name, workload
+        return submission.project.name, workload, gpus_requested(spec)
 
     def _specification(self, spec: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the mapping to submit; a subclass may add to it."""
@@ -223,7 +225,7 @@ class RunaiTrainingOperator(PayloadOperator):
             if outcome is not None:
                 timeline = outcome.timeline
                 if settled := settle(hook, outcome, self._policy, self.kill_action):
-                    return self._finish(context, settled)
+                    return self._finish(context, hook, settled)
             if self._stop_signal.received:
                 # The look may have taken as long as a time-out; later signals reach the trigger.
                 end_if_task_is_finished(context, hook, workload, self.kill_action)
@@ -266,13 +268,12 @@ class RunaiTrainingOperator(PayloadOperator):
             outcome, hook = Outcome.from_event(event), RunaiHook(self.runai_conn_id)
             return self._until_settled(context, hook, outcome.workload(), outcome)
 
-    def _finish(self, context: Context, outcome: Outcome) -> dict[str, Any]:
+    def _finish(self, context: Context, hook: RunaiHook, outcome: Outcome) -> dict[str, Any]:
         """Return the result or raise."""
-        push_xcom(context, TIMELINE_KEY, outcome.to_news())
         # The project may have come from the connection or a template.
-        pushed = context["ti"].xcom_pull(
-            task_ids=self.task_id, key=WORKLOAD_KEY, map_indexes=context["ti"].map_index
-        )
+        pushed = pull_workload_xcom(context)
+        used = usage_of(hook, outcome, pushed.get("gpus"))
+        push_xcom(context, TIMELINE_KEY, {**outcome.to_news(), "usage": used})
         clocks = outcome.clocks
         self.log.info(
             f"{outcome.name} {outcome.status} after {clocks.total:.0f} s "
@@ -280,8 +281,8 @@ class RunaiTrainingOperator(PayloadOperator):
         )
         if outcome.status != SUCCEEDED:
             raise failure_of(context, outcome, self.kill_action)
-        project = (pushed or {}).get("project") or self.project or ""
-        return self._succeeded(context, outcome.to_result(project))
+        project = pushed.get("project") or self.project or ""
+        return self._succeeded(context, {**outcome.to_result(project), "usage": used})
 
     def _succeeded(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
         """Return the task's result after success; a subclass may add to it."""

@@ -59,6 +59,13 @@ def test_success_leaves_a_small_result(run: Runner, emulator: Emulator, deferrab
     assert result["interruptions"] == 0
     assert result["clocks"]["running"] > 0.2
     assert creates(emulator) == 1
+    used, clocks = result["usage"], result["clocks"]
+    assert used["gpus"] == 1
+    assert used["waiting"] + used["allocated"] == pytest.approx(clocks["total"], abs=0.01)
+    assert used["starting"] + used["useful"] == pytest.approx(used["allocated"], abs=0.01)
+    assert used["lost"] == 0
+    assert used["idle_share"] < 0.01, "the emulator's GPUs are busy; the edges are milliseconds"
+    assert done.xcom("runai_timeline")["usage"] == used
 
 
 @pytest.mark.slow
