@@ -16,6 +16,7 @@ PACKAGE = Path(__file__).parents[1] / "airflow_runai"
 FOLDERS = ("operators", "sensors")
 
 Table = Callable[[Sequence[str], Iterable[Sequence[str]]], str]
+Classes = dict[str, ast.ClassDef]
 
 
 def all_tables(table: Table) -> str:
@@ -23,30 +24,52 @@ def all_tables(table: Table) -> str:
     paths = [path for folder in FOLDERS for path in sorted((PACKAGE / folder).glob("*.py"))]
     # The training operator first: others refer to it.
     paths.sort(key=lambda path: path.stem != "training")
-    return "\n\n".join(section for path in paths for section in _sections(path, table))
+    trees = {path: _classes(path) for path in paths}
+    everywhere = {name: node for classes in trees.values() for name, node in classes.items()}
+    return "\n\n".join(
+        section
+        for path, classes in trees.items()
+        for section in _sections(path, classes, everywhere, table)
+    )
 
 
-def _sections(path: Path, table: Table) -> Iterator[str]:
-    found = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ClassDef)]
-    classes = {node.name: node for node in found}
-    for node in (node for node in found if node.name.startswith("Runai")):
-        words, meanings = _documented(node)
-        known = _signature(node, classes)
-        if set(known) != set(meanings):
-            raise SystemExit(
-                f"{path.name}: {node.name}: documented and taken parameters differ in "
-                f"{sorted(set(known) ^ set(meanings))}"
-            )
-        rows = [(f"`{name}`", known[name], text) for name, text in meanings.items()]
+def _classes(path: Path) -> Classes:
+    body = ast.parse(path.read_text()).body
+    return {node.name: node for node in body if isinstance(node, ast.ClassDef)}
+
+
+def _sections(path: Path, classes: Classes, everywhere: Classes, table: Table) -> Iterator[str]:
+    for node in (node for name, node in classes.items() if name.startswith("Runai")):
+        words, _ = _documented(node)
+        rows = [*_rows(node, classes)]
+        # A base that is not public has no section of its own.
+        for base in _bases(node):
+            if base in everywhere and base not in classes and not base.startswith("Runai"):
+                rows += _rows(everywhere[base], everywhere)
         place = f"`airflow_runai.{'.'.join(path.relative_to(PACKAGE).with_suffix('').parts)}`"
         words += _inherited(node)
         parameters = table(("parameter", "default", "meaning"), rows)
         yield f"## {node.name}\n\nIn {place}. {words}\n\n{parameters}"
 
 
+def _rows(node: ast.ClassDef, classes: Classes) -> Iterator[Sequence[str]]:
+    _, meanings = _documented(node)
+    known = _signature(node, classes)
+    if set(known) != set(meanings):
+        raise SystemExit(
+            f"{node.name}: documented and taken parameters differ in "
+            f"{sorted(set(known) ^ set(meanings))}"
+        )
+    for name, text in meanings.items():
+        yield f"`{name}`", known[name], text
+
+
+def _bases(node: ast.ClassDef) -> list[str]:
+    return [base.id for base in node.bases if isinstance(base, ast.Name)]
+
+
 def _inherited(node: ast.ClassDef) -> str:
-    bases = [base.id for base in node.bases if isinstance(base, ast.Name)]
-    public = next((base for base in bases if base.startswith("Runai")), None)
+    public = next((base for base in _bases(node) if base.startswith("Runai")), None)
     link = f"[{public}](#{str(public).lower()})"
     return f"\n\nBesides the parameters of {link}:" if public else ""
 
@@ -62,7 +85,7 @@ def _markdown(text: str) -> str:
     return "\n\n".join(" ".join(part.split()) for part in text.strip().split("\n\n"))
 
 
-def _signature(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> dict[str, str]:
+def _signature(node: ast.ClassDef, classes: Classes) -> dict[str, str]:
     """Return the constructor's parameters with their defaults, of the class or of its base."""
     for entry in node.body:
         if isinstance(entry, ast.FunctionDef) and entry.name == "__init__":
@@ -71,8 +94,8 @@ def _signature(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> dict[str
                 argument.arg: "required" if value is None else f"`{_shown(value)}`"
                 for argument, value in pairs
             }
-    bases = [base.id for base in node.bases if isinstance(base, ast.Name)]
-    return next((_signature(classes[base], classes) for base in bases if base in classes), {})
+    known = [base for base in _bases(node) if base in classes]
+    return next((_signature(classes[base], classes) for base in known), {})
 
 
 def _shown(value: ast.expr) -> str:

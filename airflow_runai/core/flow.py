@@ -73,7 +73,8 @@ class Notice:
     """
     Something that an observer may want to see now (a new phase, an outage); not an end.
 
-    :param kind: ``timeline`` or ``trouble``.
+    :param kind: ``timeline`` or ``trouble``; without text, for what goes on beside a wait:
+        ``sighting`` (the first reading holds no news) and ``end`` (with ``status`` and ``reason``).
     """
 
     kind: str

@@ -53,9 +53,9 @@ class Usage:
         return {k: v if v is None else round(v, 3) for k, v in asdict(self).items()}
 
 
-class Run(NamedTuple):
+class Incarnation(NamedTuple):
     """
-    One incarnation.
+    The life of a workload between two interruptions.
 
     :param start: its first running moment, epoch seconds.
     :param end: when its GPUs were free again.
@@ -98,23 +98,23 @@ def usage(
     return Usage(gpus, whole.waiting, whole.allocated, starting * gpus, useful * gpus, lost * gpus)
 
 
-def runs(timeline: Sequence[Moment], now: float) -> tuple[Run, ...]:
+def runs(timeline: Sequence[Moment], now: float) -> tuple[Incarnation, ...]:
     """Return the incarnations, oldest first."""
-    found: list[Run] = []
+    found: list[Incarnation] = []
     is_open = False
     for part in stretches(timeline, now):
         end = part.at + part.seconds
         # What starts again is not part of the run that ended.
         if is_open and part.holds and part.kind is not Meaning.STARTING:
-            found[-1] = Run(found[-1].start, end)
+            found[-1] = Incarnation(found[-1].start, end)
             continue
         is_open = part.runs
         if is_open:
-            found.append(Run(part.at, end))
+            found.append(Incarnation(part.at, end))
     return tuple(found)
 
 
-def newest_before(saves: Sequence[float], starts: Sequence[Run]) -> tuple[float, ...]:
+def newest_before(saves: Sequence[float], starts: Sequence[Incarnation]) -> tuple[float, ...]:
     """
     Return the newest save before each incarnation but the first; 0 where there is none.
 
@@ -133,7 +133,7 @@ def _held_before_the_first_run(timeline: Sequence[Moment], now: float) -> float:
 
 
 def _useful(
-    made: Sequence[Run], resumed_from: Sequence[float] | None, kept_until: float | None
+    made: Sequence[Incarnation], resumed_from: Sequence[float] | None, kept_until: float | None
 ) -> float | None:
     """Return the running seconds that were kept; ``None`` if that is not known."""
     if not made:
@@ -142,10 +142,10 @@ def _useful(
         resumed_from = ()
     if resumed_from is None or kept_until is None or len(resumed_from) != len(made) - 1:
         return None
-    kept: list[Run] = []
+    kept: list[Incarnation] = []
     for run, checkpoint in zip(made, (*resumed_from, kept_until), strict=True):
         # Going on from an old checkpoint loses what later incarnations did as well.
-        kept = [Run(one.start, min(one.end, checkpoint)) for one in [*kept, run]]
+        kept = [Incarnation(one.start, min(one.end, checkpoint)) for one in [*kept, run]]
         kept = [one for one in kept if one.end > one.start]
     return sum(one.end - one.start for one in kept)
 
@@ -182,7 +182,7 @@ class Sample(NamedTuple):
     percent: float
 
 
-def idle_share(samples: Sequence[Sample], made: Sequence[Run]) -> float | None:
+def idle_share(samples: Sequence[Sample], made: Sequence[Incarnation]) -> float | None:
     """
     Return the share of its runs in which a workload's GPUs did nothing, 0 to 1.
 

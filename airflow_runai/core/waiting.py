@@ -76,6 +76,8 @@ def wait(
             pace = Sleep(policy.poll_interval, jitter=0.1)
         decision = decide(policy, snapshot)
         if isinstance(decision, Outcome):
+            ended = {"status": decision.status, "reason": decision.reason}
+            yield Notice("end", "", {**decision.to_news(), **ended})
             return decision
         seconds = min(decision.seconds, pace.seconds) if snapshot.blind else decision.seconds
         del before, decision  # it may sleep for days, as one of thousands
@@ -86,6 +88,8 @@ def _report(outage: _Outage, before: Snapshot, snapshot: Snapshot) -> Flow[None]
     # What an earlier wait has published likely: a thousand waits that start again are silent.
     if snapshot.timeline != before.timeline and not snapshot.past_unread:
         yield _news(snapshot)
+    elif not before.workload.phase:
+        yield replace(_news(snapshot), kind="sighting", text="")
 
 
 def _unreadable(workload: Workload, error: Exception) -> str:

@@ -10,7 +10,6 @@ from airflow.sdk.exceptions import AirflowException
 from airflow_runai.backends import control_plane
 from airflow_runai.backends.patience import Patience
 from airflow_runai.core.decision import WaitPolicy
-from airflow_runai.core.flow import Notice
 from airflow_runai.core.note import Note
 from airflow_runai.core.outcome import SUCCEEDED, Outcome
 from airflow_runai.core.quota import gpus_requested
@@ -27,9 +26,9 @@ from airflow_runai.links import (
     push_workload_xcom,
     push_xcom,
 )
-from airflow_runai.operators.payload import PayloadOperator
+from airflow_runai.operators.notification import NotifyingOperator
 from airflow_runai.tasks.argument_checks import check_wait_arguments
-from airflow_runai.tasks.companions import Company, beside_a_worker
+from airflow_runai.tasks.companions import beside_a_worker
 from airflow_runai.tasks.instructions import show
 from airflow_runai.tasks.note_store import read_note
 from airflow_runai.tasks.retries import fail_without_retry
@@ -49,7 +48,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class RunaiTrainingOperator(PayloadOperator):
+class RunaiTrainingOperator(NotifyingOperator):
     """
     Run a training on Run:ai: unattended, preemptible, submitted exactly once.
 
@@ -90,14 +89,14 @@ class RunaiTrainingOperator(PayloadOperator):
     """
 
     template_fields: Sequence[str] = (
-        *PayloadOperator.template_fields,
+        *NotifyingOperator.template_fields,
         "runai_conn_id",
         "project",
         "cluster",
         "workload_name",
         "timeouts",
     )
-    template_fields_renderers = {**PayloadOperator.template_fields_renderers, "timeouts": "json"}
+    template_fields_renderers = {**NotifyingOperator.template_fields_renderers, "timeouts": "json"}
     operator_extra_links = (RunaiWorkloadLink(),)
     ui_color = "#76b900"
     ui_fgcolor = "#000000"
@@ -152,6 +151,7 @@ class RunaiTrainingOperator(PayloadOperator):
             on_clear=self.on_clear,
             when_suspended=self.when_suspended,
         )
+        self._check_callbacks()
         self._check_payload()
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -161,6 +161,7 @@ class RunaiTrainingOperator(PayloadOperator):
         submitted = note is not None and note.generation > 0
         with fail_without_retry(in_the_middle=submitted):
             policy = self._policy()
+            self._rendered_callbacks(context)
             hook = RunaiHook(self.runai_conn_id)
             project, workload, gpus = self._submit(context, hook, note, submitted)
         with fail_without_retry(in_the_middle=True):
@@ -230,7 +231,7 @@ class RunaiTrainingOperator(PayloadOperator):
                 # The look may have taken as long as a time-out; later signals reach the trigger.
                 end_if_task_is_finished(context, hook, workload, self.kill_action)
             if configuration.deferrable(self.deferrable):
-                self._defer(workload, self._policy())
+                self._defer(context, workload, self._policy())
             outcome = self._wait(context, hook, workload, timeline)
 
     def _wait(
@@ -238,7 +239,8 @@ class RunaiTrainingOperator(PayloadOperator):
     ) -> Outcome:
         try:
             waiting = wait(self._policy(), control_plane.reader_for(workload), workload, timeline)
-            with beside_a_worker(Company(()), lambda news: self._tell(context, news)) as tell:
+            company = self._companions(context, workload)
+            with beside_a_worker(company, lambda news: self._tell(context, news)) as tell:
                 return hook.run(waiting, tell, self._stop_signal.sleep)
         except WorkerStopped:
             state = end_if_task_is_finished(context, hook, workload, self.kill_action)
@@ -247,7 +249,7 @@ class RunaiTrainingOperator(PayloadOperator):
                 f"the worker was told to stop (the task is {state}): {words}"
             ) from None
 
-    def _defer(self, workload: Workload, policy: WaitPolicy) -> None:
+    def _defer(self, context: Context, workload: Workload, policy: WaitPolicy) -> None:
         self.defer(
             trigger=RunaiWorkloadTrigger(
                 runai_conn_id=self.runai_conn_id,
@@ -256,6 +258,7 @@ class RunaiTrainingOperator(PayloadOperator):
                 on_kill=self.kill_action,
                 show_timeline=self.do_xcom_push,
                 min_defer_seconds=configuration.seconds("min_defer_seconds"),
+                voice=self._voice(context),
             ),
             method_name="execute_complete",
             # Airflow's own would fail the task and leave the workload; ours are in the policy.
@@ -287,11 +290,6 @@ class RunaiTrainingOperator(PayloadOperator):
     def _succeeded(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
         """Return the task's result after success; a subclass may add to it."""
         return result
-
-    def _tell(self, context: Context, news: Notice) -> None:
-        self.log.info("%s", news.text)
-        if news.kind == "timeline":
-            push_xcom(context, TIMELINE_KEY, dict(news.data))
 
     def on_kill(self) -> None:
         """Note a SIGTERM; the waiting code finds out what it means (``worker_stop.py``)."""

@@ -8,7 +8,7 @@ import pytest
 
 from airflow_runai.backends.measurements import MAX_SAMPLES, gpu_utilization
 from airflow_runai.core.flow import Reply, Request
-from airflow_runai.core.usage import MIN_SAMPLES, Run, Sample, idle_share
+from airflow_runai.core.usage import MIN_SAMPLES, Incarnation, Sample, idle_share
 
 NOON = 1_700_000_000.0
 
@@ -67,7 +67,7 @@ def test_a_server_that_sends_more_than_asked_for_is_cut_off() -> None:
 
 
 def test_idle_is_what_the_runs_hold_of_it() -> None:
-    made = [Run(0.0, 100.0), Run(200.0, 300.0)]
+    made = [Incarnation(0.0, 100.0), Incarnation(200.0, 300.0)]
     samples = [Sample(float(at), 95.0 if at < 60 else 0.0) for at in range(0, 300, 10)]
     # 6 of 20 within the runs were busy; what was measured between them does not count.
     assert idle_share(samples, made) == 0.7

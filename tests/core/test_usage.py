@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from airflow_runai.core.timeline import TIMELINE_LIMIT, UNSEEN, Clocks, Moment, clocks
 from airflow_runai.core.usage import (
     MIN_INTERRUPTIONS,
-    Run,
+    Incarnation,
     best_interval,
     newest_before,
     runs,
@@ -32,7 +32,7 @@ class Script:
     held: int = 0
     before_first_run: int = 0
     #: Start of each incarnation, and seconds after it that were held.
-    ran: list[Run] = field(default_factory=list)
+    ran: list[Incarnation] = field(default_factory=list)
 
     def spend(self, phase: str, seconds: int) -> None:
         self.moments.append(Moment(self.now, phase))
@@ -51,7 +51,7 @@ class Script:
             self.spend("Terminating", leaving)
         self.held += starting + running + leaving
         self.before_first_run += 0 if self.ran else starting
-        self.ran.append(Run(start, self.now))
+        self.ran.append(Incarnation(start, self.now))
 
 
 def scripted(lives: Sequence[tuple[int, int, int, int]], end: str) -> Script:
@@ -198,7 +198,7 @@ def test_pods_that_go_down_hold_what_they_have(phases: list[str], held: int) -> 
 
 
 def test_a_run_ends_when_its_gpus_are_free() -> None:
-    assert runs(STORY, 3030.0) == (Run(110.0, 1120.0), Run(2030.0, 3030.0))
+    assert runs(STORY, 3030.0) == (Incarnation(110.0, 1120.0), Incarnation(2030.0, 3030.0))
     assert newest_before([50.0, 1000.0, 1119.0, 2500.0], runs(STORY, 3030.0)) == (1119.0,)
     assert newest_before([2500.0], runs(STORY, 3030.0)) == (0.0,)
 
