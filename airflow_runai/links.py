@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: XCom under which an operator leaves ``id, name, project, url`` of its workload.
+#: XCom under which an operator leaves ``id, name, project, url, gpus`` of its workload.
 WORKLOAD_KEY = "runai_workload"
 #: XCom that holds the workload's timeline, during the wait and after it.
 TIMELINE_KEY = "runai_timeline"
@@ -42,15 +42,28 @@ def push_xcom(context: Context, key: str, value: dict[str, Any]) -> None:
         context["ti"].xcom_push(key=key, value=value)
 
 
-def push_workload_xcom(context: Context, url: str, workload: Workload, project: str) -> None:
-    """Push the XCom that names the task's workload; link and tab read it, even while deferred."""
+def push_workload_xcom(
+    context: Context, url: str, workload: Workload, project: str, gpus: float | None = None
+) -> None:
+    """
+    Push the XCom that names the task's workload; link and tab read it, even while deferred.
+
+    :param gpus: asked for, all pods together; ``None`` if that is not known.
+    """
     page = workload_page(url, workload, project)
-    value = {"id": workload.id, "name": workload.name, "project": project, "url": page}
+    names = {"id": workload.id, "name": workload.name, "project": project, "url": page}
     try:
-        push_xcom(context, WORKLOAD_KEY, value)
+        push_xcom(context, WORKLOAD_KEY, {**names, "gpus": gpus})
     except Exception as error:
         # The workload exists already, and must not be lost for a button.
         log.warning("the workload %s cannot be shown in Airflow (%s)", workload.name, error)
+
+
+def pull_workload_xcom(context: Context) -> dict[str, Any]:
+    """Return what :func:`push_workload_xcom` has pushed; empty if that cannot be found."""
+    ti = context["ti"]
+    found = ti.xcom_pull(task_ids=ti.task_id, key=WORKLOAD_KEY, map_indexes=ti.map_index)
+    return found if isinstance(found, dict) else {}
 
 
 def workload_page(url: str, workload: Workload, project: str) -> str:

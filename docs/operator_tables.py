@@ -16,6 +16,7 @@ PACKAGE = Path(__file__).parents[1] / "airflow_runai"
 FOLDERS = ("operators", "sensors")
 
 Table = Callable[[Sequence[str], Iterable[Sequence[str]]], str]
+Classes = dict[str, ast.ClassDef]
 
 
 def all_tables(table: Table) -> str:
@@ -32,25 +33,47 @@ def _classes(path: Path) -> list[ast.ClassDef]:
     return [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ClassDef)]
 
 
-def _sections(path: Path, classes: dict[str, ast.ClassDef], table: Table) -> Iterator[str]:
+def _sections(path: Path, classes: Classes, table: Table) -> Iterator[str]:
     for node in (node for node in _classes(path) if node.name.startswith("Runai")):
-        words, meanings = _documented(node)
-        known = _signature(node, classes)
-        if set(known) != set(meanings):
-            raise SystemExit(
-                f"{path.name}: {node.name}: documented and taken parameters differ in "
-                f"{sorted(set(known) ^ set(meanings))}"
-            )
-        rows = [(f"`{name}`", known[name], text) for name, text in meanings.items()]
+        words, _ = _documented(node)
         place = f"`airflow_runai.{'.'.join(path.relative_to(PACKAGE).with_suffix('').parts)}`"
         words += _inherited(node)
-        parameters = table(("parameter", "default", "meaning"), rows)
+        parameters = table(("parameter", "default", "meaning"), _rows(node, classes))
         yield f"## {node.name}\n\nIn {place}. {words}\n\n{parameters}"
 
 
+def _rows(node: ast.ClassDef, classes: Classes) -> Iterator[Sequence[str]]:
+    meanings, known = _meanings(node, classes), _signature(node, classes)
+    if set(known) != set(meanings):
+        raise SystemExit(
+            f"{node.name}: documented and taken parameters differ in "
+            f"{sorted(set(known) ^ set(meanings))}"
+        )
+    for name, text in meanings.items():
+        yield f"`{name}`", known[name], text
+
+
+def _hidden_bases(node: ast.ClassDef, classes: Classes) -> Iterator[ast.ClassDef]:
+    """Yield the bases that have no section of their own."""
+    for base in _bases(node):
+        if base in classes and not base.startswith("Runai"):
+            yield classes[base]
+
+
+def _meanings(node: ast.ClassDef, classes: Classes) -> dict[str, str]:
+    """Return what the docstrings say of each parameter, of the class and of hidden bases."""
+    _, known = _documented(node)
+    for base in _hidden_bases(node, classes):
+        known |= _meanings(base, classes)
+    return known
+
+
+def _bases(node: ast.ClassDef) -> list[str]:
+    return [base.id for base in node.bases if isinstance(base, ast.Name)]
+
+
 def _inherited(node: ast.ClassDef) -> str:
-    bases = [base.id for base in node.bases if isinstance(base, ast.Name)]
-    public = next((base for base in bases if base.startswith("Runai")), None)
+    public = next((base for base in _bases(node) if base.startswith("Runai")), None)
     link = f"[{public}](#{str(public).lower()})"
     return f"\n\nBesides the parameters of {link}:" if public else ""
 
@@ -66,12 +89,11 @@ def _markdown(text: str) -> str:
     return "\n\n".join(" ".join(part.split()) for part in text.strip().split("\n\n"))
 
 
-def _signature(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> dict[str, str]:
+def _signature(node: ast.ClassDef, classes: Classes) -> dict[str, str]:
     """Return the constructors' parameters with their defaults, of the class and of hidden bases."""
     known: dict[str, str] = {}
-    for base in node.bases:
-        if isinstance(base, ast.Name) and base.id in classes and not base.id.startswith("Runai"):
-            known |= _signature(classes[base.id], classes)
+    for base in _hidden_bases(node, classes):
+        known |= _signature(base, classes)
     for entry in node.body:
         if isinstance(entry, ast.FunctionDef) and entry.name == "__init__":
             pairs = zip(entry.args.kwonlyargs, entry.args.kw_defaults, strict=True)

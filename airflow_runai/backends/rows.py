@@ -35,6 +35,7 @@ class Row(msgspec.Struct, gc=False):
     projectId: Any = None
     clusterId: Any = None
     type: Any = None
+    guaranteedRuntimeEndsAt: Any = None
 
 
 class Page(msgspec.Struct, gc=False):

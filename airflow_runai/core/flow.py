@@ -74,7 +74,8 @@ class Notice:
     Something that an observer may want to see now (a new phase, an outage); not an end.
 
     :param kind: ``timeline`` (the newest phase, with all that is known), ``moment`` (one before it,
-        seen only now) or ``trouble``.
+        seen only now) or ``trouble``; without text, for what goes on beside a wait: ``sighting``
+        (the first reading holds no news) and ``end`` (with ``status`` and ``reason``).
     """
 
     kind: str

@@ -60,6 +60,23 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "example": "/opt/airflow/runai-templates",
         "default": "",
     },
+    "digest_seconds": {
+        "description": "Seconds for which interruptions of a workload are gathered into one "
+        "message for `on_interruption`, and its resumptions for `on_resume`; 0: each is told at "
+        "once.",
+        "version_added": "0.1.0",
+        "type": "float",
+        "example": None,
+        "default": "60",
+    },
+    "long_queue_seconds": {
+        "description": "Seconds of waiting for GPUs, the first time or after an interruption, "
+        "after which `on_long_queue` is called.",
+        "version_added": "0.1.0",
+        "type": "float",
+        "example": None,
+        "default": "3600",
+    },
     "lint_ignore": {
         "description": "Codes of lint rules that are not reported for any task, separated by "
         "commas.",

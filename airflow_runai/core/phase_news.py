@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
+
 from airflow_runai.core.decision import Snapshot
 from airflow_runai.core.flow import Flow, Notice
+from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.outcome import news
 from airflow_runai.core.texts import counted, said
 from airflow_runai.core.timeline import UNSEEN, Moment
@@ -30,7 +33,30 @@ def tell_news(before: Snapshot, after: Snapshot) -> Flow[None]:
         yield Notice("moment", f"{name}: {changes} of its phase: see the timeline")
     for moment in earlier:
         yield Notice("moment", _line(name, moment))
-    yield Notice("timeline", _line(name, last), news(after.timeline, after.clocks, last.phase))
+    until = _guaranteed_until(after)
+    words = f"; not preempted before {_utc(until)}" if until is not None else ""
+    yield Notice("timeline", _line(name, last) + words, _data(after))
+
+
+def sighting(snapshot: Snapshot) -> Notice:
+    """Return a first reading that holds no news, for what goes on beside the wait."""
+    return Notice("sighting", "", _data(snapshot))
+
+
+def _data(snapshot: Snapshot) -> JsonObject:
+    data = news(snapshot.timeline, snapshot.clocks, snapshot.timeline[-1].phase)
+    until = _guaranteed_until(snapshot)
+    return data if until is None else {**data, "guaranteed_until": until}
+
+
+def _guaranteed_until(snapshot: Snapshot) -> float | None:
+    until = snapshot.workload.guaranteed_until
+    is_of_last = snapshot.workload.phase == snapshot.timeline[-1].phase
+    return until if until is not None and until > snapshot.taken_at and is_of_last else None
+
+
+def _utc(moment: float) -> str:
+    return datetime.fromtimestamp(moment, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _untold(before: Snapshot, after: Snapshot) -> tuple[Moment, ...]:

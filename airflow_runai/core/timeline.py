@@ -22,7 +22,10 @@ TIMELINE_LIMIT = 200
 #: "Phase" of the time between submission and the first sighting, of which nothing is known.
 UNSEEN = "(not seen)"
 
-_AWAY = frozenset({Meaning.WAITING, Meaning.STARTING, Meaning.SUSPENDED})
+#: Not running: after a run, each of them makes the stretch an interruption.
+AWAY = frozenset({Meaning.WAITING, Meaning.STARTING, Meaning.SUSPENDED})
+#: Its pods are going down, and hold their GPUs until they are gone.
+_GOING_DOWN = ("Stopping", "Suspending")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class Clocks:
     :param interrupted_total: all such stretches.
     :param running: all running stretches.
     :param total: since submission.
+    :param holding: in which it held its GPUs: starting, running, going down.
     :param interruptions: how often it stopped running without being finished.
     :param preemptions: how many of those the platform itself called preemptions.
     """
@@ -62,6 +66,7 @@ class Clocks:
     interrupted_total: float = 0.0
     running: float = 0.0
     total: float = 0.0
+    holding: float = 0.0
     interruptions: int = 0
     preemptions: int = 0
 
@@ -118,14 +123,13 @@ def clocks(timeline: Sequence[Moment], now: float) -> Clocks:
     :param now: epoch seconds; for a finished workload the clocks stand still at its last moment.
         Where the beginning is :data:`UNSEEN`, only ``total`` counts until it is seen to run.
     """
-    timeline = merge(timeline)  # a phase that is reported twice is one stretch
-    if not timeline:
+    parts = stretches(timeline, now)
+    if not parts:
         return Clocks()
-    stretches = list(_stretches(timeline, now))
-    runs_from = next((i for i, s in enumerate(stretches) if s.runs), len(stretches))
-    before_first_run = sum(stretch.seconds for stretch in stretches[:runs_from])
-    running = sum(stretch.seconds for stretch in stretches if stretch.runs)
-    gaps = _gaps(stretches[runs_from:])
+    runs_from = next((i for i, s in enumerate(parts) if s.runs), len(parts))
+    before_first_run = sum(part.seconds for part in parts[:runs_from])
+    running = sum(part.seconds for part in parts if part.runs)
+    gaps = _gaps(parts[runs_from:])
     interrupted = sum(gap.seconds for gap in gaps)
     # Whether a workload whose beginning nobody saw has run before is not known: then neither
     # "queue" nor "interruption" would be the truth.
@@ -136,25 +140,31 @@ def clocks(timeline: Sequence[Moment], now: float) -> Clocks:
         interrupted_total=interrupted,
         running=running,
         total=before_first_run + running + interrupted,
+        holding=sum(part.seconds for part in parts if part.holds),
         interruptions=sum(gap.is_interruption for gap in gaps),
         preemptions=sum(gap.is_interruption and gap.is_preemption for gap in gaps),
     )
 
 
-class _Stretch(NamedTuple):
+class Stretch(NamedTuple):
     """
     The time between two moments.
 
+    :param at: when it began, epoch seconds.
     :param kind: what its phase means, or its neighbours say it means.
     :param preempted: the platform's words call it a preemption.
+    :param holds: the workload held its GPUs.
     """
 
+    at: float
     kind: Meaning
     seconds: float
     preempted: bool
+    holds: bool
 
     @property
     def runs(self) -> bool:
+        """Whether the workload ran."""
         return self.kind is Meaning.RUNNING
 
 
@@ -167,7 +177,7 @@ class _Gap:
     is_preemption: bool = False
 
 
-def _gaps(stretches: Sequence[_Stretch]) -> list[_Gap]:
+def _gaps(stretches: Sequence[Stretch]) -> list[_Gap]:
     """Return the gap behind each run; the first stretch is a run."""
     gaps: list[_Gap] = []
     for stretch in stretches:
@@ -177,7 +187,7 @@ def _gaps(stretches: Sequence[_Stretch]) -> list[_Gap]:
         elif stretch.kind not in FINAL:
             gap = gaps[-1]
             gap.seconds += stretch.seconds
-            gap.is_interruption |= stretch.kind in _AWAY
+            gap.is_interruption |= stretch.kind in AWAY
             gap.is_preemption |= stretch.preempted
     return gaps
 
@@ -187,14 +197,27 @@ def last_meaning(timeline: Sequence[Moment]) -> Meaning | None:
     return _kinds(_known(timeline))[-1] if timeline else None
 
 
-def _stretches(timeline: Sequence[Moment], now: float) -> Iterator[_Stretch]:
-    known = _known(timeline)
+def stretches(timeline: Sequence[Moment], now: float) -> tuple[Stretch, ...]:
+    """Return the stretches between the moments, oldest first; the last one ends ``now``."""
+    # A phase that is reported twice is one stretch.
+    return tuple(_stretches(merge(timeline), now)) if timeline else ()
+
+
+def _stretches(timeline: Sequence[Moment], now: float) -> Iterator[Stretch]:
+    known, holds = _known(timeline), False
     for moment, following, kind in zip(known, [*known[1:], None], _kinds(known), strict=True):
         end = following.at if following else now
         # The clocks of server and triggerer differ: no stretch is shorter than nothing.
         seconds = 0.0 if kind in FINAL else max(0.0, end - moment.at)
         runs = meaning(moment.phase) is Meaning.RUNNING
-        yield _Stretch(kind, seconds, moment.is_preemption and not runs)
+        holds = _holds(moment, kind, holds)
+        yield Stretch(moment.at, kind, seconds, moment.is_preemption and not runs, holds)
+
+
+def _holds(moment: Moment, kind: Meaning, held: bool) -> bool:
+    """Return whether GPUs are held: pods that go down keep those that they have."""
+    goes_down = kind in (Meaning.LEAVING, Meaning.DELETING) or moment.phase in _GOING_DOWN
+    return kind in (Meaning.STARTING, Meaning.RUNNING) or (held and goes_down)
 
 
 def _known(timeline: Sequence[Moment]) -> list[Moment]:

@@ -18,7 +18,7 @@ from airflow_runai.core.decision import Snapshot, WaitPolicy, decide, past_neede
 from airflow_runai.core.flow import Flow, Notice, Sleep
 from airflow_runai.core.flow import now as present
 from airflow_runai.core.outcome import TIMED_OUT, Outcome
-from airflow_runai.core.phase_news import RECENT, tell_news
+from airflow_runai.core.phase_news import RECENT, sighting, tell_news
 from airflow_runai.core.phases import OVER
 from airflow_runai.core.reader import WorkloadReader
 from airflow_runai.core.timeline import UNSEEN, Moment, merge
@@ -72,6 +72,8 @@ def wait(
             pace = Sleep(policy.poll_interval, jitter=0.1)
         decision = decide(policy, snapshot)
         if isinstance(decision, Outcome):
+            ended = {"status": decision.status, "reason": decision.reason}
+            yield Notice("end", "", {**decision.to_news(), **ended})
             return decision
         seconds = min(decision.seconds, pace.seconds) if snapshot.blind else decision.seconds
         del before, decision  # it may sleep for days, as one of thousands
@@ -82,6 +84,8 @@ def _report(outage: _Outage, before: Snapshot, snapshot: Snapshot) -> Flow[None]
     # What an earlier wait has published likely: a thousand waits that start again are silent.
     if snapshot.timeline != before.timeline and not snapshot.past_unread:
         yield from tell_news(before, snapshot)
+    elif not before.workload.phase:
+        yield sighting(snapshot)
 
 
 def _unreadable(workload: Workload, error: Exception) -> str:

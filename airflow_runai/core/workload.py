@@ -55,6 +55,8 @@ class Workload:
     :param phase: the server's spelling, printable; may be a word that this version does not know.
     :param created_at: epoch seconds, 0 if the server did not say.
     :param phase_updated_at: epoch seconds of the last phase change, if the server says (2.21 on).
+    :param guaranteed_until: epoch seconds before which it is not preempted, if the server says
+        (2.23 on).
     :param kind: the server's ``type`` (``Training``, ``Distributed``, ...); empty where the shape
         lacks it.
     :param fingerprint: what :data:`FINGERPRINT_VARIABLE` says, or ``None``.
@@ -71,6 +73,7 @@ class Workload:
     message: str = ""
     created_at: float = 0.0
     phase_updated_at: float | None = None
+    guaranteed_until: float | None = None
     deleted: bool = False
     fingerprint: str | None = None
     try_number: int | None = None
@@ -113,6 +116,7 @@ class Workload:
             message=cut(str(item.get("phaseMessage") or "")),
             created_at=epoch(item.get("createdAt")) or 0.0,
             phase_updated_at=epoch(item.get("phaseUpdatedAt")),
+            guaranteed_until=epoch(item.get("guaranteedRuntimeEndsAt")),
             deleted=bool(item.get("deletedAt")),
             fingerprint=variables.get(FINGERPRINT_VARIABLE),
             try_number=_number(variables.get(TRY_VARIABLE)),

@@ -7,6 +7,7 @@ The generic list and count, one workload, its history, events, pods and metrics.
 from __future__ import annotations
 
 import math
+from datetime import datetime
 from fnmatch import fnmatchcase
 
 from airflow_runai.emulator import lifecycle
@@ -16,6 +17,7 @@ from airflow_runai.emulator.filters import Filter, Items, filtered, ordered, pag
 from airflow_runai.emulator.records import EmulatedWorkload
 from airflow_runai.emulator.replies import ApiCall, ApiError, ApiReply, JsonObject
 
+MAX_SAMPLES = 1000
 _FIRST_FIELDS = (
     "type",
     "name",
@@ -111,37 +113,65 @@ def pods(plane: ControlPlane, call: ApiCall) -> ApiReply:
 
 def metrics(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /api/v1/workloads/{id}/metrics``: 207 if some of the metrics are not available."""
-    metrics = _metrics(_live_workload(plane, call))
+    metrics = _metrics(plane, _live_workload(plane, call), call)
     names = [name for name in call.query.get("metricType", "").split(",") if name]
     if not names:
         raise ApiError(400, "metricType is required", "metricType")
-    timestamp = iso(plane.clock.now())
-    measurements = []
-    for name in names:
-        if name in metrics:
-            value = {
-                "value": f"{metrics[name]:g}",
-                "timestamp": timestamp,
-            }
-            measurements.append(
-                {
-                    "type": name,
-                    "labels": {},
-                    "values": [value],
-                }
-            )
+    measurements = [
+        {
+            "type": name,
+            "labels": {},
+            "values": [
+                {"value": f"{value:g}", "timestamp": iso(at)} for at, value in metrics[name]
+            ],
+        }
+        for name in names
+        if name in metrics
+    ]
     status = 200 if len(measurements) == len(names) else 207
     return ApiReply({"measurements": measurements}, status)
 
 
-def _metrics(workload: EmulatedWorkload) -> dict[str, float]:
-    live = workload.live_pods
-    return {
-        "GPU_UTILIZATION": 90 if live else 0,
+def _metrics(
+    plane: ControlPlane, workload: EmulatedWorkload, call: ApiCall
+) -> dict[str, list[tuple[float, float]]]:
+    """Return the present values; of the GPUs' utilization those of the times that are asked for."""
+    live, now = workload.live_pods, plane.clock.now()
+    present = {
         "GPU_ALLOCATION": workload.held_gpus,
         "POD_COUNT": len(live),
         "RUNNING_POD_COUNT": sum(pod.phase == "Running" for pod in live),
     }
+    used = [(at, _utilization(workload, at)) for at in _sampled(call, now)]
+    return {name: [(now, value)] for name, value in present.items()} | {"GPU_UTILIZATION": used}
+
+
+def _sampled(call: ApiCall, now: float) -> list[float]:
+    """Return evenly spread times, the last one the end; the present where none are asked for."""
+    if "start" not in call.query:
+        return [now]
+    start, end = (_instant(call, name, now) for name in ("start", "end"))
+    try:
+        count = int(call.query.get("numberOfSamples", "20"))
+    except ValueError:
+        count = 0
+    if not 1 <= count <= MAX_SAMPLES:
+        raise ApiError(400, f"numberOfSamples must be 1 to {MAX_SAMPLES}", "numberOfSamples")
+    return [end - (end - start) * back / count for back in reversed(range(count))]
+
+
+def _instant(call: ApiCall, name: str, now: float) -> float:
+    text = call.query.get(name)
+    try:
+        return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() if text else now
+    except ValueError:
+        raise ApiError(400, f"{name} must be a date-time", name) from None
+
+
+def _utilization(workload: EmulatedWorkload, at: float) -> float:
+    """Return what a busy training would show, because nothing is measured."""
+    phases = [record.phase for record in workload.history if record.phase and record.at <= at]
+    return 90 if phases and phases[-1] == "Running" else 0
 
 
 def _fields(plane: ControlPlane) -> dict[str, str]:

@@ -21,9 +21,10 @@ from airflow_runai.backends.patience import retry_while_unreachable
 from airflow_runai.backends.server_clock import ServerClock
 from airflow_runai.backends.settings import Settings
 from airflow_runai.backends.tokens import Tokens
-from airflow_runai.core.flow import Flow, Notice
+from airflow_runai.core.flow import Flow, Notice, through
 from airflow_runai.core.texts import cut
 from airflow_runai.core.values import flag
+from airflow_runai.deployment.metrics import counted
 from airflow_runai.errors import ConnectionSettingsError, RunaiError, Unreachable, Untrusted
 
 if TYPE_CHECKING:
@@ -86,9 +87,8 @@ class RunaiHook(BaseHook):
         sleep: Callable[[float], None] = drivers.pause,
     ) -> T:
         """Drive a flow to its end, with a token on each request; see :func:`drivers.run`."""
-        return drivers.run(
-            self._tokens.authorized(flow), self._client, on_notice, sleep, self._clock
-        )
+        authorized = through(flow, lambda request: counted(self._tokens.send(request)))
+        return drivers.run(authorized, self._client, on_notice, sleep, self._clock)
 
     def project(
         self,

@@ -29,6 +29,7 @@ from airflow_runai.backends.watcher import Watcher
 from airflow_runai.core.flow import Flow, Notice, Reply, Request
 from airflow_runai.core.timeline import Moment
 from airflow_runai.core.workload import Workload
+from airflow_runai.deployment.metrics import counted
 from airflow_runai.errors import Unreachable
 from airflow_runai.hooks.runai import RunaiHook, settings_of
 
@@ -62,7 +63,7 @@ class Session:
         return drivers.arun(flow, self._client, on_notice, clock=self._clock, via=self._via)
 
     def _send(self, request: Request) -> Flow[Reply]:
-        return self._throttle.paced(self._tokens.send(request))
+        return counted(self._throttle.paced(self._tokens.send(request)))
 
     def watched(
         self,

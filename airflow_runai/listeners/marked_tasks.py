@@ -19,6 +19,7 @@ from airflow_runai.core.origin import Origin
 from airflow_runai.core.orphans import orphans
 from airflow_runai.core.task_states import FINISHED_TASK_STATES
 from airflow_runai.deployment.instance_name import name_in_database
+from airflow_runai.deployment.metrics import count
 from airflow_runai.errors import RunaiError
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.listeners.errands import Errand
@@ -69,6 +70,7 @@ def _end(connection: str, states: Mapping[Origin, str], states_of: LookUpStates)
         )
         return set()
     for fate in fates:
+        count("runai.kills", by="listener")
         name = fate.orphan.owned.workload.name
         log.info("%s (its task is %s): %s", name, fate.orphan.state, fate.words)
     return set(states) - {fate.orphan.owned.origin for fate in fates if not fate.ended}

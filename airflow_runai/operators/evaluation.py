@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_runai.core.outcome import Outcome
+    from airflow_runai.hooks.runai import RunaiHook
 
 #: Bytes. metrics.json is a handful of numbers; a larger file was written by mistake.
 MAX_METRICS_BYTES = 1024 * 1024
@@ -112,9 +113,9 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
             self._lease(context, hold=False)
             raise
 
-    def _finish(self, context: Context, outcome: Outcome) -> JsonObject:
+    def _finish(self, context: Context, hook: RunaiHook, outcome: Outcome) -> JsonObject:
         try:
-            return super()._finish(context, outcome)
+            return super()._finish(context, hook, outcome)
         finally:
             self._lease(context, hold=False)
 

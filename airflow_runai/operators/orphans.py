@@ -14,6 +14,7 @@ from airflow_runai.backends.reaper import Fate, find_orphans, reap
 from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.texts import counted, listed
 from airflow_runai.deployment.instance_name import name_for_worker
+from airflow_runai.deployment.metrics import count
 from airflow_runai.deployment.task_states import states_for_worker
 from airflow_runai.errors import InvalidArgument, Unreachable
 from airflow_runai.hooks.runai import RunaiHook
@@ -69,6 +70,8 @@ class RunaiReapOrphansOperator(BaseOperator, ReadableTask):
         for fate in fates:
             name = fate.orphan.owned.workload.name
             self.log.info("%s (its task is %s): %s", name, fate.orphan.state, fate.words)
+            if fate.ended and not self.only_look:
+                count("runai.kills", by="reaper")
             failed += [] if fate.ended else [f"{name}: {fate.words}"]
         if failed:
             head = f"{len(failed)} of {counted(len(fates), 'orphan')} could not be ended"

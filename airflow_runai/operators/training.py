@@ -10,7 +10,6 @@ from airflow.sdk.exceptions import AirflowException
 
 from airflow_runai.backends import control_plane
 from airflow_runai.core.decision import WaitPolicy
-from airflow_runai.core.flow import Notice
 from airflow_runai.core.outcome import SUCCEEDED, Outcome
 from airflow_runai.core.texts import counted
 from airflow_runai.core.timeline import Moment
@@ -20,20 +19,20 @@ from airflow_runai.deployment import configuration
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.links import (
     TIMELINE_KEY,
-    WORKLOAD_KEY,
     RunaiWorkloadLink,
+    pull_workload_xcom,
     push_workload_xcom,
     push_xcom,
 )
-from airflow_runai.operators.workload import WorkloadOperator
+from airflow_runai.operators.notification import NotifyingOperator
 from airflow_runai.tasks.argument_checks import check_wait_arguments
-from airflow_runai.tasks.companions import Company, beside_a_worker
+from airflow_runai.tasks.companions import beside_a_worker
 from airflow_runai.tasks.completion import confirmed, count_kills
-from airflow_runai.tasks.long_waits import LongWait, log_only
 from airflow_runai.tasks.note_store import read_note
 from airflow_runai.tasks.retries import fail_without_retry
 from airflow_runai.tasks.settlement import failure_of, settle
 from airflow_runai.tasks.submission import submission_result
+from airflow_runai.tasks.usage_report import usage_of
 from airflow_runai.tasks.wait_policy import outcome_before_waiting, wait_policy
 from airflow_runai.tasks.worker_stop import (
     StopSignal,
@@ -46,16 +45,15 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class RunaiTrainingOperator(WorkloadOperator):
+class RunaiTrainingOperator(NotifyingOperator):
     """
     Run a training on Run:ai: unattended, preemptible, submitted exactly once.
 
     Whatever happens to workers, triggerers and the control plane, one run of a task has one
     workload. While it is queued, preempted and resumed, the task is deferred: it holds no worker
     slot and spends no retry. The result is a small mapping: ``workload_id, name, project, phase,
-    submitted_at, started_at, ended_at, clocks, interruptions, preemptions, kills``; only the first
-    five
-    with ``wait_for_completion=False``.
+    submitted_at, started_at, ended_at, clocks, interruptions, preemptions, kills, usage``
+    (docs/usage.md); only the first five with ``wait_for_completion=False``.
 
     :param spec: what to run, by the keys of ``docs/specification.md``; templated. ``distributed``
         in it makes a distributed training.
@@ -96,14 +94,14 @@ class RunaiTrainingOperator(WorkloadOperator):
     """
 
     template_fields: Sequence[str] = (
-        *WorkloadOperator.template_fields,
+        *NotifyingOperator.template_fields,
         "runai_conn_id",
         "project",
         "cluster",
         "workload_name",
         "timeouts",
     )
-    template_fields_renderers = {**WorkloadOperator.template_fields_renderers, "timeouts": "json"}
+    template_fields_renderers = {**NotifyingOperator.template_fields_renderers, "timeouts": "json"}
     operator_extra_links = (RunaiWorkloadLink(),)
     ui_color = "#76b900"
     ui_fgcolor = "#000000"
@@ -158,6 +156,7 @@ class RunaiTrainingOperator(WorkloadOperator):
             on_clear=self.on_clear,
             when_suspended=self.when_suspended,
         )
+        self._check_callbacks()
         self._check_payload()
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -168,10 +167,11 @@ class RunaiTrainingOperator(WorkloadOperator):
         with fail_without_retry(in_the_middle=submitted):
             policy = self._policy()
             self._checkpoints(context)  # a slip there must be known before anything is submitted
+            self._rendered_callbacks(context)
             hook = RunaiHook(self.runai_conn_id)
-            project, workload = self._submit(context, hook, note, submitted)
+            project, workload, gpus = self._submit(context, hook, note, submitted)
         with fail_without_retry(in_the_middle=True):
-            push_workload_xcom(context, hook.settings.url, workload, project)
+            push_workload_xcom(context, hook.settings.url, workload, project, gpus)
             if not self.wait_for_completion:
                 return submission_result(workload, project)
             if self._stop_signal.received:
@@ -199,12 +199,12 @@ class RunaiTrainingOperator(WorkloadOperator):
             if outcome is not None:
                 timeline = outcome.timeline
                 if settled := settle(hook, outcome, self._policy, self.kill_action):
-                    return self._finish(context, settled)
+                    return self._finish(context, hook, settled)
             if self._stop_signal.received:
                 # The look may have taken as long as a time-out; later signals reach the trigger.
                 end_if_task_is_finished(context, hook, workload, self.kill_action)
             if configuration.deferrable(self.deferrable):
-                self._defer(workload, self._policy())
+                self._defer(context, workload, self._policy())
             outcome = self._wait(context, hook, workload, timeline)
 
     def _wait(
@@ -212,8 +212,8 @@ class RunaiTrainingOperator(WorkloadOperator):
     ) -> Outcome:
         try:
             waiting = wait(self._policy(), control_plane.reader_for(workload), workload, timeline)
-            others = Company([LongWait(self.runai_conn_id, workload.to_json(), log_only)])
-            with beside_a_worker(others, lambda news: self._tell(context, news)) as tell:
+            company = self._companions(context, workload)
+            with beside_a_worker(company, lambda news: self._tell(context, news)) as tell:
                 return hook.run(waiting, tell, self._stop_signal.sleep)
         except WorkerStopped:
             state = end_if_task_is_finished(context, hook, workload, self.kill_action)
@@ -222,7 +222,7 @@ class RunaiTrainingOperator(WorkloadOperator):
                 f"the worker was told to stop (the task is {state}): {words}"
             ) from None
 
-    def _defer(self, workload: Workload, policy: WaitPolicy) -> None:
+    def _defer(self, context: Context, workload: Workload, policy: WaitPolicy) -> None:
         self.defer(
             trigger=RunaiWorkloadTrigger(
                 runai_conn_id=self.runai_conn_id,
@@ -231,6 +231,7 @@ class RunaiTrainingOperator(WorkloadOperator):
                 on_kill=self.kill_action,
                 show_timeline=self.do_xcom_push,
                 min_defer_seconds=configuration.seconds("min_defer_seconds"),
+                voice=self._voice(context),
             ),
             method_name="execute_complete",
             # Airflow's own would fail the task and leave the workload; ours are in the policy.
@@ -243,34 +244,29 @@ class RunaiTrainingOperator(WorkloadOperator):
             outcome, hook = Outcome.from_event(event), RunaiHook(self.runai_conn_id)
             return self._until_settled(context, hook, outcome.workload(), outcome)
 
-    def _finish(self, context: Context, outcome: Outcome) -> dict[str, Any]:
+    def _finish(self, context: Context, hook: RunaiHook, outcome: Outcome) -> dict[str, Any]:
         """Return the result or raise."""
         root = partial(self._checkpoints, context)
         outcome = confirmed(outcome, root, self.allow_exit_on_preemption)
-        push_xcom(context, TIMELINE_KEY, outcome.to_news())
         # The project may have come from the connection or a template.
-        pushed = context["ti"].xcom_pull(
-            task_ids=self.task_id, key=WORKLOAD_KEY, map_indexes=context["ti"].map_index
-        )
+        pushed = pull_workload_xcom(context)
+        used = usage_of(hook, outcome, pushed.get("gpus"))
+        push_xcom(context, TIMELINE_KEY, {**outcome.to_news(), "usage": used})
         clocks = outcome.clocks
         self.log.info(
             f"{outcome.name} {outcome.status} after {clocks.total:.0f} s "
             f"({clocks.running:.0f} s running, {counted(clocks.interruptions, 'interruption')})"
         )
         kills = count_kills(outcome, lambda: self._instructions(context).spec)
-        project = (pushed or {}).get("project") or self.project or ""
+        project = pushed.get("project") or self.project or ""
         if outcome.status != SUCCEEDED:
             raise failure_of(context, outcome, self.kill_action, project)
-        return self._succeeded(context, {**outcome.to_result(project), "kills": kills})
+        result = {**outcome.to_result(project), "kills": kills, "usage": used}
+        return self._succeeded(context, result)
 
     def _succeeded(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
         """Return the task's result after success; a subclass may add to it."""
         return result
-
-    def _tell(self, context: Context, news: Notice) -> None:
-        self.log.info("%s", news.text)
-        if news.kind == "timeline":
-            push_xcom(context, TIMELINE_KEY, dict(news.data))
 
     def on_kill(self) -> None:
         """Note a SIGTERM; the waiting code finds out what it means (``worker_stop.py``)."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_runai.backends.patience import Patience
 from airflow_runai.core.note import Note
+from airflow_runai.core.quota import gpus_requested
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.workload import Workload
 from airflow_runai.deployment import configuration
@@ -58,8 +59,8 @@ class WorkloadOperator(PayloadOperator):
 
     def _submit(
         self, context: Context, hook: RunaiHook, note: Note | None, submitted: bool
-    ) -> tuple[str, Workload]:
-        """Submit or adopt; return the name of the project and the workload."""
+    ) -> tuple[str, Workload, float | None]:
+        """Submit or adopt; return the name of the project, the workload and the GPUs asked for."""
         instructions = self._instructions(context)
         spec = WorkloadSpec.from_mapping(self._specification(instructions.spec))
         seconds, sleep = configuration.seconds("submission_patience"), self._stop_signal.sleep
@@ -82,7 +83,7 @@ class WorkloadOperator(PayloadOperator):
                 awaited=self.wait_for_completion,
             )
             workload = submission.submit_or_adopt(before_create=self._prepare)
-        return submission.project.name, workload
+        return submission.project.name, workload, gpus_requested(spec)
 
     def _specification(self, spec: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the mapping to submit; a subclass may add to it."""

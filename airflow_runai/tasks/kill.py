@@ -18,6 +18,7 @@ from airflow_runai.core.flow import now
 from airflow_runai.core.phases import OVER, Meaning
 from airflow_runai.core.task_states import FINISHED_TASK_STATES
 from airflow_runai.core.workload import Workload
+from airflow_runai.deployment.metrics import count
 from airflow_runai.deployment.task_states import task_state_in_trigger
 from airflow_runai.hooks.sessions import session
 
@@ -80,6 +81,7 @@ class Kill:
                 return reason
             call = control_plane.delete if self.action == "stop" else control_plane.suspend
             await joined.run(call(workload))
+            count("runai.kills", by="trigger")
         log.info(
             "workload %s: its task has ended; asked Run:ai to %s it", workload.name, self.action
         )

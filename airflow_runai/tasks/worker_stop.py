@@ -16,6 +16,7 @@ from airflow.sdk.exceptions import AirflowException
 
 from airflow_runai.backends.termination import stop
 from airflow_runai.core.task_states import FINISHED_TASK_STATES
+from airflow_runai.deployment.metrics import count
 from airflow_runai.deployment.task_states import task_state
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ def end_if_task_is_finished(
     if state in FINISHED_TASK_STATES:
         # Asked anew before each call: the task may be cleared meanwhile.
         ended = hook.run(stop(workload, action, lambda: state_now() in FINISHED_TASK_STATES))
+        count("runai.kills", by="worker")
         done = ended or f"workload {workload.name} was told to end"
         raise AirflowException(f"the worker was told to stop (the task is {state}): {done}")
     return state

@@ -30,6 +30,7 @@ from airflow_runai.tasks.companions import Company
 from airflow_runai.tasks.kill import Kill
 from airflow_runai.tasks.long_waits import LongWait
 from airflow_runai.tasks.published_timelines import TaskAddress, published_timelines
+from airflow_runai.tasks.voice import companions_of
 
 log = structlog.get_logger(logger_name=__name__)
 
@@ -50,6 +51,7 @@ class RunaiWorkloadTrigger(BaseTrigger):
     :param on_kill: what to do when a user ends the task: ``stop``, ``suspend`` or ``keep``.
     :param min_defer_seconds: do not fire earlier than this after the start.
     :param show_timeline: keep the timeline in XCom, for the tab in Airflow.
+    :param voice: whom to call when something happens, from ``voice_settings``.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class RunaiWorkloadTrigger(BaseTrigger):
         on_kill: str = "stop",
         min_defer_seconds: float = 10.0,
         show_timeline: bool = True,
+        voice: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's constructor has no annotations
         self.runai_conn_id = runai_conn_id
@@ -68,7 +71,8 @@ class RunaiWorkloadTrigger(BaseTrigger):
         self.kill_action = on_kill
         self.min_defer_seconds = min_defer_seconds
         self.show_timeline = show_timeline
-        self._company = Company([LongWait(runai_conn_id, workload, self._tell_reasons)])
+        self.voice = voice
+        self._company = Company(())
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return class path and arguments."""
@@ -81,11 +85,15 @@ class RunaiWorkloadTrigger(BaseTrigger):
                 "on_kill": self.kill_action,
                 "min_defer_seconds": self.min_defer_seconds,
                 "show_timeline": self.show_timeline,
+                "voice": self.voice,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire."""
+        name = str(self.workload.get("name"))
+        why = LongWait(self.runai_conn_id, self.workload, self._tell_reasons)
+        self._company = Company([why, *companions_of(self.voice, name)])
         earliest = asyncio.get_running_loop().time() + self.min_defer_seconds
         try:
             outcome = await self._wait()
@@ -125,7 +133,8 @@ class RunaiWorkloadTrigger(BaseTrigger):
                 await asyncio.sleep(policy.poll_interval)
 
     async def _report(self, notice: Notice) -> None:
-        log.info("%s", notice.text)
+        if notice.text:
+            log.info("%s", notice.text)
         if notice.kind == "timeline":
             self._publish(notice.data)
         self._company.hear(notice)

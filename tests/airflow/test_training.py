@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.sdk.definitions.callback import AsyncCallback
 
 from airflow_runai.backends import control_plane, organization
 from airflow_runai.emulator import Emulator, Scenario, serve
 from airflow_runai.emulator.records import EmulatedWorkload
 from airflow_runai.operators.training import RunaiTrainingOperator
+from tests.airflow import heard
 from tests.airflow.conftest import SECRET, fast
 from tests.airflow.running import Person, Run, dag_of, meanwhile
 from tests.support.waiting import wait_until
@@ -59,6 +61,13 @@ def test_success_leaves_a_small_result(run: Runner, emulator: Emulator, deferrab
     assert result["interruptions"] == 0
     assert result["clocks"]["running"] > 0.2
     assert creates(emulator) == 1
+    used, clocks = result["usage"], result["clocks"]
+    assert used["gpus"] == 1
+    assert used["waiting"] + used["allocated"] == pytest.approx(clocks["total"], abs=0.01)
+    assert used["starting"] + used["useful"] == pytest.approx(used["allocated"], abs=0.01)
+    assert used["lost"] == 0
+    assert used["idle_share"] < 0.01, "the emulator's GPUs are busy; the edges are milliseconds"
+    assert done.xcom("runai_timeline")["usage"] == used
 
 
 @pytest.mark.slow
@@ -103,6 +112,58 @@ def test_reclaimed_by_another_project_it_goes_on_without_a_retry(
         assert done.xcom()["clocks"]["interrupted_total"] > 0.1
         assert done.task().try_number == 1
         assert creates(emulator) == 2, "ours once, theirs once"
+
+
+@pytest.mark.slow
+@both
+def test_people_are_told_of_a_preemption_whatever_they_do(
+    run: Runner,
+    shared: Path,
+    connect: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    deferrable: bool,
+) -> None:
+    monkeypatch.setenv("AIRFLOW__RUNAI__DIGEST_SECONDS", "0")
+    heard.CALLS.clear()
+    scenarios = {"greedy": Scenario(run_seconds=2.0), "rightful": Scenario(run_seconds=0.4)}
+    spec = {**SPEC, "compute": {"gpu_devices": 2}}
+    few = {"nodes": 1, "projects": ("team-a:1", "team-b:1")}
+    callbacks = {
+        "on_interruption": [heard.broken, AsyncCallback(heard.anote, {"to": "{{ run_id }}"})],
+        "on_resume": heard.Pager("{{ dag.dag_id }}: {% raw %}{{ sentence }}{% endraw %}"),
+    }
+    with serve(fast(shared, scenarios=scenarios, **few)) as emulator:
+        connect(emulator.url)
+
+        def reclaim() -> None:
+            person = Person(emulator)
+            person.wait_for("greedy", "Running")
+            person.submit("team-b", "rightful")
+
+        with meanwhile(reclaim):
+            done = run(dag_of(training("greedy", spec=spec, deferrable=deferrable, **callbacks)))
+    assert done.state == "success"
+    told = {name: (kwargs, context) for name, kwargs, context in heard.CALLS}
+    assert [*sorted(told)] == ["Pager", "anote", "broken"]
+    name = done.xcom()["name"]
+    assert told["anote"][0] == {"to": done.run_id}
+    assert told["anote"][1]["sentence"].startswith(f"{name} was preempted; it is ")
+    assert told["anote"][1]["link"] == done.xcom("runai_workload")["url"]
+    assert told["Pager"][0]["text"] == f"dag: {name} ran again; it is Running now"
+    who = {key: told["broken"][1][key] for key in ("dag_id", "task_id", "run_id", "map_index")}
+    assert who == {"dag_id": "dag", "task_id": "task", "run_id": done.run_id, "map_index": -1}
+
+
+@pytest.mark.slow
+@both
+def test_a_template_that_cannot_be_rendered_costs_no_workload(
+    run: Runner, emulator: Emulator, deferrable: bool
+) -> None:
+    pager = heard.Pager("{{ dag_run.conf['nobody'] }}")
+    done = run(dag_of(training(on_stall=pager, deferrable=deferrable)))
+    assert done.state == "failed"
+    assert "nobody" in done.words
+    assert creates(emulator) == 0
 
 
 @pytest.mark.slow

@@ -447,3 +447,23 @@ def test_changes_that_a_history_has_shown_already_need_no_other() -> None:
     script, hand = Behind(quick), Hand(now=NOON + 900)
     hand.run_until(wait(WaitPolicy(2), script.reader(), script.start), NOON + 1100)
     assert script.histories == 1
+
+
+class Guaranteed(Script):
+    """A workload that is not preempted in its first 100 s of running."""
+
+    def workload(self, moment: float) -> Workload:
+        seen = super().workload(moment)
+        runs = seen.phase == "Running"
+        return replace(seen, guaranteed_until=(seen.phase_updated_at or 0) + 100 if runs else None)
+
+
+def test_until_when_a_run_is_guaranteed_is_said_once_a_run() -> None:
+    _, hand = play(Guaranteed(TRAINING))
+    said = [text for text in hand.texts("timeline") if "not preempted before" in text]
+    assert said == [
+        "train-0123456789-g1: Running; not preempted before 2026-01-01 00:02 UTC",
+        "train-0123456789-g1: Running; not preempted before 2026-01-01 00:08 UTC",
+    ]
+    told = [tell.data.get("guaranteed_until") for tell in hand.told if tell.kind == "timeline"]
+    assert {*told} == {None, NOON + 162, NOON + 500}

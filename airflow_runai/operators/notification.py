@@ -1,0 +1,92 @@
+"""The part of an operator that tells people what happens to its workload."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_runai.core.json_merge import JsonObject
+from airflow_runai.errors import SpecError
+from airflow_runai.links import TIMELINE_KEY, pull_workload_xcom, push_xcom
+from airflow_runai.operators.workload import WorkloadOperator
+from airflow_runai.tasks.callbacks import Callbacks, callbacks_of
+from airflow_runai.tasks.companions import Company
+from airflow_runai.tasks.long_waits import LongWait, log_only
+from airflow_runai.tasks.voice import companions_of, voice_settings
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_runai.core.flow import Notice
+    from airflow_runai.core.workload import Workload
+
+
+class NotifyingOperator(WorkloadOperator):
+    """
+    Base of operators that wait for what they submit.
+
+    :param on_interruption: call when the workload stops running without being finished, by
+        preemption or otherwise: notifiers, callbacks, functions or import paths
+        (``docs/notifications.md``); templated.
+    :param on_resume: the same when it runs again.
+    :param on_stall: the same when the wait ends as ``stalled``.
+    :param on_long_queue: the same when it has waited for GPUs for ``[runai] long_queue_seconds``.
+    """
+
+    runai_conn_id: str
+
+    def __init__(
+        self,
+        *,
+        on_interruption: Any = None,
+        on_resume: Any = None,
+        on_stall: Any = None,
+        on_long_queue: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.on_interruption = on_interruption
+        self.on_resume = on_resume
+        self.on_stall = on_stall
+        self.on_long_queue = on_long_queue
+
+    def _check_callbacks(self) -> None:
+        """Refuse what a trigger cannot call."""
+        callbacks = self._callbacks()
+        if callbacks and not self.wait_for_completion:
+            raise SpecError(
+                [
+                    f"{', '.join(callbacks)}: set, with wait_for_completion=False; nobody would "
+                    "hear of it: leave them out, or wait"
+                ]
+            )
+
+    def _callbacks(self) -> Callbacks:
+        names = ("on_interruption", "on_resume", "on_stall", "on_long_queue")
+        return callbacks_of({name: getattr(self, name) for name in names})
+
+    def _rendered_callbacks(self, context: Context) -> Callbacks:
+        rendered: Callbacks = self.render_template(self._callbacks(), context)
+        return rendered
+
+    def _voice(self, context: Context) -> JsonObject | None:
+        """Return whom a trigger shall call; the workload has been submitted, so it cannot fail."""
+        try:
+            if not self._callbacks():
+                return None
+            callbacks = self._rendered_callbacks(context)
+            return voice_settings(callbacks, pull_workload_xcom(context), context["ti"])
+        except Exception as error:
+            self.log.warning("nobody will be told what happens to the workload (%s)", error)
+            return None
+
+    def _tell(self, context: Context, news: Notice) -> None:
+        """Log and show news of a wait in the worker."""
+        if news.text:
+            self.log.info("%s", news.text)
+        if news.kind == "timeline":
+            push_xcom(context, TIMELINE_KEY, dict(news.data))
+
+    def _companions(self, context: Context, workload: Workload) -> Company:
+        """Return what goes on beside a wait in the worker."""
+        why = LongWait(self.runai_conn_id, workload.to_json(), log_only)
+        return Company([why, *companions_of(self._voice(context), workload.name)])
