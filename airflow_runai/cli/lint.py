@@ -9,6 +9,7 @@ project's GPUs) and prints what ``core/lint`` finds in it. Contacts the control 
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from argparse import Namespace
 from collections.abc import Iterable, Sequence
@@ -27,6 +28,7 @@ from airflow_runai.cli.templated_values import known_part
 from airflow_runai.core.lint import LintFinding, Script, Subject, check_codes, lint
 from airflow_runai.core.lint.facts import Facts
 from airflow_runai.core.quota import Quota
+from airflow_runai.core.texts import cut
 from airflow_runai.deployment import configuration
 from airflow_runai.errors import RunaiError, SpecError
 from airflow_runai.tasks.parse_time_lint import ignored_codes
@@ -99,13 +101,19 @@ def _report_mistakes(target: Target) -> bool:
 
 def _warn_of_other_script(target: Target, script: Script | None) -> None:
     """Warn if the container starts another script than the one that is checked."""
-    words = Facts(Subject(spec=target.spec)).words if script else None
+    facts = Facts(Subject(spec=target.spec))
+    words = facts.words
     if script is None or not isinstance(words, list):
         return
+    # Of `bash -c` the script is within a word.
+    if not words or any(script.name in word for word in words):
+        return
     started = [Path(word).name for word in words if word.endswith((".sh", ".bash"))]
-    if started and script.name not in started:
+    # Arguments alone belong to a program of the image, which nobody sees here.
+    started += [cut(shlex.join(words), 80)] if facts.text("command") else []
+    if started:
         warning = f"{target.label} starts {started[0]}, and --script is {script.name}"
-        print(f"warning: {warning}", file=sys.stderr)
+        print(f"warning: {warning}: name the script that starts", file=sys.stderr)
 
 
 def _findings(

@@ -95,6 +95,29 @@ def test_an_import_error_names_task_line_and_remedy(mistake: str) -> None:
     assert len(ours) == 1
 
 
+MY_DAG = """
+from airflow.sdk import DAG
+from airflow_runai.operators.training import RunaiTrainingOperator
+
+with DAG("mine", schedule=None):
+    RunaiTrainingOperator(task_id="first", spec={"image": "x"})
+    RunaiTrainingOperator(task_id="second", spec={"imgae": "x"})
+"""
+
+
+def test_the_import_error_in_airflow_is_short_and_names_the_line(
+    database: None, tmp_path: Path
+) -> None:
+    from airflow.dag_processing.dagbag import DagBag
+
+    file = tmp_path / "mine.py"
+    file.write_text(MY_DAG)
+    (shown,) = DagBag(str(tmp_path)).import_errors.values()
+    assert f"task 'second' ({file}, line 7): 1 problem; nothing was submitted:" in shown
+    assert shown.rstrip().endswith("  - spec.imgae: unknown key; did you mean 'image'?")
+    assert shown.count("/airflow_runai/") == 1
+
+
 def test_a_bad_cron_expression_is_called_that_by_airflow() -> None:
     with pytest.raises(
         AirflowTimetableInvalid, match=r"\[0 25 \* \* \*\] is not acceptable, out of range"

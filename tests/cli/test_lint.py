@@ -197,6 +197,16 @@ def test_another_script_than_the_one_that_starts_is_warned_of(
         "the line starts startup.sh, and --script is other.sh"
         in airflow("lint", "--line", line, "--script", str(script)).err
     )
+    python = "runai submit a -i x:1 --command -- python train.py"
+    assert (
+        "the line starts python train.py, and --script is other.sh: name the script that starts"
+        in airflow("lint", "--line", python, "--script", str(script)).err
+    )
+    for unknown in ("bash -c 'cd /code && ./other.sh'", ""):
+        line_of = (
+            f"runai submit a -i x:1 --command -- {unknown}" if unknown else "runai submit a -i x:1"
+        )
+        assert "--script is" not in airflow("lint", "--line", line_of, "--script", str(script)).err
     same = airflow("lint", "--line", line.replace("startup", "other"), "--script", str(script))
     assert "--script is" not in same.err
 
