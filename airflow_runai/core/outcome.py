@@ -43,6 +43,7 @@ class Outcome:
     :param ended_at: epoch seconds of the last reading.
     :param absent: it could not be found for a long time, and is not listed as deleted.
     :param project_id: needed, as are ``cluster_id`` and ``kind``, to look again.
+    :param log: what is still to be written of the workload's log; see ``tasks/log_tail.py``.
     """
 
     status: str
@@ -57,6 +58,12 @@ class Outcome:
     project_id: str = ""
     cluster_id: str = ""
     kind: str = ""
+    log: JsonMapping = field(default_factory=dict)
+
+    @property
+    def has_run(self) -> bool:
+        """Whether the workload was seen to run."""
+        return any(meaning(moment.phase) is Meaning.RUNNING for moment in self.timeline)
 
     def to_event(self) -> JsonObject:
         """Return plain JSON values; :meth:`from_event` is the inverse."""
@@ -74,6 +81,7 @@ class Outcome:
             "project_id": self.project_id,
             "cluster_id": self.cluster_id,
             "kind": self.kind,
+            "log": dict(self.log),
         }
 
     @classmethod
@@ -96,6 +104,7 @@ class Outcome:
             clocks=_record(Clocks, event.get("clocks") or {}),
             timeline=tuple(_record(Moment, moment) for moment in event.get("timeline") or ()),
             absent=bool(event.get("absent")),
+            log=event.get("log") or {},
             **{key: str(event.get(key) or "") for key in _TEXTS},
         )
 
