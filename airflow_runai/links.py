@@ -53,6 +53,13 @@ def push_workload_xcom(context: Context, url: str, workload: Workload, project: 
         log.warning("the workload %s cannot be shown in Airflow (%s)", workload.name, error)
 
 
+def pushed_project(context: Context) -> str:
+    """Return the project that was pushed, which may have come from the connection or a template."""
+    ti = context["ti"]
+    pushed = ti.xcom_pull(task_ids=ti.task_id, key=WORKLOAD_KEY, map_indexes=ti.map_index)
+    return str((pushed or {}).get("project") or "")
+
+
 def workload_page(url: str, workload: Workload, project: str) -> str:
     """Return the address of a workload's page, by ``[runai] workload_url``."""
     pattern = configuration.option("workload_url")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-
-from airflow.sdk.exceptions import AirflowException
 
 from airflow_runai.backends import control_plane
 from airflow_runai.backends.patience import Patience
@@ -21,15 +20,17 @@ from airflow_runai.deployment import configuration
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.links import (
     TIMELINE_KEY,
-    WORKLOAD_KEY,
     RunaiWorkloadLink,
     push_workload_xcom,
     push_xcom,
+    pushed_project,
 )
 from airflow_runai.operators.payload import PayloadOperator
 from airflow_runai.tasks.argument_checks import check_wait_arguments
 from airflow_runai.tasks.companions import Company, beside_a_worker
 from airflow_runai.tasks.instructions import show
+from airflow_runai.tasks.log_end import show_end_of_log
+from airflow_runai.tasks.log_tail import LogTail
 from airflow_runai.tasks.note_store import read_note
 from airflow_runai.tasks.retries import fail_without_retry
 from airflow_runai.tasks.settlement import failure_of, settle
@@ -37,9 +38,9 @@ from airflow_runai.tasks.submission import Submission, submission_result
 from airflow_runai.tasks.wait_policy import outcome_before_waiting, wait_policy
 from airflow_runai.tasks.worker_stop import (
     StopSignal,
-    WorkerStopped,
     end_if_task_is_finished,
     ending_the_try,
+    leaving_the_workload,
 )
 from airflow_runai.triggers.workload import RunaiWorkloadTrigger
 
@@ -84,6 +85,9 @@ class RunaiTrainingOperator(PayloadOperator):
         ``stop`` (delete it), ``suspend`` or ``keep``.
     :param on_clear: when a user clears the task: ``restart`` in a new workload (the old one is
         stopped first; training continues from its checkpoints) or ``reattach`` to the old one.
+    :param get_logs: what of the training's log goes into the task's: the ``tail`` (100 lines) of
+        each incarnation that ends, all that is new (``follow``), or nothing (``off``).
+    :param tail_on_success: show the tail also when the training succeeds.
     :param lint_ignore: codes of lint rules (``docs/lint.md``) that are not reported for this task.
     """
 
@@ -118,6 +122,8 @@ class RunaiTrainingOperator(PayloadOperator):
         when_suspended: str = "wait",
         on_kill: str = "stop",
         on_clear: str = "restart",
+        get_logs: str = "tail",
+        tail_on_success: bool = False,
         lint_ignore: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
@@ -137,6 +143,8 @@ class RunaiTrainingOperator(PayloadOperator):
         self.when_suspended = when_suspended
         self.kill_action = on_kill
         self.on_clear = on_clear
+        self.get_logs = get_logs
+        self.tail_on_success = tail_on_success
         self.lint_ignore = lint_ignore
         self._stop_signal = StopSignal()
         self._check_arguments()
@@ -149,6 +157,7 @@ class RunaiTrainingOperator(PayloadOperator):
             on_kill=self.kill_action,
             on_clear=self.on_clear,
             when_suspended=self.when_suspended,
+            get_logs=self.get_logs,
         )
         self._check_payload()
 
@@ -218,10 +227,10 @@ class RunaiTrainingOperator(PayloadOperator):
         self, context: Context, hook: RunaiHook, workload: Workload, outcome: Outcome | None
     ) -> dict[str, Any]:
         """Wait, deferred or here, until an end is one; both ways of waiting lead through here."""
-        timeline: tuple[Moment, ...] = ()
         while True:
             if outcome is not None:
-                timeline = outcome.timeline
+                # Before it settles: a workload that is deleted takes its log along.
+                show_end_of_log(hook, outcome, self.get_logs, self.tail_on_success)
                 if settled := settle(hook, outcome, self._policy, self.kill_action):
                     return self._finish(context, settled)
             if self._stop_signal.received:
@@ -229,21 +238,18 @@ class RunaiTrainingOperator(PayloadOperator):
                 end_if_task_is_finished(context, hook, workload, self.kill_action)
             if configuration.deferrable(self.deferrable):
                 self._defer(workload, self._policy())
-            outcome = self._wait(context, hook, workload, timeline)
+            outcome = self._wait(context, hook, workload, outcome.timeline if outcome else ())
 
     def _wait(
         self, context: Context, hook: RunaiHook, workload: Workload, timeline: tuple[Moment, ...]
     ) -> Outcome:
-        try:
-            waiting = wait(self._policy(), control_plane.reader_for(workload), workload, timeline)
-            with beside_a_worker(Company(()), lambda news: self._tell(context, news)) as tell:
-                return hook.run(waiting, tell, self._stop_signal.sleep)
-        except WorkerStopped:
-            state = end_if_task_is_finished(context, hook, workload, self.kill_action)
-            words = f"workload {workload.name} goes on; the next try adopts it"
-            raise AirflowException(
-                f"the worker was told to stop (the task is {state}): {words}"
-            ) from None
+        policy = self._policy()
+        log = LogTail(hook.settings, workload, self.get_logs, policy.poll_interval)
+        with leaving_the_workload(context, hook, workload, self.kill_action):
+            waiting = wait(policy, control_plane.reader_for(workload), workload, timeline)
+            with beside_a_worker(Company((log,)), lambda news: self._tell(context, news)) as hear:
+                outcome = hook.run(waiting, hear, self._stop_signal.sleep)
+        return replace(outcome, log=log.rest())
 
     def _defer(self, workload: Workload, policy: WaitPolicy) -> None:
         self.defer(
@@ -253,6 +259,7 @@ class RunaiTrainingOperator(PayloadOperator):
                 policy=policy.to_json(),
                 on_kill=self.kill_action,
                 show_timeline=self.do_xcom_push,
+                get_logs=self.get_logs,
                 min_defer_seconds=configuration.seconds("min_defer_seconds"),
             ),
             method_name="execute_complete",
@@ -269,10 +276,6 @@ class RunaiTrainingOperator(PayloadOperator):
     def _finish(self, context: Context, outcome: Outcome) -> dict[str, Any]:
         """Return the result or raise."""
         push_xcom(context, TIMELINE_KEY, outcome.to_news())
-        # The project may have come from the connection or a template.
-        pushed = context["ti"].xcom_pull(
-            task_ids=self.task_id, key=WORKLOAD_KEY, map_indexes=context["ti"].map_index
-        )
         clocks = outcome.clocks
         self.log.info(
             f"{outcome.name} {outcome.status} after {clocks.total:.0f} s "
@@ -280,7 +283,7 @@ class RunaiTrainingOperator(PayloadOperator):
         )
         if outcome.status != SUCCEEDED:
             raise failure_of(context, outcome, self.kill_action)
-        project = (pushed or {}).get("project") or self.project or ""
+        project = pushed_project(context) or self.project or ""
         return self._succeeded(context, outcome.to_result(project))
 
     def _succeeded(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -28,6 +29,7 @@ from airflow_runai.errors import RunaiError
 from airflow_runai.hooks.sessions import session
 from airflow_runai.tasks.companions import Company
 from airflow_runai.tasks.kill import Kill
+from airflow_runai.tasks.log_tail import LogTail
 from airflow_runai.tasks.published_timelines import TaskAddress, published_timelines
 
 log = structlog.get_logger(logger_name=__name__)
@@ -49,6 +51,7 @@ class RunaiWorkloadTrigger(BaseTrigger):
     :param on_kill: what to do when a user ends the task: ``stop``, ``suspend`` or ``keep``.
     :param min_defer_seconds: do not fire earlier than this after the start.
     :param show_timeline: keep the timeline in XCom, for the tab in Airflow.
+    :param get_logs: what of the workload's log goes into the task's; see the operator.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class RunaiWorkloadTrigger(BaseTrigger):
         on_kill: str = "stop",
         min_defer_seconds: float = 10.0,
         show_timeline: bool = True,
+        get_logs: str = "off",
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's constructor has no annotations
         self.runai_conn_id = runai_conn_id
@@ -67,7 +71,10 @@ class RunaiWorkloadTrigger(BaseTrigger):
         self.kill_action = on_kill
         self.min_defer_seconds = min_defer_seconds
         self.show_timeline = show_timeline
-        self._company = Company(())
+        self.get_logs = get_logs
+        interval = WaitPolicy.from_json(policy).poll_interval
+        self._tail = LogTail(runai_conn_id, Workload.from_json(workload), get_logs, interval)
+        self._company = Company((self._tail,))
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return class path and arguments."""
@@ -80,16 +87,19 @@ class RunaiWorkloadTrigger(BaseTrigger):
                 "on_kill": self.kill_action,
                 "min_defer_seconds": self.min_defer_seconds,
                 "show_timeline": self.show_timeline,
+                "get_logs": self.get_logs,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire."""
         earliest = asyncio.get_running_loop().time() + self.min_defer_seconds
+        self._tail.begin()
         try:
             outcome = await self._wait()
         finally:
             self._company.close()
+        outcome = replace(outcome, log=self._tail.rest())
         await asyncio.sleep(max(0.0, earliest - asyncio.get_running_loop().time()))
         yield TriggerEvent(outcome.to_event())
 
