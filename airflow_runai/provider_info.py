@@ -76,6 +76,7 @@ def _connection_type() -> dict[str, Any]:
             "verify_ssl": _field("Verify TLS certificates", "boolean", default=True),
             "ca_file": _field("CA file (PEM, on every worker and triggerer)", "string"),
             "timeout": _field("Request timeout (seconds)", "number", default=30),
+            "cluster_url": _field("Cluster URL (for logs; if not the cluster's domain)", "string"),
         },
     }
 

@@ -14,6 +14,8 @@ from airflow_runai.errors import ConnectionSettingsError
 #: Seconds for which an idle connection is kept: twice the default interval, so that looks need no
 #: new TLS handshakes.
 KEPT = 60.0
+#: Eight for the control plane (``throttle.IN_FLIGHT``), and four for logs, which clusters have.
+CONNECTIONS = 12
 
 
 def client(settings: Settings) -> httpx.Client:
@@ -39,7 +41,7 @@ def _options(settings: Settings) -> dict[str, Any]:
         ) from error
     return {
         "base_url": address,
-        "limits": httpx.Limits(max_connections=8, keepalive_expiry=KEPT),
+        "limits": httpx.Limits(max_connections=CONNECTIONS, keepalive_expiry=KEPT),
         "timeout": httpx.Timeout(settings.timeout, connect=min(settings.timeout, 10.0)),
         "verify": _trust(settings),
         "follow_redirects": False,

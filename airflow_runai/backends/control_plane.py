@@ -69,12 +69,17 @@ def get_spec(workload: Workload) -> Flow[Mapping[str, Any]]:
 
     :raises Unreadable: for an answer without a body, which says nothing.
     """
+    spec = (yield from get_whole(workload)).get("spec")
+    return spec if isinstance(spec, Mapping) else {}
+
+
+def get_whole(workload: Workload) -> Flow[Mapping[str, Any]]:
+    """Read everything that the workload was made from; raises as :func:`get_spec`."""
     request = Request("GET", _path(workload.path, workload.id))
     body = accept(request, (yield request))
     if not isinstance(body, Mapping):
         raise Unreadable(f"GET {request.path}: no workload in the answer")
-    spec = body.get("spec")
-    return spec if isinstance(spec, Mapping) else {}
+    return body
 
 
 def find(

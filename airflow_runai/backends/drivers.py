@@ -34,13 +34,15 @@ from airflow_runai.core.flow import (
     drive,
 )
 from airflow_runai.core.texts import TEXT_LIMIT, cut
-from airflow_runai.errors import Unreachable, Untrusted
+from airflow_runai.errors import Unreachable, Unreadable, Untrusted
 
 T = TypeVar("T")
 
 #: To read so many bytes and to decode them takes milliseconds; others on the event loop have their
 #: turn in between, for so many seconds.
 _LARGE, _BREATH = 200_000, 0.001
+#: Bytes that are read to keep the end of a body; Kubernetes turns a log over at 10 MiB.
+_ENOUGH = 16 * 1024 * 1024
 
 
 def pause(seconds: float) -> None:
@@ -111,8 +113,10 @@ class _Blocking:
         sent = time.time()
         errors = _wire_errors_as_unreachable(request, self.client.base_url)
         with errors, self.client.stream(**_arguments(request)) as response:
-            content = b"".join(response.iter_bytes())
-        return _reply(request, response, content, sent, self.clock)
+            body = _Body(request)
+            for piece in response.iter_bytes():
+                body.add(piece)
+        return _reply(request, response, body.content, sent, self.clock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +153,32 @@ class _Awaiting:
             # the garbage collector comes round, and bodies of lists are megabytes.
             async with self.client.stream(**_arguments(request)) as response:
                 # Pieces that are joined at the end would take twice the memory.
-                content = bytearray()
+                body = _Body(request)
                 async for piece in response.aiter_bytes():
-                    content += piece
-        if len(content) > _LARGE:
+                    body.add(piece)
+        if len(body.content) > _LARGE:
             await asyncio.sleep(_BREATH)
-        return _reply(request, response, content, sent, self.clock)
+        return _reply(request, response, body.content, sent, self.clock)
+
+
+class _Body:
+    """Collects a body, or its end."""
+
+    def __init__(self, request: Request) -> None:
+        self.content = bytearray()
+        self._request = request
+        self._taken = 0
+
+    def add(self, piece: bytes) -> None:
+        """Take the next piece."""
+        self.content += piece
+        self._taken += len(piece)
+        if self._request.keep is None:
+            return
+        del self.content[: -self._request.keep]
+        if self._taken > _ENOUGH:
+            where = f"{self._request.method} {self._request.path}"
+            raise Unreadable(f"{where}: longer than {_ENOUGH} bytes")
 
 
 def _wait_for(step: Wait) -> None:
@@ -224,11 +248,12 @@ def _lengthened(step: Sleep) -> float:
 def _reply(
     request: Request,
     response: httpx.Response,
-    content: bytes | bytearray,
+    content: bytearray,
     sent: float,
     clock: ServerClock,
 ) -> Reply:
-    clock.learn(response.headers.get("date"), sent)
+    if not request.is_elsewhere:
+        clock.learn(response.headers.get("date"), sent)
     decode = (response.is_success and request.decode) or json.loads
     try:
         body = decode(content) if content else None
@@ -241,7 +266,7 @@ def _reply(
 
 
 def _unreachable(error: httpx.HTTPError, request: Request, base: httpx.URL) -> Unreachable:
-    where = f"{request.method} {base}{request.path.lstrip('/')}"
+    where = f"{request.method} {base.join(request.path.lstrip('/'))}"
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return Untrusted(
             f"{where}: the server's certificate is not trusted ({cut(str(error), 120)}); "

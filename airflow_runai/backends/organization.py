@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
+from urllib.parse import quote
 
 from airflow_runai.backends.paging import read_all, read_page
 from airflow_runai.backends.replies import accept
@@ -29,12 +30,14 @@ class Cluster:
     A cluster.
 
     :param version: empty if the server does not say, as is ``state`` (``Connected``, …).
+    :param domain: where its own API is, with or without scheme; empty if the server does not say.
     """
 
     id: str
     name: str
     version: str = ""
     state: str = ""
+    domain: str = ""
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,13 @@ def _project(item: Mapping[str, Any]) -> Project:
     )
 
 
+def project_name(project_id: str) -> Flow[str]:
+    """Return the name of the project with this id."""
+    request = Request("GET", f"/api/v1/org-unit/projects/{quote(project_id, safe='')}")
+    body = accept(request, (yield request))
+    return _project(body if isinstance(body, Mapping) else {}).name
+
+
 def find_cluster(name_or_id: str) -> Flow[str]:
     """
     Resolve a cluster to its id.
@@ -150,6 +160,7 @@ def _cluster(item: object) -> Cluster:
         name=exact(fields.get("name"), "cluster's name"),
         version=cut(str(fields.get("version") or "")),
         state=cut(str(state or "")),
+        domain=exact(fields.get("domain"), "cluster's domain"),
     )
 
 

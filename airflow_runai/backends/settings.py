@@ -26,6 +26,8 @@ class Settings:
     :param verify: check TLS certificates.
     :param ca_file: certificates to trust instead of the system's.
     :param timeout: seconds for one request, greater than 0.
+    :param cluster_url: address of the clusters' own API, which has the logs; ``None`` for what the
+        list of clusters says.
     """
 
     url: str
@@ -38,9 +40,10 @@ class Settings:
     verify: bool = True
     ca_file: str | None = None
     timeout: float = 30.0
+    cluster_url: str | None = None
 
     def __post_init__(self) -> None:
-        problems = [*self._address_problems(), *self._id_problems()]
+        problems = [*self._address_problems(), *self._id_problems(), *self._cluster_problems()]
         if not self.client_id:
             problems.append(
                 "client id (login): empty; enter the id of a service account or access key"
@@ -89,6 +92,26 @@ class Settings:
                 "cluster_id belong together, or leave both ids out"
             )
         return problems
+
+    def _cluster_problems(self) -> list[str]:
+        if self.cluster_url is None or self.may_send_token_to(self.cluster_url):
+            return []
+        shown = "***@" + self.cluster_url.rpartition("@")[2]
+        return [
+            f"cluster_url: {shown if '@' in self.cluster_url else self.cluster_url!r}; allowed: an "
+            "address with https://, such as https://cluster.example.com"
+        ]
+
+    def may_send_token_to(self, url: str) -> bool:
+        """Whether ``url`` is an address on the way to which nobody can read a token."""
+        try:
+            parts = urlsplit(url)
+            _ = parts.port
+        except ValueError:
+            return False
+        # Whoever reaches the control plane without TLS (the embedded one) has chosen that.
+        schemes = ("https", urlsplit(self.url).scheme)
+        return parts.scheme in schemes and bool(parts.hostname) and "@" not in parts.netloc
 
     def check_ids(self, project_id: str, cluster_id: str) -> None:
         """

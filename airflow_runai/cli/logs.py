@@ -1,44 +1,141 @@
 """
-``airflow runai logs``: where a workload's logs can be read.
+``airflow runai logs``: a workload's log, from the API of its cluster.
 
-Run:ai's REST API has none (no endpoint in any of its descriptions, 2.18 to 2.24); its own command
-line and its pages read them from the cluster. So this command only shows where to look.
+Where that cannot be had, the other ways to it: Run:ai's own command line, its pages, ``kubectl``.
 """
 
 from __future__ import annotations
 
+import re
 import shlex
+import sys
 from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from airflow_runai.backends import control_plane, organization
+from airflow_runai.backends import control_plane, drivers, organization
+from airflow_runai.backends.cluster_api import Clusters, LogQuery
 from airflow_runai.backends.organization import Project
+from airflow_runai.backends.workload_logs import WINDOW, WorkloadLog
 from airflow_runai.cli.connections import hook_for
 from airflow_runai.cli.exit_codes import UsageError, command
 from airflow_runai.cli.output import serialize
+from airflow_runai.core.flow import Flow
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
+from airflow_runai.core.log_lines import Place, growth
+from airflow_runai.core.phases import OVER
 from airflow_runai.core.texts import exact
 from airflow_runai.core.workload import Workload
-from airflow_runai.errors import RunaiError
+from airflow_runai.errors import NotFound, RunaiError
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.links import workload_page
+
+#: Seconds between two looks of ``--follow``.
+PAUSE = 2.0
+_DURATION = re.compile(r"(\d{1,9})([smhd])")
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 @command
 def main(arguments: Namespace) -> int:
-    """Print the ways to the logs; exit code 1, because the logs themselves are not shown."""
-    hook = hook_for(arguments.conn)
+    """Print the log; exit code 1, and the other ways to it, if it cannot be read."""
+    query, hook = _query(arguments), hook_for(arguments.conn)
+    is_document = arguments.output in ("json", "yaml")
+    if is_document and arguments.follow:
+        raise UsageError("--follow: together with -o; allowed: -o plain, or without --follow")
     name = arguments.project or hook.settings.project
     if name is None:
         raise UsageError("--project: missing; the connection names none")
     project = hook.run(organization.find_project(name, hook.settings.cluster))
     workload = hook.run(control_plane.resolve(project, arguments.workload))
-    ways = _ways(hook, project, workload)
-    text = _text(workload, ways) + "\n"
-    if arguments.output in ("json", "yaml"):
-        document = {"name": workload.name, "phase": workload.phase, "logs": None, **ways}
-        text = serialize(document, arguments.output)
-    print(text, end="")
-    return 1
+    reader = _Reader(hook, WorkloadLog(workload), Clusters(hook.settings), query)
+    if is_document:
+        return _print_document(reader, project, arguments.output)
+    try:
+        for line in reader.followed() if arguments.follow else reader.read():
+            print(line, flush=arguments.follow)
+    except RunaiError as error:
+        print(f"error: the log cannot be read: {error}", file=sys.stderr)
+        print(_text(workload, _ways(hook, project, workload)))
+        return 1
+    return 0
+
+
+def _query(arguments: Namespace) -> LogQuery:
+    return LogQuery(
+        tail=None if arguments.tail < 0 else arguments.tail,
+        since=_seconds(arguments.since) if arguments.since else None,
+        pod=arguments.pod,
+        container=arguments.container,
+        previous=arguments.previous,
+    )
+
+
+def _seconds(text: str) -> int:
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise UsageError(
+            f"--since: {text!r}; allowed: a whole number with s, m, h or d, such as 10m"
+        )
+    return int(match[1]) * _UNITS[match[2]]
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reads one log."""
+
+    hook: RunaiHook
+    log: WorkloadLog
+    clusters: Clusters
+    query: LogQuery
+
+    def read(self) -> Sequence[str]:
+        """Return its lines."""
+        return self.hook.run(self._masked(self.hook.run(self._lines(self.query))))
+
+    def followed(self) -> Iterator[str]:
+        """Yield its lines as they come, over preemptions, until the workload has ended."""
+        query, place = self.query, Place()
+        while True:
+            is_over = self._is_over()
+            try:
+                new = growth(place, self.hook.run(self._lines(query)))
+            except NotFound:
+                if is_over:
+                    raise
+                place = Place()  # it waits for its next incarnation
+            else:
+                place = new.place
+                yield from ["(lines may be missing here)"] * new.has_gap
+                yield from self.hook.run(self._masked(new.lines))
+            if is_over:
+                return
+            query = replace(query, tail=WINDOW, since=None)
+            drivers.pause(PAUSE)
+
+    def _lines(self, query: LogQuery) -> Flow[list[str]]:
+        return self.log.lines(self.clusters, query)
+
+    def _masked(self, lines: Sequence[str]) -> Flow[tuple[str, ...]]:
+        return self.log.masked(self.clusters, lines)
+
+    def _is_over(self) -> bool:
+        try:
+            return self.hook.run(control_plane.get(self.log.workload.id)).meaning in OVER
+        except NotFound:
+            return True
+
+
+def _print_document(reader: _Reader, project: Project, output: str) -> int:
+    workload, lines, problem = reader.log.workload, None, None
+    try:
+        lines = list(reader.read())
+    except RunaiError as error:
+        problem = str(error)
+    ways = _ways(reader.hook, project, workload)
+    head = {"name": workload.name, "phase": workload.phase, "logs": lines, "error": problem}
+    print(serialize({**head, **ways}, output), end="")
+    return 0 if problem is None else 1
 
 
 def _ways(hook: RunaiHook, project: Project, workload: Workload) -> JsonObject:
@@ -65,8 +162,8 @@ def _text(workload: Workload, ways: JsonMapping) -> str:
     commands = [line for line in (ways["runai"], *ways["kubectl"]) if line]
     return "\n".join(
         [
-            f"{workload.name} ({workload.phase}): Run:ai's REST API has no logs. Read them with",
+            f"{workload.name} ({workload.phase}): other ways to its log are",
             *(f"  {line}" for line in commands),
-            f"or on {ways['page']}",
+            f"and {ways['page']}",
         ]
     )

@@ -184,10 +184,27 @@ _REAP = CliCommand(
 )
 _LOGS = CliCommand(
     "logs",
-    "Show where to read a workload's logs",
-    (CliOption(("workload",), "Name or id of the workload"), _CONN, _PROJECT, _OUTPUT),
-    "Show where to read a workload's logs. Run:ai's REST API has no logs, so they cannot be shown "
-    "here.",
+    "Show a workload's log",
+    (
+        CliOption(("workload",), "Name or id of the workload"),
+        CliOption(
+            ("-f", "--follow"), "Go on with what is new until the workload has ended", _SWITCH
+        ),
+        CliOption(("--previous",), "Of the container before the present one", _SWITCH),
+        CliOption(
+            ("--tail",),
+            "Lines from the end (default: 100; -1: all there are)",
+            {"type": int, "default": 100},
+        ),
+        CliOption(("--since",), "Only what is not older, such as 90s, 10m, 2h or 1d"),
+        CliOption(("--pod",), "Name of a pod (default: the leader)"),
+        CliOption(("--container",), "Name of a container of the pod"),
+        _CONN,
+        _PROJECT,
+        _OUTPUT,
+    ),
+    "Show a workload's log, from the API of its cluster, which must be reachable from here. Values "
+    "of variables that look like secrets are masked.",
 )
 _DRILL = CliCommand(
     "drill",

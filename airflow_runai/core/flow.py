@@ -27,6 +27,7 @@ class Request:
     """
     One HTTP request, relative to the control plane's address.
 
+    :param path: or a whole address of a cluster's own API; the token goes there, too.
     :param params: query parameters in order; a sequence, because order makes logs and tests
         readable.
     :param json: JSON body; mutually exclusive with ``form``. Bodies may hold secrets: neither is in
@@ -36,6 +37,7 @@ class Request:
     :param rank: whose turn it is where requests have to queue; see ``backends/throttle.py``.
     :param decode: turns the body of a good reply into :attr:`Reply.body`; raises ``ValueError`` for
         one that is not JSON. For large lists, of which little is kept.
+    :param keep: bytes of the end of the body that are kept; ``None`` for all of it.
     """
 
     method: str
@@ -48,6 +50,12 @@ class Request:
     decode: Callable[[bytes | bytearray], Any] | None = field(
         default=None, repr=False, compare=False
     )
+    keep: int | None = None
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether it goes to a cluster, and not to the control plane."""
+        return "://" in self.path
 
     def with_header(self, name: str, value: str) -> Request:
         """Return the same request with one more header."""

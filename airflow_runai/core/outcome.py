@@ -44,6 +44,7 @@ class Outcome:
     :param absent: it could not be found for a long time, and is not listed as deleted.
     :param project_id: needed, as are ``cluster_id`` and ``kind``, to look again.
     :param reasons: why, as far as the platform tells: sentences of ``core/reasons``.
+    :param log: what is still to be written of the workload's log; see ``tasks/log_tail.py``.
     """
 
     status: str
@@ -59,6 +60,12 @@ class Outcome:
     cluster_id: str = ""
     kind: str = ""
     reasons: tuple[str, ...] = ()
+    log: JsonMapping = field(default_factory=dict)
+
+    @property
+    def has_run(self) -> bool:
+        """Whether the workload was seen to run."""
+        return any(meaning(moment.phase) is Meaning.RUNNING for moment in self.timeline)
 
     def to_event(self) -> JsonObject:
         """Return plain JSON values; :meth:`from_event` is the inverse."""
@@ -77,6 +84,7 @@ class Outcome:
             "cluster_id": self.cluster_id,
             "kind": self.kind,
             "reasons": list(self.reasons),
+            "log": dict(self.log),
         }
 
     @classmethod
@@ -100,6 +108,7 @@ class Outcome:
             timeline=tuple(_record(Moment, moment) for moment in event.get("timeline") or ()),
             absent=bool(event.get("absent")),
             reasons=tuple(map(str, event.get("reasons") or ())),
+            log=event.get("log") or {},
             **{key: str(event.get(key) or "") for key in _TEXTS},
         )
 

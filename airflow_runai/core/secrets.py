@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
+from typing import Any
 
 #: ``scheme://user:password@host``; the user may be missing, as in redis://:password@host.
 _ADDRESS = re.compile(r"[A-Za-z][\w+.-]*://([^\s/?#'\"@]*)@")
@@ -41,8 +42,12 @@ _NAME = re.compile(
     rf"{_WHOSE}(?:token|password|passwd|passphrase|pwd|secret|api_?key|access_?key|secret_?key|private_?key|"
     r"account_?key|encryption_?key|license_?key|secret_access_key|credentials?)"
 )
+#: What a name may hold whose value is not to be shown.
+SENSITIVE = re.compile(r"secret|token|passw|key|credential|auth", re.IGNORECASE)
 #: Longer ones are no names of options, and a regular expression could take its time over them.
 _MAX_NAME_LENGTH = 60
+#: Characters of a value that is masked wherever it occurs.
+_MIN_LENGTH = 4
 _NO_VALUE = re.compile(r"[\d.]*|true|false|yes|no|none|null|on|off|auto|default", re.IGNORECASE)
 _PLACE = re.compile(
     r"[./~]|.*\.(json|ya?ml|txt|pem|key|env|toml|cfg|ini)$|file:|[a-z0-9]+://", re.IGNORECASE
@@ -121,6 +126,23 @@ def is_secret(name: str, value: str) -> bool:
         or _NO_VALUE.fullmatch(value)
         or _PLACE.match(value)
     )
+
+
+def values(variables: Iterable[tuple[str, Any]]) -> tuple[str, ...]:
+    """Return the values of variables that are secrets, by their names or their shape, by lines."""
+    texts = [
+        value
+        for name, value in variables
+        if isinstance(value, str) and (is_secret(name, value) or _may_be_secret(name, value))
+    ]
+    # A key has many lines, and a log is read by lines; shorter ones are no secrets.
+    lines = [line.strip() for text in texts for line in text.splitlines()]
+    return tuple(line for line in lines if len(line) >= _MIN_LENGTH)
+
+
+def _may_be_secret(name: str, value: str) -> bool:
+    is_plain = _NO_VALUE.fullmatch(value) or _PLACE.match(value) or len(value) < 2 * _MIN_LENGTH
+    return in_value(value) or bool(SENSITIVE.search(name) and not is_plain)
 
 
 def _is_header(word: str) -> bool:

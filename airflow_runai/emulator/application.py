@@ -19,11 +19,12 @@ from urllib.parse import parse_qsl
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from airflow_runai.emulator import (
+    routes_cluster,
     routes_control,
     routes_limits,
     routes_organization,
@@ -45,6 +46,7 @@ Endpoint = Callable[[ControlPlane, ApiCall], ApiReply]
 Faults = dict[str, Fault]
 
 _V1 = "/api/v1"
+_OF_A_WORKLOAD = "/cluster-api/api/v1/{project}/workloads/{type}/{framework}/{name}"
 _ROUTES: list[tuple[str, str, Endpoint]] = [
     ("POST", f"{_V1}/token", routes_tokens.token_v1),
     ("POST", "/api/v2/token", routes_tokens.token_v2),
@@ -65,6 +67,8 @@ _ROUTES: list[tuple[str, str, Endpoint]] = [
     ("GET", f"{_V1}/workloads/{{id}}/events", watch.events),
     ("GET", f"{_V1}/workloads/{{id}}/pods", watch.workload_pods),
     ("GET", f"{_V1}/workloads/{{id}}/metrics", watch.metrics),
+    ("GET", "/cluster-api/status", routes_cluster.status),
+    ("GET", f"{_OF_A_WORKLOAD}/logs/download", routes_cluster.download),
     ("POST", "/_emulator/faults", routes_control.add_fault),
     ("GET", "/_emulator/faults", routes_control.faults),
     ("DELETE", "/_emulator/faults", routes_control.clear_faults),
@@ -92,15 +96,8 @@ def application(plane: ControlPlane) -> Starlette:
     routes += [_route(plane, *entry) for entry in _ROUTES]
     routes += [Route(path, page, methods=["GET"]) for path in PATHS]
     guard = [Middleware(HostCheckMiddleware)] if needs_host_check(plane.settings) else []
-    handlers = {
-        404: _not_found,
-        405: _not_found,
-    }
-    return Starlette(
-        routes=routes,
-        middleware=guard,
-        exception_handlers=handlers,
-    )
+    handlers = {404: _not_found, 405: _not_found}
+    return Starlette(routes=routes, middleware=guard, exception_handlers=handlers)
 
 
 def _kind_routes(plane: ControlPlane, kind: str) -> list[Route]:
@@ -208,6 +205,7 @@ class _Handler:
             },
             query=dict(request.query_params),
             body=await _body(request),
+            address=f"{request.url.scheme}://{request.url.netloc}",
         )
 
     def _carry_out(self, call: ApiCall, faults: Faults) -> ApiReply:
@@ -275,6 +273,8 @@ def _json(reply: ApiReply) -> Response:
     # A 204 must not have a body.
     if reply.payload is None:
         return Response(status_code=reply.status)
+    if isinstance(reply.payload, bytes):
+        return PlainTextResponse(reply.payload, reply.status)
     content = json.dumps(reply.payload).encode()
     return Response(content, reply.status, media_type="application/json")
 

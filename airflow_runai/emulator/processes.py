@@ -103,18 +103,20 @@ class ProcessRuntime:
         name: str,
         incarnation: int | None = None,
         last: int | None = None,
+        pod: int = 0,
     ) -> bytes:
         """
-        Read the output of a workload's first pod.
+        Read the output of one of a workload's pods.
 
         :param name: the workload's name.
-        :param incarnation: which one; None for all, oldest first.
+        :param incarnation: which one; None for all of the first pod, oldest first.
         :param last: number of bytes to read from the end of each log; None reads it in full.
+        :param pod: its index in its incarnation.
         """
         folder = self._root / "logs" / name
         # A page shows one incarnation, a test the whole life.
         if incarnation is not None:
-            path = folder / f"{incarnation}.log"
+            path = folder / _log_name(incarnation, pod)
             return _end(path, last) if path.exists() else b""
         files = [path for path in folder.glob("*.log") if path.stem.isdigit()]
         return b"".join(_end(path, last) for path in sorted(files, key=lambda path: int(path.stem)))
@@ -194,8 +196,7 @@ class ProcessRuntime:
         return self._root / "logs" / workload.name
 
     def _log_file(self, workload: EmulatedWorkload, pod: Pod) -> Path:
-        suffix = f"-pod{pod.index}" if pod.index else ""
-        return self._logs(workload) / f"{workload.incarnation}{suffix}.log"
+        return self._logs(workload) / _log_name(workload.incarnation, pod.index)
 
     def _local(self, workload: EmulatedWorkload, pod: Pod) -> Path:
         folder = self._root / "nodes" / pod.node / workload.name / str(workload.incarnation)
@@ -225,6 +226,10 @@ def command_line(command: str | None, args: str | None) -> list[str]:
             "neither command nor args: the emulator has no image whose entry point it could run"
         )
     return argv
+
+
+def _log_name(incarnation: int, pod: int) -> str:
+    return f"{incarnation}-pod{pod}.log" if pod else f"{incarnation}.log"
 
 
 def _end(path: Path, last: int | None) -> bytes:

@@ -64,6 +64,12 @@ class Pod:
     exit_code: int | None = None
 
     @property
+    def incarnation(self) -> int:
+        """The workload's incarnation that it belongs to, from 1."""
+        # Its name carries the number, counted from 0, at the end.
+        return int(self.name.rsplit("-", 1)[1]) + 1
+
+    @property
     def slot(self) -> Slot:
         """Its devices on its node."""
         return Slot(self.node, tuple(self.gpus), self.share)

@@ -11,13 +11,18 @@ JsonObject = dict[str, Any]
 
 @dataclass(frozen=True)
 class ApiCall:
-    """One request, read and authorised."""
+    """
+    One request, read and authorised.
+
+    :param address: at which the caller has reached the emulator, with scheme.
+    """
 
     method: str
     path: str
     params: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
+    address: str = ""
 
     def number(self, name: str) -> int | None:
         """
@@ -34,7 +39,7 @@ class ApiCall:
 
 @dataclass(frozen=True)
 class ApiReply:
-    """One answer; a payload of None is an empty body."""
+    """One answer; a payload of None is an empty body, one of bytes plain text."""
 
     payload: Any = None
     status: int = 200

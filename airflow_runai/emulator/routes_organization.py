@@ -28,7 +28,7 @@ _UNIT_FIELDS = {
 
 def clusters(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /api/v1/clusters``: a bare list."""
-    return ApiReply([_cluster(plane, cluster) for cluster in plane.world.clusters])
+    return ApiReply([_cluster(plane, call, cluster) for cluster in plane.world.clusters])
 
 
 def projects(plane: ControlPlane, call: ApiCall) -> ApiReply:
@@ -102,12 +102,13 @@ def _listed(
     return paged(items, call, key, plane.settings.strict_limit)
 
 
-def _cluster(plane: ControlPlane, cluster: EmulatedCluster) -> JsonObject:
+def _cluster(plane: ControlPlane, call: ApiCall, cluster: EmulatedCluster) -> JsonObject:
     return {
         "uuid": cluster.id,
         "tenantId": TENANT_ID,
         "name": cluster.name,
-        "domain": f"https://{cluster.name}.example",
+        # Its Cluster API is served here, too; see ``routes_cluster.py``.
+        "domain": call.address,
         "version": f"{plane.settings.control_plane_version}.0",
         "status": {"state": "Connected"},
         "createdAt": iso(plane.world.created_at),

@@ -181,8 +181,7 @@ def _named(plane: ControlPlane, name: str) -> EmulatedWorkload:
 
 
 def _incarnation(one: EmulatedWorkload, number: int) -> JsonObject:
-    # Pods carry their incarnation, counted from 0, at the end of their name.
-    pods = [pod for pod in one.pods if pod.name.rsplit("-", 1)[1] == str(number - 1)]
+    pods = [pod for pod in one.pods if pod.incarnation == number]
     ends = [pod.completed_at or pod.deleted_at for pod in pods]
     return {
         "number": number,

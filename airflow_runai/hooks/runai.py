@@ -165,6 +165,7 @@ def settings_of(connection: Connection) -> Settings:
             verify=_verify_ssl(extra.get("verify_ssl", True)),
             ca_file=extra.get("ca_file") or None,
             timeout=_seconds(extra.get("timeout")),
+            cluster_url=_text(extra.get("cluster_url")),
         )
     except ValueError as error:  # also an address that cannot be parsed
         raise ConnectionSettingsError(f"connection {connection.conn_id!r}: {error}") from None

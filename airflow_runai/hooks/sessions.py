@@ -13,12 +13,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 from airflow.sdk.log import mask_secret
 
 from airflow_runai.backends import clients, drivers
+from airflow_runai.backends.cluster_api import Clusters
 from airflow_runai.backends.looks import RefusedAgain
 from airflow_runai.backends.server_clock import ServerClock
 from airflow_runai.backends.settings import Settings
@@ -47,6 +48,7 @@ class Session:
 
     def __init__(self, settings: Settings) -> None:
         self.users = 0
+        self.clusters = Clusters(settings)
         self._client = clients.async_client(settings)
         self._tokens = Tokens(settings.client_id, settings.client_secret, on_token=mask_secret)
         self._clock = ServerClock()
@@ -63,6 +65,9 @@ class Session:
         return drivers.arun(flow, self._client, on_notice, clock=self._clock, via=self._via)
 
     def _send(self, request: Request) -> Flow[Reply]:
+        if request.is_elsewhere:
+            # Its own pace, and how a cluster answers, are no matter of the control plane's.
+            return self._tokens.send(request)
         return counted(self._throttle.paced(self._tokens.send(request)))
 
     def watched(
@@ -107,11 +112,16 @@ class Session:
 
 
 class _Shared:
-    """What all code on one event loop shares: sessions, and connections that were looked up."""
+    """
+    What all code on one event loop shares: sessions, and connections that were looked up.
+
+    :ivar others: see :func:`one_per_loop`.
+    """
 
     def __init__(self) -> None:
         self.sessions: dict[Settings, Session] = {}
         self.lookups: dict[str, tuple[float, asyncio.Task[Settings]]] = {}
+        self.others: dict[Any, Any] = {}
 
 
 #: By event loop. A context variable only because the simulation plays several processes in one.
@@ -126,16 +136,29 @@ def shared() -> _Shared:
     return SHARED.get().setdefault(asyncio.get_running_loop(), _Shared())
 
 
+def one_per_loop(cls: type[T]) -> T:
+    """Return the only object of a class on the running event loop; made without arguments."""
+    others = shared().others
+    if cls not in others:
+        others[cls] = cls()
+    return cast(T, others[cls])
+
+
 class session:  # used like a function: ``async with session(...)``
-    """Join the session of a connection on the running loop; leave it at the end of the block."""
+    """
+    Join the session of a connection on the running loop; leave it at the end of the block.
 
-    __slots__ = ("_joined", "_runai_conn_id", "_settings")
+    :param connection: its id, or its settings where they are known.
+    """
 
-    def __init__(self, runai_conn_id: str) -> None:
-        self._runai_conn_id = runai_conn_id
+    __slots__ = ("_connection", "_joined", "_settings")
+
+    def __init__(self, connection: str | Settings) -> None:
+        self._connection = connection
 
     async def __aenter__(self) -> Session:
-        self._settings = await _looked_up(self._runai_conn_id)
+        known = self._connection
+        self._settings = known if isinstance(known, Settings) else await _looked_up(known)
         sessions = shared().sessions
         self._joined = sessions.get(self._settings) or Session(self._settings)
         sessions[self._settings] = self._joined
@@ -143,9 +166,9 @@ class session:  # used like a function: ``async with session(...)``
         return self._joined
 
     async def __aexit__(self, kind: object, error: BaseException | None, at: object) -> None:
-        if isinstance(error, RefusedAgain):
+        if isinstance(error, RefusedAgain) and isinstance(self._connection, str):
             # Secrets are rotated while a training runs for weeks.
-            shared().lookups.pop(self._runai_conn_id, None)
+            shared().lookups.pop(self._connection, None)
         self._joined.users -= 1
         if self._joined.users == 0:
             shared().sessions.pop(self._settings, None)

@@ -9,7 +9,7 @@ from airflow_runai.errors import SpecError
 from airflow_runai.links import TIMELINE_KEY, pull_workload_xcom, push_xcom
 from airflow_runai.operators.workload import WorkloadOperator
 from airflow_runai.tasks.callbacks import Callbacks, callbacks_of
-from airflow_runai.tasks.companions import Company
+from airflow_runai.tasks.companions import Companion, Company
 from airflow_runai.tasks.long_waits import LongWait, log_only
 from airflow_runai.tasks.voice import companions_of, voice_settings
 
@@ -86,7 +86,7 @@ class NotifyingOperator(WorkloadOperator):
         if news.kind == "timeline":
             push_xcom(context, TIMELINE_KEY, dict(news.data))
 
-    def _companions(self, context: Context, workload: Workload) -> Company:
-        """Return what goes on beside a wait in the worker."""
+    def _companions(self, context: Context, workload: Workload, *others: Companion) -> Company:
+        """Return what goes on beside a wait in the worker, with ``others``."""
         why = LongWait(self.runai_conn_id, workload.to_json(), log_only)
-        return Company([why, *companions_of(self._voice(context), workload.name)])
+        return Company([*others, why, *companions_of(self._voice(context), workload.name)])

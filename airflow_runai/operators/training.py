@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
-
-from airflow.sdk.exceptions import AirflowException
 
 from airflow_runai.backends import control_plane
 from airflow_runai.core.decision import WaitPolicy
@@ -28,6 +27,8 @@ from airflow_runai.operators.notification import NotifyingOperator
 from airflow_runai.tasks.argument_checks import check_wait_arguments
 from airflow_runai.tasks.companions import beside_a_worker
 from airflow_runai.tasks.completion import confirmed, count_kills
+from airflow_runai.tasks.log_end import show_end_of_log
+from airflow_runai.tasks.log_tail import LogTail
 from airflow_runai.tasks.note_store import read_note
 from airflow_runai.tasks.retries import fail_without_retry
 from airflow_runai.tasks.settlement import failure_of, settle
@@ -36,8 +37,8 @@ from airflow_runai.tasks.usage_report import usage_of
 from airflow_runai.tasks.wait_policy import outcome_before_waiting, wait_policy
 from airflow_runai.tasks.worker_stop import (
     StopSignal,
-    WorkerStopped,
     end_if_task_is_finished,
+    leaving_the_workload,
 )
 from airflow_runai.triggers.workload import RunaiWorkloadTrigger
 
@@ -90,6 +91,9 @@ class RunaiTrainingOperator(NotifyingOperator):
     :param allow_exit_on_preemption: believe exit code 0 also after a preemption had begun; by
         default the workload has then failed, unless a whole checkpoint has reached
         ``expected_steps``.
+    :param get_logs: what of the training's log goes into the task's: the ``tail`` (100 lines) of
+        each incarnation that ends, all that is new (``follow``), or nothing (``off``).
+    :param tail_on_success: show the tail also when the training succeeds.
     :param lint_ignore: codes of lint rules (``docs/lint.md``) that are not reported for this task.
     """
 
@@ -124,6 +128,8 @@ class RunaiTrainingOperator(NotifyingOperator):
         when_suspended: str = "wait",
         on_kill: str = "stop",
         on_clear: str = "restart",
+        get_logs: str = "tail",
+        tail_on_success: bool = False,
         lint_ignore: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
@@ -143,6 +149,8 @@ class RunaiTrainingOperator(NotifyingOperator):
         self.when_suspended = when_suspended
         self.kill_action = on_kill
         self.on_clear = on_clear
+        self.get_logs = get_logs
+        self.tail_on_success = tail_on_success
         self.lint_ignore = lint_ignore
         self._stop_signal = StopSignal()
         self._check_arguments()
@@ -155,6 +163,7 @@ class RunaiTrainingOperator(NotifyingOperator):
             on_kill=self.kill_action,
             on_clear=self.on_clear,
             when_suspended=self.when_suspended,
+            get_logs=self.get_logs,
         )
         self._check_callbacks()
         self._check_payload()
@@ -194,10 +203,10 @@ class RunaiTrainingOperator(NotifyingOperator):
         self, context: Context, hook: RunaiHook, workload: Workload, outcome: Outcome | None
     ) -> dict[str, Any]:
         """Wait, deferred or here, until an end is one; both ways of waiting lead through here."""
-        timeline: tuple[Moment, ...] = ()
         while True:
             if outcome is not None:
-                timeline = outcome.timeline
+                # Before it settles: a workload that is deleted takes its log along.
+                show_end_of_log(hook, outcome, self.get_logs, self.tail_on_success)
                 if settled := settle(hook, outcome, self._policy, self.kill_action):
                     return self._finish(context, hook, settled)
             if self._stop_signal.received:
@@ -205,22 +214,19 @@ class RunaiTrainingOperator(NotifyingOperator):
                 end_if_task_is_finished(context, hook, workload, self.kill_action)
             if configuration.deferrable(self.deferrable):
                 self._defer(context, workload, self._policy())
-            outcome = self._wait(context, hook, workload, timeline)
+            outcome = self._wait(context, hook, workload, outcome.timeline if outcome else ())
 
     def _wait(
         self, context: Context, hook: RunaiHook, workload: Workload, timeline: tuple[Moment, ...]
     ) -> Outcome:
-        try:
-            waiting = wait(self._policy(), control_plane.reader_for(workload), workload, timeline)
-            company = self._companions(context, workload)
-            with beside_a_worker(company, lambda news: self._tell(context, news)) as tell:
-                return hook.run(waiting, tell, self._stop_signal.sleep)
-        except WorkerStopped:
-            state = end_if_task_is_finished(context, hook, workload, self.kill_action)
-            words = f"workload {workload.name} goes on; the next try adopts it"
-            raise AirflowException(
-                f"the worker was told to stop (the task is {state}): {words}"
-            ) from None
+        policy = self._policy()
+        log = LogTail(hook.settings, workload, self.get_logs, policy.poll_interval)
+        with leaving_the_workload(context, hook, workload, self.kill_action):
+            waiting = wait(policy, control_plane.reader_for(workload), workload, timeline)
+            company = self._companions(context, workload, log)
+            with beside_a_worker(company, lambda news: self._tell(context, news)) as hear:
+                outcome = hook.run(waiting, hear, self._stop_signal.sleep)
+        return replace(outcome, log=log.rest())
 
     def _defer(self, context: Context, workload: Workload, policy: WaitPolicy) -> None:
         self.defer(
@@ -230,6 +236,7 @@ class RunaiTrainingOperator(NotifyingOperator):
                 policy=policy.to_json(),
                 on_kill=self.kill_action,
                 show_timeline=self.do_xcom_push,
+                get_logs=self.get_logs,
                 min_defer_seconds=configuration.seconds("min_defer_seconds"),
                 voice=self._voice(context),
             ),

@@ -9,6 +9,7 @@ from airflow.sdk import XComArg
 
 from airflow_runai.core.decision import Timeouts
 from airflow_runai.core.jinja import is_templated
+from airflow_runai.core.log_lines import GET_LOGS
 from airflow_runai.core.marks import ON_KILL_ACTIONS
 from airflow_runai.core.naming import check_slug
 from airflow_runai.core.spec import check_keys
@@ -18,7 +19,12 @@ from airflow_runai.errors import SpecError
 if TYPE_CHECKING:
     from airflow_runai.core.command_line import ParsedCommand
 
-_ALLOWED = {"on_kill": ON_KILL_ACTIONS, "on_clear": ON_CLEAR, "when_suspended": ("wait", "end")}
+_ALLOWED = {
+    "on_kill": ON_KILL_ACTIONS,
+    "on_clear": ON_CLEAR,
+    "when_suspended": ("wait", "end"),
+    "get_logs": GET_LOGS,
+}
 
 
 def check_payload_arguments(

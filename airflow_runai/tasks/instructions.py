@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_runai.core.json_merge import JsonMapping, JsonObject, deep_merge
 from airflow_runai.core.naming import MAX_SLUG_LENGTH
-from airflow_runai.core.secrets import in_value, masked
+from airflow_runai.core.secrets import SENSITIVE, in_value, masked
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.deployment import configuration
 
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
     from airflow_runai.core.templates import Effective
 
 log = logging.getLogger(__name__)
-
-_SENSITIVE = re.compile(r"secret|token|passw|key|credential|auth", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -178,7 +175,7 @@ def _slug(parsed: ParsedCommand) -> str | None:
 
 def looks_secret(name: str) -> bool:
     """Return whether the value of a variable of this name may be a secret."""
-    return bool(_SENSITIVE.search(name))
+    return bool(SENSITIVE.search(name))
 
 
 def show(spec: WorkloadSpec) -> None:

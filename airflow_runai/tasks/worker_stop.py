@@ -46,6 +46,21 @@ def ending_the_try(words: str) -> Iterator[None]:
         raise AirflowException(f"the worker was told to stop: {words}") from None
 
 
+@contextmanager
+def leaving_the_workload(
+    context: Context, hook: RunaiHook, workload: Workload, action: str
+) -> Iterator[None]:
+    """Let a wait end where its worker is told to stop; see :func:`end_if_task_is_finished`."""
+    try:
+        yield
+    except WorkerStopped:
+        state = end_if_task_is_finished(context, hook, workload, action)
+        words = f"workload {workload.name} goes on; the next try adopts it"
+        raise AirflowException(
+            f"the worker was told to stop (the task is {state}): {words}"
+        ) from None
+
+
 class StopSignal:
     """Whether the worker has received SIGTERM."""
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -28,6 +29,7 @@ from airflow_runai.errors import RunaiError
 from airflow_runai.hooks.sessions import session
 from airflow_runai.tasks.companions import Company
 from airflow_runai.tasks.kill import Kill
+from airflow_runai.tasks.log_tail import LogTail
 from airflow_runai.tasks.long_waits import LongWait
 from airflow_runai.tasks.published_timelines import TaskAddress, published_timelines
 from airflow_runai.tasks.voice import companions_of
@@ -52,6 +54,7 @@ class RunaiWorkloadTrigger(BaseTrigger):
     :param min_defer_seconds: do not fire earlier than this after the start.
     :param show_timeline: keep the timeline in XCom, for the tab in Airflow.
     :param voice: whom to call when something happens, from ``voice_settings``.
+    :param get_logs: what of the workload's log goes into the task's; see the operator.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class RunaiWorkloadTrigger(BaseTrigger):
         min_defer_seconds: float = 10.0,
         show_timeline: bool = True,
         voice: dict[str, Any] | None = None,
+        get_logs: str = "off",
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's constructor has no annotations
         self.runai_conn_id = runai_conn_id
@@ -72,6 +76,9 @@ class RunaiWorkloadTrigger(BaseTrigger):
         self.min_defer_seconds = min_defer_seconds
         self.show_timeline = show_timeline
         self.voice = voice
+        self.get_logs = get_logs
+        interval = WaitPolicy.from_json(policy).poll_interval
+        self._tail = LogTail(runai_conn_id, Workload.from_json(workload), get_logs, interval)
         self._company = Company(())
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -86,6 +93,7 @@ class RunaiWorkloadTrigger(BaseTrigger):
                 "min_defer_seconds": self.min_defer_seconds,
                 "show_timeline": self.show_timeline,
                 "voice": self.voice,
+                "get_logs": self.get_logs,
             },
         )
 
@@ -93,13 +101,15 @@ class RunaiWorkloadTrigger(BaseTrigger):
         """Wait, then fire."""
         name = str(self.workload.get("name"))
         why = LongWait(self.runai_conn_id, self.workload, self._tell_reasons)
-        self._company = Company([why, *companions_of(self.voice, name)])
+        self._company = Company([self._tail, why, *companions_of(self.voice, name)])
         earliest = asyncio.get_running_loop().time() + self.min_defer_seconds
+        self._tail.begin()
         try:
             outcome = await self._wait()
         finally:
             self._company.close()
             self._leave_timeline_to_task()  # a companion may have shown something just now
+        outcome = replace(outcome, log=self._tail.rest())
         await asyncio.sleep(max(0.0, earliest - asyncio.get_running_loop().time()))
         yield TriggerEvent(outcome.to_event())
 

@@ -283,21 +283,24 @@ def test_without_airflow_s_database_the_rest_is_listed_and_orphans_are_not_guess
 
 
 @pytest.mark.slow
-def test_logs_says_what_the_api_lacks_and_where_to_look(
+def test_logs_without_the_cluster_says_where_else_to_look(
     airflow: Airflow, emulator: Emulator
 ) -> None:
     name = submit(emulator, "long")
     Person(emulator).wait_for(name, "Running")
     before = len(emulator.requests)
+    emulator.faults.add("status", path="/cluster-api/*", status=403, times=None)
     shown = airflow("logs", name)
     assert shown.code == 1
-    assert f"{name} (Running): Run:ai's REST API has no logs" in shown.out
+    assert "error: the log cannot be read: GET " in shown.err
+    assert f"{name} (Running): other ways to its log are" in shown.out
     assert f"runai training logs {name} -p team-a" in shown.out
     assert f"kubectl logs -n runai-team-a {name}" in shown.out
     assert f"{emulator.url}/workloads?search={name}" in shown.out
     assert [r.path for r in emulator.requests[before:] if r.path.startswith("/_emulator")] == []
     document = json.loads(airflow("logs", name, "-o", "json").out)
     assert (document["name"], document["logs"]) == (name, None)
+    assert "403" in document["error"]
 
 
 @pytest.mark.parametrize(

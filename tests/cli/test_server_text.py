@@ -67,4 +67,5 @@ def test_names_of_pods_cannot_be_taken_for_shell_commands(
 ) -> None:
     name = submit(emulator, "long")
     emulator.faults.add("replace", path="*/pods", times=None, fields=["name"], text="x; rm -rf ~")
+    emulator.faults.add("status", path="/cluster-api/*", times=None)
     assert "kubectl logs -n runai-team-a 'x; rm -rf ~'" in airflow("logs", name).out

@@ -1,0 +1,163 @@
+"""
+The API that each cluster serves itself: it has the logs, which the control plane has not.
+
+Its address is the cluster's ``domain``, or ``cluster_url`` of the connection. It takes the control
+plane's token. The vendor documents the paths; the names of the query are not public, so they are
+those of the flags of the vendor's command line, all in :data:`_QUERY`. A server that ignores one is
+survived, because what comes is cut here; one that refuses them is asked once more without those
+that only cut.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from airflow_runai.backends.control_plane import get_spec
+from airflow_runai.backends.organization import list_clusters, project_name
+from airflow_runai.backends.replies import accept
+from airflow_runai.backends.settings import Settings
+from airflow_runai.core.flow import Flow, Reply, Request
+from airflow_runai.core.log_lines import clean_lines
+from airflow_runai.core.workload import Workload
+from airflow_runai.errors import NotResolved, Refused, Unreadable
+
+#: Our name, and the server's.
+_QUERY = {
+    "pod": "pod",
+    "container": "container",
+    "previous": "previous",
+    "tail": "tail",
+    "since": "since",
+}
+_CUTTING = ("tail", "since")
+#: Bytes of a log's end that are kept of one look.
+MAX_BYTES = 512 * 1024
+
+
+@dataclass(frozen=True)
+class LogQuery:
+    """
+    Which part of which log.
+
+    :param tail: lines from the end; ``None`` for all that :data:`MAX_BYTES` allow.
+    :param since: only what was written in so many seconds, if the server can tell.
+    :param pod: default: the server's choice, which is the leader.
+    :param previous: of the container that ran before the present one.
+    """
+
+    tail: int | None = None
+    since: int | None = None
+    pod: str | None = None
+    container: str | None = None
+    previous: bool = False
+
+    def params(self) -> list[tuple[str, str]]:
+        """Return the query; nothing that is not asked for is in it."""
+        asked = {
+            "pod": self.pod,
+            "container": self.container,
+            "previous": "true" if self.previous else None,
+            "tail": None if self.tail is None else str(self.tail),
+            "since": None if self.since is None else f"{self.since}s",
+        }
+        return [(_QUERY[name], value) for name, value in asked.items() if value is not None]
+
+
+class Clusters:
+    """Where the clusters' own API is; asks the control plane once for each cluster and project."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._addresses: dict[str, str] = {}
+        self._projects: dict[str, str] = {}
+
+    def address(self, cluster_id: str) -> Flow[str]:
+        """
+        Return the address of a cluster's API, without a slash at the end.
+
+        :raises NotResolved: if the control plane names none, or one to which no token may go.
+        """
+        if cluster_id not in self._addresses:
+            url = self.settings.cluster_url or (yield from self._domain(cluster_id))
+            self._addresses[cluster_id] = url.rstrip("/").removesuffix("/cluster-api")
+        return f"{self._addresses[cluster_id]}/cluster-api"
+
+    def _domain(self, cluster_id: str) -> Flow[str]:
+        clusters = yield from list_clusters()
+        domain = next((one.domain for one in clusters if one.id == cluster_id), "")
+        url = domain if "://" in domain or not domain else f"https://{domain}"
+        if not self.settings.may_send_token_to(url):
+            raise NotResolved(
+                f"cluster {cluster_id!r}: its domain is {domain!r}; needed: an address with "
+                "https://; set cluster_url in the connection"
+            )
+        return url
+
+    def project(self, project_id: str) -> Flow[str]:
+        """Return the name of a project."""
+        if project_id not in self._projects:
+            self._projects[project_id] = yield from project_name(project_id)
+        return self._projects[project_id]
+
+
+def status(clusters: Clusters, cluster_id: str) -> Flow[None]:
+    """
+    Ask a cluster whether its API is there.
+
+    :raises Unreachable: also for an answer that does not say ``OK``.
+    """
+    address = yield from clusters.address(cluster_id)
+    request = Request("GET", f"{address}/status", decode=_decoded)
+    if "OK" not in str(accept(request, (yield request))):
+        raise Unreadable(f"GET {request.path}: does not answer OK")
+
+
+def log_address(clusters: Clusters, workload: Workload) -> Flow[str]:
+    """Return the address of a workload's log."""
+    address = yield from clusters.address(workload.cluster_id)
+    project = yield from clusters.project(workload.project_id)
+    kind = yield from _kind(workload)
+    names = f"{quote(project, safe='')}/workloads/{kind}/{quote(workload.name, safe='')}"
+    return f"{address}/api/v1/{names}/logs/download"
+
+
+def _kind(workload: Workload) -> Flow[str]:
+    """Return type and framework as the path names them."""
+    if workload.path != "distributed":
+        return "training/runai"
+    framework = (yield from get_spec(workload)).get("distributedFramework") or "PyTorch"
+    return f"distributed/{quote(str(framework).lower(), safe='')}"
+
+
+def download(address: str, query: LogQuery) -> Flow[list[str]]:
+    """
+    Return the lines of a log, oldest first.
+
+    :param address: from :func:`log_address`.
+    :raises NotFound: if there is no such log, because its pod is gone.
+    """
+    params = query.params()
+    try:
+        lines = yield from _download(address, params)
+    except Refused as error:
+        fewer = [pair for pair in params if pair[0] not in map(_QUERY.get, _CUTTING)]
+        if error.status not in (400, 422) or fewer == params:
+            raise
+        lines = yield from _download(address, fewer)
+    return lines if query.tail is None else lines[-query.tail :] if query.tail else []
+
+
+def _download(address: str, params: list[tuple[str, str]]) -> Flow[list[str]]:
+    headers = {"Accept": "text/plain, */*"}
+    request = Request("GET", address, params, headers=headers, decode=_decoded, keep=MAX_BYTES)
+    reply: Reply = yield request
+    if reply.status == 200 and "html" in reply.headers.get("content-type", ""):
+        raise Unreadable(f"GET {address}: answers with a page instead of a log", reply.status)
+    return clean_lines(accept(request, reply) or "")
+
+
+def _decoded(content: bytes | bytearray) -> str:
+    if len(content) >= MAX_BYTES:  # it was cut in the middle of a line
+        content = content.partition(b"\n")[2]
+    return content.decode("utf-8", "replace")

@@ -1,0 +1,124 @@
+"""
+The lines of a workload's log: how a text becomes lines, and which of them are new.
+
+The text is whatever a training writes. Each line is cleaned as a terminal would show it, and
+bounded. A log only grows, but each look sees just its end, and no line carries a number: where the
+last look ended is found by comparing the last lines that were seen.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from airflow_runai.core.json_merge import JsonMapping, JsonObject
+from airflow_runai.core.texts import printable
+
+#: What an operator's ``get_logs`` may be.
+TAIL, FOLLOW, OFF = GET_LOGS = ("tail", "follow", "off")
+#: Characters of a line; a longer one is cut.
+LINE_LIMIT = 1000
+#: So many lines at the end of what was seen are remembered to find the place again.
+MARKS = 32
+
+_ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
+
+
+def clean_lines(text: str) -> list[str]:
+    """Return the lines of a text, printable, without colours; of a progress bar its last state."""
+    return [_clean(line) for line in text.rstrip("\n").split("\n")] if text.strip() else []
+
+
+def _clean(line: str) -> str:
+    shown = line.rstrip("\r").rpartition("\r")[2]
+    return _ESCAPES.sub("", shown).expandtabs(4).rstrip()
+
+
+def cut_line(line: str) -> str:
+    """Return a line as it is shown: printable, at most :data:`LINE_LIMIT` characters long."""
+    return printable(line, LINE_LIMIT)
+
+
+def newest(lines: Sequence[str], count: int, characters: int) -> tuple[str, ...]:
+    """Return as many of the last lines as both limits allow."""
+    kept: list[str] = []
+    for line in reversed(lines[-count:] if count else ()):
+        characters -= len(line) + 1
+        if characters < 0:
+            break
+        kept.append(line)
+    return tuple(reversed(kept))
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """
+    How far a log was seen.
+
+    :param count: lines that were seen.
+    :param marks: checksums of the last of them, at most :data:`MARKS`.
+    """
+
+    count: int = 0
+    marks: tuple[int, ...] = ()
+
+    def to_json(self) -> JsonObject:
+        """Return plain JSON; checksums instead of lines, which may be secret, and are longer."""
+        return {"count": self.count, "marks": list(self.marks)}
+
+    @classmethod
+    def from_json(cls, value: JsonMapping) -> Place:
+        """Read what :meth:`to_json` wrote."""
+        return cls(int(value.get("count") or 0), tuple(map(int, value.get("marks") or ())))
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """
+    What a look shows that the one before did not.
+
+    :param has_gap: lines between the two looks may not have been seen; how many is not known.
+    """
+
+    lines: tuple[str, ...]
+    place: Place
+    has_gap: bool = False
+
+
+def growth(before: Place, lines: Sequence[str]) -> Growth:
+    """
+    Compare a log's end with how far it was seen.
+
+    :param lines: the end of the log as it is now, or all of it.
+    """
+    marks = [zlib.crc32(line.encode("utf-8", "replace")) for line in lines]
+    at = _end_of(before, marks)
+    fresh, common = tuple(lines[at:]), min(at, len(before.marks))
+    # A few equal lines at the top of a window may be equal by chance.
+    is_sure = common == len(before.marks) or common >= MARKS // 2
+    place = Place(before.count + len(fresh), (*before.marks, *marks[at:])[-MARKS:])
+    return Growth(fresh, place, has_gap=not is_sure)
+
+
+def _end_of(before: Place, marks: Sequence[int]) -> int:
+    """Return how many of these lines were seen, 0 if none of them is recognized."""
+    if not before.marks:
+        return 0
+    # A log that is still seen from its beginning needs no guess, even if its lines repeat.
+    if _fits(before, marks, before.count):
+        return before.count
+    whole = range(len(before.marks), len(marks) + 1)
+    at = next((at for at in whole if _fits(before, marks, at)), 0)
+    while at and _fits(before, marks, at + 1):
+        at += 1  # one line again and again: none of it is shown twice
+    part = range(min(len(before.marks), len(marks)), 0, -1)
+    return at or next((at for at in part if _fits(before, marks, at)), 0)
+
+
+def _fits(before: Place, marks: Sequence[int], at: int) -> bool:
+    if at > len(marks) or marks[at - 1] != before.marks[-1]:
+        return False
+    common = min(at, len(before.marks))
+    return list(marks[at - common : at]) == list(before.marks[-common:])

@@ -1,0 +1,237 @@
+"""
+The log of a training in the task log, while the task waits: a companion of the wait.
+
+``tail``: when an incarnation leaves, the end of its log, which goes with its pod. ``follow``: what
+is new, at each interval, too. What has no room here is kept for the worker, within limits. A log
+that cannot be had is a sentence, once, and never more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Sequence
+
+import structlog
+from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
+
+from airflow_runai.backends.settings import Settings
+from airflow_runai.backends.workload_logs import LINES, LogPart, WorkloadLog
+from airflow_runai.core.flow import Notice
+from airflow_runai.core.incarnations import Sighting, sighting
+from airflow_runai.core.json_merge import JsonObject
+from airflow_runai.core.log_lines import FOLLOW, OFF, Place, newest
+from airflow_runai.core.phases import Meaning
+from airflow_runai.core.texts import cut
+from airflow_runai.core.workload import Workload
+from airflow_runai.errors import NotFound, RunaiError, Unreachable
+from airflow_runai.hooks.sessions import one_per_loop, session
+from airflow_runai.tasks.log_fetches import LogFetches
+
+log = structlog.get_logger(logger_name=__name__)
+
+#: What is kept for the worker: Airflow stores it in its database.
+KEPT_LINES, KEPT_CHARACTERS = 2 * LINES, 16_384
+#: Ends of incarnations that wait for their turn; older ones are gone by then.
+_WAITING = 3
+#: Seconds after which the news of a workload that has just been submitted has come.
+_NEWS_TAKE = 10.0
+
+
+class LogTail:
+    """
+    Writes the log of one workload, as far as there is room.
+
+    :param connection: id of the connection, or its settings.
+    :param get_logs: one of ``core.log_lines.GET_LOGS``.
+    :param interval: seconds between two looks of ``follow``.
+    """
+
+    __slots__ = (
+        "_asked",
+        "_complaint",
+        "_connection",
+        "_has_heard",
+        "_interval",
+        "_is_busy",
+        "_is_closed",
+        "_kept",
+        "_left_out",
+        "_log",
+        "_mode",
+        "_number",
+        "_place",
+        "_since",
+        "_timer",
+        "_todo",
+    )
+
+    def __init__(
+        self, connection: str | Settings, workload: Workload, get_logs: str, interval: float
+    ) -> None:
+        self._connection, self._interval = connection, interval
+        # A wait that begins without an id is nobody's training.
+        self._mode = get_logs if workload.id else OFF
+        self._log = WorkloadLog(workload)
+        # The incarnation that was seen to run, and since when; the last whose end was asked for. A
+        # wait that goes on after a restart of its process does not know them.
+        self._number, self._since, self._asked = 0, math.inf, 0
+        self._place = Place()
+        self._todo: tuple[_Look, ...] = ()
+        self._kept: tuple[str, ...] = ()
+        self._left_out = 0
+        self._complaint = ""
+        self._timer: asyncio.TimerHandle | None = None
+        self._has_heard = self._is_busy = self._is_closed = False
+
+    def begin(self) -> None:
+        """Follow what runs already, of which no news comes: its process has started again."""
+        self._follow_later(2 * self._interval + _NEWS_TAKE)
+
+    def hear(self, notice: Notice) -> None:
+        """Take note of a change of phase."""
+        if self._mode == OFF or notice.kind != "timeline":
+            return
+        seen = sighting(notice.data)
+        if not self._has_heard and self._place.count:
+            self._number = seen.number  # of what was followed without news
+        self._has_heard = True
+        if seen.runs and seen.number > self._number:
+            self._run(seen)
+        elif seen.has_left and self._has_just_left(seen):
+            self._asked = seen.number
+            self._ask(_Look(seen.number, min(self._since, seen.since), is_last=True))
+
+    def _run(self, seen: Sighting) -> None:
+        if self._asked < self._number:
+            # It has left and come back between two looks.
+            self._asked = self._number
+            self._ask(_Look(self._number, self._since, is_last=True, is_late=True))
+        self._number, self._since = seen.number, seen.since
+        if self._mode == FOLLOW:
+            self._ask(_Look(self._number, self._since))
+
+    def _has_just_left(self, seen: Sighting) -> bool:
+        is_known = seen.number == self._number or seen.kind is Meaning.LEAVING
+        return is_known and seen.number > self._asked
+
+    def close(self) -> None:
+        """Follow no longer; what was asked for already still comes."""
+        self._is_closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def rest(self) -> JsonObject:
+        """Return what the worker needs to go on, as plain JSON."""
+        if self._mode == OFF:
+            return {}
+        return {
+            "kept": list(self._kept),
+            "left_out": self._left_out,
+            "complaint": self._complaint,
+            "number": self._number,
+            **self._place.to_json(),
+        }
+
+    def _follow_later(self, seconds: float) -> None:
+        if self._mode == FOLLOW and not self._is_closed:
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._follow)
+
+    def _follow(self) -> None:
+        if self._number > self._asked or not self._has_heard:
+            self._ask(_Look(self._number, self._since))
+
+    def _ask(self, look: _Look) -> None:
+        self._todo = (*self._todo, look)[-_WAITING:]
+        if not self._is_busy:
+            self._is_busy = True
+            one_per_loop(LogFetches).ask(self._work)
+
+    async def _work(self) -> None:
+        try:
+            while self._todo:
+                look, *others = self._todo
+                self._todo = tuple(others)
+                await self._fetch(look)
+        finally:
+            self._is_busy = False
+        if self._timer is None or self._timer.when() <= asyncio.get_running_loop().time():
+            self._follow_later(self._interval)
+
+    async def _fetch(self, look: _Look) -> None:
+        fetches, cluster = one_per_loop(LogFetches), self._log.workload.cluster_id
+        seen = self._place if self._mode == FOLLOW else None
+        try:
+            if reason := fetches.outage(cluster):
+                raise Unreachable(reason)
+            async with session(self._connection) as joined:
+                flow = self._log.look(joined.clusters, look.moment, seen, late=look.is_late)
+                part = await joined.run(flow)
+        except NotFound as error:
+            if look.is_last:
+                tell([f"the log of incarnation {look.number} is gone with its pod ({error})"])
+        except (RunaiError, AirflowException, AirflowRuntimeError, OSError) as error:
+            if isinstance(error, Unreachable):
+                fetches.note_outage(cluster, str(error))
+            self._complain(error)
+        else:
+            self._take(look, part)
+        if look.is_last:
+            self._place = Place()  # the next incarnation has a log of its own
+
+    def _take(self, look: _Look, part: LogPart) -> None:
+        is_blind = self._mode == FOLLOW and not (look.number or self._place.count)
+        if self._mode == FOLLOW:
+            self._place = part.place
+        if is_blind and part.lines:
+            tell(["the log is followed from here on; what came before may be missing above"])
+            return
+        lines = part.told(title(self._log.workload.name, look.number))
+        if one_per_loop(LogFetches).allows(len(lines)):
+            tell(lines)
+        else:
+            self._keep(lines)
+
+    def _keep(self, lines: Sequence[str]) -> None:
+        kept = (*self._kept, *lines)
+        self._kept = newest(kept, KEPT_LINES, KEPT_CHARACTERS)
+        self._left_out += len(kept) - len(self._kept)
+
+    def _complain(self, error: Exception) -> None:
+        if not self._complaint:
+            self._complaint = no_log(self._log.workload.name, error)
+            log.warning("%s; the wait goes on", self._complaint)
+
+
+class _Look:
+    """
+    One look into the log.
+
+    :param moment: epoch seconds at which the incarnation ran.
+    :param is_last: the incarnation leaves or has left.
+    :param is_late: the next one has begun.
+    """
+
+    __slots__ = ("is_last", "is_late", "moment", "number")
+
+    def __init__(
+        self, number: int, moment: float, *, is_last: bool = False, is_late: bool = False
+    ) -> None:
+        self.number, self.moment = number, moment
+        self.is_last, self.is_late = is_last, is_late
+
+
+def title(name: str, number: int) -> str:
+    """Return the header of a part of a log; an incarnation of number 0 is not known."""
+    return f"log of {name}, incarnation {number}" if number else f"log of {name}"
+
+
+def no_log(name: str, error: Exception) -> str:
+    """Return the sentence for a log that cannot be had."""
+    return f"the log of {name} cannot be read ({cut(str(error))})"
+
+
+def tell(lines: Sequence[str]) -> None:
+    """Write lines into the task log."""
+    for line in lines:
+        log.info("%s", line)

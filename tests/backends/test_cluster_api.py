@@ -1,0 +1,248 @@
+"""The Cluster API: where it is, what is asked, and what a server may do to us."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from airflow_runai.backends import cluster_api, drivers
+from airflow_runai.backends.cluster_api import MAX_BYTES, Clusters, LogQuery
+from airflow_runai.backends.settings import Settings
+from airflow_runai.backends.workload_logs import LogPart, WorkloadLog
+from airflow_runai.core.flow import Flow
+from airflow_runai.core.log_lines import Place
+from airflow_runai.core.workload import Workload
+from airflow_runai.emulator import Emulator, EmulatorSettings, Scenario, serve
+from airflow_runai.emulator.records import Pod
+from airflow_runai.errors import (
+    ConnectionSettingsError,
+    Forbidden,
+    NotFound,
+    NotResolved,
+    Refused,
+    RunaiError,
+    Unreachable,
+    Unreadable,
+)
+from tests.airflow.running import Person
+from tests.support.waiting import wait_until
+
+SETTINGS = Settings("https://org.run.ai", "id", "secret")
+WORKLOAD = Workload("w-1", "train-g1", "Running", "4501", "c-1", "Training")
+LOG = "https://c.example/cluster-api/api/v1/team-a/workloads/training/runai/train-g1/logs/download"
+Handler = Callable[[httpx.Request], httpx.Response]
+
+
+def answered(flow: Flow[Any], handler: Handler) -> Any:
+    transport = httpx.MockTransport(handler)
+    with httpx.Client(transport=transport, base_url="https://org.run.ai/") as client:
+        return drivers.run(flow, client)
+
+
+def organization(domain: object) -> Handler:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/api/v1/clusters":
+            return httpx.Response(200, json=[{"uuid": "c-1", "name": "c", "domain": domain}])
+        assert request.url.path == "/api/v1/org-unit/projects/4501"
+        return httpx.Response(200, json={"id": "4501", "name": "team-a", "clusterId": "c-1"})
+
+    return answer
+
+
+@pytest.mark.parametrize("domain", ["c.example", "https://c.example", "https://c.example/"])
+def test_the_address_is_the_clusters_domain(domain: str) -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        return organization(domain)(request)
+
+    clusters = Clusters(SETTINGS)
+    assert answered(cluster_api.log_address(clusters, WORKLOAD), answer) == LOG
+    assert answered(cluster_api.log_address(clusters, WORKLOAD), answer) == LOG
+    assert len(asked) == 2, "asked once for the cluster, and once for the project"
+
+
+@pytest.mark.parametrize("url", ["https://c.example", "https://c.example/cluster-api/"])
+def test_the_connection_may_name_another_address(url: str) -> None:
+    clusters = Clusters(dataclasses.replace(SETTINGS, cluster_url=url))
+    assert answered(cluster_api.log_address(clusters, WORKLOAD), organization("x")) == LOG
+
+
+@pytest.mark.parametrize(
+    "domain", [None, "", "http://c.example", "https://user@c.example", "ftp://c", "https://"]
+)
+def test_no_token_goes_where_it_could_be_read(domain: object) -> None:
+    with pytest.raises(NotResolved, match="set cluster_url in the connection"):
+        answered(cluster_api.log_address(Clusters(SETTINGS), WORKLOAD), organization(domain))
+
+
+@pytest.mark.parametrize("url", ["c.example", "http://c.example", "https://u:geheim@c.example"])
+def test_a_wrong_cluster_url_is_refused_without_its_secrets(url: str) -> None:
+    with pytest.raises(ConnectionSettingsError, match=r"cluster_url: .*; allowed: .*https") as no:
+        dataclasses.replace(SETTINGS, cluster_url=url)
+    assert "geheim" not in str(no.value)
+
+
+def test_a_distributed_training_has_its_framework_in_the_path() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/api/v1/workloads/distributed/w-1":
+            return httpx.Response(200, json={"spec": {"distributedFramework": "MPI"}})
+        return organization("c.example")(request)
+
+    workload = dataclasses.replace(WORKLOAD, kind="Distributed")
+    address = answered(cluster_api.log_address(Clusters(SETTINGS), workload), answer)
+    assert "/workloads/distributed/mpi/train-g1/" in address
+
+
+def test_only_what_is_asked_for_is_in_the_query() -> None:
+    assert LogQuery().params() == []
+    whole = LogQuery(tail=5, since=60, pod="p", container="c", previous=True).params()
+    assert dict(whole) == {
+        "pod": "p",
+        "container": "c",
+        "previous": "true",
+        "tail": "5",
+        "since": "60s",
+    }
+
+
+def test_a_server_that_ignores_the_query_is_survived() -> None:
+    text = "".join(f"line {number}\n" for number in range(500))
+    lines = answered(
+        cluster_api.download(LOG, LogQuery(tail=3)), lambda _: httpx.Response(200, text=text)
+    )
+    assert lines == ["line 497", "line 498", "line 499"]
+
+
+def test_a_server_that_refuses_what_only_cuts_is_asked_without_it() -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.query.decode())
+        if "tail" in request.url.params:
+            return httpx.Response(400, json={"message": "unknown parameter"})
+        return httpx.Response(200, text="a\nb\nc")
+
+    assert answered(cluster_api.download(LOG, LogQuery(tail=2, pod="p")), answer) == ["b", "c"]
+    assert asked == ["pod=p&tail=2", "pod=p"]
+    with pytest.raises(Refused):
+        answered(
+            cluster_api.download(LOG, LogQuery(pod="p")),
+            lambda _: httpx.Response(400, json={"message": "unknown pod"}),
+        )
+
+
+def test_of_a_large_log_the_end_is_kept_and_a_larger_one_is_refused() -> None:
+    large = b"x" * 100 + b"\n" + b"0123456789abcde\n" * (MAX_BYTES // 8)
+    lines = answered(
+        cluster_api.download(LOG, LogQuery()), lambda _: httpx.Response(200, content=large)
+    )
+    assert set(lines) == {"0123456789abcde"}
+    assert len(lines) == MAX_BYTES // 16 - 1
+    with pytest.raises(Unreadable, match="longer than"):
+        answered(
+            cluster_api.download(LOG, LogQuery()),
+            lambda _: httpx.Response(200, content=b"x" * 17 * 1024 * 1024),
+        )
+
+
+@pytest.mark.parametrize(
+    ("response", "error"),
+    [
+        (httpx.Response(200, html="<h1>Sign in</h1>"), Unreadable),
+        (httpx.Response(302, headers={"location": "https://evil.example"}), Unreachable),
+        (httpx.Response(403, json={"message": "no"}), Forbidden),
+        (httpx.Response(404, json={"message": "no such pod"}), NotFound),
+        (httpx.Response(404, html="<h1>nginx</h1>"), Unreadable),
+        (httpx.Response(500, text="oops"), Unreachable),
+        (httpx.Response(204), None),
+    ],
+    ids=lambda value: getattr(value, "status_code", ""),
+)
+def test_what_is_no_log_is_an_error(
+    response: httpx.Response, error: type[RunaiError] | None
+) -> None:
+    flow = cluster_api.download(LOG, LogQuery(tail=5))
+    if error is None:
+        assert answered(flow, lambda _: response) == []
+        return
+    with pytest.raises(error):
+        answered(flow, lambda _: response)
+
+
+@pytest.fixture
+def emulator() -> Iterator[Emulator]:
+    quick = EmulatorSettings(initializing_seconds=0.0, backoff_seconds=0.0, grace=2)
+    with serve(dataclasses.replace(quick, scenarios={"mute": Scenario(run_seconds=None)})) as runs:
+        yield runs
+
+
+def talking(emulator: Emulator, command: str, words: str, **spec: Any) -> Workload:
+    workload = Person(emulator).submit("team-a", "talks", gpus=1, command=command, **spec)
+    wait_until(lambda: words in emulator.log("talks"), words)
+    return workload
+
+
+def ran(pod: Pod) -> float:
+    assert pod.started_at is not None
+    return pod.started_at
+
+
+def test_a_cluster_says_that_it_is_there(emulator: Emulator) -> None:
+    person = Person(emulator)
+    clusters = Clusters(person.settings)
+    person.do(cluster_api.status(clusters, emulator.world.clusters[0].id))
+    emulator.faults.add("replace", path="/cluster-api/*", fields=["status"], text="STARTING")
+    with pytest.raises(Unreadable, match="does not answer OK"):
+        person.do(cluster_api.status(clusters, emulator.world.clusters[0].id))
+
+
+def test_secrets_are_masked_and_the_node_is_known(emulator: Emulator) -> None:
+    secret = "hf_abcdefghijklmnop"
+    variables = [
+        {"name": "HF_TOKEN", "value": secret},
+        {"name": "EPOCHS", "value": "30"},
+        {"name": "KEY_PEM_SECRET", "value": "first-line-of-it\nsecond-line-of-it"},
+    ]
+    command = "sh -c 'echo $HF_TOKEN for $EPOCHS; echo \"$KEY_PEM_SECRET\"; echo airflow-local; echo end; sleep 99'"
+    workload = talking(emulator, command, "end", environmentVariables=variables)
+    person = Person(emulator)
+    part: LogPart = person.do(WorkloadLog(workload).look(Clusters(person.settings), 1e10))
+    assert part.lines == ("*** for 30", "***", "***", "***", "end")
+    assert part.node in ("node-1", "node-2")
+    assert part.told("log of talks") == [
+        f"log of talks on {part.node}:",
+        *("| *** for 30", "| ***", "| ***", "| ***", "| end"),
+    ]
+
+
+def test_a_second_look_shows_what_is_new(emulator: Emulator) -> None:
+    workload = talking(emulator, "sh -c 'echo one; echo two; sleep 99'", "two")
+    person = Person(emulator)
+    clusters, log = Clusters(person.settings), WorkloadLog(workload)
+    first: LogPart = person.do(log.look(clusters, 1e10, Place()))
+    again: LogPart = person.do(log.look(clusters, 1e10, first.place))
+    assert (first.lines, again.lines, again.has_gap) == (("one", "two"), (), False)
+    assert again.told("log of talks") == []
+
+
+def test_of_an_incarnation_that_is_over_only_its_own_pod_is_asked(
+    emulator: Emulator, tmp_path: Any
+) -> None:
+    mark = tmp_path / "mark"
+    once = f"sh -c 'test -e {mark} && echo again && exec sleep 99; touch {mark}; echo bang; exit 3'"
+    workload = talking(emulator, once, "again")
+    person = Person(emulator)
+    crashed = emulator.workloads_named("talks")[0].pods[0]
+    log, clusters = WorkloadLog(workload), Clusters(person.settings)
+    assert person.do(log.look(clusters, ran(crashed), late=True)).lines == ("bang",)
+    emulator.preempt("talks")
+    wait_until(lambda: emulator.workloads_named("talks")[0].incarnation == 3, "resumed")
+    preempted = emulator.workloads_named("talks")[0].pods[1]
+    with pytest.raises(NotFound, match="gone"):
+        person.do(log.look(clusters, ran(preempted), late=True))

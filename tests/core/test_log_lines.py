@@ -1,0 +1,80 @@
+"""Lines of a log: clean, bounded, and none twice."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_runai.core.log_lines import (
+    LINE_LIMIT,
+    MARKS,
+    Place,
+    clean_lines,
+    cut_line,
+    growth,
+    newest,
+)
+
+
+def test_a_text_becomes_the_lines_that_a_terminal_shows() -> None:
+    text = "\x1b[31mred\x1b[0m\n 10%\r 50%\r100%\r\n\ttab\nend  \n"
+    assert clean_lines(text) == ["red", "100%", "    tab", "end"]
+    assert clean_lines("") == clean_lines("\n") == []
+    assert clean_lines("a\n\nb") == ["a", "", "b"]
+    assert clean_lines("\x1b]0;title\x07shown") == ["shown"]
+
+
+@given(st.text())
+def test_whatever_a_training_writes_can_be_shown(text: str) -> None:
+    for line in map(cut_line, clean_lines(text)):
+        assert line.isprintable()
+        assert len(line) <= LINE_LIMIT
+
+
+def test_the_newest_lines_fit_both_limits() -> None:
+    lines = ["aaa", "bb", "c"]
+    assert newest(lines, 2, 100) == ("bb", "c")
+    assert newest(lines, 5, 5) == ("bb", "c")
+    assert newest(lines, 5, 4) == ("c",)
+    assert newest(lines, 0, 100) == newest([], 3, 100) == ()
+
+
+@given(st.lists(st.sampled_from(["", "a", "b"])), st.lists(st.integers(0, 60)))
+def test_seen_from_its_beginning_each_line_is_shown_once(log: list[str], looks: list[int]) -> None:
+    place, shown = Place(), list[str]()
+    for until in sorted(min(look, len(log)) for look in looks):
+        new = growth(place, log[:until])
+        assert not new.has_gap
+        shown += new.lines
+        place = new.place
+        assert shown == log[:until]
+
+
+@given(st.lists(st.integers(0, 400)), st.integers(MARKS, 80))
+def test_seen_by_its_end_no_line_is_shown_twice_and_gaps_are_told(
+    looks: list[int], window: int
+) -> None:
+    log = [f"step {number}" for number in range(400)]
+    place, shown, before = Place(), list[str](), 0
+    for until in sorted(looks):
+        new = growth(place, log[max(0, until - window) : until])
+        assert list(new.lines) == log[max(before, until - window) : until]
+        # Where hardly a line is common, there may be no gap.
+        assert new.has_gap or not before or until - window <= before
+        assert not new.has_gap or until - window > before - MARKS // 2
+        shown += new.lines
+        place, before = new.place, until
+    assert len(set(shown)) == len(shown)
+
+
+def test_one_line_again_and_again_is_no_flood() -> None:
+    place = growth(Place(), ["warning"] * 100).place
+    assert growth(Place(5000, place.marks), ["warning"] * 90).lines == ()
+    new = growth(Place(5000, place.marks), ["warning"] * 50 + ["error"] + ["warning"] * 50)
+    assert new.lines == ("error", *["warning"] * 50)
+
+
+def test_a_place_survives_as_json() -> None:
+    place = growth(Place(), ["a", "b"]).place
+    assert Place.from_json(place.to_json()) == place
+    assert Place.from_json({}) == Place()
