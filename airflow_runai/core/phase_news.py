@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow_runai.core.decision import Snapshot
 from airflow_runai.core.flow import Flow, Notice
 from airflow_runai.core.outcome import news
-from airflow_runai.core.texts import counted, said
+from airflow_runai.core.texts import plural, said
 from airflow_runai.core.timeline import UNSEEN, Moment
 
 #: A moment that is younger than this many seconds when a wait begins is news: an earlier wait may
@@ -26,7 +26,7 @@ def tell_news(before: Snapshot, after: Snapshot) -> Flow[None]:
     name, left_out = after.workload.name, len(earlier) + 1 - MAX_LINES
     if left_out > 0:
         earlier = earlier[left_out:]
-        changes = counted(left_out, "earlier change")
+        changes = plural(left_out, "earlier change")
         yield Notice("moment", f"{name}: {changes} of its phase: see the timeline")
     for moment in earlier:
         yield Notice("moment", _line(name, moment))

@@ -14,7 +14,7 @@ from airflow_runai.core.flow import Notice
 from airflow_runai.core.note import Note
 from airflow_runai.core.outcome import SUCCEEDED, Outcome
 from airflow_runai.core.spec import WorkloadSpec
-from airflow_runai.core.texts import counted
+from airflow_runai.core.texts import plural
 from airflow_runai.core.timeline import Moment
 from airflow_runai.core.waiting import wait
 from airflow_runai.core.workload import Workload
@@ -277,7 +277,7 @@ class RunaiTrainingOperator(PayloadOperator):
         clocks = outcome.clocks
         self.log.info(
             f"{outcome.name} {outcome.status} after {clocks.total:.0f} s "
-            f"({clocks.running:.0f} s running, {counted(clocks.interruptions, 'interruption')})"
+            f"({clocks.running:.0f} s running, {plural(clocks.interruptions, 'interruption')})"
         )
         project = (pushed or {}).get("project") or self.project or ""
         if outcome.status != SUCCEEDED:
