@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from math import inf
 
 from airflow_runai.core.decision import Snapshot
 from airflow_runai.core.flow import Flow, Notice
 from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.outcome import news
-from airflow_runai.core.texts import counted, said
+from airflow_runai.core.texts import plural, said
 from airflow_runai.core.timeline import UNSEEN, Moment
 
 #: A moment that is younger than this many seconds when a wait begins is news: an earlier wait may
@@ -29,7 +30,7 @@ def tell_news(before: Snapshot, after: Snapshot) -> Flow[None]:
     name, left_out = after.workload.name, len(earlier) + 1 - MAX_LINES
     if left_out > 0:
         earlier = earlier[left_out:]
-        changes = counted(left_out, "earlier change")
+        changes = plural(left_out, "earlier change")
         yield Notice("moment", f"{name}: {changes} of its phase: see the timeline")
     for moment in earlier:
         yield Notice("moment", _line(name, moment))
@@ -71,10 +72,16 @@ def _untold(before: Snapshot, after: Snapshot) -> tuple[Moment, ...]:
 
 
 def _after(last: Moment, timeline: tuple[Moment, ...]) -> tuple[Moment, ...]:
-    # Several moments may be of one second, and the server's record of one may be rounded.
-    for index in range(len(timeline) - 1, -1, -1):
-        if timeline[index].phase == last.phase and abs(timeline[index].at - last.at) <= 1.0:
-            return timeline[index + 1 :]
+    # The server's record of a moment may be rounded, and several of one phase in one second: then
+    # its words decide, or else it was the last of them, because a look sees the newest.
+    likeness = [
+        (-abs(moment.at - last.at), moment.message == last.message, index)
+        for index, moment in enumerate(timeline)
+        if moment.phase == last.phase
+    ]
+    distance, _, known = max(likeness, default=(-inf, False, 0))
+    if distance >= -1.0:
+        return timeline[known + 1 :]
     return tuple(moment for moment in timeline if moment.at > last.at)
 
 

@@ -64,9 +64,9 @@ def said(word: str, message: str) -> str:
     return f"{word}: {message}" if message else word
 
 
-def counted(count: int, noun: str) -> str:
-    """Return a number with its noun, whose plural is formed with an s."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+def plural(number: int, noun: str) -> str:
+    """Return a number with its noun: ``1 start``, ``2 starts``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def listed(head: str, entries: Sequence[str]) -> str:

@@ -32,11 +32,6 @@ class Check:
     advice: str = ""
 
 
-def plural(number: int, noun: str) -> str:
-    """Return a number with its noun: ``1 start``, ``2 starts``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def passes(reason: str) -> Answer:
     """Return that the training does this right."""
     return Answer("pass", reason)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from airflow_runai.drill.answers import Answer, fails, passes, plural, unknown
+from airflow_runai.core.texts import plural
+from airflow_runai.drill.answers import Answer, fails, passes, unknown
 from airflow_runai.drill.facts import CheckpointSummary, DrillFacts
 from airflow_runai.drill.losses import steps_behind
 
@@ -57,7 +58,7 @@ def _not_shown(facts: DrillFacts, checkpoints: Sequence[CheckpointSummary]) -> A
 
 
 def _fell_back(number: int, checkpoint: CheckpointSummary, behind: int) -> Answer:
-    where = "at step 0" if behind == checkpoint.step else f"{behind} steps behind it"
+    where = "at step 0" if behind == checkpoint.step else f"{plural(behind, 'step')} behind it"
     return fails(
         f"start {number} found {checkpoint.name} (step {checkpoint.step}) and began again {where}",
         "load the newest valid checkpoint at every start, and its step",
@@ -87,7 +88,7 @@ def _compare_steps(done: int, expected: int, repeated: int) -> Answer:
     cause = "it resumes its weights but not its place in the training"
     if repeated:
         cause = "it goes back to an earlier step"
-    return fails(f"{counts}: {cause}, and repeats {done - expected} steps", _WHOLE_STATE)
+    return fails(f"{counts}: {cause}, and repeats {plural(done - expected, 'step')}", _WHOLE_STATE)
 
 
 def result(facts: DrillFacts) -> Answer:

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from airflow_runai.drill.answers import plural
+from airflow_runai.core.texts import plural
 from airflow_runai.drill.facts import Start, TrainingRun
 from airflow_runai.drill.judgement import DrillResult
 from airflow_runai.drill.losses import Cost, Loss

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from airflow_runai.drill.answers import Answer, fails, passes, plural, unknown
+from airflow_runai.core.texts import plural
+from airflow_runai.drill.answers import Answer, fails, passes, unknown
 from airflow_runai.drill.facts import (
     CheckpointState,
     CheckpointSummary,

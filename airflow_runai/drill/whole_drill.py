@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from airflow_runai.drill.answers import plural
+from airflow_runai.core.texts import plural
 from airflow_runai.drill.facts import DrillFacts, RunKind, TrainingRun
 from airflow_runai.drill.judgement import DrillResult, judge
 from airflow_runai.drill.plan import DrillError, DrillPlan

@@ -14,7 +14,7 @@ from airflow_runai.core.gates import Gate, judge, parse_gates
 from airflow_runai.core.jinja import is_templated
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.metrics import parse_metrics
-from airflow_runai.core.texts import counted, listed
+from airflow_runai.core.texts import listed, plural
 from airflow_runai.errors import GateFailed, InvalidArgument, MetricsError, SpecError
 from airflow_runai.links import push_xcom
 from airflow_runai.operators.training import RunaiTrainingOperator
@@ -193,7 +193,7 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
 def _verdict(gates: Sequence[Gate], failures: Sequence[str]) -> str:
     if not gates:
         return "no gates: any number passes"
-    return "; ".join(failures) or f"{counted(len(gates), 'gate')} passed"
+    return "; ".join(failures) or f"{plural(len(gates), 'gate')} passed"
 
 
 def read_metrics(

@@ -12,7 +12,7 @@ from airflow.sdk import BaseOperator
 from airflow_runai.backends.inventory import inventory
 from airflow_runai.backends.reaper import Fate, find_orphans, reap
 from airflow_runai.core.json_merge import JsonObject
-from airflow_runai.core.texts import counted, listed
+from airflow_runai.core.texts import listed, plural
 from airflow_runai.deployment.instance_name import name_for_worker
 from airflow_runai.deployment.metrics import count
 from airflow_runai.deployment.task_states import states_for_worker
@@ -74,7 +74,7 @@ class RunaiReapOrphansOperator(BaseOperator, ReadableTask):
                 count("runai.kills", by="reaper")
             failed += [] if fate.ended else [f"{name}: {fate.words}"]
         if failed:
-            head = f"{len(failed)} of {counted(len(fates), 'orphan')} could not be ended"
+            head = f"{len(failed)} of {plural(len(fates), 'orphan')} could not be ended"
             raise Unreachable(listed(head, failed[:5]))
         return [_row(fate) for fate in fates]
 

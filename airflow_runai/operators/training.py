@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_runai.backends import control_plane
 from airflow_runai.core.decision import WaitPolicy
 from airflow_runai.core.outcome import SUCCEEDED, Outcome
-from airflow_runai.core.texts import counted
+from airflow_runai.core.texts import plural
 from airflow_runai.core.timeline import Moment
 from airflow_runai.core.waiting import wait
 from airflow_runai.core.workload import Workload
@@ -262,7 +262,7 @@ class RunaiTrainingOperator(NotifyingOperator):
         clocks = outcome.clocks
         self.log.info(
             f"{outcome.name} {outcome.status} after {clocks.total:.0f} s "
-            f"({clocks.running:.0f} s running, {counted(clocks.interruptions, 'interruption')})"
+            f"({clocks.running:.0f} s running, {plural(clocks.interruptions, 'interruption')})"
         )
         kills = count_kills(outcome, lambda: self._instructions(context).spec)
         project = pushed.get("project") or self.project or ""

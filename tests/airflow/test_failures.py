@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,11 +14,13 @@ from airflow.sdk import BaseOperator
 
 import airflow_runai.operators
 import airflow_runai.sensors
-from airflow_runai.emulator import Emulator
+from airflow_runai.core.texts import said
+from airflow_runai.emulator import Emulator, Scenario, serve
 from airflow_runai.errors import Unreachable
 from airflow_runai.operators.training import RunaiTrainingOperator
 from airflow_runai.sensors.workload import RunaiWorkloadSensor
 from airflow_runai.tasks.failures import fails_readably
+from tests.airflow.conftest import fast
 from tests.airflow.running import Person, Run, dag_of
 from tests.airflow.task_logs import assert_readable
 
@@ -145,3 +149,28 @@ def test_a_sensor_that_gives_up_leads_there_too(
     words = assert_readable(done, capfd)
     assert words.startswith(f"workload {workload.name} failed: Failed with exit code 3")
     assert f"airflow runai logs {workload.name} --project team-a" in words
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("deferrable", [True, False], ids=["deferred", "blocking"])
+def test_each_change_of_phase_is_one_line_however_rarely_one_looks(
+    run: Runner,
+    shared: Path,
+    connect: Callable[..., None],
+    capfd: pytest.CaptureFixture[str],
+    deferrable: bool,
+) -> None:
+    scenarios = {"busy": Scenario(run_seconds=1.0, preempt_every=0.4)}
+    busy = {"spec": {"image": "x"}, "workload_name": "busy", "poll_interval": 2.5}
+    with serve(fast(shared, scenarios=scenarios)) as emulator:
+        connect(emulator.url)
+        given: dict[str, Any] = {"task_id": "task", "deferrable": deferrable, **busy}
+        done = run(dag_of(lambda: RunaiTrainingOperator(**given)))
+        name = done.xcom()["name"]
+        assert done.xcom()["preemptions"] == 2
+    log = capfd.readouterr().out
+    told = re.findall(rf"\] {name}: (.*?) +\[airflow", log)
+    moments = done.xcom("runai_timeline")["timeline"]
+    assert told == [said(moment["phase"], moment["message"]) for moment in moments]
+    assert f"{name} succeeded after " in log
+    assert "s running, 2 interruptions)" in log

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_runai.core.phases import Meaning
-from airflow_runai.core.texts import PHASE_LIMIT, TEXT_LIMIT, counted, cut, exact, listed, printable
+from airflow_runai.core.texts import PHASE_LIMIT, TEXT_LIMIT, cut, exact, listed, plural, printable
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import Unreadable
 
@@ -99,6 +99,6 @@ def test_a_workload_whose_name_or_id_does_not_print_is_refused(key: str) -> None
 
 
 def test_numbers_and_lists_read_well() -> None:
-    assert [counted(n, "gate") for n in (0, 1, 2)] == ["0 gates", "1 gate", "2 gates"]
+    assert [plural(n, "gate") for n in (0, 1, 2)] == ["0 gates", "1 gate", "2 gates"]
     assert listed("refused", ["a"]) == "refused: a"
     assert listed("refused", ["a", "b"]) == "refused:\n  - a\n  - b"
