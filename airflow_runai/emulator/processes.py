@@ -22,6 +22,7 @@ from typing import IO, Any
 
 from airflow_runai.emulator import environment, volumes
 from airflow_runai.emulator.environment import PodContext
+from airflow_runai.emulator.obstacles import not_started
 from airflow_runai.emulator.process_reaper import ProcessReaper
 from airflow_runai.emulator.records import EmulatedWorkload, Pod
 
@@ -54,6 +55,7 @@ class ProcessRuntime:
         self._reaper = ProcessReaper(root / "run")
         # For each pod its process, or the exit code of one that could not be started.
         self._pods: dict[str, list[Child | int]] = {}
+        self._refusals: dict[str, tuple[str, str]] = {}
 
     def start(self, workload: EmulatedWorkload, now: float) -> None:
         """Start all pods; a pod that cannot be started counts as ended with 126 or 127."""
@@ -69,6 +71,10 @@ class ProcessRuntime:
     def exits(self, workload: EmulatedWorkload, now: float) -> Sequence[int | None]:
         """Return the exit code of each pod as a shell does (128 + signal)."""
         return [_exit_code(pod) for pod in self._pods.get(workload.id, [])]
+
+    def refusal(self, workload: EmulatedWorkload) -> tuple[str, str] | None:
+        """Return what a container runtime would have said of a command that could not be run."""
+        return self._refusals.get(workload.id)
 
     def terminate(self, workload: EmulatedWorkload, now: float) -> None:
         """Send SIGTERM to each pod's process group."""
@@ -87,6 +93,7 @@ class ProcessRuntime:
             child.wait()
             self._reaper.release(child.pid)
         self._pods.pop(workload.id, None)
+        self._refusals.pop(workload.id, None)
         for pod in workload.live_pods:
             shutil.rmtree(self._local(workload, pod), ignore_errors=True)
 
@@ -142,6 +149,7 @@ class ProcessRuntime:
             # Whatever is wrong with a spec, it fails its own workload and no other.
             except Exception as error:
                 output.write(f"cannot start: {type(error).__name__}: {error}\n".encode())
+                self._refusals[workload.id] = not_started(_program(pod, workload), error)
                 return NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
 
     def _spawn(
@@ -200,6 +208,12 @@ class ProcessRuntime:
     def _local(self, workload: EmulatedWorkload, pod: Pod) -> Path:
         folder = self._root / "nodes" / pod.node / workload.name / str(workload.incarnation)
         return folder / f"pod{pod.index}" if len(workload.gpu_demand) > 1 else folder
+
+
+def _program(pod: Pod, workload: EmulatedWorkload) -> str:
+    with contextlib.suppress(ValueError):
+        return _argv(pod, environment.spec_of(workload, pod))[0]
+    return ""
 
 
 def _argv(pod: Pod, spec: dict[str, Any]) -> list[str]:

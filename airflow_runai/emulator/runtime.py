@@ -23,6 +23,10 @@ class Runtime(Protocol):
         """Return the exit code of each pod, None while it runs; empty if none was started."""
         ...
 
+    def refusal(self, workload: EmulatedWorkload) -> tuple[str, str] | None:
+        """Return reason and message of the event about a command that could not be run."""
+        ...
+
     def terminate(self, workload: EmulatedWorkload, now: float) -> None:
         """Ask all pods to end (SIGTERM)."""
         ...
