@@ -174,7 +174,7 @@ class Engine:
 
     def _failed(self, workload: EmulatedWorkload, now: float) -> None:
         # No exit code: the real API has none. The emulator's own page and log show it.
-        if words := self._runtime(workload).refusal(workload):
+        if words := self._runtime(workload).complaint(workload):
             lifecycle.note(workload, *words, now, workload.live_pods[0], bad=True)
         if workload.failures >= workload.backoff_limit:
             self._end(workload, phases.FAILED, "Job has reached the specified backoff limit", now)

@@ -23,8 +23,8 @@ class Runtime(Protocol):
         """Return the exit code of each pod, None while it runs; empty if none was started."""
         ...
 
-    def refusal(self, workload: EmulatedWorkload) -> tuple[str, str] | None:
-        """Return reason and message of the event about a command that could not be run."""
+    def complaint(self, workload: EmulatedWorkload) -> tuple[str, str] | None:
+        """Return reason and message of what its node says about a failure, if anything."""
         ...
 
     def terminate(self, workload: EmulatedWorkload, now: float) -> None:

@@ -7,6 +7,7 @@ import os
 import stat
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -318,3 +319,21 @@ def test_logs_are_served_to_those_with_a_token(emulator: Emulator, client: Clien
     assert client.get("/_emulator/workloads/talker/logs")["log"] == "hello\n"
     assert client.http.get("/_emulator/workloads/talker/logs?incarnation=x").status_code == 400
     assert client.http.get("/_emulator/workloads/..%2F..%2Fetc/logs").status_code == 404
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="memory is read from /proc")
+def test_who_exceeds_the_memory_limit_is_killed_and_the_node_says_so(
+    emulator: Emulator, client: Client
+) -> None:
+    hungry = f"{sys.executable} -c 'held = bytearray(300 * 2**20); import time; time.sleep(99)'"
+    limit: dict[str, Any] = {
+        "compute": {"gpuDevicesRequest": 1, "cpuMemoryLimit": "100Mi"},
+        "backoffLimit": 0,
+    }
+    created = client.create("hungry", command=hungry, **limit)
+    client.wait_for(created, "Failed")
+    (pod,) = emulator.workloads_named("hungry")[0].pods
+    assert pod.exit_code == 137
+    events = client.get(f"/api/v1/workloads/{created}/events")["events"]
+    assert [e["reason"] for e in events if "out of memory" in e["message"]] == ["OOMKilling"]
