@@ -30,7 +30,6 @@ from airflow_runai.operators.payload import PayloadOperator
 from airflow_runai.tasks.argument_checks import check_wait_arguments
 from airflow_runai.tasks.companions import Company, beside_a_worker
 from airflow_runai.tasks.instructions import show
-from airflow_runai.tasks.long_waits import LongWait, log_only
 from airflow_runai.tasks.note_store import read_note
 from airflow_runai.tasks.retries import fail_without_retry
 from airflow_runai.tasks.settlement import failure_of, settle
@@ -237,8 +236,7 @@ class RunaiTrainingOperator(PayloadOperator):
     ) -> Outcome:
         try:
             waiting = wait(self._policy(), control_plane.reader_for(workload), workload, timeline)
-            others = Company([LongWait(self.runai_conn_id, workload.to_json(), log_only)])
-            with beside_a_worker(others, lambda news: self._tell(context, news)) as tell:
+            with beside_a_worker(Company(()), lambda news: self._tell(context, news)) as tell:
                 return hook.run(waiting, tell, self._stop_signal.sleep)
         except WorkerStopped:
             state = end_if_task_is_finished(context, hook, workload, self.kill_action)
