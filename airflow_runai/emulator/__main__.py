@@ -125,12 +125,30 @@ def _add_tenant(parser: argparse.ArgumentParser) -> None:
         help="(default: %(default)s)",
     )
     _add_files(group)
+    _add_cluster_names(group)
     group.add_argument(
         "--policy-max-gpus",
         type=int,
         metavar="N",
         help="refuse workloads with more GPUs per pod",
     )
+
+
+def _add_cluster_names(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--image",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="image that can be pulled, such as registry/train:*; repeat (default: every image)",
+    )
+    for option, what in (("--secret", "secret"), ("--claim", "volume claim")):
+        group.add_argument(
+            option,
+            action="append",
+            metavar="NAME",
+            help=f"{what} that exists; repeat (default: every one)",
+        )
 
 
 def _add_files(group: argparse._ArgumentGroup) -> None:
@@ -189,7 +207,14 @@ def _settings(arguments: argparse.Namespace) -> EmulatorSettings:
         grace=arguments.grace,
         token_seconds=arguments.seed_token_life,
         policy_max_gpus=arguments.policy_max_gpus,
+        images=tuple(arguments.image),
+        secrets=_names(arguments.secret),
+        claims=_names(arguments.claim),
     )
+
+
+def _names(given: list[str] | None) -> tuple[str, ...] | None:
+    return None if given is None else tuple(given)
 
 
 def _volume(text: str) -> tuple[str, Path]:

@@ -50,6 +50,10 @@ class DueTimes:
         """Return when a phase that only takes its time is over."""
         return workload.phase_at + self._settings.initializing_seconds
 
+    def starts_at(self, workload: EmulatedWorkload) -> float:
+        """Return when a node tries to start a placed workload, the first time or again."""
+        return max(self.ready_at(workload), workload.not_before)
+
     def scripted_preemption(self, workload: EmulatedWorkload) -> float | None:
         """Return when its scenario preempts a workload; None for never."""
         scenario = self._scripted.scenario(workload.name)
@@ -71,6 +75,8 @@ class DueTimes:
             return workload.not_before or None
         if workload.phase == phases.RUNNING:
             return self._stops_at(workload)
+        if workload.phase == phases.INITIALIZING:
+            return self.starts_at(workload)
         return self.ready_at(workload)
 
     def _departed_at(self, workload: EmulatedWorkload, departure: Departure) -> float:

@@ -13,6 +13,7 @@ from airflow_runai.emulator import lifecycle, phases
 from airflow_runai.emulator.agenda import Agenda
 from airflow_runai.emulator.dispatch import Dispatcher
 from airflow_runai.emulator.due_times import DueTimes, is_active
+from airflow_runai.emulator.obstacles import missing_claim, obstacles, unschedulable
 from airflow_runai.emulator.records import Departure, EmulatedWorkload
 from airflow_runai.emulator.runtime import Runtime
 from airflow_runai.emulator.scripted import ScriptedRuntime
@@ -63,6 +64,7 @@ class Engine:
 
     def created(self, workload: EmulatedWorkload, now: float) -> None:
         """Write the first line of a workload's history."""
+        workload.missing_claim = missing_claim(self.settings, workload)
         self._enter(workload, phases.CREATING, "Accepted", now)
 
     def apply_user_action(self, workload: EmulatedWorkload, now: float) -> None:
@@ -135,6 +137,8 @@ class Engine:
         match workload.phase:
             case phases.CREATING:
                 self._enter(workload, phases.PENDING, "Waiting in the queue", now)
+                for words in unschedulable(workload.missing_claim):
+                    lifecycle.note(workload, *words, now, bad=True)
             case phases.STOPPED:
                 self._enter(workload, phases.RESUMING, "Resumed by the user", now)
             case phases.RESUMING if now >= self._times.ready_at(workload):
@@ -142,40 +146,40 @@ class Engine:
             case phases.PENDING if 0 < workload.not_before <= now:
                 workload.not_before = 0.0
                 self._changed(workload)
-            case phases.INITIALIZING if now >= self._times.ready_at(workload):
-                self._runtime(workload).start(workload, now)
-                lifecycle.started(workload, now)
-                self.changed(workload)
+            case phases.INITIALIZING if now >= self._times.starts_at(workload):
+                self._start(workload, now)
             case phases.RUNNING:
                 self._watch(workload, now)
+
+    def _start(self, workload: EmulatedWorkload, now: float) -> None:
+        workload.not_before = 0.0
+        if words := obstacles(self.settings, workload):
+            lifecycle.hold(workload, words, now)
+        else:
+            self._runtime(workload).start(workload, now)
+            lifecycle.started(workload, now)
+        self.changed(workload)
 
     def _watch(self, workload: EmulatedWorkload, now: float) -> None:
         """Check whether a running workload has ended or failed, or its scenario preempts it."""
         exits = self._runtime(workload).exits(workload, now)
         lifecycle.exited(workload, exits)
-        failed = [code for code in exits if code]
         preemption = self._times.scripted_preemption(workload)
-        if failed or not exits:
-            self._failed(workload, failed[0] if failed else 1, now)
+        if any(exits) or not exits:
+            self._failed(workload, now)
         elif _is_completed(workload, exits):
             self._end(workload, phases.COMPLETED, "Completed", now)
         elif preemption is not None and now >= preemption:
             self.preempt(workload, "Preempted: node maintenance", now)
 
-    def _failed(self, workload: EmulatedWorkload, code: int, now: float) -> None:
-        limit = workload.backoff_limit
-        if workload.failures >= limit:
-            message = f"Failed with exit code {code} after {workload.failures} of {limit} retries"
-            self._end(workload, phases.FAILED, message, now)
+    def _failed(self, workload: EmulatedWorkload, now: float) -> None:
+        # No exit code: the real API has none. The emulator's own page and log show it.
+        if words := self._runtime(workload).complaint(workload):
+            lifecycle.note(workload, *words, now, workload.live_pods[0], bad=True)
+        if workload.failures >= workload.backoff_limit:
+            self._end(workload, phases.FAILED, "Job has reached the specified backoff limit", now)
             return
-        # Counted over all incarnations: a preemption in between is no success.
-        workload.failures += 1
-        # Exponential as in Kubernetes, up to 20 times the first pause.
-        pause = self.settings.backoff_seconds * min(2 ** (workload.failures - 1), 20)
-        workload.not_before = now + pause
-        retry = f"retry {workload.failures} of {limit} in {pause:g} s"
-        message = f"Pod failed with exit code {code}; {retry}"
-        lifecycle.note(workload, "BackOff", message, now, workload.live_pods[0], bad=True)
+        message = lifecycle.back_off(workload, self.settings.backoff_seconds, now)
         # A gang fails as a whole: the other pods cannot go on without this one.
         self._clear(workload, "Failed", now)
         self._enter(workload, phases.PENDING, message, now)
@@ -250,6 +254,7 @@ class Engine:
     def _departed(self, workload: EmulatedWorkload, departure: Departure, now: float) -> None:
         """Go on to the purpose of a departure, once all pods have ended."""
         workload.departure = None
+        workload.not_before = 0.0
         lifecycle.pods_end(workload, "Deleted", now)
         terminates = bool(workload.spec.get("terminateAfterPreemption"))
         if departure.why == "deleted":

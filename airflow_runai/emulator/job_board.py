@@ -91,7 +91,8 @@ def _wants_gpus(workload: EmulatedWorkload) -> bool:
     if workload.deleted_at is not None or workload.is_at_rest:
         return False
     pending = workload.phase == phases.PENDING and workload.desired == "Running"
-    return bool(workload.live_pods) or (pending and not workload.not_before)
+    is_held = bool(workload.not_before or workload.missing_claim)
+    return bool(workload.live_pods) or (pending and not is_held)
 
 
 def _described(workload: EmulatedWorkload, queue: str) -> Job:

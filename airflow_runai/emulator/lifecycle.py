@@ -13,6 +13,7 @@ from airflow_runai.emulator import phases
 from airflow_runai.emulator.placement import Slot
 from airflow_runai.emulator.records import Departure, EmulatedWorkload, Event, Pod, Record
 
+_LONGEST_PAUSE = 300.0  # seconds, as in Kubernetes
 _TICK = 0.001  # history lines never share an instant, so that sorting by time keeps their order
 
 
@@ -74,6 +75,26 @@ def place(workload: EmulatedWorkload, slots: tuple[Slot, ...], now: float) -> No
     # The next incarnation prefers other nodes, so that tests see a training resume elsewhere.
     workload.last_nodes = sorted({slot.node for slot in slots})
     enter(workload, phases.INITIALIZING, f"Preparing on {', '.join(workload.last_nodes)}", now)
+
+
+def hold(workload: EmulatedWorkload, words: Sequence[tuple[str, str]], now: float) -> None:
+    """Record why its pods cannot be started, and when that is tried again."""
+    for reason, message in words:
+        note(workload, reason, message, now, workload.live_pods[0], bad=True)
+    # As long as it has lasted, so that the pauses double, as the kubelet's do.
+    workload.not_before = now + min(max(1.0, now - workload.phase_at), _LONGEST_PAUSE)
+
+
+def back_off(workload: EmulatedWorkload, first_pause: float, now: float) -> str:
+    """Count a failure, and record when its pod is started again; return the words for it."""
+    # Counted over all incarnations: a preemption in between is no success.
+    workload.failures += 1
+    # Exponential as in Kubernetes, up to 20 times the first pause.
+    workload.not_before = now + first_pause * min(2 ** (workload.failures - 1), 20)
+    pod = workload.live_pods[0]
+    message = f"Back-off restarting failed container {workload.name} in pod {pod.name}"
+    note(workload, "BackOff", message, now, pod, bad=True)
+    return message
 
 
 def started(workload: EmulatedWorkload, now: float) -> None:

@@ -1,11 +1,11 @@
 """
 Workloads as real child processes: one per pod, each the leader of its own session and group.
 
-There are no containers: no image is pulled, no resource is limited, and the image's entry point is
-unknown, so ``args`` without ``command`` are run as the command. SIGTERM goes to the whole process
-group (Kubernetes sends it to the first process only). A child that makes a session of its own can
-escape; all other children die with their pod, and all pods die with the emulator
-(``process_reaper.py``).
+There are no containers: no image is pulled, only main memory is limited (``memory_limits.py``), and
+the image's entry point is unknown, so ``args`` without ``command`` are run as the command. SIGTERM
+goes to the whole process group (Kubernetes sends it to the first process only). A child that makes
+a session of its own can escape; all other children die with their pod, and all pods die with the
+emulator (``process_reaper.py``).
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from typing import IO, Any
 
 from airflow_runai.emulator import environment, volumes
 from airflow_runai.emulator.environment import PodContext
+from airflow_runai.emulator.memory_limits import PAUSE, memory_limit, own_bytes
+from airflow_runai.emulator.obstacles import not_started
 from airflow_runai.emulator.process_reaper import ProcessReaper
 from airflow_runai.emulator.records import EmulatedWorkload, Pod
 
@@ -54,6 +56,8 @@ class ProcessRuntime:
         self._reaper = ProcessReaper(root / "run")
         # For each pod its process, or the exit code of one that could not be started.
         self._pods: dict[str, list[Child | int]] = {}
+        self._complaints: dict[str, tuple[str, str]] = {}
+        self._measured_at: dict[str, float] = {}
 
     def start(self, workload: EmulatedWorkload, now: float) -> None:
         """Start all pods; a pod that cannot be started counts as ended with 126 or 127."""
@@ -68,7 +72,12 @@ class ProcessRuntime:
 
     def exits(self, workload: EmulatedWorkload, now: float) -> Sequence[int | None]:
         """Return the exit code of each pod as a shell does (128 + signal)."""
+        self._keep_memory_limit(workload, now)
         return [_exit_code(pod) for pod in self._pods.get(workload.id, [])]
+
+    def complaint(self, workload: EmulatedWorkload) -> tuple[str, str] | None:
+        """Return what a node would say: it cannot run the command, or killed it for its memory."""
+        return self._complaints.get(workload.id)
 
     def terminate(self, workload: EmulatedWorkload, now: float) -> None:
         """Send SIGTERM to each pod's process group."""
@@ -87,8 +96,21 @@ class ProcessRuntime:
             child.wait()
             self._reaper.release(child.pid)
         self._pods.pop(workload.id, None)
+        self._complaints.pop(workload.id, None)
+        self._measured_at.pop(workload.id, None)
         for pod in workload.live_pods:
             shutil.rmtree(self._local(workload, pod), ignore_errors=True)
+
+    def _keep_memory_limit(self, workload: EmulatedWorkload, now: float) -> None:
+        limit = memory_limit(workload.spec)
+        if limit is None or now < self._measured_at.get(workload.id, 0.0) + PAUSE:
+            return
+        self._measured_at[workload.id] = now
+        for child in self._children(workload.id):
+            if child.poll() is None and own_bytes(child.pid) > limit:
+                _send(child, signal.SIGKILL)
+                killed = f"Memory cgroup out of memory: Killed process {child.pid}"
+                self._complaints[workload.id] = ("OOMKilling", killed)
 
     def leaders(self, workload: EmulatedWorkload) -> list[int]:
         """List the process ids of the first process of each pod that was started."""
@@ -144,6 +166,7 @@ class ProcessRuntime:
             # Whatever is wrong with a spec, it fails its own workload and no other.
             except Exception as error:
                 output.write(f"cannot start: {type(error).__name__}: {error}\n".encode())
+                self._complaints[workload.id] = not_started(_program(pod, workload), error)
                 return NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
 
     def _spawn(
@@ -201,6 +224,12 @@ class ProcessRuntime:
     def _local(self, workload: EmulatedWorkload, pod: Pod) -> Path:
         folder = self._root / "nodes" / pod.node / workload.name / str(workload.incarnation)
         return folder / f"pod{pod.index}" if len(workload.gpu_demand) > 1 else folder
+
+
+def _program(pod: Pod, workload: EmulatedWorkload) -> str:
+    with contextlib.suppress(ValueError):
+        return _argv(pod, environment.spec_of(workload, pod))[0]
+    return ""
 
 
 def _argv(pod: Pod, spec: dict[str, Any]) -> list[str]:

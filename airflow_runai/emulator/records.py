@@ -128,6 +128,7 @@ class EmulatedWorkload:
     failures: int = 0
     claims: bool = False
     not_before: float = 0.0
+    missing_claim: str = ""
     pending_seconds: float = 0.0
     running_seconds: float = 0.0
     last_nodes: list[str] = field(default_factory=list)

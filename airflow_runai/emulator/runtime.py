@@ -23,6 +23,10 @@ class Runtime(Protocol):
         """Return the exit code of each pod, None while it runs; empty if none was started."""
         ...
 
+    def complaint(self, workload: EmulatedWorkload) -> tuple[str, str] | None:
+        """Return reason and message of what its node says about a failure, if anything."""
+        ...
+
     def terminate(self, workload: EmulatedWorkload, now: float) -> None:
         """Ask all pods to end (SIGTERM)."""
         ...

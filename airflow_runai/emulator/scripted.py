@@ -106,6 +106,10 @@ class ScriptedRuntime:
         # At least one, for a workload whose pods have already been recorded as ended.
         return [code] * max(1, len(workload.live_pods))
 
+    def complaint(self, workload: EmulatedWorkload) -> tuple[str, str] | None:
+        """Return None: a scenario has no node."""
+        return None
+
     def terminate(self, workload: EmulatedWorkload, now: float) -> None:
         """Let it end after ``stop_seconds``."""
         scenario = self.scenario(workload.name) or Scenario()

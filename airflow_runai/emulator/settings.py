@@ -65,6 +65,9 @@ class EmulatorSettings:
     :param policy_max_gpus: a policy: more ``compute.gpuDevicesRequest`` than this is refused.
     :param duplicate_name_status: 400 or 409; the vendor does not say which.
     :param strict_limit: refuse a page size above 500 with 400, instead of cutting it to 500.
+    :param images: patterns (``registry/train:*``) of the images that can be pulled; none: all.
+    :param secrets: names of the secrets that exist; None: all.
+    :param claims: names of the volume claims that exist; None: all.
     :param initializing_seconds: how long Initializing (the "image pull") is visible.
     :param backoff_seconds: pause before the first retry of a failed pod; doubles up to 20 times.
     :param seconds_per_read: move a stepped clock by this much at every read of a workload.
@@ -89,6 +92,9 @@ class EmulatorSettings:
     policy_max_gpus: int | None = None
     duplicate_name_status: int = 400
     strict_limit: bool = False
+    images: tuple[str, ...] = ()
+    secrets: tuple[str, ...] | None = None
+    claims: tuple[str, ...] | None = None
     initializing_seconds: float = 0.2
     backoff_seconds: float = 0.5
     tick_seconds: float = 0.03

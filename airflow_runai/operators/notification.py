@@ -10,7 +10,6 @@ from airflow_runai.links import TIMELINE_KEY, pull_workload_xcom, push_xcom
 from airflow_runai.operators.workload import WorkloadOperator
 from airflow_runai.tasks.callbacks import Callbacks, callbacks_of
 from airflow_runai.tasks.companions import Companion, Company
-from airflow_runai.tasks.long_waits import LongWait, log_only
 from airflow_runai.tasks.voice import companions_of, voice_settings
 
 if TYPE_CHECKING:
@@ -31,8 +30,6 @@ class NotifyingOperator(WorkloadOperator):
     :param on_stall: the same when the wait ends as ``stalled``.
     :param on_long_queue: the same when it has waited for GPUs for ``[runai] long_queue_seconds``.
     """
-
-    runai_conn_id: str
 
     def __init__(
         self,
@@ -88,5 +85,4 @@ class NotifyingOperator(WorkloadOperator):
 
     def _companions(self, context: Context, workload: Workload, *others: Companion) -> Company:
         """Return what goes on beside a wait in the worker, with ``others``."""
-        why = LongWait(self.runai_conn_id, workload.to_json(), log_only)
-        return Company([*others, why, *companions_of(self._voice(context), workload.name)])
+        return Company([*others, *companions_of(self._voice(context), workload.name)])

@@ -102,12 +102,6 @@ class LongWait:
             self._tell(lines, {**news, "reasons": sentences})
 
 
-def log_only(lines: Sequence[str], news: Mapping[str, Any]) -> None:
-    """Say it in the log; for a worker, which publishes in its own thread only."""
-    for line in lines:
-        log.info("%s", line)
-
-
 class _Turns:
     """Hands out moments, :data:`PACE` apart."""
 

@@ -49,3 +49,31 @@ def test_what_can_never_start_is_said_before_the_wait(
     assert warning == (
         f"{name}: it can never start: asks for 5 GPUs; the cluster has 4; ask for fewer GPUs"
     )
+
+
+@pytest.mark.slow
+def test_error_and_command_of_a_crash_say_what_the_runtime_said(
+    run: Runner, shared: Path, connect: Callable[..., None]
+) -> None:
+    spec = {**SPEC, "command": "./startup.sh", "backoff_limit": 0}
+    with serve(fast(shared, processes=True, scenarios={})) as emulator:
+        connect(emulator.url)
+        done = run(dag_of(training("crash", spec=spec)))
+    assert done.state == "failed"
+    (reason,) = done.words.splitlines()[1:]
+    assert reason.startswith("there is no './startup.sh' in the container (pod crash-")
+    assert done.xcom("runai_timeline")["reasons"] == [reason]
+
+
+@pytest.mark.slow
+def test_starting_that_never_ends_is_stalled_for_a_reason(
+    run: Runner, shared: Path, connect: Callable[..., None]
+) -> None:
+    with serve(fast(shared, images=("python:3.12",))) as emulator:
+        connect(emulator.url)
+        wrong = {**SPEC, "image": "python:3.21"}
+        done = run(dag_of(training(spec=wrong, timeouts={"starting": 1.0})))
+    assert "stalled" in done.words
+    assert (
+        "image 'python:3.21' cannot be pulled: its registry has no such name or tag" in done.words
+    )

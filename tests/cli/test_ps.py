@@ -156,6 +156,17 @@ def test_preemptions_and_mapped_tasks_are_told(airflow: Airflow, emulator: Emula
 
 
 @pytest.mark.slow
+def test_why_a_workload_waits_is_told_below_the_table(airflow: Airflow, emulator: Emulator) -> None:
+    name = submit(emulator, "long", compute={"gpu_devices": 6})
+    Person(emulator).wait_for(name, "Pending")
+    submit(emulator, "long-runs", map_index=1)
+    sentence = "it can never start: asks for 6 GPUs; the cluster has 4; ask for fewer GPUs"
+    assert [row["reasons"] for row in listed(airflow)] == [[sentence], []]
+    assert airflow("ps").out.splitlines()[-2:] == ["", f"{name}: {sentence}"]
+    assert sentence not in airflow("ps", "-o", "plain").out
+
+
+@pytest.mark.slow
 def test_ended_and_deleted_ones_are_listed_only_with_all(
     airflow: Airflow, emulator: Emulator
 ) -> None:

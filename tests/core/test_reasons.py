@@ -194,7 +194,7 @@ SAID_BY_KUBERNETES = [
         "BackoffLimitExceeded",
         "Job has reached the specified backoff limit",
         "crashes",
-        "the command fails each time that it is started",
+        "the command failed, each time that it was started",
     ),
     (
         "Pending",

@@ -7,6 +7,7 @@ import os
 import stat
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -118,12 +119,12 @@ def test_args_without_command_are_run_as_the_command(emulator: Emulator, client:
     assert emulator.log("args-only") == "from args\n"
 
 
-def test_failure_is_retried_up_to_the_limit_and_then_tells_the_exit_code() -> None:
+def test_failure_is_retried_up_to_the_limit_and_tells_no_exit_code_as_the_real_api() -> None:
     with serve(EmulatorSettings(backoff_seconds=0.01, initializing_seconds=0.01)) as emulator:
         client = Client(emulator)
         created = client.create("bad", command="bash -c 'echo try; exit 7'", backoffLimit=2)
         found = client.wait_for(created, "Failed")
-        assert "exit code 7" in found["phaseMessage"]
+        assert found["phaseMessage"] == "Job has reached the specified backoff limit"
         assert [emulator.log("bad", number) for number in (1, 2, 3, 4)] == ["try\n"] * 3 + [""]
         reasons = [
             event["reason"] for event in client.get(f"/api/v1/workloads/{created}/events")["events"]
@@ -136,7 +137,10 @@ def test_command_that_does_not_exist_fails_with_a_readable_log(
     emulator: Emulator, client: Client
 ) -> None:
     created = client.create("missing", command="./nowhere.sh", backoffLimit=0)
-    assert "exit code 127" in client.wait_for(created, "Failed")["phaseMessage"]
+    client.wait_for(created, "Failed")
+    events = client.get(f"/api/v1/workloads/{created}/events")["events"]
+    lacking = 'exec: "./nowhere.sh": stat ./nowhere.sh: no such file or directory: unknown'
+    assert any(event["message"].endswith(lacking) for event in events)
     assert "nowhere.sh" in emulator.log("missing")
 
 
@@ -144,7 +148,9 @@ def test_unbalanced_quote_fails_the_workload_and_not_the_emulator(
     emulator: Emulator, client: Client
 ) -> None:
     created = client.create("quote", command="echo 'oops", backoffLimit=0)
-    assert "exit code 126" in client.wait_for(created, "Failed")["phaseMessage"]
+    client.wait_for(created, "Failed")
+    (pod,) = emulator.workloads_named("quote")[0].pods
+    assert pod.exit_code == 126
     assert "No closing quotation" in emulator.log("quote")
 
 
@@ -313,3 +319,21 @@ def test_logs_are_served_to_those_with_a_token(emulator: Emulator, client: Clien
     assert client.get("/_emulator/workloads/talker/logs")["log"] == "hello\n"
     assert client.http.get("/_emulator/workloads/talker/logs?incarnation=x").status_code == 400
     assert client.http.get("/_emulator/workloads/..%2F..%2Fetc/logs").status_code == 404
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="memory is read from /proc")
+def test_who_exceeds_the_memory_limit_is_killed_and_the_node_says_so(
+    emulator: Emulator, client: Client
+) -> None:
+    hungry = f"{sys.executable} -c 'held = bytearray(300 * 2**20); import time; time.sleep(99)'"
+    limit: dict[str, Any] = {
+        "compute": {"gpuDevicesRequest": 1, "cpuMemoryLimit": "100Mi"},
+        "backoffLimit": 0,
+    }
+    created = client.create("hungry", command=hungry, **limit)
+    client.wait_for(created, "Failed")
+    (pod,) = emulator.workloads_named("hungry")[0].pods
+    assert pod.exit_code == 137
+    events = client.get(f"/api/v1/workloads/{created}/events")["events"]
+    assert [e["reason"] for e in events if "out of memory" in e["message"]] == ["OOMKilling"]

@@ -83,6 +83,8 @@ class Server:
     def _look(self, found: Workload, what: str, typed: bool) -> Answer:
         if what == "history":
             return self._history(found)
+        if what == "events":
+            return 200, {"events": []}
         if what == "pods":
             return 200, {"pods": self._pods({"filterBy": f"workloadId=={found.id}"})}
         return 200, self._typed(found) if typed else self._generic(found, self.world.now())

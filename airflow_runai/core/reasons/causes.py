@@ -205,7 +205,7 @@ CAUSES: tuple[Cause, ...] = (
         "crashes",
         "command",
         r"BackoffLimitExceeded|CrashLoopBackOff|Back-off restarting failed container",
-        "the command fails each time that it is started; Run:ai's API does not say with what",
+        "the command failed, each time that it was started; Run:ai's API tells no exit code",
         "see the end of its log",
     ),
     Cause(
