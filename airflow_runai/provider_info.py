@@ -59,13 +59,12 @@ def _connection_type() -> dict[str, Any]:
                 "host": "Control plane URL",
                 "login": "Client ID",
                 "password": "Client secret",
-                # Airflow 3.3 cannot test a connection that has none.
-                "port": "Port (needed by Airflow's test)",
             },
             "placeholders": {
                 "host": "https://org.run.ai",
                 "login": "of a service account or access key",
-                "port": "443 for https; one in the URL wins",
+                # Airflow 3.3 cannot test a connection that has none.
+                "port": "443; needed by Airflow's test",
             },
         },
         "conn-fields": {

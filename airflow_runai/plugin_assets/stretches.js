@@ -37,6 +37,14 @@ export function stretches(timeline, end) {
   }));
 }
 
+/** How often each cause has interrupted; empty where the timeline was cut, and so does not know. */
+export function causes(parts, clocks) {
+  const away = parts.filter(({ kind }) => kind !== "queue" && kind !== "running");
+  const counts = {};
+  if (away.length === clocks.interruptions) for (const { kind } of away) counts[kind] = (counts[kind] ?? 0) + 1;
+  return counts;
+}
+
 /** Why a workload was interrupted; only the platform's own words make it a preemption. */
 function cause(moments) {
   const says = (words) => moments.some((moment) => words.test(moment.message));

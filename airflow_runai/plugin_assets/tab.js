@@ -11,7 +11,7 @@ import { h, SOFT } from "./elements.js";
 import { evidenceOf } from "./evidence.js";
 import { Clocks, Log, Moments, Progress, Reasons, Usage } from "./facts.js";
 import { useReading } from "./reading.js";
-import { goOn, stretches } from "./stretches.js";
+import { causes, goOn, stretches } from "./stretches.js";
 import { times } from "./text.js";
 
 const { useEffect, useState } = globalThis.React;
@@ -19,15 +19,20 @@ const { useEffect, useState } = globalThis.React;
 function Title({ workload, news }) {
   const link = { href: workload.url, target: "_blank", rel: "noreferrer", style: { textDecoration: "underline" } };
   const name = workload.name || "Workload";
-  const { interruptions = 0, preemptions = 0 } = news?.clocks ?? {};
-  const story = interruptions
-    ? `interrupted ${times(interruptions)}, preempted ${times(preemptions)}` : "never interrupted";
   return h("div", { style: { display: "flex", flexWrap: "wrap", gap: "4px 24px", alignItems: "baseline" } },
     h("h2", { style: { fontSize: "1.2em", fontWeight: 600, margin: 0, overflowWrap: "anywhere" } },
       workload.url ? h("a", link, `${name} ↗`) : name),
     news ? h("strong", { "data-part": "phase" }, news.phase) : null,
     workload.project ? h("span", { style: SOFT }, `project ${workload.project}`) : null,
-    news ? h("span", { style: SOFT }, story) : null);
+    news ? h("span", { "data-part": "story", style: SOFT }, story(news)) : null);
+}
+
+function story({ timeline, clocks }) {
+  if (!clocks.interruptions) return "never interrupted";
+  const { interrupted, ...named } = causes(stretches(timeline, timeline.at(-1).at), clocks);
+  const counts = Object.entries({ preempted: clocks.preemptions, ...named }).filter(([, count]) => count);
+  const told = [["interrupted", clocks.interruptions], ...counts];
+  return told.map(([word, count]) => `${word} ${times(count)}`).join(", ");
 }
 
 function Account({ reading }) {

@@ -102,7 +102,8 @@ def test_connection_form_has_its_fields() -> None:
     ids = {"project_id", "cluster_id"}
     rest = {"verify_ssl", "ca_file", "timeout", "cluster_url"}
     assert set(form["conn-fields"]) == {"project", "cluster", *ids, *rest}
-    assert set(form["ui-field-behaviour"]["relabeling"]) == {"host", "login", "password", "port"}
+    assert set(form["ui-field-behaviour"]["relabeling"]) == {"host", "login", "password"}
+    assert "port" not in form["ui-field-behaviour"]["hidden-fields"]
 
 
 @pytest.mark.parametrize(

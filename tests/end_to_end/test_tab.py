@@ -77,7 +77,8 @@ def test_tab_draws_queue_runs_preemption_and_interruption(
     assert widths == pytest.approx(
         [30 / 0.9, 200 / 0.9, 80 / 0.9, 290 / 0.9, 100 / 0.9, 200 / 0.9], abs=0.5
     )
-    assert "interrupted 2 times, preempted once" in window.text()
+    story = window.text("[data-part=story]")
+    assert story == "interrupted 2 times, preempted once, suspended once"
     assert window.text("[data-part=phase]") == "Completed"
     assert window.run("return document.querySelector('a').href") == "https://run.ai/w"
 
@@ -241,7 +242,7 @@ def interrupted_by(*moments: tuple[str, str]) -> tuple[Moment, ...]:
         (interrupted_by(("Pending", "Pod failed with exit code 1; retry 2 of 5")), "crashed"),
         (interrupted_by(("Initializing", "Back-off restarting failed container")), "crashed"),
         (interrupted_by(("Pending", "OOMKilled")), "crashed"),
-        (interrupted_by(("Terminating", "Evicted: the node is drained")), "evicted"),
+        (interrupted_by(("Pending", "Evicted: the node is drained")), "evicted"),
         (interrupted_by(("Terminating", ""), ("Pending", "")), "evicted"),
         (interrupted_by(("Stopping", ""), ("Stopped", "")), "suspended"),
         (interrupted_by(("Terminating", ""), ("Suspended", "error")), "suspended"),
@@ -259,6 +260,8 @@ def test_causes_of_interruptions_look_different(
     fills = window.run(f"{_RECTS}.map(one => one.getAttribute('fill'))")
     assert len(set(fills)) == 2
     assert kind in window.text("[data-part=legend]")
+    cause = "" if kind == "interrupted" else f", {kind} once"
+    assert window.text("[data-part=story]") == f"interrupted once{cause}"
 
 
 def test_bands_show_nodes_from_messages_or_as_published(
