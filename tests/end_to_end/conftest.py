@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -15,6 +16,7 @@ from tests.end_to_end.database import Database, postgres
 from tests.end_to_end.installation import DAG_FOLDERS, Airflow, installed
 from tests.end_to_end.rest import Run
 from tests.end_to_end.site import Site, Start, begin, site
+from tests.end_to_end.statsd import Statsd, listening
 
 HERE = Path(__file__).parent
 TRAINING = HERE.parents[1] / "airflow_runai" / "training" / "preemptible.py"
@@ -65,11 +67,21 @@ def database() -> Iterator[Database]:
 
 
 @pytest.fixture(scope="session")
+def statsd() -> Iterator[Statsd]:
+    """Where Airflow sends its metrics."""
+    with listening() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def airflow(
-    tmp_path_factory: pytest.TempPathFactory, examples: Site, database: Database
+    tmp_path_factory: pytest.TempPathFactory, examples: Site, database: Database, statsd: Statsd
 ) -> Iterator[Airflow]:
     """The Airflow, with the examples' connection and variables in its environment."""
+    path = [str(HERE / "statsd_stand_in"), os.environ.get("PYTHONPATH", "")]
     surroundings = {
+        **statsd.settings,
+        "PYTHONPATH": os.pathsep.join(path).rstrip(os.pathsep),
         "AIRFLOW_CONN_RUNAI_DEFAULT": json.dumps(examples.connection()),
         "AIRFLOW_VAR_RUNAI_SHARED": str(examples.shared),
         "AIRFLOW_VAR_DIGITS_SECONDS_PER_EPOCH": "0.4",

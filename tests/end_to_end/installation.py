@@ -188,7 +188,7 @@ def _settings(home: Path, database: str, port: int) -> dict[str, str]:
             "job_heartbeat_sec": 1,
         },
         "workers": {"min_heartbeat_interval": 2},
-        "runai": {"min_defer_seconds": 10, "poll_interval": 1},
+        "runai": {"min_defer_seconds": 10, "poll_interval": 1, "digest_seconds": 1},
     }
     variables = {
         f"AIRFLOW__{s}__{k}".upper(): str(v)

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import DAG, task
+from airflow.sdk.definitions.callback import SyncCallback
 
 from airflow_runai.operators.orphans import RunaiReapOrphansOperator
 from airflow_runai.operators.training import RunaiTrainingOperator
@@ -26,6 +27,12 @@ BEHAVIOURS: dict[str, dict[str, Any]] = {
     "waiting_in_worker": {"deferrable": False},
     "waiting_for_its_retry": {"deferrable": False, "retry_delay": timedelta(hours=1)},
     "waiting_once": {"deferrable": False, "retries": 0},
+    "waiting_told": {
+        "on_interruption": SyncCallback(
+            "tests.end_to_end.callbacks.write",
+            {"connection": CONNECTION, "to": "{{ dag_run.conf['told'] }}"},
+        )
+    },
     "waiting_renamed": {"workload_name": "{{ var.value.get('workload_name', 'before') }}"},
 }
 
