@@ -14,6 +14,7 @@ from collections.abc import Callable
 from airflow_runai.cli import checks
 from airflow_runai.cli.checks import PROBLEM, UNKNOWN, CheckResult, DryRun, NotChecked
 from airflow_runai.cli.exit_codes import UsageError, command, error_text
+from airflow_runai.cli.log_check import logs
 from airflow_runai.cli.name_check import name
 from airflow_runai.cli.output import print_rows
 from airflow_runai.cli.target import Target, target_from
@@ -32,6 +33,7 @@ STEPS: tuple[tuple[str, Callable[[DryRun], CheckResult], bool], ...] = (
     ("time limits", checks.time_limits, False),
     ("quota", checks.quota, False),
     ("free GPUs", checks.free_gpus, False),
+    ("logs", logs, False),
     ("name", name, False),
 )
 

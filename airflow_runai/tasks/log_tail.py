@@ -135,6 +135,8 @@ class LogTail:
 
     def _follow_later(self, seconds: float) -> None:
         if self._mode == FOLLOW and not self._is_closed:
+            if self._timer is not None:
+                self._timer.cancel()
             self._timer = asyncio.get_running_loop().call_later(seconds, self._follow)
 
     def _follow(self) -> None:
@@ -155,29 +157,33 @@ class LogTail:
                 await self._fetch(look)
         finally:
             self._is_busy = False
-        if self._timer is None or self._timer.when() <= asyncio.get_running_loop().time():
-            self._follow_later(self._interval)
+        self._follow_later(self._interval)
 
     async def _fetch(self, look: _Look) -> None:
-        fetches, cluster = one_per_loop(LogFetches), self._log.workload.cluster_id
         seen = self._place if self._mode == FOLLOW else None
         try:
-            if reason := fetches.outage(cluster):
-                raise Unreachable(reason)
-            async with session(self._connection) as joined:
-                flow = self._log.look(joined.clusters, look.moment, seen, late=look.is_late)
-                part = await joined.run(flow)
+            self._take(look, await self._part(look, seen))
         except NotFound as error:
             if look.is_last:
                 tell([f"the log of incarnation {look.number} is gone with its pod ({error})"])
         except (RunaiError, AirflowException, AirflowRuntimeError, OSError) as error:
-            if isinstance(error, Unreachable):
-                fetches.note_outage(cluster, str(error))
             self._complain(error)
-        else:
-            self._take(look, part)
         if look.is_last:
             self._place = Place()  # the next incarnation has a log of its own
+
+    async def _part(self, look: _Look, seen: Place | None) -> LogPart:
+        fetches, cluster = one_per_loop(LogFetches), self._log.workload.cluster_id
+        if reason := fetches.outage(cluster):
+            raise Unreachable(f"its cluster could not be reached a moment ago: {reason}")
+        async with session(self._connection) as joined:
+            flow = self._log.look(joined.clusters, look.moment, seen, late=look.is_late)
+            try:
+                return await joined.run(flow)
+            except Unreachable as error:
+                where, _, reason = str(error).partition(": ")
+                if "/cluster-api/" in where:  # and not the control plane's
+                    fetches.note_outage(cluster, reason)
+                raise
 
     def _take(self, look: _Look, part: LogPart) -> None:
         is_blind = self._mode == FOLLOW and not (look.number or self._place.count)

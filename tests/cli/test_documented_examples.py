@@ -13,6 +13,7 @@ from airflow_runai.emulator import Emulator
 from tests.airflow.running import Person
 from tests.cli.conftest import Airflow
 from tests.cli.test_ps import set_state, submit
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("called_airflow")
 PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
@@ -57,7 +58,10 @@ def test_example_prints_what_the_page_says(
     (tmp_path / "nightly.py").write_text(source)
     monkeypatch.chdir(tmp_path)
     if line.split()[2] in ("ps", "logs"):
-        Person(emulator).wait_for(submit(emulator, "train1", command="sleep 60"), "Running")
+        says = "sh -c 'echo step 180, loss 0.4127; echo saved step-00000180; sleep 60'"
+        name = submit(emulator, "train1", command=says)
+        Person(emulator).wait_for(name, "Running")
+        wait_until(lambda: "saved" in emulator.log(name), "the training to save")
         set_state("failed" if "--orphans" in line else "deferred")
     assert same(printed(airflow, emulator, line)) == same(output)
     assert "not-for-you" not in output

@@ -1,0 +1,271 @@
+"""The companion that writes logs: bounded in a storm, silent where it knows nothing, and never in the way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+import structlog
+
+from airflow_runai.backends.settings import Settings
+from airflow_runai.core.flow import Notice
+from airflow_runai.core.outcome import news
+from airflow_runai.core.timeline import Moment, clocks
+from airflow_runai.core.workload import Workload
+from airflow_runai.tasks.log_fetches import AT_ONCE, LINES_A_SECOND, LINES_AT_ONCE
+from airflow_runai.tasks.log_tail import KEPT_CHARACTERS, LogTail
+from tests.benchmarks.virtual_loop import VirtualLoop, run
+
+SETTINGS = Settings("https://org.run.ai", "id", "a-secret", cluster_url="https://c.example")
+
+
+@dataclass
+class Wire:
+    """
+    A control plane and a cluster in place of httpx's transport.
+
+    :param logs: by name of the workload; one without answers 404.
+    :param seconds: that a download takes.
+    """
+
+    logs: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.1
+    down: bool = False
+    pods: list[dict[str, Any]] = field(default_factory=list)
+    asked: list[httpx.URL] = field(default_factory=list)
+    busy: int = 0
+    most: int = 0
+
+    async def answer(self, request: httpx.Request) -> httpx.Response:
+        path = request.url.path
+        if path.endswith("/token"):
+            return httpx.Response(200, json={"access_token": "a-token", "expires_in": 3600})
+        if path.endswith("/pods"):
+            return httpx.Response(200, json={"pods": self.pods})
+        if request.url.host == "c.example":
+            return await self._download(request)
+        return httpx.Response(200, json={"id": "4501", "name": "team-a", "spec": {}})
+
+    async def _download(self, request: httpx.Request) -> httpx.Response:
+        self.asked.append(request.url)
+        self.busy += 1
+        self.most = max(self.most, self.busy)
+        try:
+            await asyncio.sleep(self.seconds)
+        finally:
+            self.busy -= 1
+        if self.down:
+            raise httpx.ConnectTimeout("too slow", request=request)
+        log = self.logs.get(request.url.path.split("/")[-3])
+        return httpx.Response(404, json={}) if log is None else httpx.Response(200, text=log)
+
+
+@pytest.fixture
+def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
+    made = Wire()
+
+    async def carry(_: object, request: httpx.Request) -> httpx.Response:
+        await request.aread()
+        return await made.answer(request)
+
+    monkeypatch.setattr("httpx.AsyncHTTPTransport.handle_async_request", carry)
+    return made
+
+
+def tail(name: str, get_logs: str = "tail") -> LogTail:
+    workload = Workload(f"id-{name}", name, "Running", "4501", "c-1", "Training")
+    return LogTail(SETTINGS, workload, get_logs, interval=30.0)
+
+
+def heard(*phases: str) -> Notice:
+    timeline = tuple(Moment(100.0 * at, phase) for at, phase in enumerate(phases, start=1))
+    return Notice("timeline", "", news(timeline, clocks(timeline, 9999.0), phases[-1]))
+
+
+LEAVES = heard("Pending", "Running", "Terminating")
+
+
+@dataclass
+class Told:
+    """What went into task logs, with the loop's time."""
+
+    lines: list[tuple[float, str]] = field(default_factory=list)
+
+    @property
+    def texts(self) -> list[str]:
+        return [text for _, text in self.lines]
+
+
+def played(story: Callable[[], Awaitable[None]]) -> Told:
+    told = Told()
+
+    async def main(loop: VirtualLoop) -> None:
+        def note(_: Any, __: str, event: MutableMapping[str, Any]) -> Any:
+            told.lines.append((loop.time(), event["event"] % event.get("positional_args", ())))
+            raise structlog.DropEvent
+
+        before = structlog.get_config()["processors"]
+        structlog.configure(processors=[note])
+        try:
+            await story()
+        finally:
+            structlog.configure(processors=before)
+
+    run(main)
+    return told
+
+
+@pytest.mark.slow
+def test_a_storm_is_bounded_and_nothing_is_lost(wire: Wire) -> None:
+    tails = [tail(f"train-{number}") for number in range(200)]
+    wire.logs = {f"train-{n}": "".join(f"{n}.{line}\n" for line in range(20)) for n in range(200)}
+
+    async def storm() -> None:
+        for one in tails:
+            one.hear(LEAVES)
+            one.close()
+        await asyncio.sleep(60)
+
+    told = played(storm)
+    assert wire.most == AT_ONCE
+    assert len(wire.asked) == 200
+    for begin, _ in told.lines:
+        within = [at for at, _ in told.lines if begin <= at < begin + 1.0]
+        assert len(within) <= LINES_AT_ONCE + LINES_A_SECOND
+    assert len(told.lines) <= LINES_AT_ONCE + LINES_A_SECOND * told.lines[-1][0]
+    kept = [line for one in tails for line in one.rest()["kept"]]
+    assert sorted([*told.texts, *kept]) == sorted(
+        line
+        for n in range(200)
+        for line in [
+            f"log of train-{n}, incarnation 1:",
+            *(f"| {n}.{line}" for line in range(20)),
+        ]
+    )
+
+
+def test_what_is_kept_for_the_worker_is_bounded_and_the_rest_is_counted(wire: Wire) -> None:
+    one = tail("train")
+    wire.logs["train"] = "x" * 800 + "\n" + ("y" * 300 + "\n") * 99
+    phases = ["Pending"]
+
+    async def story() -> None:
+        for _ in range(6):
+            phases.append("Running")
+            one.hear(heard(*phases))
+            phases.append("Terminating")
+            one.hear(heard(*phases))
+            await asyncio.sleep(0.2)
+            phases.append("Pending")
+
+    told = played(story)
+    rest = one.rest()
+    assert len(told.lines) == 101
+    assert sum(map(len, rest["kept"])) <= KEPT_CHARACTERS
+    assert len(rest["kept"]) + rest["left_out"] == 5 * 101
+
+
+def test_what_left_and_came_back_between_two_looks_is_asked_for_by_its_pod(wire: Wire) -> None:
+    wire.logs["train"] = "bang"
+    wire.pods = [
+        {"name": "first", "createdAt": 150.0, "nodeName": "node-7"},
+        {"name": "second", "createdAt": 350.0, "nodeName": "node-8"},
+    ]
+    one = tail("train")
+
+    async def story() -> None:
+        one.hear(heard("Pending", "Running"))
+        one.hear(heard("Pending", "Running", "Pending", "Running"))
+        await asyncio.sleep(1)
+
+    assert played(story).texts == ["log of train, incarnation 1 on node-7:", "| bang"]
+    assert wire.asked[0].params["pod"] == "first"
+
+
+def test_a_wait_that_begins_again_asks_for_nothing_that_is_over(wire: Wire) -> None:
+    async def story() -> None:
+        one = tail("train")
+        one.begin()
+        one.hear(heard("Pending", "Running", "Terminating", "Pending"))
+        one.hear(Notice("trouble", "the control plane answers again"))
+        await asyncio.sleep(100)
+
+    assert played(story).texts == []
+    assert wire.asked == []
+
+
+def test_a_log_that_is_gone_is_told_for_each_incarnation(wire: Wire) -> None:
+    async def story() -> None:
+        tail("train").hear(LEAVES)
+        await asyncio.sleep(1)
+
+    (text,) = played(story).texts
+    assert text.startswith("the log of incarnation 1 is gone with its pod (GET https://c.example/")
+
+
+def test_one_time_out_is_enough_for_all(wire: Wire) -> None:
+    wire.down = True
+    tails = [tail(f"train-{number}") for number in range(50)]
+
+    async def story() -> None:
+        for one in tails:
+            one.hear(LEAVES)
+        await asyncio.sleep(30)
+        for one in tails:
+            one.hear(heard("Pending", "Running", "Pending", "Running", "Terminating"))
+        await asyncio.sleep(10)
+
+    told = played(story)
+    assert len(wire.asked) == AT_ONCE
+    assert len(told.lines) == 50, "each task log says it, once"
+    assert all("ConnectTimeout" in text and "the wait goes on" in text for text in told.texts)
+    assert all(one.rest()["kept"] == [] for one in tails)
+
+
+def test_followed_over_two_incarnations_no_line_comes_twice(wire: Wire) -> None:
+    one = tail("train", "follow")
+    wire.logs["train"] = "a\n"
+
+    async def story() -> None:
+        one.begin()
+        one.hear(heard("Pending", "Running"))
+        await asyncio.sleep(10)
+        wire.logs["train"] = "a\nb\n"
+        await asyncio.sleep(60)
+        wire.logs["train"] = "a\nb\nc\n"
+        one.hear(LEAVES)
+        await asyncio.sleep(60)
+        wire.logs["train"] = "a\n"
+        one.hear(heard("Pending", "Running", "Terminating", "Pending", "Running"))
+        await asyncio.sleep(1)
+        one.close()
+        await asyncio.sleep(1000)
+
+    head = "log of train, incarnation"
+    assert played(story).texts == [
+        *(f"{head} 1:", "| a", f"{head} 1:", "| b", f"{head} 1:", "| c", f"{head} 2:", "| a")
+    ]
+    assert (one.rest()["number"], one.rest()["count"]) == (2, 1)
+
+
+def test_what_runs_already_is_followed_from_here_on(wire: Wire) -> None:
+    one = tail("train", "follow")
+    wire.logs["train"] = "old\n"
+
+    async def story() -> None:
+        one.begin()
+        await asyncio.sleep(75)
+        wire.logs["train"] = "old\nnew\n"
+        await asyncio.sleep(60)
+        wire.logs["train"] = "old\nnew\nlast\n"
+        one.hear(LEAVES)
+        await asyncio.sleep(1)
+
+    assert played(story).texts == [
+        "the log is followed from here on; what came before may be missing above",
+        *("log of train:", "| new", "log of train, incarnation 1:", "| last"),
+    ]
