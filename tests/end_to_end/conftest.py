@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -78,10 +77,8 @@ def airflow(
     tmp_path_factory: pytest.TempPathFactory, examples: Site, database: Database, statsd: Statsd
 ) -> Iterator[Airflow]:
     """The Airflow, with the examples' connection and variables in its environment."""
-    path = [str(HERE / "statsd_stand_in"), os.environ.get("PYTHONPATH", "")]
     surroundings = {
         **statsd.settings,
-        "PYTHONPATH": os.pathsep.join(path).rstrip(os.pathsep),
         "AIRFLOW_CONN_RUNAI_DEFAULT": json.dumps(examples.connection()),
         "AIRFLOW_VAR_RUNAI_SHARED": str(examples.shared),
         "AIRFLOW_VAR_DIGITS_SECONDS_PER_EPOCH": "0.4",
