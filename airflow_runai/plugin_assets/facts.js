@@ -12,22 +12,23 @@ const CLOCKS = {
   total: "Since submission",
 };
 const GPU_SECONDS = {
+  waiting: "Waiting",
   allocated: "Allocated",
   starting: "Starting, at first",
   useful: "Useful",
   lost: "Lost to interruptions",
-  waiting: "Waiting",
 };
 const LIST = { margin: 0, paddingLeft: "1.2em", overflowWrap: "anywhere" };
 const NEWEST = 10;
 const given = (value, write) => (value === undefined || value === "" ? "" : write(value));
 const LINE = "1px solid color-mix(in srgb, currentColor 18%, transparent)";
 const WRAPPED = { whiteSpace: "pre-wrap", overflowWrap: "anywhere", fontSize: "0.85em" };
-const asTime = (value) => (typeof value === "number" ? duration(value) : value);
 
-export function Clocks({ clocks }) {
+/** @param guaranteed until when the workload will not be preempted, in epoch seconds; null if that is not known. */
+export function Clocks({ clocks, guaranteed }) {
   const facts = Object.entries(CLOCKS).map(([name, label]) => [label, duration(clocks[name]), name]);
-  return h(Facts, { part: "clocks", facts });
+  const certain = ["Not preempted before", guaranteed === null ? "" : clock(guaranteed), "guaranteed"];
+  return h(Facts, { part: "clocks", facts: [...facts, certain] });
 }
 
 export function Reasons({ reasons }) {
@@ -36,13 +37,13 @@ export function Reasons({ reasons }) {
 }
 
 export function Progress({ progress }) {
-  const { step, target, steps_per_hour: speed, checkpoints } = progress;
+  const { step, target, checkpoints } = progress;
   const share = target > 0 && step !== undefined ? ` (${Math.floor((100 * step) / target)} %)` : "";
   const facts = [
     ["Step", `${given(step, number)}${given(target, (value) => ` of ${number(value)}`)}${share}`, "step"],
-    ["Steps an hour, while running", given(speed, (value) => number(Math.round(value))), "speed"],
-    ["Expected finish", given(progress.expected_finish, clock), "finish"],
-    ["… with as much queueing as so far", given(progress.expected_finish_with_queueing, clock), "with-queueing"],
+    ["Steps an hour, while running", given(progress.per_hour, (value) => number(Math.round(value))), "speed"],
+    ["Expected finish", given(progress.finish, clock), "finish"],
+    ["… if interrupted as much as so far", given(progress.finish_with_waits, clock), "finish-with-waits"],
     ["Checkpoints", checkpoints.length ? summary(checkpoints) : undefined, "checkpoints"],
   ];
   return h(Section, { title: "Progress", part: "progress" },
@@ -60,13 +61,12 @@ function Newest({ checkpoints }) {
 
 export function Usage({ usage }) {
   const seconds = Object.entries(GPU_SECONDS).map(([name, label]) => [label, given(usage[name], duration), name]);
-  const share = (value) => (typeof value === "number" ? `${number(value)} %` : value);
+  const idle = (share) => `${Math.round(100 * share)} % of ${duration(usage.running_seconds ?? 0)}`;
   const facts = [
     ["GPUs", given(usage.gpus, number), "gpus"],
     ...seconds,
-    ["Utilization", given(usage.utilization, share), "utilization"],
-    ["Not preempted before", given(usage.guaranteed_until, clock), "guaranteed"],
-    ["Save a checkpoint every", given(usage.advice, asTime), "advice"],
+    ["Idle", given(usage.idle_share, idle), "idle"],
+    ["Least is lost with a checkpoint every", given(usage.checkpoint_interval, duration), "advice"],
   ];
   return h(Section, { title: "Usage (time of all GPUs together)", part: "usage" }, h(Facts, { facts }));
 }

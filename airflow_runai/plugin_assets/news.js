@@ -7,7 +7,9 @@
 const LIMITS = { moments: 200, marks: 1000, sentences: 10, sentence: 1000, lines: 20, log: 4096 };
 const LATEST = 8.64e12; // seconds; JavaScript knows no later time
 const CLOCKS = ["queue", "running", "interrupted_total", "interruption", "total", "interruptions", "preemptions"];
-const GPU_SECONDS = ["allocated", "useful", "lost", "waiting", "starting"];
+const USAGE = [
+  "gpus", "allocated", "useful", "lost", "waiting", "starting", "running_seconds", "idle_share", "checkpoint_interval",
+];
 
 const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
 const isTime = (value) => isNumber(value) && Math.abs(value) < LATEST;
@@ -32,7 +34,8 @@ export function newsOf(value) {
     incarnations: list(value.incarnations).filter((one) => isTime(one?.since)).slice(-LIMITS.moments)
       .map((one) => ({ ...times(["since", "until"], one), node: text(one.node) })),
     progress: isObject(value.progress) ? orNull(progressOf(value.progress)) : null,
-    usage: isObject(value.usage) ? orNull(usageOf(value.usage)) : null,
+    usage: isObject(value.usage) ? orNull(numbers(USAGE, value.usage)) : null,
+    guaranteedUntil: isTime(value.guaranteed_until) ? value.guaranteed_until : null,
     reasons: list(value.reasons).map(text).filter(Boolean).slice(0, LIMITS.sentences),
     log: logOf(value.log_tail),
   };
@@ -50,19 +53,9 @@ export function workloadOf(value) {
 function progressOf(value) {
   const mark = ({ at, step, verdict }) => ({ at, step: isNumber(step) ? step : null, verdict: text(verdict) });
   return {
-    ...numbers(["step", "target", "steps_per_hour"], value),
-    ...times(["expected_finish", "expected_finish_with_queueing"], value),
+    ...numbers(["step", "target", "per_hour"], value),
+    ...times(["finish", "finish_with_waits"], value),
     checkpoints: list(value.checkpoints).filter((one) => isTime(one?.at)).slice(-LIMITS.marks).map(mark),
-  };
-}
-
-function usageOf(value) {
-  const told = (name) => (isNumber(value[name]) ? value[name] : text(value[name]));
-  return {
-    ...numbers(["gpus", ...GPU_SECONDS], value),
-    ...times(["guaranteed_until"], value),
-    advice: told("advice"),
-    utilization: told("utilization"),
   };
 }
 

@@ -41,14 +41,14 @@ function Account({ reading }) {
     return h("p", null, finished
       ? "This task did not wait for the workload, so there is no history to show."
       : "The history appears after the first look at the workload.");
-  const { timeline, clocks, reasons, progress, usage, log } = news;
+  const { timeline, clocks, reasons, progress, usage, log, guaranteedUntil } = news;
   // Once the task is finished, nothing watches the workload: the clocks stop where they were last read.
   const now = finished ? timeline[0].at + clocks.total : readAt;
   const parts = stretches(timeline, now);
   return h("div", { style: { display: "grid", gap: 20, minWidth: 0 } },
     reasons.length ? h(Reasons, { reasons }) : null,
     parts.length ? h(Bar, { parts, lives: news.incarnations, checkpoints: progress?.checkpoints ?? [] }) : null,
-    h(Clocks, { clocks: goOn(clocks, timeline, now) }),
+    h(Clocks, { clocks: goOn(clocks, timeline, now), guaranteed: guaranteedUntil > now ? guaranteedUntil : null }),
     progress ? h(Progress, { progress }) : null,
     usage ? h(Usage, { usage }) : null,
     log ? h(Log, { log }) : null,

@@ -380,9 +380,9 @@ _MORE: dict[str, Any] = {
     "progress": {
         "step": 1200,
         "target": 6000,
-        "steps_per_hour": 300.4,
-        "expected_finish": 1767225600,
-        "expected_finish_with_queueing": 1767229200,
+        "per_hour": 300.4,
+        "finish": 1767225600,
+        "finish_with_waits": 1767229200,
         "checkpoints": [
             {"at": _START + 100, "step": 600, "verdict": "valid"},
             {"at": _START + 200, "step": 1200, "verdict": "poisoned"},
@@ -395,10 +395,12 @@ _MORE: dict[str, Any] = {
         "useful": 5400,
         "lost": 1800,
         "waiting": 60,
-        "advice": "save every 12 min",
-        "utilization": "idle 70 % of 9 h",
-        "guaranteed_until": 1767225600,
+        "starting": None,
+        "running_seconds": 32400,
+        "idle_share": 0.7,
+        "checkpoint_interval": 720.4,
     },
+    "guaranteed_until": 4102444800,
     "reasons": ["The image cannot be pulled: registry/x: not found."],
     "log_tail": [f"line {number}" for number in range(30)],
 }
@@ -417,7 +419,8 @@ def test_tab_shows_progress_usage_reasons_and_the_end_of_the_log(
         "return [...document.querySelectorAll('rect[data-verdict]')].map(one => one.dataset.verdict)"
     ) == ["valid", "poisoned"]
     usage = window.text("[data-part=usage]")
-    assert all(word in usage for word in ("2 h", "30 min", "every 12 min", "idle 70 % of 9 h"))
+    assert all(word in usage for word in ("2 h", "30 min", "12 min", "70 % of 9 h"))
+    assert window.text("[data-fact=guaranteed] dd").startswith("2100-01-01")
     assert _MORE["reasons"][0] in window.text("[data-part=reasons]")
     assert window.text("[data-part=log] pre").splitlines() == _MORE["log_tail"][-20:]
 
@@ -451,7 +454,7 @@ def test_what_is_absent_or_nonsense_is_not_drawn(
 def test_all_that_is_published_is_text_and_bounded(airflow: StubAirflow, window: Browser) -> None:
     more: dict[str, Any] = {
         "progress": {"checkpoints": [{"at": _START, "step": 1, "verdict": _HOSTILE}]},
-        "usage": {"advice": _HOSTILE, "utilization": _HOSTILE},
+        "usage": {"gpus": _HOSTILE, "waiting": 1},
         "reasons": [_HOSTILE],
         "log_tail": [_HOSTILE, "x" * 10_000, "y" * 4000],
         "incarnations": [{"node": _HOSTILE, "since": _START}],
@@ -459,7 +462,7 @@ def test_all_that_is_published_is_text_and_bounded(airflow: StubAirflow, window:
     airflow.knows("success", _LIFE, _START + 900, **more)
     window.open(airflow.url + "tab")
     window.until_text(_HOSTILE, "[data-part=reasons]")
-    assert _HOSTILE in window.text("[data-part=usage]")
+    assert _HOSTILE not in window.text("[data-part=usage]")
     assert len(window.text("[data-part=log] pre")) == 4096
     assert window.run(
         "return [window.hurt ?? null, document.querySelectorAll('main img, main script').length]"
