@@ -173,7 +173,7 @@ class Engine:
             self.preempt(workload, "Preempted: node maintenance", now)
 
     def _failed(self, workload: EmulatedWorkload, now: float) -> None:
-        # No exit code: the real API has none. The emulator's own page and log show it.
+        # No exit code: the real API has none. The emulator's own page shows it.
         if words := self._runtime(workload).complaint(workload):
             lifecycle.note(workload, *words, now, workload.live_pods[0], bad=True)
         if workload.failures >= workload.backoff_limit:

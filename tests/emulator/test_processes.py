@@ -131,6 +131,8 @@ def test_failure_is_retried_up_to_the_limit_and_tells_no_exit_code_as_the_real_a
         ]
         assert reasons.count("BackOff") == 2
         assert client.phases(created).count("Running") == 3
+        shown = client.get("/_emulator/workloads/bad/story")["incarnations"]
+        assert [one["exit_codes"] for one in shown] == [[7], [7], [7]]
 
 
 def test_command_that_does_not_exist_fails_with_a_readable_log(
