@@ -186,6 +186,8 @@ class LogTail:
                 raise
 
     def _take(self, look: _Look, part: LogPart) -> None:
+        if self._is_closed and not look.is_last:
+            return  # the worker goes on where the last look ended
         is_blind = self._mode == FOLLOW and not (look.number or self._place.count)
         if self._mode == FOLLOW:
             self._place = part.place
