@@ -50,6 +50,7 @@ with DAG(
             "compute": {"gpu_devices": 2, "cpu_cores": 1},
         },
         timeouts={"queue": 7 * 86400, "total": 30 * 86400},
+        get_logs="follow",
     )
     checkpoint = RunaiSelectCheckpointOperator(
         task_id="checkpoint", root=f"{RUN}/checkpoints", path_map=PATHS

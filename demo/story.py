@@ -33,6 +33,9 @@ DAG_ID = "digits_retraining"
 PREEMPT_AT_STEP = 250
 #: Seconds in which it gets no GPU, so that you can watch it wait.
 SECONDS_IN_THE_QUEUE = 6.0
+#: Lines of the preempted incarnation that are shown.
+LINES_OF_LOG = 5
+JSON = {"Accept": "application/json"}
 
 
 class Story:
@@ -224,6 +227,10 @@ class Story:
         history, nodes = self.ask(control_plane.history(train.id)), self._nodes(train)
         print(f"\nTimeline of {train.name}:")
         print("\n".join(draw(history, nodes)))
+        said = self._said_before_preemption(train)
+        print(f"\nThe end of the log of incarnation 1 on {nodes[0]}, in Airflow's task log:")
+        print("\n".join(f"  {line}" for line in said[-LINES_OF_LOG:]))
+        self.account.check("the task log has what it said before the preemption", bool(said))
         self._check_training(train, history, nodes)
         self._check_champion(torn)
         return self.account.verdict()
@@ -251,6 +258,19 @@ class Story:
         check("the one before it was selected", 0 < selected["step"] < torn)
         check("that one was evaluated and promoted", champion["digest"] == selected["digest"])
         check("its accuracy is at least 0.95", champion["metrics"]["accuracy"] >= 0.95)
+
+    def _said_before_preemption(self, train: Workload) -> list[str]:
+        """Return the lines of the first incarnation in the task log."""
+        path = f"dags/{DAG_ID}/dagRuns/{self.run_id}/taskInstances/train/logs/1"
+        reply = self.api.get(path, params={"full_content": "true"}, headers=JSON)
+        said, is_first = [], False
+        for entry in reply.raise_for_status().json()["content"]:
+            text = str(entry.get("event", "")) if isinstance(entry, dict) else str(entry)
+            if text.startswith(f"log of {train.name}"):
+                is_first = ", incarnation 1" in text
+            elif is_first and text.startswith("| "):
+                said.append(text)
+        return said
 
     def _task(self, task: str) -> dict[str, Any]:
         reply = self.api.get(f"dags/{DAG_ID}/dagRuns/{self.run_id}/taskInstances/{task}")

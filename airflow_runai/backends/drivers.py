@@ -272,7 +272,9 @@ def _unreachable(error: httpx.HTTPError, request: Request, base: httpx.URL) -> U
             f"{where}: the server's certificate is not trusted ({cut(str(error), 120)}); "
             "name its CA file in the connection, or find out who answers at this address"
         )
-    remedy = "; check the connection's host" if isinstance(error, httpx.ConnectError) else ""
+    field = "cluster_url, and that this machine may reach it" if request.is_elsewhere else "host"
+    is_lost = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+    remedy = f"; check the connection's {field}" if is_lost else ""
     return Unreachable(
         f"{where}: {type(error).__name__}: {cut(str(error)) or 'no details'}{remedy}"
     )

@@ -52,6 +52,7 @@ class LogTail:
         "_complaint",
         "_connection",
         "_has_heard",
+        "_headed",
         "_interval",
         "_is_busy",
         "_is_closed",
@@ -76,6 +77,8 @@ class LogTail:
         # The incarnation that was seen to run, and since when; the last whose end was asked for. A
         # wait that goes on after a restart of its process does not know them.
         self._number, self._since, self._asked = 0, math.inf, 0
+        # The incarnation whose header was written last.
+        self._headed = -1
         self._place = Place()
         self._todo: tuple[_Look, ...] = ()
         self._kept: tuple[str, ...] = ()
@@ -186,17 +189,21 @@ class LogTail:
                 raise
 
     def _take(self, look: _Look, part: LogPart) -> None:
+        if self._is_closed and not look.is_last:
+            return  # the worker goes on where the last look ended
         is_blind = self._mode == FOLLOW and not (look.number or self._place.count)
         if self._mode == FOLLOW:
             self._place = part.place
         if is_blind and part.lines:
             tell(["the log is followed from here on; what came before may be missing above"])
             return
-        lines = part.told(title(self._log.workload.name, look.number))
-        if one_per_loop(LogFetches).allows(len(lines)):
+        whole = part.told(title(self._log.workload.name, look.number))
+        lines = whole[1:] if self._headed == look.number else whole
+        if not one_per_loop(LogFetches).allows(len(lines)):
+            self._keep(whole)
+        elif lines:
+            self._headed = look.number
             tell(lines)
-        else:
-            self._keep(lines)
 
     def _keep(self, lines: Sequence[str]) -> None:
         kept = (*self._kept, *lines)

@@ -246,10 +246,22 @@ def test_followed_over_two_incarnations_no_line_comes_twice(wire: Wire) -> None:
         await asyncio.sleep(1000)
 
     head = "log of train, incarnation"
-    assert played(story).texts == [
-        *(f"{head} 1:", "| a", f"{head} 1:", "| b", f"{head} 1:", "| c", f"{head} 2:", "| a")
-    ]
+    assert played(story).texts == [*(f"{head} 1:", "| a", "| b", "| c", f"{head} 2:", "| a")]
     assert (one.rest()["number"], one.rest()["count"]) == (2, 1)
+
+
+def test_what_comes_after_the_wait_is_left_to_the_worker(wire: Wire) -> None:
+    one = tail("train", "follow")
+    wire.logs["train"] = "a\n"
+
+    async def story() -> None:
+        one.hear(heard("Pending", "Running"))
+        await asyncio.sleep(0)
+        one.close()
+        await asyncio.sleep(10)
+
+    assert played(story).texts == []
+    assert (len(wire.asked), one.rest()["count"]) == (1, 0)
 
 
 def test_what_runs_already_is_followed_from_here_on(wire: Wire) -> None:

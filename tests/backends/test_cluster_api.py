@@ -231,6 +231,7 @@ def test_a_second_look_shows_what_is_new(emulator: Emulator) -> None:
     assert again.told("log of talks") == []
 
 
+@pytest.mark.slow
 def test_of_an_incarnation_that_is_over_only_its_own_pod_is_asked(
     emulator: Emulator, tmp_path: Any
 ) -> None:

@@ -21,6 +21,7 @@ def talking(emulator: Emulator, command: str, words: str, **spec: Any) -> None:
     wait_until(lambda: words in emulator.log("talks"), words)
 
 
+@pytest.mark.slow
 def test_the_log_is_shown_cut_and_masked(airflow: Airflow, emulator: Emulator) -> None:
     talking(emulator, TALKS, "150", environmentVariables=VARIABLES)
     shown = airflow("logs", "talks")
@@ -33,6 +34,7 @@ def test_the_log_is_shown_cut_and_masked(airflow: Airflow, emulator: Emulator) -
     assert (document["name"], document["logs"], document["error"]) == ("talks", ["150"], None)
 
 
+@pytest.mark.slow
 def test_previous_is_the_incarnation_that_failed(
     airflow: Airflow, emulator: Emulator, tmp_path: Any
 ) -> None:
