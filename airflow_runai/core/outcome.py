@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.phases import Meaning, meaning
+from airflow_runai.core.progress import StepProgress
 from airflow_runai.core.texts import cut
 from airflow_runai.core.timeline import Clocks, Moment, bounded, merge
 from airflow_runai.core.workload import Workload
@@ -43,6 +44,7 @@ class Outcome:
     :param ended_at: epoch seconds of the last reading.
     :param absent: it could not be found for a long time, and is not listed as deleted.
     :param project_id: needed, as are ``cluster_id`` and ``kind``, to look again.
+    :param progress: what was known of the training's steps.
     """
 
     status: str
@@ -57,6 +59,7 @@ class Outcome:
     project_id: str = ""
     cluster_id: str = ""
     kind: str = ""
+    progress: StepProgress | None = None
 
     def to_event(self) -> JsonObject:
         """Return plain JSON values; :meth:`from_event` is the inverse."""
@@ -74,6 +77,7 @@ class Outcome:
             "project_id": self.project_id,
             "cluster_id": self.cluster_id,
             "kind": self.kind,
+            "progress": self.progress.to_json() if self.progress else None,
         }
 
     @classmethod
@@ -96,6 +100,7 @@ class Outcome:
             clocks=_record(Clocks, event.get("clocks") or {}),
             timeline=tuple(_record(Moment, moment) for moment in event.get("timeline") or ()),
             absent=bool(event.get("absent")),
+            progress=StepProgress.from_json(event.get("progress")),
             **{key: str(event.get(key) or "") for key in _TEXTS},
         )
 
@@ -113,7 +118,7 @@ class Outcome:
 
     def to_news(self) -> JsonObject:
         """Return what the live timeline shows at its end."""
-        return news(self.timeline, self.clocks, self.phase)
+        return news(self.timeline, self.clocks, self.phase, self.progress)
 
     def to_result(self, project: str) -> JsonObject:
         """Return the small mapping that the operator leaves as its result."""
@@ -130,6 +135,7 @@ class Outcome:
             # Again at the top, where a branch or a mail template looks for them.
             "interruptions": self.clocks.interruptions,
             "preemptions": self.clocks.preemptions,
+            "progress": self.progress.to_json() if self.progress else None,
         }
 
 
@@ -139,9 +145,12 @@ def _record(cls: Callable[..., T], value: JsonMapping) -> T:
     return cls(**{key: entry for key, entry in value.items() if key in parameters})
 
 
-def news(timeline: tuple[Moment, ...], clocks: Clocks, phase: str) -> JsonObject:
+def news(
+    timeline: tuple[Moment, ...], clocks: Clocks, phase: str, progress: StepProgress | None = None
+) -> JsonObject:
     """Return what is published of a workload, during the wait and at its end, in one shape."""
-    return {"timeline": moments_to_json(timeline), "clocks": clocks.to_dict(), "phase": phase}
+    shown = {"timeline": moments_to_json(timeline), "clocks": clocks.to_dict(), "phase": phase}
+    return {**shown, "progress": progress.to_json()} if progress else shown
 
 
 def moments_from_json(value: object) -> tuple[Moment, ...]:

@@ -17,8 +17,10 @@ from dataclasses import dataclass, replace
 from airflow_runai.core.decision import Snapshot, WaitPolicy, decide, past_needed_in
 from airflow_runai.core.flow import Flow, Notice, Sleep
 from airflow_runai.core.flow import now as present
+from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.outcome import TIMED_OUT, Outcome, news
 from airflow_runai.core.phases import OVER
+from airflow_runai.core.progress import StepProgress
 from airflow_runai.core.reader import WorkloadReader
 from airflow_runai.core.texts import because
 from airflow_runai.core.timeline import UNSEEN, Moment, merge
@@ -41,7 +43,11 @@ RECENT = 300.0
 
 
 def wait(
-    policy: WaitPolicy, reader: WorkloadReader, start: Workload, timeline: tuple[Moment, ...] = ()
+    policy: WaitPolicy,
+    reader: WorkloadReader,
+    start: Workload,
+    timeline: tuple[Moment, ...] = (),
+    steps: Callable[[Snapshot], StepProgress | None] | None = None,
 ) -> Flow[Outcome]:
     """
     Follow a workload until :func:`decide` says that the wait is over.
@@ -52,6 +58,7 @@ def wait(
 
     :param start: the last known reading; its id and name are what is waited for.
     :param timeline: its past, as an earlier wait has seen it.
+    :param steps: called with each reading; tells what is known of the training's steps.
     """
     outage, pace = _Outage(), Sleep(0)
     snapshot = _first(start, (yield from present()), timeline)
@@ -72,6 +79,8 @@ def wait(
             snapshot = replace(before, taken_at=(yield from present()), blind=True)
             pace = Sleep(_back_off(policy, outage.failures, error), jitter=0.3)
         else:
+            if steps and (progress := steps(snapshot)):
+                snapshot = replace(snapshot, progress=progress)
             yield from _report(outage, before, snapshot)
             pace = Sleep(policy.poll_interval, jitter=0.1)
         decision = decide(policy, snapshot)
@@ -275,7 +284,13 @@ def _begun(timeline: tuple[Moment, ...]) -> tuple[Moment, ...]:
 def _news(snapshot: Snapshot) -> Notice:
     last = snapshot.timeline[-1]
     text = f"{snapshot.workload.name}: {last.phase}{because(last.message)}"
-    return Notice("timeline", text, news(snapshot.timeline, snapshot.clocks, last.phase))
+    return Notice("timeline", text, snapshot_news(snapshot))
+
+
+def snapshot_news(snapshot: Snapshot) -> JsonObject:
+    """Return what is published of a workload during the wait."""
+    phase = snapshot.timeline[-1].phase
+    return news(snapshot.timeline, snapshot.clocks, phase, snapshot.progress)
 
 
 def _back_off(policy: WaitPolicy, failures: int, error: Exception) -> float:

@@ -31,6 +31,7 @@ from airflow_runai.tasks.completion import confirmed, count_kills
 from airflow_runai.tasks.note_store import read_note
 from airflow_runai.tasks.retries import fail_without_retry
 from airflow_runai.tasks.settlement import failure_of, settle
+from airflow_runai.tasks.steps import Steps
 from airflow_runai.tasks.submission import submission_result
 from airflow_runai.tasks.wait_policy import outcome_before_waiting, wait_policy
 from airflow_runai.tasks.worker_stop import (
@@ -51,8 +52,8 @@ class RunaiTrainingOperator(WorkloadOperator):
     Whatever happens to workers, triggerers and the control plane, one run of a task has one
     workload. While it is queued, preempted and resumed, the task is deferred: it holds no worker
     slot and spends no retry. The result is a small mapping: ``workload_id, name, project, phase,
-    submitted_at, started_at, ended_at, clocks, interruptions, preemptions, kills``; only the first
-    five
+    submitted_at, started_at, ended_at, clocks, interruptions, preemptions, kills, progress``; only
+    the first five
     with ``wait_for_completion=False``.
 
     :param spec: what to run, by the keys of ``docs/specification.md``; templated. ``distributed``
@@ -75,7 +76,7 @@ class RunaiTrainingOperator(WorkloadOperator):
         Default: ``[operators] default_deferrable`` where the site has set it, else ``True``.
     :param poll_interval: seconds between looks; default: ``[runai] poll_interval``.
     :param timeouts: seconds for the clocks ``queue, interruption, interrupted_total, running,
-        total, starting``; a clock that is not named has no timeout; templated.
+        total, starting, progress``; a clock that is not named has no timeout; templated.
     :param when_suspended: if a person suspends the workload, ``wait`` until it is resumed, or
         ``end`` with the outcome ``stopped``.
     :param on_kill: what happens to the workload when a user ends the task or a timeout is exceeded:
@@ -193,24 +194,30 @@ class RunaiTrainingOperator(WorkloadOperator):
     ) -> dict[str, Any]:
         """Wait, deferred or here, until an end is one; both ways of waiting lead through here."""
         timeline: tuple[Moment, ...] = ()
+        root = partial(self._checkpoints, context)
         while True:
             if outcome is not None:
                 timeline = outcome.timeline
-                if settled := settle(hook, outcome, self._policy, self.kill_action):
+                if settled := settle(hook, outcome, self._policy, self.kill_action, root):
                     return self._finish(context, settled)
             if self._stop_signal.received:
                 # The look may have taken as long as a time-out; later signals reach the trigger.
                 end_if_task_is_finished(context, hook, workload, self.kill_action)
             if configuration.deferrable(self.deferrable):
-                self._defer(workload, self._policy())
+                self._defer(context, workload, self._policy())
             outcome = self._wait(context, hook, workload, timeline)
 
     def _wait(
         self, context: Context, hook: RunaiHook, workload: Workload, timeline: tuple[Moment, ...]
     ) -> Outcome:
         try:
-            waiting = wait(self._policy(), control_plane.reader_for(workload), workload, timeline)
-            with beside_a_worker(Company(()), lambda news: self._tell(context, news)) as tell:
+            root = self._checkpoints(context)
+            steps = Steps(root, lambda news: self.log.info("%s", news.text)) if root else None
+            reader = control_plane.reader_for(workload)
+            waiting = wait(self._policy(), reader, workload, timeline, steps)
+            with beside_a_worker(
+                Company((steps,) if steps else ()), lambda news: self._tell(context, news)
+            ) as tell:
                 return hook.run(waiting, tell, self._stop_signal.sleep)
         except WorkerStopped:
             state = end_if_task_is_finished(context, hook, workload, self.kill_action)
@@ -219,7 +226,8 @@ class RunaiTrainingOperator(WorkloadOperator):
                 f"the worker was told to stop (the task is {state}): {words}"
             ) from None
 
-    def _defer(self, workload: Workload, policy: WaitPolicy) -> None:
+    def _defer(self, context: Context, workload: Workload, policy: WaitPolicy) -> None:
+        root = self._checkpoints(context)
         self.defer(
             trigger=RunaiWorkloadTrigger(
                 runai_conn_id=self.runai_conn_id,
@@ -227,6 +235,7 @@ class RunaiTrainingOperator(WorkloadOperator):
                 policy=policy.to_json(),
                 on_kill=self.kill_action,
                 show_timeline=self.do_xcom_push,
+                checkpoints=root.to_json() if root else None,
                 min_defer_seconds=configuration.seconds("min_defer_seconds"),
             ),
             method_name="execute_complete",

@@ -26,9 +26,11 @@ from airflow_runai.core.waiting import appearance, wait
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import RunaiError
 from airflow_runai.hooks.sessions import session
+from airflow_runai.tasks.checkpoint_root import CheckpointRoot
 from airflow_runai.tasks.companions import Company
 from airflow_runai.tasks.kill import Kill
 from airflow_runai.tasks.published_timelines import TaskAddress, published_timelines
+from airflow_runai.tasks.steps import Steps
 
 log = structlog.get_logger(logger_name=__name__)
 
@@ -49,6 +51,7 @@ class RunaiWorkloadTrigger(BaseTrigger):
     :param on_kill: what to do when a user ends the task: ``stop``, ``suspend`` or ``keep``.
     :param min_defer_seconds: do not fire earlier than this after the start.
     :param show_timeline: keep the timeline in XCom, for the tab in Airflow.
+    :param checkpoints: the fields of :class:`CheckpointRoot`, to follow the training's steps.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class RunaiWorkloadTrigger(BaseTrigger):
         on_kill: str = "stop",
         min_defer_seconds: float = 10.0,
         show_timeline: bool = True,
+        checkpoints: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's constructor has no annotations
         self.runai_conn_id = runai_conn_id
@@ -67,7 +71,9 @@ class RunaiWorkloadTrigger(BaseTrigger):
         self.kill_action = on_kill
         self.min_defer_seconds = min_defer_seconds
         self.show_timeline = show_timeline
-        self._company = Company(())
+        self.checkpoints = checkpoints
+        self._steps = Steps(CheckpointRoot(**checkpoints), self._tell) if checkpoints else None
+        self._company = Company((self._steps,) if self._steps else ())
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return class path and arguments."""
@@ -80,6 +86,7 @@ class RunaiWorkloadTrigger(BaseTrigger):
                 "on_kill": self.kill_action,
                 "min_defer_seconds": self.min_defer_seconds,
                 "show_timeline": self.show_timeline,
+                "checkpoints": self.checkpoints,
             },
         )
 
@@ -107,7 +114,8 @@ class RunaiWorkloadTrigger(BaseTrigger):
                         start = found
                     with joined.watched(start, policy.poll_interval, self._published) as reader:
                         try:
-                            return await joined.run(wait(policy, reader, start), self._report)
+                            waiting = wait(policy, reader, start, steps=self._steps)
+                            return await joined.run(waiting, self._report)
                         finally:
                             self._leave_timeline_to_task()
             except (RunaiError, AirflowException, AirflowRuntimeError, OSError) as error:
@@ -123,9 +131,16 @@ class RunaiWorkloadTrigger(BaseTrigger):
                 await asyncio.sleep(policy.poll_interval)
 
     async def _report(self, notice: Notice) -> None:
-        log.info("%s", notice.text)
         self._company.hear(notice)
-        if notice.kind == "timeline" and self.show_timeline and self.task_instance is not None:
+        self._tell(notice)
+
+    def _tell(self, notice: Notice) -> None:
+        log.info("%s", notice.text)
+        if (
+            notice.kind in ("timeline", "progress")
+            and self.show_timeline
+            and self.task_instance is not None
+        ):
             published_timelines().publish(self._task(), notice.data)
 
     def _leave_timeline_to_task(self) -> None:
