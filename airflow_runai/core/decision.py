@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, astuple, dataclass, fields, replace
+from dataclasses import asdict, astuple, dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -17,50 +17,16 @@ from airflow_runai.core import outcome as ends
 from airflow_runai.core.completion import why_incomplete
 from airflow_runai.core.outcome import Outcome
 from airflow_runai.core.phases import FINAL, Meaning, meaning
+from airflow_runai.core.progress import StepProgress, idle_seconds
 from airflow_runai.core.texts import said
 from airflow_runai.core.timeline import Clocks, Moment, clocks, last_meaning
+from airflow_runai.core.timeouts import Timeouts
 from airflow_runai.core.workload import Workload
 
 #: A fresh workload may answer 404 for a moment, lists lag, an identity loses sight of its project
 #: while its rules are edited: absence must last this long (seconds) to be believed. A workload that
 #: was really deleted is listed as deleted.
 ABSENCE_SECONDS = 600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """
-    Upper bounds of the clocks, seconds; ``None`` means no timeout.
-
-    A clock ends the wait only while it ticks: a workload that runs is not stopped because it
-    queued too long before anyone looked. While the phase is unknown, so are the clocks that tick:
-    then only ``total`` counts. While the control plane does not answer, no timeout can be enforced:
-    it ends the wait when the control plane answers again.
-
-    :param queue: from submission to the first run.
-    :param interruption: one stretch of not running after the first run.
-    :param interrupted_total: all such stretches together.
-    :param running: time in which it actually ran.
-    :param total: everything since submission, outages included.
-    :param starting: one stretch in a phase from which a platform should move on by itself
-        (creating, resuming, pulling an image, going down); beyond it the workload is ``stalled``.
-    """
-
-    queue: float | None = None
-    interruption: float | None = None
-    interrupted_total: float | None = None
-    running: float | None = None
-    total: float | None = None
-    starting: float | None = None
-
-    def __post_init__(self) -> None:
-        for item in fields(self):
-            value = getattr(self, item.name)
-            if value is not None and not value > 0:
-                raise ValueError(
-                    f"timeouts.{item.name}: {value!r}; "
-                    "allowed: seconds greater than 0, or leave it out"
-                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +43,7 @@ class WaitPolicy:
     """
 
     poll_interval: float = 30.0
-    timeouts: Timeouts = Timeouts()
+    timeouts: Timeouts = field(default_factory=Timeouts)
     when_suspended: str = "wait"
     deadline: float | None = None
     allow_exit_on_preemption: bool = False
@@ -118,6 +84,7 @@ class Snapshot:
     :param absent_since: epoch seconds since which it cannot be found; ``None`` while it can.
     :param blind: the control plane gave no answer; the reading is an old one.
     :param past_unread: the timeline may lack what the server remembers; its clocks end no wait.
+    :param progress: what is known of the training's steps.
     """
 
     workload: Workload
@@ -126,6 +93,7 @@ class Snapshot:
     absent_since: float | None = None
     blind: bool = False
     past_unread: bool = False
+    progress: StepProgress | None = None
 
     @property
     def clocks(self) -> Clocks:
@@ -208,6 +176,10 @@ def _timed_out(
         if clock == "starting":
             reason = f"phase {phase} for {used:.0f} s; the timeout for starting is {limit:.0f} s"
             return _end(snapshot, ends.STALLED, said(reason, snapshot.workload.message))
+        if clock == "progress" and snapshot.progress:
+            words = f"no checkpoint after step {snapshot.progress.step} for {used:.0f} s"
+            reason = f"{words}; the timeout for progress is {limit:.0f} s"
+            return _end(snapshot, ends.STALLED, reason)
         reason = f"the {clock} clock reached {used:.0f} s; its timeout is {limit:.0f} s"
         return _end(snapshot, ends.TIMED_OUT, reason)
     return None
@@ -226,6 +198,10 @@ def _ticking(policy: WaitPolicy, snapshot: Snapshot) -> dict[str, float]:
     ticking = _growing(names, policy, snapshot)
     if policy.timeouts.starting is not None and not is_unknown and _should_move_on(snapshot):
         ticking["starting"] = snapshot.taken_at - snapshot.timeline[-1].at
+    if policy.timeouts.progress is not None and snapshot.workload.meaning is Meaning.RUNNING:
+        # Where no step is known, it is asked again in time: the checkpoints wake no wait.
+        idle = idle_seconds(snapshot.progress, snapshot.timeline, snapshot.taken_at)
+        ticking["progress"] = idle or 0.0
     return ticking
 
 
@@ -285,6 +261,7 @@ def _end(snapshot: Snapshot, status: str, reason: str) -> Outcome:
         project_id=workload.project_id,
         cluster_id=workload.cluster_id,
         kind=workload.kind,
+        progress=snapshot.progress,
     )
 
 

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.phases import Meaning, meaning
+from airflow_runai.core.progress import StepProgress
 from airflow_runai.core.texts import cut
 from airflow_runai.core.timeline import Clocks, Moment, bounded, merge
 from airflow_runai.core.workload import Workload
@@ -45,6 +46,7 @@ class Outcome:
     :param project_id: needed, as are ``cluster_id`` and ``kind``, to look again.
     :param reasons: why, as far as the platform tells: sentences of ``core/reasons``.
     :param log: what is still to be written of the workload's log; see ``tasks/log_tail.py``.
+    :param progress: what was known of the training's steps.
     """
 
     status: str
@@ -61,6 +63,7 @@ class Outcome:
     kind: str = ""
     reasons: tuple[str, ...] = ()
     log: JsonMapping = field(default_factory=dict)
+    progress: StepProgress | None = None
 
     @property
     def has_run(self) -> bool:
@@ -85,6 +88,7 @@ class Outcome:
             "kind": self.kind,
             "reasons": list(self.reasons),
             "log": dict(self.log),
+            "progress": self.progress.to_json() if self.progress else None,
         }
 
     @classmethod
@@ -109,6 +113,7 @@ class Outcome:
             absent=bool(event.get("absent")),
             reasons=tuple(map(str, event.get("reasons") or ())),
             log=event.get("log") or {},
+            progress=StepProgress.from_json(event.get("progress")),
             **{key: str(event.get(key) or "") for key in _TEXTS},
         )
 
@@ -132,7 +137,7 @@ class Outcome:
 
     def to_news(self) -> JsonObject:
         """Return what the live timeline shows at its end."""
-        return news(self.timeline, self.clocks, self.phase, self.reasons)
+        return news(self.timeline, self.clocks, self.phase, self.reasons, self.progress)
 
     def to_result(self, project: str) -> JsonObject:
         """Return the small mapping that the operator leaves as its result."""
@@ -149,6 +154,7 @@ class Outcome:
             # Again at the top, where a branch or a mail template looks for them.
             "interruptions": self.clocks.interruptions,
             "preemptions": self.clocks.preemptions,
+            "progress": self.progress.to_json() if self.progress else None,
         }
 
 
@@ -159,11 +165,17 @@ def _record(cls: Callable[..., T], value: JsonMapping) -> T:
 
 
 def news(
-    timeline: tuple[Moment, ...], clocks: Clocks, phase: str, reasons: Sequence[str] = ()
+    timeline: tuple[Moment, ...],
+    clocks: Clocks,
+    phase: str,
+    reasons: Sequence[str] = (),
+    progress: StepProgress | None = None,
 ) -> JsonObject:
     """Return what is published of a workload, during the wait and at its end, in one shape."""
-    published = {"timeline": moments_to_json(timeline), "clocks": clocks.to_dict(), "phase": phase}
-    return {**published, "reasons": list(reasons)} if reasons else published
+    shown = {"timeline": moments_to_json(timeline), "clocks": clocks.to_dict(), "phase": phase}
+    if reasons:
+        shown["reasons"] = list(reasons)
+    return {**shown, "progress": progress.to_json()} if progress else shown
 
 
 def moments_from_json(value: object) -> tuple[Moment, ...]:

@@ -36,16 +36,18 @@ def tell_news(before: Snapshot, after: Snapshot) -> Flow[None]:
         yield Notice("moment", _line(name, moment))
     until = _guaranteed_until(after)
     words = f"; not preempted before {_utc(until)}" if until is not None else ""
-    yield Notice("timeline", _line(name, last) + words, _data(after))
+    yield Notice("timeline", _line(name, last) + words, snapshot_news(after))
 
 
 def sighting(snapshot: Snapshot) -> Notice:
     """Return a first reading that holds no news, for what goes on beside the wait."""
-    return Notice("sighting", "", _data(snapshot))
+    return Notice("sighting", "", snapshot_news(snapshot))
 
 
-def _data(snapshot: Snapshot) -> JsonObject:
-    data = news(snapshot.timeline, snapshot.clocks, snapshot.timeline[-1].phase)
+def snapshot_news(snapshot: Snapshot) -> JsonObject:
+    """Return what is published of a workload during the wait."""
+    phase, progress = snapshot.timeline[-1].phase, snapshot.progress
+    data = news(snapshot.timeline, snapshot.clocks, phase, progress=progress)
     until = _guaranteed_until(snapshot)
     return data if until is None else {**data, "guaranteed_until": until}
 

@@ -20,6 +20,7 @@ from airflow_runai.core.flow import now as present
 from airflow_runai.core.outcome import TIMED_OUT, Outcome
 from airflow_runai.core.phase_news import RECENT, sighting, tell_news
 from airflow_runai.core.phases import OVER
+from airflow_runai.core.progress import StepProgress
 from airflow_runai.core.reader import WorkloadReader
 from airflow_runai.core.timeline import UNSEEN, Moment, merge
 from airflow_runai.core.workload import Workload
@@ -37,7 +38,11 @@ MAX_HISTORY_ATTEMPTS = 5
 
 
 def wait(
-    policy: WaitPolicy, reader: WorkloadReader, start: Workload, timeline: tuple[Moment, ...] = ()
+    policy: WaitPolicy,
+    reader: WorkloadReader,
+    start: Workload,
+    timeline: tuple[Moment, ...] = (),
+    steps: Callable[[Snapshot], StepProgress | None] | None = None,
 ) -> Flow[Outcome]:
     """
     Follow a workload until :func:`decide` says that the wait is over.
@@ -48,6 +53,7 @@ def wait(
 
     :param start: the last known reading; its id and name are what is waited for.
     :param timeline: its past, as an earlier wait has seen it.
+    :param steps: called with each reading; tells what is known of the training's steps.
     """
     outage, pace = _Outage(), Sleep(0)
     snapshot = _first(start, (yield from present()), timeline)
@@ -68,6 +74,8 @@ def wait(
             snapshot = replace(before, taken_at=(yield from present()), blind=True)
             pace = Sleep(_back_off(policy, outage.failures, error), jitter=0.3)
         else:
+            if steps and (progress := steps(snapshot)):
+                snapshot = replace(snapshot, progress=progress)
             yield from _report(outage, before, snapshot)
             pace = Sleep(policy.poll_interval, jitter=0.1)
         decision = decide(policy, snapshot)

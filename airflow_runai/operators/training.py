@@ -32,6 +32,7 @@ from airflow_runai.tasks.log_tail import LogTail
 from airflow_runai.tasks.note_store import read_note
 from airflow_runai.tasks.retries import fail_without_retry
 from airflow_runai.tasks.settlement import failure_of, settle
+from airflow_runai.tasks.steps import Steps
 from airflow_runai.tasks.submission import submission_result
 from airflow_runai.tasks.usage_report import usage_of
 from airflow_runai.tasks.wait_policy import outcome_before_waiting, wait_policy
@@ -53,7 +54,7 @@ class RunaiTrainingOperator(NotifyingOperator):
     Whatever happens to workers, triggerers and the control plane, one run of a task has one
     workload. While it is queued, preempted and resumed, the task is deferred: it holds no worker
     slot and spends no retry. The result is a small mapping: ``workload_id, name, project, phase,
-    submitted_at, started_at, ended_at, clocks, interruptions, preemptions, kills, usage``
+    submitted_at, started_at, ended_at, clocks, interruptions, preemptions, kills, progress, usage``
     (docs/usage.md); only the first five with ``wait_for_completion=False``.
 
     :param spec: what to run, by the keys of ``docs/specification.md``; templated. ``distributed``
@@ -76,7 +77,7 @@ class RunaiTrainingOperator(NotifyingOperator):
         Default: ``[operators] default_deferrable`` where the site has set it, else ``True``.
     :param poll_interval: seconds between looks; default: ``[runai] poll_interval``.
     :param timeouts: seconds for the clocks ``queue, interruption, interrupted_total, running,
-        total, starting``; a clock that is not named has no timeout; templated.
+        total, starting, progress``; a clock that is not named has no timeout; templated.
     :param when_suspended: if a person suspends the workload, ``wait`` until it is resumed, or
         ``end`` with the outcome ``stopped``.
     :param on_kill: what happens to the workload when a user ends the task or a timeout is exceeded:
@@ -203,11 +204,12 @@ class RunaiTrainingOperator(NotifyingOperator):
         self, context: Context, hook: RunaiHook, workload: Workload, outcome: Outcome | None
     ) -> dict[str, Any]:
         """Wait, deferred or here, until an end is one; both ways of waiting lead through here."""
+        root = partial(self._checkpoints, context)
         while True:
             if outcome is not None:
                 # Before it settles: a workload that is deleted takes its log along.
                 show_end_of_log(hook, outcome, self.get_logs, self.tail_on_success)
-                if settled := settle(hook, outcome, self._policy, self.kill_action):
+                if settled := settle(hook, outcome, self._policy, self.kill_action, root):
                     return self._finish(context, hook, settled)
             if self._stop_signal.received:
                 # The look may have taken as long as a time-out; later signals reach the trigger.
@@ -219,16 +221,19 @@ class RunaiTrainingOperator(NotifyingOperator):
     def _wait(
         self, context: Context, hook: RunaiHook, workload: Workload, timeline: tuple[Moment, ...]
     ) -> Outcome:
-        policy = self._policy()
+        policy, root = self._policy(), self._steps_root(context)
         log = LogTail(hook.settings, workload, self.get_logs, policy.poll_interval)
+        steps = Steps(root, lambda news: self.log.info("%s", news.text)) if root else None
         with leaving_the_workload(context, hook, workload, self.kill_action):
-            waiting = wait(policy, control_plane.reader_for(workload), workload, timeline)
-            company = self._companions(context, workload, log)
+            reader = control_plane.reader_for(workload)
+            waiting = wait(policy, reader, workload, timeline, steps)
+            company = self._companions(context, workload, log, *filter(None, (steps,)))
             with beside_a_worker(company, lambda news: self._tell(context, news)) as hear:
                 outcome = hook.run(waiting, hear, self._stop_signal.sleep)
         return replace(outcome, log=log.rest())
 
     def _defer(self, context: Context, workload: Workload, policy: WaitPolicy) -> None:
+        root = self._steps_root(context)
         self.defer(
             trigger=RunaiWorkloadTrigger(
                 runai_conn_id=self.runai_conn_id,
@@ -237,6 +242,7 @@ class RunaiTrainingOperator(NotifyingOperator):
                 on_kill=self.kill_action,
                 show_timeline=self.do_xcom_push,
                 get_logs=self.get_logs,
+                checkpoints=root.to_json() if root else None,
                 min_defer_seconds=configuration.seconds("min_defer_seconds"),
                 voice=self._voice(context),
             ),

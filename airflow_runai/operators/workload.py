@@ -11,6 +11,7 @@ from airflow_runai.core.quota import gpus_requested
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.workload import Workload
 from airflow_runai.deployment import configuration
+from airflow_runai.errors import RunaiError
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.operators.payload import PayloadOperator
 from airflow_runai.tasks.checkpoint_root import CheckpointRoot
@@ -91,6 +92,14 @@ class WorkloadOperator(PayloadOperator):
 
     def _prepare(self) -> None:
         """Prepare for a new workload, just before it is submitted; a subclass may."""
+
+    def _steps_root(self, context: Context) -> CheckpointRoot | None:
+        """Return where to follow the steps of what runs already; never raises for a slip."""
+        try:
+            return self._checkpoints(context)
+        except RunaiError as error:
+            self.log.warning("the steps of the training are not followed (%s)", error)
+            return None
 
     def _checkpoints(self, context: Context) -> CheckpointRoot | None:
         """Return where the training saves, as far as the task knows."""

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import XComArg
 
-from airflow_runai.core.decision import Timeouts
 from airflow_runai.core.jinja import is_templated
 from airflow_runai.core.log_lines import GET_LOGS
 from airflow_runai.core.marks import ON_KILL_ACTIONS
 from airflow_runai.core.naming import check_slug
 from airflow_runai.core.spec import check_keys
 from airflow_runai.core.submission import ON_CLEAR
+from airflow_runai.core.timeouts import Timeouts
 from airflow_runai.errors import SpecError
 
 if TYPE_CHECKING:

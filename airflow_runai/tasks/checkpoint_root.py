@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.paths import PathMap
 from airflow_runai.errors import InvalidArgument
 from airflow_runai.tasks.checkpoint_query import CheckpointQuery
+from airflow_runai.tasks.locations import location
+
+
+class Sighting(NamedTuple):
+    """
+    The newest checkpoint.
+
+    :param written_at: epoch seconds by the clock of the storage; 0 if it has none.
+    """
+
+    step: int
+    written_at: float
 
 
 @dataclass(frozen=True)
@@ -56,6 +69,28 @@ class CheckpointRoot:
     def to_json(self) -> JsonObject:
         """Return the constructor's arguments as plain JSON data."""
         return asdict(self)
+
+    def newest(self) -> Sighting | None:
+        """
+        Return the newest checkpoint with a step in its name, by one listing; no file is opened.
+
+        :return: ``None`` if there is none yet.
+        :raises RunaiError: if this machine cannot see the root.
+        """
+        # Imported here: reading checkpoints is not needed to parse a DAG.
+        from airflow_runai.checkpoints.choosing.roots import RootProblem, candidates
+
+        place = location(self.path, self.path_map, self.storage_conn_id)
+        try:
+            listed = candidates(place)
+        except RootProblem as problem:
+            # The training makes it with its first checkpoint.
+            may_come = not isinstance(place, Path) or place.parent.exists()
+            if problem.code == "root-empty" or (problem.code == "root-missing" and may_come):
+                return None
+            raise
+        found = [Sighting(one.step, one.mtime) for one in listed if one.step is not None]
+        return max(found, default=None)
 
     def step_reached(self) -> int | None:
         """

@@ -20,9 +20,11 @@ from airflow_runai.core.outcome import FAILED, STALLED, STOPPED, SUCCEEDED, TIME
 from airflow_runai.core.waiting import take_snapshot
 from airflow_runai.errors import Refused, Unreachable, WorkloadEnded
 from airflow_runai.hooks.runai import RunaiHook
+from airflow_runai.tasks.checkpoint_root import CheckpointRoot
 from airflow_runai.tasks.completion import is_cut_short
 from airflow_runai.tasks.end_reasons import explained
 from airflow_runai.tasks.note_store import note_cut_short, note_missing
+from airflow_runai.tasks.steps import still_idle
 from airflow_runai.tasks.whereabouts import failure_words
 
 if TYPE_CHECKING:
@@ -32,13 +34,18 @@ log = logging.getLogger(__name__)
 
 
 def settle(
-    hook: RunaiHook, outcome: Outcome, policy: Callable[[], WaitPolicy], action: str
+    hook: RunaiHook,
+    outcome: Outcome,
+    policy: Callable[[], WaitPolicy],
+    action: str,
+    root: Callable[[], CheckpointRoot | None] = lambda: None,
 ) -> Outcome | None:
     """
     Return the end as it is now; stop a workload that exceeds its timeout even now.
 
     :param policy: called only if something besides success and failure has to be decided.
     :param action: for a workload that exceeds its timeout: ``stop``, ``suspend`` or ``keep``.
+    :param root: where its checkpoints are; called only if it made no progress.
     :return: ``None`` if the wait goes on: the workload is back or runs again, or its state is
         unknown.
     """
@@ -46,7 +53,7 @@ def settle(
     if outcome.status in (SUCCEEDED, FAILED):
         return explained(hook, outcome)
     try:
-        return _settled_now(hook, outcome, policy, action)
+        return _settled_now(hook, outcome, policy, action, root)
     except (Unreachable, Refused) as error:
         log.warning(
             "%s is %s, but cannot be read (%s): still waiting", outcome.name, outcome.status, error
@@ -55,12 +62,18 @@ def settle(
 
 
 def _settled_now(
-    hook: RunaiHook, outcome: Outcome, policy: Callable[[], WaitPolicy], action: str
+    hook: RunaiHook,
+    outcome: Outcome,
+    policy: Callable[[], WaitPolicy],
+    action: str,
+    root: Callable[[], CheckpointRoot | None],
 ) -> Outcome | None:
     start = outcome.workload()
     snapshot = hook.run(take_snapshot(control_plane.reader_for(start), start, outcome.timeline))
     if outcome.absent and snapshot.absent_since is not None:
         return outcome
+    if outcome.status == STALLED and outcome.progress is not None:
+        snapshot = replace(snapshot, progress=still_idle(outcome.progress, root()))
     now = decide(policy(), snapshot)
     if not isinstance(now, Outcome):
         phase = snapshot.workload.phase

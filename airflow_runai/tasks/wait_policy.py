@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from airflow_runai.backends import control_plane
-from airflow_runai.core.decision import Timeouts, WaitPolicy, decide
+from airflow_runai.core.decision import WaitPolicy, decide
 from airflow_runai.core.outcome import Outcome
 from airflow_runai.core.phases import OVER
+from airflow_runai.core.timeouts import Timeouts
 from airflow_runai.core.waiting import take_snapshot
 from airflow_runai.deployment import configuration
 from airflow_runai.errors import InvalidArgument, Refused, Unreachable

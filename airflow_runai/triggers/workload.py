@@ -27,11 +27,13 @@ from airflow_runai.core.waiting import appearance, wait
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import RunaiError
 from airflow_runai.hooks.sessions import session
+from airflow_runai.tasks.checkpoint_root import CheckpointRoot
 from airflow_runai.tasks.companions import Company
 from airflow_runai.tasks.kill import Kill
 from airflow_runai.tasks.log_tail import LogTail
 from airflow_runai.tasks.long_waits import LongWait
 from airflow_runai.tasks.published_timelines import TaskAddress, published_timelines
+from airflow_runai.tasks.steps import Steps
 from airflow_runai.tasks.voice import companions_of
 
 log = structlog.get_logger(logger_name=__name__)
@@ -55,6 +57,7 @@ class RunaiWorkloadTrigger(BaseTrigger):
     :param show_timeline: keep the timeline in XCom, for the tab in Airflow.
     :param voice: whom to call when something happens, from ``voice_settings``.
     :param get_logs: what of the workload's log goes into the task's; see the operator.
+    :param checkpoints: the fields of :class:`CheckpointRoot`, to follow the training's steps.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class RunaiWorkloadTrigger(BaseTrigger):
         show_timeline: bool = True,
         voice: dict[str, Any] | None = None,
         get_logs: str = "off",
+        checkpoints: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's constructor has no annotations
         self.runai_conn_id = runai_conn_id
@@ -79,6 +83,8 @@ class RunaiWorkloadTrigger(BaseTrigger):
         self.get_logs = get_logs
         interval = WaitPolicy.from_json(policy).poll_interval
         self._tail = LogTail(runai_conn_id, Workload.from_json(workload), get_logs, interval)
+        self.checkpoints = checkpoints
+        self._steps = Steps(CheckpointRoot(**checkpoints), self._tell) if checkpoints else None
         self._company = Company(())
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -94,6 +100,7 @@ class RunaiWorkloadTrigger(BaseTrigger):
                 "show_timeline": self.show_timeline,
                 "voice": self.voice,
                 "get_logs": self.get_logs,
+                "checkpoints": self.checkpoints,
             },
         )
 
@@ -101,7 +108,9 @@ class RunaiWorkloadTrigger(BaseTrigger):
         """Wait, then fire."""
         name = str(self.workload.get("name"))
         why = LongWait(self.runai_conn_id, self.workload, self._tell_reasons)
-        self._company = Company([self._tail, why, *companions_of(self.voice, name)])
+        self._company = Company(
+            [self._tail, why, *filter(None, (self._steps,)), *companions_of(self.voice, name)]
+        )
         earliest = asyncio.get_running_loop().time() + self.min_defer_seconds
         self._tail.begin()
         try:
@@ -127,7 +136,8 @@ class RunaiWorkloadTrigger(BaseTrigger):
                         start = found
                     with joined.watched(start, policy.poll_interval, self._published) as reader:
                         try:
-                            return await joined.run(wait(policy, reader, start), self._report)
+                            waiting = wait(policy, reader, start, steps=self._steps)
+                            return await joined.run(waiting, self._report)
                         finally:
                             self._leave_timeline_to_task()
             except (RunaiError, AirflowException, AirflowRuntimeError, OSError) as error:
@@ -143,11 +153,14 @@ class RunaiWorkloadTrigger(BaseTrigger):
                 await asyncio.sleep(policy.poll_interval)
 
     async def _report(self, notice: Notice) -> None:
+        self._tell(notice)
+        self._company.hear(notice)
+
+    def _tell(self, notice: Notice) -> None:
         if notice.text:
             log.info("%s", notice.text)
-        if notice.kind == "timeline":
+        if notice.kind in ("timeline", "progress"):
             self._publish(notice.data)
-        self._company.hear(notice)
 
     def _tell_reasons(self, lines: Sequence[str], news: Mapping[str, Any]) -> None:
         for line in lines:

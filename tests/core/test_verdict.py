@@ -12,12 +12,12 @@ from airflow_runai.core.decision import (
     ABSENCE_SECONDS,
     KeepWaiting,
     Snapshot,
-    Timeouts,
     WaitPolicy,
     decide,
 )
 from airflow_runai.core.outcome import Outcome
 from airflow_runai.core.phases import PHASES, Meaning, meaning
+from airflow_runai.core.timeouts import Timeouts
 from airflow_runai.core.workload import Workload
 from tests.core.stage import NOON, acts
 

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_runai.core.decision import Timeouts, WaitPolicy
+from airflow_runai.core.decision import WaitPolicy
 from airflow_runai.core.outcome import Outcome
 from airflow_runai.core.timeline import UNSEEN, Moment
+from airflow_runai.core.timeouts import Timeouts
 from airflow_runai.core.waiting import (
     MAX_HISTORY_ATTEMPTS,
     MAX_PAUSE,

@@ -75,8 +75,8 @@ MUTANTS = (
     Mutant(
         "limit forgotten",
         "operators/training.py",
-        "self._defer(workload, self._policy())",
-        "self._defer(workload, self._policy() if outcome is None else WaitPolicy())",
+        "self._defer(context, workload, self._policy())",
+        "self._defer(context, workload, self._policy() if outcome is None else WaitPolicy())",
         36,
     ),
     Mutant(

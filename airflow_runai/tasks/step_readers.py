@@ -1,0 +1,113 @@
+"""
+The step of a root's newest checkpoint, read in threads of their own: at most four in a process.
+
+A storage that hangs cannot be interrupted. It keeps its thread, its root is left alone for a while,
+and whoever asked goes on without an answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeAlias
+from weakref import WeakKeyDictionary
+
+from airflow_runai.tasks.checkpoint_root import CheckpointRoot, Sighting
+
+#: Threads that read.
+READERS = 4
+#: Seconds after which a reading is given up, and for which its root is left alone then.
+GIVEN_UP, LEFT_ALONE = 10.0, 600.0
+
+
+class OutOfSight(Exception):
+    """The checkpoints cannot be seen from here, now."""
+
+
+#: ``None`` where there is no checkpoint yet.
+Answer: TypeAlias = Sighting | OutOfSight | None
+
+
+@dataclass(slots=True, eq=False)
+class _Look:
+    root: CheckpointRoot
+    answer: Callable[[Answer], None]
+    # Connections of object storage find their supervisor by the context.
+    context: contextvars.Context = field(default_factory=contextvars.copy_context)
+    timer: asyncio.TimerHandle | None = None
+
+
+class StepReaders:
+    """
+    Reads for all waits on one event loop.
+
+    :param read: blocks; raises what storage libraries raise.
+    """
+
+    def __init__(self, read: Callable[[CheckpointRoot], Sighting | None]) -> None:
+        self._read = read
+        self._waiting: deque[_Look] = deque()
+        self._threads = 0
+        self._hung_until: dict[str, float] = {}
+
+    def ask(self, root: CheckpointRoot, answer: Callable[[Answer], None]) -> None:
+        """
+        Read as soon as a thread is free.
+
+        :param answer: called on the loop, once.
+        """
+        until = self._hung_until.get(root.path, 0.0)
+        if asyncio.get_running_loop().time() < until:
+            return answer(OutOfSight(f"{root.path} did not answer; it is left alone for a while"))
+        self._hung_until.pop(root.path, None)
+        self._waiting.append(_Look(root, answer))
+        self._begin()
+
+    def _begin(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting and self._threads < READERS:
+            look = self._waiting.popleft()
+            self._threads += 1
+            look.timer = loop.call_later(GIVEN_UP, self._give_up, look)
+            # Python waits for the threads of an executor when it exits, and one of these may hang.
+            work = partial(look.context.run, self._work, loop, look)
+            threading.Thread(target=work, name="runai-steps", daemon=True).start()
+
+    def _work(self, loop: asyncio.AbstractEventLoop, look: _Look) -> None:
+        answer: Answer
+        try:
+            answer = self._read(look.root)
+        except Exception as error:  # storage libraries raise what they like
+            answer = OutOfSight(str(error) or type(error).__name__)
+        # The loop may have been closed meanwhile.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(self._end, look, answer)
+
+    def _end(self, look: _Look, answer: Answer) -> None:
+        self._threads -= 1
+        if look.timer is not None:
+            look.timer.cancel()
+            look.answer(answer)
+        self._begin()
+
+    def _give_up(self, look: _Look) -> None:
+        look.timer = None
+        self._hung_until[look.root.path] = asyncio.get_running_loop().time() + LEFT_ALONE
+        look.answer(OutOfSight(f"{look.root.path} did not answer within {GIVEN_UP:.0f} s"))
+
+
+_BY_LOOP: WeakKeyDictionary[asyncio.AbstractEventLoop, StepReaders] = WeakKeyDictionary()
+
+
+def step_readers() -> StepReaders:
+    """Return the readers of the running event loop."""
+    loop = asyncio.get_running_loop()
+    if loop not in _BY_LOOP:
+        _BY_LOOP[loop] = StepReaders(CheckpointRoot.newest)
+    return _BY_LOOP[loop]
