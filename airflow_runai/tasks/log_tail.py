@@ -20,7 +20,7 @@ from airflow_runai.backends.workload_logs import LINES, LogPart, WorkloadLog
 from airflow_runai.core.flow import Notice
 from airflow_runai.core.incarnations import Sighting, sighting
 from airflow_runai.core.json_merge import JsonObject
-from airflow_runai.core.log_lines import FOLLOW, OFF, Place, newest
+from airflow_runai.core.log_lines import FOLLOW, OFF, LogPosition, newest
 from airflow_runai.core.phases import Meaning
 from airflow_runai.core.texts import cut
 from airflow_runai.core.workload import Workload
@@ -84,7 +84,7 @@ class LogTail:
         # The incarnation whose header was written last.
         self._headed = -1
         # How far the log of which incarnation was seen.
-        self._place, self._place_of = Place(), 0
+        self._place, self._place_of = LogPosition(), 0
         self._todo: tuple[_Look, ...] = ()
         self._kept: tuple[str, ...] = ()
         self._left_out = 0
@@ -169,7 +169,7 @@ class LogTail:
         self._follow_later(self._interval)
 
     async def _fetch(self, look: _Look) -> None:
-        seen = self._place if self._place_of == look.number else Place()
+        seen = self._place if self._place_of == look.number else LogPosition()
         is_first = self._mode != FOLLOW and look.pause == _FIRST_PAUSE
         try:
             self._take(look, await self._part(look, None if is_first else seen))
@@ -190,7 +190,7 @@ class LogTail:
         if self._leaves and self._asked == look.number and not self._is_closed:
             self._ask(look)
 
-    async def _part(self, look: _Look, seen: Place | None) -> LogPart:
+    async def _part(self, look: _Look, seen: LogPosition | None) -> LogPart:
         fetches, cluster = one_per_loop(LogFetches), self._log.workload.cluster_id
         if reason := fetches.outage(cluster):
             raise Unreachable(f"its cluster could not be reached a moment ago: {reason}")
@@ -212,7 +212,7 @@ class LogTail:
         if is_blind and part.lines:
             tell(["the log is followed from here on; what came before may be missing above"])
             return
-        whole = part.told(title(self._log.workload.name, look.number))
+        whole = part.as_sentences(title(self._log.workload.name, look.number))
         lines = whole[1:] if self._headed == look.number else whole
         if not one_per_loop(LogFetches).allows(len(lines)):
             self._keep(whole)
