@@ -113,7 +113,7 @@ class _Blocking:
         sent = time.time()
         errors = _wire_errors_as_unreachable(request, self.client.base_url)
         with errors, self.client.stream(**_arguments(request)) as response:
-            body = _Body(request)
+            body = _ReceivedBody(request)
             for piece in response.iter_bytes():
                 body.add(piece)
         return _reply(request, response, body.content, sent, self.clock)
@@ -153,7 +153,7 @@ class _Awaiting:
             # the garbage collector comes round, and bodies of lists are megabytes.
             async with self.client.stream(**_arguments(request)) as response:
                 # Pieces that are joined at the end would take twice the memory.
-                body = _Body(request)
+                body = _ReceivedBody(request)
                 async for piece in response.aiter_bytes():
                     body.add(piece)
         if len(body.content) > _LARGE:
@@ -161,7 +161,7 @@ class _Awaiting:
         return _reply(request, response, body.content, sent, self.clock)
 
 
-class _Body:
+class _ReceivedBody:
     """Collects a body, or its end."""
 
     def __init__(self, request: Request) -> None:

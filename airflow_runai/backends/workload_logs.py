@@ -15,7 +15,7 @@ from airflow_runai.backends.throttle import HISTORY
 from airflow_runai.core import secrets
 from airflow_runai.core.flow import Flow
 from airflow_runai.core.incarnations import pod_at
-from airflow_runai.core.log_lines import Place, cut_line, growth, newest
+from airflow_runai.core.log_lines import LogPosition, cut_line, growth, newest
 from airflow_runai.core.texts import cut
 from airflow_runai.core.workload import Workload, named_values
 from airflow_runai.errors import NotFound, RunaiError
@@ -41,12 +41,12 @@ class LogPart:
     """
 
     lines: tuple[str, ...]
-    place: Place
+    place: LogPosition
     has_gap: bool = False
     left_out: int = 0
     node: str = ""
 
-    def told(self, title: str) -> list[str]:
+    def as_sentences(self, title: str) -> list[str]:
         """Return the lines of a task log; none if the part is empty."""
         if not self.lines:
             return []
@@ -77,7 +77,12 @@ class WorkloadLog:
         self._redaction: Redaction | None = None
 
     def look(
-        self, clusters: Clusters, moment: float, seen: Place | None = None, *, late: bool = False
+        self,
+        clusters: Clusters,
+        moment: float,
+        seen: LogPosition | None = None,
+        *,
+        late: bool = False,
     ) -> Flow[LogPart]:
         """
         Return the end of the log, or what is new in it.
@@ -93,7 +98,7 @@ class WorkloadLog:
             pod = yield from self._pod(moment)
             query = replace(query, pod=_standing(pod))
         # First of all: the pod may be about to go.
-        new = growth(seen or Place(), (yield from self.lines(clusters, query)))
+        new = growth(seen or LogPosition(), (yield from self.lines(clusters, query)))
         chosen = newest(new.lines, LINES, CHARACTERS)
         shown = yield from self.masked(clusters, chosen)
         pod = pod or (yield from self._pod(moment))

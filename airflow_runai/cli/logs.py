@@ -22,7 +22,7 @@ from airflow_runai.cli.exit_codes import UsageError, command
 from airflow_runai.cli.output import serialize
 from airflow_runai.core.flow import Flow
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
-from airflow_runai.core.log_lines import Place, growth
+from airflow_runai.core.log_lines import LogPosition, growth
 from airflow_runai.core.phases import OVER
 from airflow_runai.core.texts import exact
 from airflow_runai.core.workload import Workload
@@ -95,7 +95,7 @@ class _Reader:
 
     def followed(self) -> Iterator[str]:
         """Yield its lines as they come, over preemptions, until the workload has ended."""
-        query, place = self.query, Place()
+        query, place = self.query, LogPosition()
         while True:
             is_over = self._is_over()
             try:
@@ -103,7 +103,7 @@ class _Reader:
             except NotFound:
                 if is_over:
                     raise
-                place = Place()  # it waits for its next incarnation
+                place = LogPosition()  # it waits for its next incarnation
             else:
                 place = new.place
                 yield from ["(lines may be missing here)"] * new.has_gap

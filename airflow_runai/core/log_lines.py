@@ -53,7 +53,7 @@ def newest(lines: Sequence[str], count: int, characters: int) -> tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class LogPosition:
     """
     How far a log was seen.
 
@@ -69,7 +69,7 @@ class Place:
         return {"count": self.count, "marks": list(self.marks)}
 
     @classmethod
-    def from_json(cls, value: JsonMapping) -> Place:
+    def from_json(cls, value: JsonMapping) -> LogPosition:
         """Read what :meth:`to_json` wrote."""
         return cls(int(value.get("count") or 0), tuple(map(int, value.get("marks") or ())))
 
@@ -83,11 +83,11 @@ class Growth:
     """
 
     lines: tuple[str, ...]
-    place: Place
+    place: LogPosition
     has_gap: bool = False
 
 
-def growth(before: Place, lines: Sequence[str]) -> Growth:
+def growth(before: LogPosition, lines: Sequence[str]) -> Growth:
     """
     Compare a log's end with how far it was seen.
 
@@ -98,11 +98,11 @@ def growth(before: Place, lines: Sequence[str]) -> Growth:
     fresh, common = tuple(lines[at:]), min(at, len(before.marks))
     # A few equal lines at the top of a window may be equal by chance.
     is_sure = common == len(before.marks) or common >= MARKS // 2
-    place = Place(before.count + len(fresh), (*before.marks, *marks[at:])[-MARKS:])
+    place = LogPosition(before.count + len(fresh), (*before.marks, *marks[at:])[-MARKS:])
     return Growth(fresh, place, has_gap=not is_sure)
 
 
-def _end_of(before: Place, marks: Sequence[int]) -> int:
+def _end_of(before: LogPosition, marks: Sequence[int]) -> int:
     """Return how many of these lines were seen, 0 if none of them is recognized."""
     if not before.marks:
         return 0
@@ -117,7 +117,7 @@ def _end_of(before: Place, marks: Sequence[int]) -> int:
     return at or next((at for at in part if _fits(before, marks, at)), 0)
 
 
-def _fits(before: Place, marks: Sequence[int], at: int) -> bool:
+def _fits(before: LogPosition, marks: Sequence[int], at: int) -> bool:
     if at > len(marks) or marks[at - 1] != before.marks[-1]:
         return False
     common = min(at, len(before.marks))

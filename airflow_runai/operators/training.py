@@ -140,18 +140,14 @@ class RunaiTrainingOperator(NotifyingOperator):
         self.template = template
         self.templates = templates
         self.runai_conn_id = runai_conn_id
-        self.project = project
-        self.cluster = cluster
+        self.project, self.cluster = project, cluster
         self.workload_name = workload_name
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
-        self.poll_interval = poll_interval
-        self.timeouts = timeouts
+        self.poll_interval, self.timeouts = poll_interval, timeouts
         self.when_suspended = when_suspended
-        self.kill_action = on_kill
-        self.on_clear = on_clear
-        self.get_logs = get_logs
-        self.tail_on_success = tail_on_success
+        self.kill_action, self.on_clear = on_kill, on_clear
+        self.get_logs, self.tail_on_success = get_logs, tail_on_success
         self.lint_ignore = lint_ignore
         self._stop_signal = StopSignal()
         self._check_arguments()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from airflow_runai.backends.cluster_api import Clusters
 from airflow_runai.backends.workload_logs import WorkloadLog
 from airflow_runai.core.json_merge import JsonMapping
-from airflow_runai.core.log_lines import FOLLOW, OFF, Place
+from airflow_runai.core.log_lines import FOLLOW, OFF, LogPosition
 from airflow_runai.core.outcome import GONE, SUCCEEDED, Outcome
 from airflow_runai.errors import NotFound, RunaiError
 from airflow_runai.hooks.runai import RunaiHook
@@ -47,10 +47,10 @@ def _last(hook: RunaiHook, outcome: Outcome, is_followed: bool) -> list[str]:
     if is_followed:
         # An incarnation that the wait did not see has lines that nobody has seen.
         is_same = outcome.log.get("number") in (0, number)
-        place = Place.from_json(outcome.log) if is_same else Place()
+        place = LogPosition.from_json(outcome.log) if is_same else LogPosition()
     log = WorkloadLog(outcome.workload())
     part = hook.run(log.look(Clusters(hook.settings), outcome.ended_at, place))
-    return part.told(title(outcome.name, number))
+    return part.as_sentences(title(outcome.name, number))
 
 
 def _kept(log: JsonMapping) -> list[str]:

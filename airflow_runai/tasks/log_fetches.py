@@ -31,20 +31,26 @@ class LogFetches:
     """Gives each fetch its turn, and each line its place."""
 
     def __init__(self) -> None:
-        self._queue: deque[tuple[contextvars.Context, Fetch]] = deque()
+        self._urgent: deque[tuple[contextvars.Context, Fetch]] = deque()
+        self._others: deque[tuple[contextvars.Context, Fetch]] = deque()
         self._busy: set[asyncio.Task[None]] = set()
         self._allowance = float(LINES_AT_ONCE)
         self._counted_at = -math.inf
         self._outages: dict[str, tuple[float, str]] = {}
 
-    def ask(self, fetch: Fetch) -> None:
-        """Carry out a fetch some time, in the context of the caller, whose task log it writes."""
-        self._queue.append((contextvars.copy_context(), fetch))
+    def ask(self, fetch: Fetch, *, is_urgent: bool) -> None:
+        """
+        Carry out a fetch some time, in the context of the caller, whose task log it writes.
+
+        :param is_urgent: before all that are not, because the log may soon be gone.
+        """
+        queue = self._urgent if is_urgent else self._others
+        queue.append((contextvars.copy_context(), fetch))
         self._go_on()
 
     def _go_on(self) -> None:
-        while self._queue and len(self._busy) < AT_ONCE:
-            context, fetch = self._queue.popleft()
+        while (queue := self._urgent or self._others) and len(self._busy) < AT_ONCE:
+            context, fetch = queue.popleft()
             task = context.run(asyncio.create_task, fetch())
             self._busy.add(task)
             task.add_done_callback(self._end)

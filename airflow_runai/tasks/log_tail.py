@@ -1,9 +1,9 @@
 """
 The log of a training in the task log, while the task waits: a companion of the wait.
 
-``tail``: when an incarnation leaves, the end of its log, which goes with its pod. ``follow``: what
-is new, at each interval, too. What has no room here is kept for the worker, within limits. A log
-that cannot be had is a sentence, once, and never more.
+``tail``: when an incarnation leaves, the end of its log, and what it says until its pod is gone,
+and the log with it. ``follow``: what is new, at each interval, too. What has no room here is kept
+for the worker, within limits. A log that cannot be had is a sentence, once, and never more.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from airflow_runai.backends.workload_logs import LINES, LogPart, WorkloadLog
 from airflow_runai.core.flow import Notice
 from airflow_runai.core.incarnations import Sighting, sighting
 from airflow_runai.core.json_merge import JsonObject
-from airflow_runai.core.log_lines import FOLLOW, OFF, Place, newest
+from airflow_runai.core.log_lines import FOLLOW, OFF, LogPosition, newest
 from airflow_runai.core.phases import Meaning
 from airflow_runai.core.texts import cut
 from airflow_runai.core.workload import Workload
@@ -34,6 +34,8 @@ log = structlog.get_logger(logger_name=__name__)
 KEPT_LINES, KEPT_CHARACTERS = 2 * LINES, 16_384
 #: Ends of incarnations that wait for their turn; older ones are gone by then.
 _WAITING = 3
+#: Seconds until the first look again at an incarnation that leaves, and the longest such pause.
+_FIRST_PAUSE, _LAST_PAUSE = 1.0, 16.0
 #: Seconds after which the news of a workload that has just been submitted has come.
 _NEWS_TAKE = 10.0
 
@@ -57,11 +59,13 @@ class LogTail:
         "_is_busy",
         "_is_closed",
         "_kept",
+        "_leaves",
         "_left_out",
         "_log",
         "_mode",
         "_number",
         "_place",
+        "_place_of",
         "_since",
         "_timer",
         "_todo",
@@ -79,13 +83,14 @@ class LogTail:
         self._number, self._since, self._asked = 0, math.inf, 0
         # The incarnation whose header was written last.
         self._headed = -1
-        self._place = Place()
+        # How far the log of which incarnation was seen.
+        self._place, self._place_of = LogPosition(), 0
         self._todo: tuple[_Look, ...] = ()
         self._kept: tuple[str, ...] = ()
         self._left_out = 0
         self._complaint = ""
         self._timer: asyncio.TimerHandle | None = None
-        self._has_heard = self._is_busy = self._is_closed = False
+        self._has_heard = self._leaves = self._is_busy = self._is_closed = False
 
     def begin(self) -> None:
         """Follow what runs already, of which no news comes: its process has started again."""
@@ -97,8 +102,8 @@ class LogTail:
             return
         seen = sighting(notice.data)
         if not self._has_heard and self._place.count:
-            self._number = seen.number  # of what was followed without news
-        self._has_heard = True
+            self._number = self._place_of = seen.number  # of what was followed without news
+        self._has_heard, self._leaves = True, seen.kind is Meaning.LEAVING
         if seen.runs and seen.number > self._number:
             self._run(seen)
         elif seen.has_left and self._has_just_left(seen):
@@ -132,7 +137,7 @@ class LogTail:
             "kept": list(self._kept),
             "left_out": self._left_out,
             "complaint": self._complaint,
-            "number": self._number,
+            "number": self._place_of,
             **self._place.to_json(),
         }
 
@@ -150,7 +155,8 @@ class LogTail:
         self._todo = (*self._todo, look)[-_WAITING:]
         if not self._is_busy:
             self._is_busy = True
-            one_per_loop(LogFetches).ask(self._work)
+            is_urgent = look.is_last and look.pause == _FIRST_PAUSE
+            one_per_loop(LogFetches).ask(self._work, is_urgent=is_urgent)
 
     async def _work(self) -> None:
         try:
@@ -163,18 +169,28 @@ class LogTail:
         self._follow_later(self._interval)
 
     async def _fetch(self, look: _Look) -> None:
-        seen = self._place if self._mode == FOLLOW else None
+        seen = self._place if self._place_of == look.number else LogPosition()
+        is_first = self._mode != FOLLOW and look.pause == _FIRST_PAUSE
         try:
-            self._take(look, await self._part(look, seen))
+            self._take(look, await self._part(look, None if is_first else seen))
+            self._look_again_later(look)
         except NotFound as error:
-            if look.is_last:
+            if look.is_last and look.pause == _FIRST_PAUSE:
                 tell([f"the log of incarnation {look.number} is gone with its pod ({error})"])
         except (RunaiError, AirflowException, AirflowRuntimeError, OSError) as error:
             self._complain(error)
-        if look.is_last:
-            self._place = Place()  # the next incarnation has a log of its own
 
-    async def _part(self, look: _Look, seen: Place | None) -> LogPart:
+    def _look_again_later(self, look: _Look) -> None:
+        """What it says while it saves is the most valuable, and its last words come last."""
+        if look.is_last and not look.is_late and look.pause <= _LAST_PAUSE:
+            again = _Look(look.number, look.moment, is_last=True, pause=2 * look.pause)
+            asyncio.get_running_loop().call_later(look.pause, self._look_again, again)
+
+    def _look_again(self, look: _Look) -> None:
+        if self._leaves and self._asked == look.number and not self._is_closed:
+            self._ask(look)
+
+    async def _part(self, look: _Look, seen: LogPosition | None) -> LogPart:
         fetches, cluster = one_per_loop(LogFetches), self._log.workload.cluster_id
         if reason := fetches.outage(cluster):
             raise Unreachable(f"its cluster could not be reached a moment ago: {reason}")
@@ -191,13 +207,12 @@ class LogTail:
     def _take(self, look: _Look, part: LogPart) -> None:
         if self._is_closed and not look.is_last:
             return  # the worker goes on where the last look ended
-        is_blind = self._mode == FOLLOW and not (look.number or self._place.count)
-        if self._mode == FOLLOW:
-            self._place = part.place
+        is_blind = not (look.number or self._place.count)
+        self._place, self._place_of = part.place, look.number
         if is_blind and part.lines:
             tell(["the log is followed from here on; what came before may be missing above"])
             return
-        whole = part.told(title(self._log.workload.name, look.number))
+        whole = part.as_sentences(title(self._log.workload.name, look.number))
         lines = whole[1:] if self._headed == look.number else whole
         if not one_per_loop(LogFetches).allows(len(lines)):
             self._keep(whole)
@@ -223,14 +238,21 @@ class _Look:
     :param moment: epoch seconds at which the incarnation ran.
     :param is_last: the incarnation leaves or has left.
     :param is_late: the next one has begun.
+    :param pause: seconds until the next look, if it still leaves by then.
     """
 
-    __slots__ = ("is_last", "is_late", "moment", "number")
+    __slots__ = ("is_last", "is_late", "moment", "number", "pause")
 
     def __init__(
-        self, number: int, moment: float, *, is_last: bool = False, is_late: bool = False
+        self,
+        number: int,
+        moment: float,
+        *,
+        is_last: bool = False,
+        is_late: bool = False,
+        pause: float = _FIRST_PAUSE,
     ) -> None:
-        self.number, self.moment = number, moment
+        self.number, self.moment, self.pause = number, moment, pause
         self.is_last, self.is_late = is_last, is_late
 
 

@@ -250,6 +250,37 @@ def test_followed_over_two_incarnations_no_line_comes_twice(wire: Wire) -> None:
     assert (one.rest()["number"], one.rest()["count"]) == (2, 1)
 
 
+def test_the_last_words_of_what_leaves_are_heard_until_its_pod_is_gone(wire: Wire) -> None:
+    wire.logs["train"] = "step 7\n"
+    wire.seconds = 0.0
+
+    async def story() -> None:
+        one = tail("train")
+        one.hear(LEAVES)
+        await asyncio.sleep(2)
+        wire.logs["train"] = "step 7\nsaved\n"
+        await asyncio.sleep(2)
+        del wire.logs["train"]
+        await asyncio.sleep(100)
+
+    assert played(story).texts == ["log of train, incarnation 1:", "| step 7", "| saved"]
+    assert len(wire.asked) == 4, "at 0, 1, 3 and 7 seconds"
+
+
+def test_what_has_left_is_not_looked_at_again(wire: Wire) -> None:
+    wire.logs["train"] = "step 7\n"
+
+    async def story() -> None:
+        one = tail("train")
+        one.hear(LEAVES)
+        await asyncio.sleep(0.5)
+        one.hear(heard("Pending", "Running", "Terminating", "Pending"))
+        await asyncio.sleep(100)
+
+    assert played(story).texts == ["log of train, incarnation 1:", "| step 7"]
+    assert len(wire.asked) == 1
+
+
 def test_what_comes_after_the_wait_is_left_to_the_worker(wire: Wire) -> None:
     one = tail("train", "follow")
     wire.logs["train"] = "a\n"

@@ -14,7 +14,7 @@ from airflow_runai.backends.cluster_api import MAX_BYTES, Clusters, LogQuery
 from airflow_runai.backends.settings import Settings
 from airflow_runai.backends.workload_logs import LogPart, WorkloadLog
 from airflow_runai.core.flow import Flow
-from airflow_runai.core.log_lines import Place
+from airflow_runai.core.log_lines import LogPosition
 from airflow_runai.core.workload import Workload
 from airflow_runai.emulator import Emulator, EmulatorSettings, Scenario, serve
 from airflow_runai.emulator.records import Pod
@@ -215,7 +215,7 @@ def test_secrets_are_masked_and_the_node_is_known(emulator: Emulator) -> None:
     part: LogPart = person.do(WorkloadLog(workload).look(Clusters(person.settings), 1e10))
     assert part.lines == ("*** for 30", "***", "***", "***", "end")
     assert part.node in ("node-1", "node-2")
-    assert part.told("log of talks") == [
+    assert part.as_sentences("log of talks") == [
         f"log of talks on {part.node}:",
         *("| *** for 30", "| ***", "| ***", "| ***", "| end"),
     ]
@@ -225,10 +225,10 @@ def test_a_second_look_shows_what_is_new(emulator: Emulator) -> None:
     workload = talking(emulator, "sh -c 'echo one; echo two; sleep 99'", "two")
     person = Person(emulator)
     clusters, log = Clusters(person.settings), WorkloadLog(workload)
-    first: LogPart = person.do(log.look(clusters, 1e10, Place()))
+    first: LogPart = person.do(log.look(clusters, 1e10, LogPosition()))
     again: LogPart = person.do(log.look(clusters, 1e10, first.place))
     assert (first.lines, again.lines, again.has_gap) == (("one", "two"), (), False)
-    assert again.told("log of talks") == []
+    assert again.as_sentences("log of talks") == []
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from airflow_runai.core.log_lines import (
     LINE_LIMIT,
     MARKS,
-    Place,
+    LogPosition,
     clean_lines,
     cut_line,
     growth,
@@ -41,7 +41,7 @@ def test_the_newest_lines_fit_both_limits() -> None:
 
 @given(st.lists(st.sampled_from(["", "a", "b"])), st.lists(st.integers(0, 60)))
 def test_seen_from_its_beginning_each_line_is_shown_once(log: list[str], looks: list[int]) -> None:
-    place, shown = Place(), list[str]()
+    place, shown = LogPosition(), list[str]()
     for until in sorted(min(look, len(log)) for look in looks):
         new = growth(place, log[:until])
         assert not new.has_gap
@@ -55,7 +55,7 @@ def test_seen_by_its_end_no_line_is_shown_twice_and_gaps_are_told(
     looks: list[int], window: int
 ) -> None:
     log = [f"step {number}" for number in range(400)]
-    place, shown, before = Place(), list[str](), 0
+    place, shown, before = LogPosition(), list[str](), 0
     for until in sorted(looks):
         new = growth(place, log[max(0, until - window) : until])
         assert list(new.lines) == log[max(before, until - window) : until]
@@ -68,13 +68,13 @@ def test_seen_by_its_end_no_line_is_shown_twice_and_gaps_are_told(
 
 
 def test_one_line_again_and_again_is_no_flood() -> None:
-    place = growth(Place(), ["warning"] * 100).place
-    assert growth(Place(5000, place.marks), ["warning"] * 90).lines == ()
-    new = growth(Place(5000, place.marks), ["warning"] * 50 + ["error"] + ["warning"] * 50)
+    place = growth(LogPosition(), ["warning"] * 100).place
+    assert growth(LogPosition(5000, place.marks), ["warning"] * 90).lines == ()
+    new = growth(LogPosition(5000, place.marks), ["warning"] * 50 + ["error"] + ["warning"] * 50)
     assert new.lines == ("error", *["warning"] * 50)
 
 
 def test_a_place_survives_as_json() -> None:
-    place = growth(Place(), ["a", "b"]).place
-    assert Place.from_json(place.to_json()) == place
-    assert Place.from_json({}) == Place()
+    place = growth(LogPosition(), ["a", "b"]).place
+    assert LogPosition.from_json(place.to_json()) == place
+    assert LogPosition.from_json({}) == LogPosition()
