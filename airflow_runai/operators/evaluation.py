@@ -113,9 +113,11 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
             self._lease(context, hold=False)
             raise
 
-    def _finish(self, context: Context, hook: RunaiHook, outcome: Outcome) -> JsonObject:
+    def _finish(
+        self, context: Context, hook: RunaiHook, outcome: Outcome, tail: list[str]
+    ) -> JsonObject:
         try:
-            return super()._finish(context, hook, outcome)
+            return super()._finish(context, hook, outcome, tail)
         finally:
             self._lease(context, hold=False)
 

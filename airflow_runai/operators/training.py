@@ -200,13 +200,13 @@ class RunaiTrainingOperator(NotifyingOperator):
         self, context: Context, hook: RunaiHook, workload: Workload, outcome: Outcome | None
     ) -> dict[str, Any]:
         """Wait, deferred or here, until an end is one; both ways of waiting lead through here."""
-        root = partial(self._checkpoints, context)
+        root = partial(self._steps_root, context)
         while True:
             if outcome is not None:
                 # Before it settles: a workload that is deleted takes its log along.
-                show_end_of_log(hook, outcome, self.get_logs, self.tail_on_success)
+                tail = show_end_of_log(hook, outcome, self.get_logs, self.tail_on_success)
                 if settled := settle(hook, outcome, self._policy, self.kill_action, root):
-                    return self._finish(context, hook, settled)
+                    return self._finish(context, hook, settled, tail)
             if self._stop_signal.received:
                 # The look may have taken as long as a time-out; later signals reach the trigger.
                 end_if_task_is_finished(context, hook, workload, self.kill_action)
@@ -253,14 +253,17 @@ class RunaiTrainingOperator(NotifyingOperator):
             outcome, hook = Outcome.from_event(event), RunaiHook(self.runai_conn_id)
             return self._until_settled(context, hook, outcome.workload(), outcome)
 
-    def _finish(self, context: Context, hook: RunaiHook, outcome: Outcome) -> dict[str, Any]:
-        """Return the result or raise."""
+    def _finish(
+        self, context: Context, hook: RunaiHook, outcome: Outcome, tail: list[str]
+    ) -> dict[str, Any]:
+        """Return the result or raise; ``tail`` is the end of the workload's log."""
         root = partial(self._checkpoints, context)
         outcome = confirmed(outcome, root, self.allow_exit_on_preemption)
         # The project may have come from the connection or a template.
         pushed = pull_workload_xcom(context)
         used = usage_of(hook, outcome, pushed.get("gpus"))
-        push_xcom(context, TIMELINE_KEY, {**outcome.to_news(), "usage": used})
+        shown = {**outcome.to_news(), "usage": used, **({"log_tail": tail} if tail else {})}
+        push_xcom(context, TIMELINE_KEY, shown)
         clocks = outcome.clocks
         self.log.info(
             f"{outcome.name} {outcome.status} after {clocks.total:.0f} s "

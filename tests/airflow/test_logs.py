@@ -92,6 +92,7 @@ def test_each_incarnation_that_ends_leaves_its_tail(
     assert lines[first + 1 : second] == ["| token is ***", "| epoch 1", "| saving at step 7"]
     assert re.fullmatch(f"log of {name}, incarnation 2 on node-[12]:", lines[second])
     assert lines[second + 1 :] == ["| token is ***", "| resumed"]
+    assert done.xcom("runai_timeline")["log_tail"] == lines[second:]
 
 
 @pytest.mark.slow
