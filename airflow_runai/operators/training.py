@@ -194,7 +194,7 @@ class RunaiTrainingOperator(WorkloadOperator):
     ) -> dict[str, Any]:
         """Wait, deferred or here, until an end is one; both ways of waiting lead through here."""
         timeline: tuple[Moment, ...] = ()
-        root = partial(self._checkpoints, context)
+        root = partial(self._checkpoints_now, context)
         while True:
             if outcome is not None:
                 timeline = outcome.timeline
@@ -211,7 +211,7 @@ class RunaiTrainingOperator(WorkloadOperator):
         self, context: Context, hook: RunaiHook, workload: Workload, timeline: tuple[Moment, ...]
     ) -> Outcome:
         try:
-            root = self._checkpoints(context)
+            root = self._checkpoints_now(context)
             steps = Steps(root, lambda news: self.log.info("%s", news.text)) if root else None
             reader = control_plane.reader_for(workload)
             waiting = wait(self._policy(), reader, workload, timeline, steps)
@@ -227,7 +227,7 @@ class RunaiTrainingOperator(WorkloadOperator):
             ) from None
 
     def _defer(self, context: Context, workload: Workload, policy: WaitPolicy) -> None:
-        root = self._checkpoints(context)
+        root = self._checkpoints_now(context)
         self.defer(
             trigger=RunaiWorkloadTrigger(
                 runai_conn_id=self.runai_conn_id,
@@ -251,7 +251,7 @@ class RunaiTrainingOperator(WorkloadOperator):
 
     def _finish(self, context: Context, outcome: Outcome) -> dict[str, Any]:
         """Return the result or raise."""
-        root = partial(self._checkpoints, context)
+        root = partial(self._checkpoints_now, context)
         outcome = confirmed(outcome, root, self.allow_exit_on_preemption)
         push_xcom(context, TIMELINE_KEY, outcome.to_news())
         # The project may have come from the connection or a template.
@@ -263,7 +263,7 @@ class RunaiTrainingOperator(WorkloadOperator):
             f"{outcome.name} {outcome.status} after {clocks.total:.0f} s "
             f"({clocks.running:.0f} s running, {clocks.interruptions} interruptions)"
         )
-        kills = count_kills(outcome, self._instructions(context).spec)
+        kills = count_kills(outcome, self._grace(context))
         if outcome.status != SUCCEEDED:
             raise failure_of(context, outcome, self.kill_action)
         project = (pushed or {}).get("project") or self.project or ""

@@ -10,6 +10,7 @@ from airflow_runai.core.note import Note
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.workload import Workload
 from airflow_runai.deployment import configuration
+from airflow_runai.errors import RunaiError
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.operators.payload import PayloadOperator
 from airflow_runai.tasks.checkpoint_root import CheckpointRoot
@@ -94,3 +95,20 @@ class WorkloadOperator(PayloadOperator):
     def _checkpoints(self, context: Context) -> CheckpointRoot | None:
         """Return where the training saves, as far as the task knows."""
         return CheckpointRoot.of(self, self._instructions(context).spec)
+
+    def _checkpoints_now(self, context: Context) -> CheckpointRoot | None:
+        """Return the same, once there is a workload: what is gone must not cost it its task."""
+        try:
+            return self._checkpoints(context)
+        except RunaiError as error:
+            self.log.warning("where the training saves cannot be read any more (%s)", error)
+            return None
+
+    def _grace(self, context: Context) -> float | None:
+        """Return the grace that the specification gives in seconds, as far as it can be read."""
+        try:
+            spec = self._instructions(context).spec
+        except RunaiError:
+            return None
+        given = spec.get("termination_grace_period") if isinstance(spec, Mapping) else None
+        return float(given) if isinstance(given, (int, float)) else None

@@ -7,7 +7,7 @@ Only a worker asks them. The wait itself decides by the history alone.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
 from airflow_runai.core.completion import kills, leaving_into, why_incomplete
@@ -78,14 +78,13 @@ def _step_reached(of: Callable[[], CheckpointRoot | None]) -> tuple[bool, str]:
     return True, f"its newest checkpoint has reached step {step} of {expected}"
 
 
-def count_kills(outcome: Outcome, spec: object) -> int:
+def count_kills(outcome: Outcome, grace: float | None) -> int:
     """
     Count how often a training was killed at the end of its grace, and say it in the log.
 
-    :param spec: the specification that the workload was made from.
+    :param grace: seconds between SIGTERM and SIGKILL; default: Kubernetes' own.
     """
-    given = spec.get("termination_grace_period") if isinstance(spec, Mapping) else None
-    grace = float(given) if isinstance(given, (int, float)) else _GRACE
+    grace = _GRACE if grace is None else grace
     count = kills(outcome.timeline, grace)
     if count:
         times = "once" if count == 1 else f"{count} times"
