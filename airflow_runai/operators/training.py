@@ -200,7 +200,7 @@ class RunaiTrainingOperator(NotifyingOperator):
         self, context: Context, hook: RunaiHook, workload: Workload, outcome: Outcome | None
     ) -> dict[str, Any]:
         """Wait, deferred or here, until an end is one; both ways of waiting lead through here."""
-        root = partial(self._steps_root, context)
+        root = partial(self._checkpoints_now, context)
         while True:
             if outcome is not None:
                 # Before it settles: a workload that is deleted takes its log along.
@@ -217,7 +217,7 @@ class RunaiTrainingOperator(NotifyingOperator):
     def _wait(
         self, context: Context, hook: RunaiHook, workload: Workload, timeline: tuple[Moment, ...]
     ) -> Outcome:
-        policy, root = self._policy(), self._steps_root(context)
+        policy, root = self._policy(), self._checkpoints_now(context)
         log = LogTail(hook.settings, workload, self.get_logs, policy.poll_interval)
         steps = Steps(root, lambda news: self.log.info("%s", news.text)) if root else None
         with leaving_the_workload(context, hook, workload, self.kill_action):
@@ -229,7 +229,7 @@ class RunaiTrainingOperator(NotifyingOperator):
         return replace(outcome, log=log.rest())
 
     def _defer(self, context: Context, workload: Workload, policy: WaitPolicy) -> None:
-        root = self._steps_root(context)
+        root = self._checkpoints_now(context)
         self.defer(
             trigger=RunaiWorkloadTrigger(
                 runai_conn_id=self.runai_conn_id,
@@ -257,7 +257,7 @@ class RunaiTrainingOperator(NotifyingOperator):
         self, context: Context, hook: RunaiHook, outcome: Outcome, tail: list[str]
     ) -> dict[str, Any]:
         """Return the result or raise; ``tail`` is the end of the workload's log."""
-        root = partial(self._checkpoints, context)
+        root = partial(self._checkpoints_now, context)
         outcome = confirmed(outcome, root, self.allow_exit_on_preemption)
         # The project may have come from the connection or a template.
         pushed = pull_workload_xcom(context)
@@ -269,7 +269,7 @@ class RunaiTrainingOperator(NotifyingOperator):
             f"{outcome.name} {outcome.status} after {clocks.total:.0f} s "
             f"({clocks.running:.0f} s running, {plural(clocks.interruptions, 'interruption')})"
         )
-        kills = count_kills(outcome, lambda: self._instructions(context).spec)
+        kills = count_kills(outcome, self._grace(context))
         project = pushed.get("project") or self.project or ""
         if outcome.status != SUCCEEDED:
             raise failure_of(context, outcome, self.kill_action, project)

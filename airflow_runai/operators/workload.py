@@ -93,14 +93,23 @@ class WorkloadOperator(PayloadOperator):
     def _prepare(self) -> None:
         """Prepare for a new workload, just before it is submitted; a subclass may."""
 
-    def _steps_root(self, context: Context) -> CheckpointRoot | None:
-        """Return where to follow the steps of what runs already; never raises for a slip."""
-        try:
-            return self._checkpoints(context)
-        except RunaiError as error:
-            self.log.warning("the steps of the training are not followed (%s)", error)
-            return None
-
     def _checkpoints(self, context: Context) -> CheckpointRoot | None:
         """Return where the training saves, as far as the task knows."""
         return CheckpointRoot.of(self, self._instructions(context).spec)
+
+    def _checkpoints_now(self, context: Context) -> CheckpointRoot | None:
+        """Return the same, once there is a workload: what is gone must not cost it its task."""
+        try:
+            return self._checkpoints(context)
+        except RunaiError as error:
+            self.log.warning("where the training saves cannot be read any more (%s)", error)
+            return None
+
+    def _grace(self, context: Context) -> float | None:
+        """Return the grace that the specification gives in seconds, as far as it can be read."""
+        try:
+            spec = self._instructions(context).spec
+        except RunaiError:
+            return None
+        given = spec.get("termination_grace_period") if isinstance(spec, Mapping) else None
+        return float(given) if isinstance(given, (int, float)) else None

@@ -7,14 +7,13 @@ Only a worker asks them. The wait itself decides by the history alone.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
 from airflow_runai.core.completion import kills, leaving_into, why_incomplete
 from airflow_runai.core.outcome import FAILED, SUCCEEDED, Outcome
 from airflow_runai.core.phases import Meaning, meaning
 from airflow_runai.core.texts import cut
-from airflow_runai.errors import RunaiError
 from airflow_runai.tasks.checkpoint_root import CheckpointRoot
 
 log = logging.getLogger(__name__)
@@ -79,20 +78,13 @@ def _step_reached(of: Callable[[], CheckpointRoot | None]) -> tuple[bool, str]:
     return True, f"its newest checkpoint has reached step {step} of {expected}"
 
 
-def count_kills(outcome: Outcome, read_spec: Callable[[], object]) -> int | None:
+def count_kills(outcome: Outcome, grace: float | None) -> int:
     """
     Count how often a training was killed at the end of its grace, and say it in the log.
 
-    :param read_spec: returns the specification that the workload was made from.
-    :return: ``None`` if that cannot be read any more: a template may have changed meanwhile.
+    :param grace: seconds between SIGTERM and SIGKILL; default: Kubernetes' own.
     """
-    try:
-        spec = read_spec()
-    except RunaiError as error:
-        log.warning("whether %s was killed is not known: %s", outcome.name, error)
-        return None
-    given = spec.get("termination_grace_period") if isinstance(spec, Mapping) else None
-    grace = float(given) if isinstance(given, (int, float)) else _GRACE
+    grace = _GRACE if grace is None else grace
     count = kills(outcome.timeline, grace)
     if count:
         times = "once" if count == 1 else f"{count} times"
