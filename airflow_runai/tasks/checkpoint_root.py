@@ -14,7 +14,7 @@ from airflow_runai.tasks.checkpoint_query import CheckpointQuery
 from airflow_runai.tasks.locations import location
 
 
-class Sighting(NamedTuple):
+class NewestStep(NamedTuple):
     """
     The newest checkpoint.
 
@@ -70,7 +70,7 @@ class CheckpointRoot:
         """Return the constructor's arguments as plain JSON data."""
         return asdict(self)
 
-    def newest(self) -> Sighting | None:
+    def newest(self) -> NewestStep | None:
         """
         Return the newest checkpoint with a step in its name, by one listing; no file is opened.
 
@@ -89,7 +89,7 @@ class CheckpointRoot:
             if problem.code == "root-empty" or (problem.code == "root-missing" and may_come):
                 return None
             raise
-        found = [Sighting(one.step, one.mtime) for one in listed if one.step is not None]
+        found = [NewestStep(one.step, one.mtime) for one in listed if one.step is not None]
         return max(found, default=None)
 
     def step_reached(self) -> int | None:

@@ -85,7 +85,7 @@ class LogTail:
         self._headed = -1
         # How far the log of which incarnation was seen.
         self._place, self._place_of = LogPosition(), 0
-        self._todo: tuple[_Look, ...] = ()
+        self._todo: tuple[_LogLook, ...] = ()
         self._kept: tuple[str, ...] = ()
         self._left_out = 0
         self._complaint = ""
@@ -108,16 +108,16 @@ class LogTail:
             self._run(seen)
         elif seen.has_left and self._has_just_left(seen):
             self._asked = seen.number
-            self._ask(_Look(seen.number, min(self._since, seen.since), is_last=True))
+            self._ask(_LogLook(seen.number, min(self._since, seen.since), is_last=True))
 
     def _run(self, seen: Sighting) -> None:
         if self._asked < self._number:
             # It has left and come back between two looks.
             self._asked = self._number
-            self._ask(_Look(self._number, self._since, is_last=True, is_late=True))
+            self._ask(_LogLook(self._number, self._since, is_last=True, is_late=True))
         self._number, self._since = seen.number, seen.since
         if self._mode == FOLLOW:
-            self._ask(_Look(self._number, self._since))
+            self._ask(_LogLook(self._number, self._since))
 
     def _has_just_left(self, seen: Sighting) -> bool:
         is_known = seen.number == self._number or seen.kind is Meaning.LEAVING
@@ -149,9 +149,9 @@ class LogTail:
 
     def _follow(self) -> None:
         if self._number > self._asked or not self._has_heard:
-            self._ask(_Look(self._number, self._since))
+            self._ask(_LogLook(self._number, self._since))
 
-    def _ask(self, look: _Look) -> None:
+    def _ask(self, look: _LogLook) -> None:
         self._todo = (*self._todo, look)[-_WAITING:]
         if not self._is_busy:
             self._is_busy = True
@@ -168,7 +168,7 @@ class LogTail:
             self._is_busy = False
         self._follow_later(self._interval)
 
-    async def _fetch(self, look: _Look) -> None:
+    async def _fetch(self, look: _LogLook) -> None:
         seen = self._place if self._place_of == look.number else LogPosition()
         is_first = self._mode != FOLLOW and look.pause == _FIRST_PAUSE
         try:
@@ -180,17 +180,17 @@ class LogTail:
         except (RunaiError, AirflowException, AirflowRuntimeError, OSError) as error:
             self._complain(error)
 
-    def _look_again_later(self, look: _Look) -> None:
+    def _look_again_later(self, look: _LogLook) -> None:
         """What it says while it saves is the most valuable, and its last words come last."""
         if look.is_last and not look.is_late and look.pause <= _LAST_PAUSE:
-            again = _Look(look.number, look.moment, is_last=True, pause=2 * look.pause)
+            again = _LogLook(look.number, look.moment, is_last=True, pause=2 * look.pause)
             asyncio.get_running_loop().call_later(look.pause, self._look_again, again)
 
-    def _look_again(self, look: _Look) -> None:
+    def _look_again(self, look: _LogLook) -> None:
         if self._leaves and self._asked == look.number and not self._is_closed:
             self._ask(look)
 
-    async def _part(self, look: _Look, seen: LogPosition | None) -> LogPart:
+    async def _part(self, look: _LogLook, seen: LogPosition | None) -> LogPart:
         fetches, cluster = one_per_loop(LogFetches), self._log.workload.cluster_id
         if reason := fetches.outage(cluster):
             raise Unreachable(f"its cluster could not be reached a moment ago: {reason}")
@@ -204,7 +204,7 @@ class LogTail:
                     fetches.note_outage(cluster, reason)
                 raise
 
-    def _take(self, look: _Look, part: LogPart) -> None:
+    def _take(self, look: _LogLook, part: LogPart) -> None:
         if self._is_closed and not look.is_last:
             return  # the worker goes on where the last look ended
         is_blind = not (look.number or self._place.count)
@@ -231,7 +231,7 @@ class LogTail:
             log.warning("%s; the wait goes on", self._complaint)
 
 
-class _Look:
+class _LogLook:
     """
     One look into the log.
 

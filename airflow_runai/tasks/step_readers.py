@@ -18,7 +18,7 @@ from functools import partial
 from typing import TypeAlias
 from weakref import WeakKeyDictionary
 
-from airflow_runai.tasks.checkpoint_root import CheckpointRoot, Sighting
+from airflow_runai.tasks.checkpoint_root import CheckpointRoot, NewestStep
 
 #: Threads that read.
 READERS = 4
@@ -31,11 +31,11 @@ class OutOfSight(Exception):
 
 
 #: ``None`` where there is no checkpoint yet.
-Answer: TypeAlias = Sighting | OutOfSight | None
+Answer: TypeAlias = NewestStep | OutOfSight | None
 
 
 @dataclass(slots=True, eq=False)
-class _Look:
+class _StepLook:
     root: CheckpointRoot
     answer: Callable[[Answer], None]
     # Connections of object storage find their supervisor by the context.
@@ -50,9 +50,9 @@ class StepReaders:
     :param read: blocks; raises what storage libraries raise.
     """
 
-    def __init__(self, read: Callable[[CheckpointRoot], Sighting | None]) -> None:
+    def __init__(self, read: Callable[[CheckpointRoot], NewestStep | None]) -> None:
         self._read = read
-        self._waiting: deque[_Look] = deque()
+        self._waiting: deque[_StepLook] = deque()
         self._threads = 0
         self._hung_until: dict[str, float] = {}
 
@@ -66,7 +66,7 @@ class StepReaders:
         if asyncio.get_running_loop().time() < until:
             return answer(OutOfSight(f"{root.path} did not answer; it is left alone for a while"))
         self._hung_until.pop(root.path, None)
-        self._waiting.append(_Look(root, answer))
+        self._waiting.append(_StepLook(root, answer))
         self._begin()
 
     def _begin(self) -> None:
@@ -79,7 +79,7 @@ class StepReaders:
             work = partial(look.context.run, self._work, loop, look)
             threading.Thread(target=work, name="runai-steps", daemon=True).start()
 
-    def _work(self, loop: asyncio.AbstractEventLoop, look: _Look) -> None:
+    def _work(self, loop: asyncio.AbstractEventLoop, look: _StepLook) -> None:
         answer: Answer
         try:
             answer = self._read(look.root)
@@ -89,14 +89,14 @@ class StepReaders:
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(self._end, look, answer)
 
-    def _end(self, look: _Look, answer: Answer) -> None:
+    def _end(self, look: _StepLook, answer: Answer) -> None:
         self._threads -= 1
         if look.timer is not None:
             look.timer.cancel()
             look.answer(answer)
         self._begin()
 
-    def _give_up(self, look: _Look) -> None:
+    def _give_up(self, look: _StepLook) -> None:
         look.timer = None
         self._hung_until[look.root.path] = asyncio.get_running_loop().time() + LEFT_ALONE
         look.answer(OutOfSight(f"{look.root.path} did not answer within {GIVEN_UP:.0f} s"))

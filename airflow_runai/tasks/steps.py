@@ -29,7 +29,7 @@ from airflow_runai.core.progress import (
     sighted,
 )
 from airflow_runai.core.texts import cut
-from airflow_runai.tasks.checkpoint_root import CheckpointRoot, Sighting
+from airflow_runai.tasks.checkpoint_root import CheckpointRoot, NewestStep
 from airflow_runai.tasks.step_readers import GIVEN_UP, Answer, OutOfSight, step_readers
 
 log = logging.getLogger(__name__)
@@ -117,7 +117,7 @@ class Steps:
             self._take(answer, now)
         self._arm(asyncio.get_running_loop())
 
-    def _take(self, found: Sighting, now: float) -> None:
+    def _take(self, found: NewestStep, now: float) -> None:
         assert self._snapshot is not None
         since = runs_since(self._snapshot.timeline)
         is_fresh = since is not None and found.written_at >= since
@@ -151,7 +151,7 @@ class Steps:
 
 def still_idle(progress: StepProgress, root: CheckpointRoot | None) -> StepProgress | None:
     """Look again, in a worker; ``None`` if there is a new step, or if nobody can tell."""
-    found: list[Sighting | None] = []
+    found: list[NewestStep | None] = []
 
     def read() -> None:
         with suppress(Exception):  # storage libraries raise what they like

@@ -19,7 +19,7 @@ from airflow_runai.emulator import Emulator
 from airflow_runai.errors import InvalidArgument
 from airflow_runai.operators.training import RunaiTrainingOperator
 from airflow_runai.tasks import step_readers, steps
-from airflow_runai.tasks.checkpoint_root import CheckpointRoot, Sighting
+from airflow_runai.tasks.checkpoint_root import CheckpointRoot, NewestStep
 from airflow_runai.tasks.step_readers import Answer, OutOfSight, StepReaders
 from airflow_runai.tasks.steps import Steps, still_idle
 from tests.airflow.running import Run, dag_of
@@ -63,7 +63,7 @@ def test_at_most_four_threads_read_at_a_time() -> None:
     lock = threading.Lock()
     now = [0]
 
-    def read(root: CheckpointRoot) -> Sighting | None:
+    def read(root: CheckpointRoot) -> NewestStep | None:
         with lock:
             now[0] += 1
             reading.append(now[0])
@@ -71,7 +71,7 @@ def test_at_most_four_threads_read_at_a_time() -> None:
         assert gate.wait(30)
         with lock:
             now[0] -= 1
-        return Sighting(len(root.path), 0.0)
+        return NewestStep(len(root.path), 0.0)
 
     async def main() -> list[Answer]:
         readers = StepReaders(read)
@@ -80,7 +80,7 @@ def test_at_most_four_threads_read_at_a_time() -> None:
         gate.set()
         return list(await asyncio.gather(*asked))
 
-    assert asyncio.run(main()) == [Sighting(n, 0.0) for n in range(1, 10)]
+    assert asyncio.run(main()) == [NewestStep(n, 0.0) for n in range(1, 10)]
     assert max(reading) <= step_readers.READERS
 
 
@@ -89,7 +89,7 @@ def test_a_root_that_hangs_is_given_up_and_left_alone(monkeypatch: pytest.Monkey
     gate = threading.Event()
     asked: list[str] = []
 
-    def read(root: CheckpointRoot) -> Sighting | None:
+    def read(root: CheckpointRoot) -> NewestStep | None:
         asked.append(root.path)
         if root.path == "hangs":
             assert gate.wait(30)

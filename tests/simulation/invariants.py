@@ -184,7 +184,7 @@ def a_retry_trains(played: Played) -> Iterator[Violation]:
         if fact.who == played.ti.task_id:
             begun.setdefault((fact.life, fact.attempt), fact.at)
     for fact in played.facts("raised"):
-        ended = re.match(r"WorkloadEnded: workload (\S+) (?:failed|gone): ", fact.error)
+        ended = re.match(r"WorkloadEnded: workload (\S+) (?:failed|gone)\b", fact.error)
         since = max(
             (at for (_, attempt), at in begun.items() if attempt == fact.attempt and at <= fact.at),
             default=0.0,

@@ -41,7 +41,7 @@ MUTANTS = (
         "backends/submission.py",
         "if newest is None or newest[1].deleted:",
         "if True:",
-        5,
+        784,
     ),
     Mutant(
         "undeserved: it runs again",
