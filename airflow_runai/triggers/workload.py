@@ -28,7 +28,7 @@ from airflow_runai.core.workload import Workload
 from airflow_runai.errors import RunaiError
 from airflow_runai.hooks.sessions import session
 from airflow_runai.tasks.checkpoint_root import CheckpointRoot
-from airflow_runai.tasks.companions import Company
+from airflow_runai.tasks.companions import Companion, Company
 from airflow_runai.tasks.kill import Kill
 from airflow_runai.tasks.log_tail import LogTail
 from airflow_runai.tasks.long_waits import LongWait
@@ -106,11 +106,7 @@ class RunaiWorkloadTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire."""
-        name = str(self.workload.get("name"))
-        why = LongWait(self.runai_conn_id, self.workload, self._tell_reasons)
-        self._company = Company(
-            [self._tail, why, *filter(None, (self._steps,)), *companions_of(self.voice, name)]
-        )
+        self._company = Company(self._companions())
         earliest = asyncio.get_running_loop().time() + self.min_defer_seconds
         self._tail.begin()
         try:
@@ -121,6 +117,12 @@ class RunaiWorkloadTrigger(BaseTrigger):
         outcome = replace(outcome, log=self._tail.rest())
         await asyncio.sleep(max(0.0, earliest - asyncio.get_running_loop().time()))
         yield TriggerEvent(outcome.to_event())
+
+    def _companions(self) -> list[Companion]:
+        name = str(self.workload.get("name"))
+        why = LongWait(self.runai_conn_id, self.workload, self._tell_reasons)
+        steps = [self._steps] if self._steps else []
+        return [self._tail, why, *steps, *companions_of(self.voice, name)]
 
     async def _wait(self) -> Outcome:
         start, policy = Workload.from_json(self.workload), WaitPolicy.from_json(self.policy)

@@ -13,9 +13,10 @@ from airflow_runai.core.flow import Notice
 from airflow_runai.core.phases import Meaning
 from airflow_runai.emulator import Emulator, serve
 from airflow_runai.tasks import long_waits
-from airflow_runai.tasks.companions import Company
+from airflow_runai.tasks.companions import Companion
 from airflow_runai.tasks.long_waits import PACE, LongWait
 from airflow_runai.tasks.published_timelines import published_timelines
+from airflow_runai.triggers.workload import RunaiWorkloadTrigger
 from tests.airflow.conftest import fast
 from tests.airflow.running import Person
 from tests.airflow.triggering import Supervised, first, supervised, trigger, with_task
@@ -115,13 +116,19 @@ def test_an_outage_says_nothing_and_ends_nothing(
     assert heard.lines == []
 
 
+class Hasty(RunaiWorkloadTrigger):
+    """Asks soon."""
+
+    def _companions(self) -> list[Companion]:
+        return [LongWait("runai_default", self.workload, self._tell_reasons, SOON)]
+
+
 def test_the_trigger_shows_the_reasons_with_its_timeline(
     crowded: Emulator, supervised: Supervised, capfd: pytest.CaptureFixture[str]
 ) -> None:
     supervised("deferred")
-    made = with_task(trigger(crowded, "long-t"))
-    made.workload = hopeless(crowded)
-    made._company = Company([LongWait("runai_default", made.workload, made._tell_reasons, SOON)])
+    given = trigger(crowded, "long-t").serialize()[1]
+    made = with_task(Hasty(**{**given, "workload": hopeless(crowded)}))
 
     async def play() -> None:
         waiting = asyncio.create_task(first(made))
