@@ -123,7 +123,7 @@ def test_a_training_that_fails_has_failed_with_the_platforms_words(talk: Blockin
     talk.emulator.plane.scripted.set("train", Scenario(run_seconds=20, exit_code=3))
     outcome = wait_for(talk, submit(talk, backoff_limit=0))
     assert outcome.status == "failed"
-    assert outcome.reason.startswith("Failed ")
+    assert outcome.reason == "failed: Job has reached the specified backoff limit"
 
 
 def test_a_waiting_training_runs_when_there_is_room(talk: Blocking) -> None:

@@ -16,6 +16,7 @@ ELSEWHERE = ("emulator", "training")
 #: Caught inside: they end a reading or a sleep, and never leave the package.
 INTERNAL = {
     "core/fields.py:Problems",
+    "tasks/step_readers.py:OutOfSight",
     "checkpoints/containers/hdf5_probe.py:Refusal",
     "tasks/worker_stop.py:WorkerStopped",
 }

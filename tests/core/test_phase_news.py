@@ -18,8 +18,8 @@ NAME = "train-0123456789-g1"
 def told(script: Script, seconds: float, begin: float = 0.0) -> list[str]:
     hand = Hand(now=NOON + begin)
     hand.run(wait(WaitPolicy(seconds), script.reader(), script.start))
-    assert [tell.kind for tell in hand.told].count("trouble") == 0
-    return [tell.text.removeprefix(f"{NAME}: ") for tell in hand.told]
+    assert [tell.kind for tell in hand.told if tell.text].count("trouble") == 0
+    return [tell.text.removeprefix(f"{NAME}: ") for tell in hand.told if tell.text]
 
 
 def test_a_preemption_and_its_end_between_two_looks_are_told() -> None:
