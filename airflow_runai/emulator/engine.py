@@ -214,6 +214,7 @@ class Engine:
         now: float,
     ) -> None:
         """Begin to stop the pods; :meth:`_departed` goes on to ``next_phase``."""
+        workload.not_before = 0.0  # of a start that was tried again and again
         deadline = now + workload.grace_seconds(self.settings.grace)
         departure = Departure(why, next_phase, message, deadline)
         if why == "deleted" and workload.phase in phases.ENDED:
@@ -254,7 +255,6 @@ class Engine:
     def _departed(self, workload: EmulatedWorkload, departure: Departure, now: float) -> None:
         """Go on to the purpose of a departure, once all pods have ended."""
         workload.departure = None
-        workload.not_before = 0.0
         lifecycle.pods_end(workload, "Deleted", now)
         terminates = bool(workload.spec.get("terminateAfterPreemption"))
         if departure.why == "deleted":
