@@ -132,8 +132,9 @@ def test_a_training_that_failed_leads_to_its_page_and_its_logs(
     done = run(dag_of(lambda: RunaiTrainingOperator(**broken)))
     (workload,) = emulator.workloads_named("broken")
     head, *reasons, page, logs = assert_readable(done, capfd).splitlines()
-    assert reasons == ["  - the command ended with exit code 3; see the end of its log"]
-    assert head.startswith(f"workload {workload.name} failed: Failed with exit code 3")
+    (reason,) = reasons
+    assert reason.startswith("  - the command failed, each time that it was started")
+    assert head == f"workload {workload.name} failed: Job has reached the specified backoff limit"
     assert page == f"  - its page: {emulator.url}/workloads?search={workload.name}"
     assert logs == (
         f"  - its logs: `airflow runai logs {workload.name} --project team-a` "
@@ -147,7 +148,7 @@ def test_a_sensor_that_gives_up_leads_there_too(
     workload = Person(emulator).submit("team-a", "broken-sensed", backoffLimit=0)
     done = run(dag_of(lambda: RunaiWorkloadSensor(task_id="task", workload=workload.name)))
     words = assert_readable(done, capfd)
-    assert words.startswith(f"workload {workload.name} failed: Failed with exit code 3")
+    assert words.startswith(f"workload {workload.name} failed: Job has reached the specified")
     assert f"airflow runai logs {workload.name} --project team-a" in words
 
 
