@@ -219,6 +219,9 @@ def _is_news(before: Snapshot, seen: Snapshot) -> bool:
 
 
 def _holds(timeline: tuple[Moment, ...], phase: str, at: float) -> bool:
+    last = timeline[-1]
+    if phase != last.phase and at > last.at:
+        return False  # the same phase once more, within a second
     return any(m.phase == phase and abs(m.at - at) <= 1.0 for m in reversed(timeline))
 
 

@@ -20,6 +20,7 @@ from airflow_runai.core.happenings import (
     RESUME,
     STALL,
     Happening,
+    changes,
     new_changes,
     queueing_since,
     sentence,
@@ -36,6 +37,8 @@ from airflow_runai.tasks.wait_metrics import WaitMetrics
 
 #: So many of the newest moments are in a message.
 EXCERPT = 10
+#: The server's history may give another moment than the reading that came first, by these seconds.
+HISTORY_LAG = 5.0
 #: Which task it is about.
 _TASK = ("dag_id", "task_id", "run_id", "map_index", "try_number")
 
@@ -117,9 +120,19 @@ class Voice:
 
     def _tell(self, kind: str) -> None:
         self._cancel(kind)
-        message = self._message(kind, self._gathered.pop(kind))
+        message = self._message(kind, self._as_known_now(self._gathered.pop(kind)))
         for callback in self._settings["calls"][kind]:
             messenger().post(callback, message)
+
+    def _as_known_now(self, happened: list[Happening]) -> list[Happening]:
+        """Return the same with what has come to light since: history may lag behind a reading."""
+        first = happened[0]
+        known = [
+            one
+            for one in changes(self._timeline)
+            if one.kind == first.kind and one.at >= first.at - HISTORY_LAG
+        ]
+        return known if len(known) >= len(happened) else happened
 
     def _message(self, kind: str, happened: list[Happening]) -> JsonObject:
         phase = str(self._news.get("phase") or "")

@@ -222,6 +222,9 @@ def test_plugin_imports_nothing_heavy_for_it() -> None:
             "airflow_runai.plugin",
             "airflow_runai.core",
             "airflow_runai.core.options",
+            "airflow_runai.deployment",
+            "airflow_runai.deployment.configuration",
+            "airflow_runai.errors",
         ),
         *(
             "airflow_runai.listeners",

@@ -61,7 +61,7 @@ def test_task_fails_if_one_could_not_be_ended_and_a_dry_run_only_tells(
     emulator.faults.add("status", status=503, method="DELETE")
     failed = run(reaping())
     assert failed.state == "failed"
-    assert f"1 of 1 orphans could not be ended: {name}" in failed.words
+    assert f"1 of 1 orphan could not be ended: {name}" in failed.words
 
 
 @pytest.mark.slow

@@ -60,9 +60,9 @@ def test_error_and_command_of_a_crash_say_what_the_runtime_said(
         connect(emulator.url)
         done = run(dag_of(training("crash", spec=spec)))
     assert done.state == "failed"
-    (reason,) = done.words.splitlines()[1:]
+    (reason,) = done.xcom("runai_timeline")["reasons"]
     assert reason.startswith("there is no './startup.sh' in the container (pod crash-")
-    assert done.xcom("runai_timeline")["reasons"] == [reason]
+    assert done.words.splitlines()[1] == f"  - {reason}"
 
 
 @pytest.mark.slow

