@@ -18,12 +18,14 @@ from tests.support.waiting import wait_until
 Runner = Callable[..., Run]
 both = pytest.mark.parametrize("deferrable", [True, False], ids=["deferred", "blocking"])
 SECRET = "hf_abcdefghijklmnop"
-#: Says where it starts, what it is told, and goes on where it was; the second time it ends.
+#: Says where it starts, what it is told, and goes on where it was; the second time it ends. Its last
+#: words go with its pod, so it stays until they were asked for, if that happens within its grace.
 TRAINING = """#!/bin/bash
 echo "token is $HF_TOKEN"
 mark=$(dirname "$0")/was-here
 test -e $mark && { echo "resumed"; exit ${EXIT_CODE:-0}; }
-trap 'touch $mark; echo "saving at step 7"; sleep 1; exit 1' TERM
+trap 'touch $mark; echo "saving at step 7"
+for i in $(seq 40); do test -e $mark-asked && break; sleep 0.1; done; exit 1' TERM
 echo "epoch 1"
 sleep 100 & wait
 """
@@ -51,14 +53,22 @@ def training(spec: dict[str, Any], **given: Any) -> Callable[[], RunaiTrainingOp
     )
 
 
-def preempted_once(emulator: Emulator) -> Callable[[], None]:
+def preempted_once(emulator: Emulator, shared: Path) -> Callable[[], None]:
     def preempt() -> None:
         Person(emulator).wait_for("trains", "Running")
         (one,) = emulator.workloads_named("trains")
         wait_until(lambda: "epoch 1" in emulator.log(one.name), "the training to begin")
         emulator.preempt(one.name)
+        wait_until(lambda: "saving" in emulator.log(one.name, 1), "its last words")
+        before = downloads(emulator)
+        wait_until(lambda: downloads(emulator) > before or one.phase != "Terminating", "a look")
+        (shared / "was-here-asked").touch()
 
     return preempt
+
+
+def downloads(emulator: Emulator) -> int:
+    return sum(request.path.endswith("/logs/download") for request in emulator.requests)
 
 
 def said(capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -77,12 +87,13 @@ def log_lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
 def test_each_incarnation_that_ends_leaves_its_tail(
     run: Runner,
     emulator: Emulator,
+    shared: Path,
     spec: dict[str, Any],
     capsys: pytest.CaptureFixture[str],
     deferrable: bool,
 ) -> None:
     spec["environment"]["EXIT_CODE"] = "3"
-    with meanwhile(preempted_once(emulator)):
+    with meanwhile(preempted_once(emulator, shared)):
         done = run(dag_of(training(spec, deferrable=deferrable)))
     assert (done.state, done.task().try_number) == ("failed", 1)
     name = emulator.workloads_named("trains")[0].name
@@ -97,9 +108,13 @@ def test_each_incarnation_that_ends_leaves_its_tail(
 
 @pytest.mark.slow
 def test_followed_each_line_is_shown_once(
-    run: Runner, emulator: Emulator, spec: dict[str, Any], capsys: pytest.CaptureFixture[str]
+    run: Runner,
+    emulator: Emulator,
+    shared: Path,
+    spec: dict[str, Any],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with meanwhile(preempted_once(emulator)):
+    with meanwhile(preempted_once(emulator, shared)):
         done = run(dag_of(training(spec, get_logs="follow", deferrable=True)))
     assert done.state == "success"
     shown = [line for line in log_lines(capsys) if line.startswith("|")]
@@ -143,12 +158,13 @@ def test_a_success_shows_its_tail_if_that_is_wanted(
 def test_a_log_that_cannot_be_had_is_a_sentence_and_no_more(
     run: Runner,
     emulator: Emulator,
+    shared: Path,
     spec: dict[str, Any],
     capsys: pytest.CaptureFixture[str],
     fault: dict[str, Any],
 ) -> None:
     emulator.faults.add(**fault, path="/cluster-api/*", times=None)
-    with meanwhile(preempted_once(emulator)):
+    with meanwhile(preempted_once(emulator, shared)):
         done = run(dag_of(training(spec, deferrable=True, tail_on_success=True)))
     assert (done.state, done.task().try_number) == ("success", 1)
     told = [line for line in said(capsys) if "cannot be read" in line]
