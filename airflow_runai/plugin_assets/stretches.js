@@ -5,6 +5,8 @@ import { isFinal, meaning } from "./phases.js";
 const PREEMPTED = /preempt/i;
 const CRASHED = /exit code|crash|back-?off|out of memory|oomkilled|error/i;
 const EVICTED = /evict/i;
+/** Phases that mean something else, in which pods go down. */
+const GOING_DOWN = ["Stopping", "Suspending"];
 const NODE = /\bon (node )?([\w.-]*\w)/i;
 
 /**
@@ -72,13 +74,22 @@ function annotated(timeline) {
   });
 }
 
+/** Whether GPUs are held in the end: pods that go down keep those that they have. */
+function holdsGpus(timeline) {
+  return annotated(timeline).reduce((held, { moment }) => {
+    const goesDown = ["leaving", "deleting"].includes(meaning(moment)) || GOING_DOWN.includes(moment.phase);
+    return ["starting", "running"].includes(meaning(moment)) || (held && goesDown);
+  }, false);
+}
+
 /** Advance the clocks: they were read at the last change, which may be hours ago. */
 export function goOn(clocks, timeline, now) {
   const takenAt = timeline[0].at + clocks.total;
   const passed = annotated(timeline).at(-1).over ? 0 : Math.max(0, now - takenAt);
   const kind = stretches(timeline, now).at(-1)?.kind;
   const goesOn = kind === "running" || kind === "queue" ? [kind] : ["interruption", "interrupted_total"];
-  const moving = [...goesOn, "total"];
+  const holds = holdsGpus(timeline) ? ["holding"] : [];
+  const moving = [...goesOn, ...holds, "total"].filter((name) => name in clocks);
   return { ...clocks, ...Object.fromEntries(moving.map((name) => [name, clocks[name] + passed])) };
 }
 
