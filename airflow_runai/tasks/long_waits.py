@@ -10,14 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextvars import ContextVar
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from airflow_runai.backends.explanation import explain
 from airflow_runai.core.flow import Notice
 from airflow_runai.core.phases import Meaning, meaning
-from airflow_runai.hooks.sessions import session
+from airflow_runai.hooks.sessions import one_per_loop, session
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +78,7 @@ class LongWait:
         self._timer = self._asking = None
 
     def _await_turn(self, news: Mapping[str, Any]) -> None:
-        delay = _turns().next_in()
+        delay = one_per_loop(Turns).next_in()
         self._timer = asyncio.get_running_loop().call_later(delay, self._ask, news)
 
     def _ask(self, news: Mapping[str, Any]) -> None:
@@ -102,7 +100,7 @@ class LongWait:
             self._tell(lines, {**news, "reasons": sentences})
 
 
-class _Turns:
+class Turns:
     """Hands out moments, :data:`PACE` apart."""
 
     def __init__(self) -> None:
@@ -114,14 +112,3 @@ class _Turns:
         turn = max(now, self._next)
         self._next = turn + PACE
         return turn - now
-
-
-#: By event loop. A context variable only because the simulation plays several processes in one.
-TURNS: ContextVar[WeakKeyDictionary[asyncio.AbstractEventLoop, _Turns]] = ContextVar(
-    "turns of long waits",
-    default=WeakKeyDictionary(),  # noqa: B039  # shared on purpose
-)
-
-
-def _turns() -> _Turns:
-    return TURNS.get().setdefault(asyncio.get_running_loop(), _Turns())

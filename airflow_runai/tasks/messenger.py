@@ -14,11 +14,10 @@ import logging
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, Future
-from contextvars import ContextVar, copy_context
+from contextvars import copy_context
 from functools import partial
 from importlib import import_module
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
 
 from airflow_runai.core.json_merge import JsonMapping
 from airflow_runai.core.texts import cut
@@ -146,15 +145,3 @@ def _can_await(kind: Any) -> bool:
 
 async def _awaited(notifier: Awaitable[T]) -> T:
     return await notifier
-
-
-#: A context variable only because the simulation plays several processes in one.
-MESSENGERS: ContextVar[WeakKeyDictionary[asyncio.AbstractEventLoop, Messenger]] = ContextVar(
-    "messengers",
-    default=WeakKeyDictionary(),  # noqa: B039  # shared on purpose
-)
-
-
-def messenger() -> Messenger:
-    """Return the messenger of the running event loop."""
-    return MESSENGERS.get().setdefault(asyncio.get_running_loop(), Messenger())

@@ -16,7 +16,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeAlias
-from weakref import WeakKeyDictionary
 
 from airflow_runai.tasks.checkpoint_root import CheckpointRoot, NewestStep
 
@@ -50,7 +49,9 @@ class StepReaders:
     :param read: blocks; raises what storage libraries raise.
     """
 
-    def __init__(self, read: Callable[[CheckpointRoot], NewestStep | None]) -> None:
+    def __init__(
+        self, read: Callable[[CheckpointRoot], NewestStep | None] = CheckpointRoot.newest
+    ) -> None:
         self._read = read
         self._waiting: deque[_StepLook] = deque()
         self._threads = 0
@@ -100,14 +101,3 @@ class StepReaders:
         look.timer = None
         self._hung_until[look.root.path] = asyncio.get_running_loop().time() + LEFT_ALONE
         look.answer(OutOfSight(f"{look.root.path} did not answer within {GIVEN_UP:.0f} s"))
-
-
-_BY_LOOP: WeakKeyDictionary[asyncio.AbstractEventLoop, StepReaders] = WeakKeyDictionary()
-
-
-def step_readers() -> StepReaders:
-    """Return the readers of the running event loop."""
-    loop = asyncio.get_running_loop()
-    if loop not in _BY_LOOP:
-        _BY_LOOP[loop] = StepReaders(CheckpointRoot.newest)
-    return _BY_LOOP[loop]

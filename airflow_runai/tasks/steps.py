@@ -29,8 +29,9 @@ from airflow_runai.core.progress import (
     sighted,
 )
 from airflow_runai.core.texts import cut
+from airflow_runai.hooks.sessions import one_per_loop
 from airflow_runai.tasks.checkpoint_root import CheckpointRoot, NewestStep
-from airflow_runai.tasks.step_readers import GIVEN_UP, Answer, OutOfSight, step_readers
+from airflow_runai.tasks.step_readers import GIVEN_UP, Answer, OutOfSight, StepReaders
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +105,7 @@ class Steps:
         # What does not run makes no steps; the next run looks again.
         if self._runs and not self._is_closed:
             self._is_looking = True
-            step_readers().ask(self._root, self._seen)
+            one_per_loop(StepReaders).ask(self._root, self._seen)
 
     def _seen(self, answer: Answer) -> None:
         self._is_looking = False

@@ -31,8 +31,9 @@ from airflow_runai.core.phase_news import RECENT
 from airflow_runai.core.texts import cut
 from airflow_runai.core.timeline import Moment
 from airflow_runai.deployment import configuration
+from airflow_runai.hooks.sessions import one_per_loop
 from airflow_runai.tasks.companions import Companion
-from airflow_runai.tasks.messenger import messenger
+from airflow_runai.tasks.messenger import Messenger
 from airflow_runai.tasks.wait_metrics import WaitMetrics
 
 #: So many of the newest moments are in a message.
@@ -122,7 +123,7 @@ class Voice:
         self._cancel(kind)
         message = self._message(kind, self._as_known_now(self._gathered.pop(kind)))
         for callback in self._settings["calls"][kind]:
-            messenger().post(callback, message)
+            one_per_loop(Messenger).post(callback, message)
 
     def _as_known_now(self, happened: list[Happening]) -> list[Happening]:
         """Return the same with what has come to light since: history may lag behind a reading."""

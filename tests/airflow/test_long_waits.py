@@ -12,9 +12,9 @@ import pytest
 from airflow_runai.core.flow import Notice
 from airflow_runai.core.phases import Meaning
 from airflow_runai.emulator import Emulator, serve
-from airflow_runai.tasks import long_waits
+from airflow_runai.hooks.sessions import one_per_loop
 from airflow_runai.tasks.companions import Companion
-from airflow_runai.tasks.long_waits import PACE, LongWait
+from airflow_runai.tasks.long_waits import PACE, LongWait, Turns
 from airflow_runai.tasks.published_timelines import published_timelines
 from airflow_runai.triggers.workload import RunaiWorkloadTrigger
 from tests.airflow.conftest import fast
@@ -94,7 +94,7 @@ def test_neither_a_short_stretch_nor_one_that_runs_costs_a_request(crowded: Emul
 
 def test_a_crowd_is_asked_about_one_by_one() -> None:
     async def delays() -> list[float]:
-        return [long_waits._turns().next_in() for _ in range(4)]
+        return [one_per_loop(Turns).next_in() for _ in range(4)]
 
     first_turn, *others = asyncio.run(delays())
     assert first_turn == 0.0
