@@ -8,9 +8,8 @@ from typing import Any
 
 from airflow_runai.core.json_merge import JsonMapping
 from airflow_runai.core.phases import Meaning, meaning
+from airflow_runai.core.timeline import AWAY
 from airflow_runai.core.workload import epoch
-
-_AWAY = (Meaning.WAITING, Meaning.STARTING, Meaning.SUSPENDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,7 @@ class Sighting:
     @property
     def has_left(self) -> bool:
         """Whether it leaves or has left, to come back as the next one."""
-        return self.number > 0 and (self.kind is Meaning.LEAVING or self.kind in _AWAY)
+        return self.number > 0 and (self.kind is Meaning.LEAVING or self.kind in AWAY)
 
 
 def sighting(news: JsonMapping) -> Sighting:
@@ -46,7 +45,7 @@ def sighting(news: JsonMapping) -> Sighting:
         return Sighting(0, kind, since)
     interruptions = int(news["clocks"]["interruptions"])
     # While it is away, its interruption is counted already; while it still leaves, it is not.
-    return Sighting(interruptions if kind in _AWAY else interruptions + 1, kind, since)
+    return Sighting(interruptions if kind in AWAY else interruptions + 1, kind, since)
 
 
 def pod_at(pods: Sequence[Mapping[str, Any]], moment: float) -> Mapping[str, Any]:
