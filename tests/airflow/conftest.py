@@ -27,6 +27,9 @@ HOME = Path(tempfile.mkdtemp(prefix="airflow-home-"))
 atexit.register(shutil.rmtree, HOME, ignore_errors=True)
 (HOME / "dags").mkdir()
 SECRET = "a-secret-of-these-tests"
+#: Seconds for one request. A machine that stands still for half a minute is no fault of ours; of a
+#: server that hangs for good, pytest's own limit (600 s) shows every thread.
+PATIENT = 900.0
 ENVIRONMENT = {
     "AIRFLOW_HOME": str(HOME),
     # Its alarm would take the place of pytest's own, and a test that hangs would hang for ever.
@@ -106,7 +109,7 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         host: str, secret: str = SECRET, project: str | None = "team-a", **extra: Any
     ) -> None:
         known = {"conn_type": "runai", "host": host, "login": "airflow", "password": secret}
-        text = json.dumps({**known, "extra": {"project": project, **extra}})
+        text = json.dumps({**known, "extra": {"project": project, "timeout": PATIENT, **extra}})
         monkeypatch.setenv("AIRFLOW_CONN_RUNAI_DEFAULT", text)
 
     return define
