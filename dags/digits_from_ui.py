@@ -44,6 +44,7 @@ with DAG(
             "compute": {"gpu_devices": "{{ params.gpus }}"},
             "storage": {"pvc": [{"claim": "shared", "path": "/shared"}]},
         },
+        path_map=PATHS,
     )
     train >> RunaiSelectCheckpointOperator(
         task_id="checkpoint", root=f"{RUN}/checkpoints", path_map=PATHS

@@ -49,6 +49,7 @@ with DAG(
             "environment": {"CHECKPOINTS": f"{RUN}/checkpoints"},
             "compute": {"gpu_portion": 0.5},
         },
+        path_map=PATHS,
     )
     train >> RunaiSelectCheckpointOperator(
         task_id="checkpoint", root=f"{RUN}/checkpoints", path_map=PATHS, outlets=[CHECKPOINT]

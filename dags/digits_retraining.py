@@ -51,6 +51,7 @@ with DAG(
         },
         timeouts={"queue": 7 * 86400, "total": 30 * 86400},
         get_logs="follow",
+        path_map=PATHS,
     )
     checkpoint = RunaiSelectCheckpointOperator(
         task_id="checkpoint", root=f"{RUN}/checkpoints", path_map=PATHS

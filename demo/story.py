@@ -24,6 +24,7 @@ from airflow_runai.backends.tokens import Tokens
 from airflow_runai.core.flow import Flow
 from airflow_runai.core.timeline import Moment, clocks
 from airflow_runai.core.workload import Workload
+from airflow_runai.tasks.usage_report import usage_words
 from demo.account import Account, draw
 from demo.playground import NotReady, Playground, until
 
@@ -231,6 +232,10 @@ class Story:
         print(f"\nThe end of the log of incarnation 1 on {nodes[0]}, in Airflow's task log:")
         print("\n".join(f"  {line}" for line in said[-LINES_OF_LOG:]))
         self.account.check("the task log has what it said before the preemption", bool(said))
+        used = self._xcom("train")["usage"]
+        print(f"\nUsage of {train.name}: {usage_words(used)}")
+        kept = used["useful"] is not None and used["useful"] > used["lost"] > 0
+        self.account.check("most of its work was kept, and Airflow knows how much was lost", kept)
         self._check_training(train, history, nodes)
         self._check_champion(torn)
         return self.account.verdict()

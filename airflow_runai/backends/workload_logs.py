@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import quote
 
 from airflow_runai.backends.cluster_api import Clusters, LogQuery, download, log_address
 from airflow_runai.backends.control_plane import get_whole
-from airflow_runai.backends.paging import read_all
+from airflow_runai.backends.pods import pods_ever
 from airflow_runai.backends.redaction import Redaction
-from airflow_runai.backends.throttle import HISTORY
 from airflow_runai.core import secrets
 from airflow_runai.core.flow import Flow
 from airflow_runai.core.incarnations import pod_at
@@ -122,7 +120,7 @@ class WorkloadLog:
 
     def _pod(self, moment: float) -> Flow[Mapping[str, Any]]:
         try:
-            pods = yield from _pods(self.workload.id)
+            pods = yield from pods_ever(self.workload.id)
         except RunaiError:
             return {}  # it is only for the header
         return pod_at(pods, moment)
@@ -134,13 +132,6 @@ def _standing(pod: Mapping[str, Any]) -> str:
     if not isinstance(name, str) or pod.get("deletedAt"):
         raise NotFound("the pod is gone", 404)
     return name
-
-
-def _pods(workload_id: str) -> Flow[list[Mapping[str, Any]]]:
-    """Return the workload's pods, also those that are gone, as far as the server lists them."""
-    path = f"/api/v1/workloads/{quote(workload_id, safe='')}/pods"
-    gone = yield from read_all(path, "pods", [("deleted", "true")], HISTORY)
-    return [*gone, *(yield from read_all(path, "pods", [], HISTORY))]
 
 
 def _variables(workload: Mapping[str, Any]) -> list[tuple[str, Any]]:

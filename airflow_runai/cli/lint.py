@@ -17,11 +17,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from airflow_runai.backends import capacity
+from airflow_runai.checkpoints.choosing.roots import RootProblem
+from airflow_runai.checkpoints.choosing.save_times import longest_save
 from airflow_runai.cli.connections import hook_for
 from airflow_runai.cli.exit_codes import UsageError, command, print_error
 from airflow_runai.cli.files import read_small_file
 from airflow_runai.cli.output import Row, print_rows
-from airflow_runai.cli.save_times import longest_save
 from airflow_runai.cli.target import Target, target_from, target_of_task
 from airflow_runai.cli.tasks import find_trainings
 from airflow_runai.cli.templated_values import known_part
@@ -151,8 +152,15 @@ def _from_files(arguments: Namespace) -> Subject:
     script, folder = arguments.script, arguments.checkpoints
     return Subject(
         script=None if script is None else _script(Path(script)),
-        save_seconds=None if folder is None else longest_save(Path(folder)),
+        save_seconds=None if folder is None else _longest_save(Path(folder)),
     )
+
+
+def _longest_save(root: Path) -> float | None:
+    try:
+        return longest_save(root)
+    except RootProblem as problem:
+        raise UsageError(f"--checkpoints: {problem}") from None
 
 
 def _script(path: Path) -> Script:

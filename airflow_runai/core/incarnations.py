@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
-from airflow_runai.core.json_merge import JsonMapping
+from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.phases import Meaning, meaning
-from airflow_runai.core.timeline import AWAY
+from airflow_runai.core.texts import cut
+from airflow_runai.core.timeline import AWAY, Moment
+from airflow_runai.core.usage import Incarnation, runs
 from airflow_runai.core.workload import epoch
+
+#: Nodes of one incarnation that are named.
+MAX_NODES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,36 @@ def sighting(news: JsonMapping) -> Sighting:
     interruptions = int(news["clocks"]["interruptions"])
     # While it is away, its interruption is counted already; while it still leaves, it is not.
     return Sighting(interruptions if kind in AWAY else interruptions + 1, kind, since)
+
+
+def shown_lives(timeline: Sequence[Moment], nodes: Sequence[str]) -> list[JsonObject]:
+    """
+    Return when and where each incarnation lived, as the tab shows it.
+
+    :param nodes: of the first ones, empty where that is not known.
+    """
+    lives = runs(timeline, inf)
+    places = [*nodes, *[""] * len(lives)]
+    return [
+        {"since": life.start, "node": node, **({} if life.end == inf else {"until": life.end})}
+        for life, node in zip(lives, places, strict=False)
+    ]
+
+
+def nodes_of(pods: Sequence[Mapping[str, Any]], lives: Sequence[Incarnation]) -> list[str]:
+    """Return the nodes of each incarnation; empty where they are not known."""
+    known = [(epoch(pod.get("createdAt")), cut(str(pod.get("nodeName") or ""))) for pod in pods]
+    found, before = [], 0.0
+    for life in lives:
+        nodes = {node for at, node in known if node and at and before < at <= life.start}
+        found.append(_some(sorted(nodes)))
+        before = life.start
+    return found
+
+
+def _some(nodes: Sequence[str]) -> str:
+    more = f" and {len(nodes) - MAX_NODES} more" if len(nodes) > MAX_NODES else ""
+    return ", ".join(nodes[:MAX_NODES]) + more
 
 
 def pod_at(pods: Sequence[Mapping[str, Any]], moment: float) -> Mapping[str, Any]:

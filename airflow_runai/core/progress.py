@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.phases import Meaning, meaning
+from airflow_runai.core.saves import Saved, saves_from_json
 from airflow_runai.core.timeline import Moment
 
 
@@ -27,6 +28,8 @@ class StepProgress:
     :param per_hour: steps an hour while it runs.
     :param finish: epoch seconds at which it will be complete if nothing interrupts it.
     :param finish_with_waits: the same, if it is interrupted as much as so far.
+    :param checkpoints: those that were seen, oldest first.
+    :param is_whole: they have been looked at from the first run on, so none was missed.
     """
 
     step: int
@@ -35,6 +38,8 @@ class StepProgress:
     per_hour: float | None = None
     finish: float | None = None
     finish_with_waits: float | None = None
+    checkpoints: tuple[Saved, ...] = ()
+    is_whole: bool = False
 
     def to_json(self) -> JsonObject:
         """Return plain JSON values, rounded."""
@@ -45,6 +50,8 @@ class StepProgress:
             "per_hour": _rounded(self.per_hour),
             "finish": _rounded(self.finish),
             "finish_with_waits": _rounded(self.finish_with_waits),
+            "checkpoints": [one.to_json() for one in self.checkpoints],
+            "is_whole": self.is_whole,
         }
 
     @classmethod
@@ -53,7 +60,7 @@ class StepProgress:
         if not isinstance(value, dict) or not isinstance(value.get("step"), int):
             return None
         known: JsonMapping = {key: value[key] for key in cls.__dataclass_fields__ if key in value}
-        return cls(**known)
+        return cls(**{**known, "checkpoints": saves_from_json(value.get("checkpoints"))})
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,13 +114,19 @@ def runs(timeline: Sequence[Moment], now: float) -> tuple[Incarnation, ...]:
     return tuple(found)
 
 
-def newest_before(saves: Sequence[float], starts: Sequence[Incarnation]) -> tuple[float, ...]:
+def newest_before(
+    saves: Sequence[float], starts: Sequence[Incarnation], is_whole: bool = True
+) -> tuple[float, ...] | None:
     """
     Return the newest save before each incarnation but the first; 0 where there is none.
 
-    :param saves: when each checkpoint was complete, epoch seconds; all that there ever were.
+    :param saves: when each checkpoint was complete, epoch seconds.
+    :param is_whole: these are all that there ever were; otherwise the newest ones that were left.
+    :return: ``None`` if one of an incarnation may have been removed.
     """
-    return tuple(max((at for at in saves if at <= run.start), default=0.0) for run in starts[1:])
+    found = [max((at for at in saves if at <= run.start), default=0.0) for run in starts[1:]]
+    # The oldest are removed first: where there is one, there was no newer one.
+    return tuple(found) if is_whole or all(found) else None
 
 
 def _held_before_the_first_run(timeline: Sequence[Moment], now: float) -> float:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_runai.core.json_merge import JsonObject
+from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.errors import SpecError
 from airflow_runai.links import TIMELINE_KEY, pull_workload_xcom, push_xcom
 from airflow_runai.operators.workload import WorkloadOperator
 from airflow_runai.tasks.callbacks import Callbacks, callbacks_of
-from airflow_runai.tasks.companions import Companion, Company
+from airflow_runai.tasks.companions import Companion
+from airflow_runai.tasks.live_news import LiveNews
+from airflow_runai.tasks.long_waits import LongWait
 from airflow_runai.tasks.voice import companions_of, voice_settings
 
 if TYPE_CHECKING:
@@ -17,6 +21,7 @@ if TYPE_CHECKING:
 
     from airflow_runai.core.flow import Notice
     from airflow_runai.core.workload import Workload
+    from airflow_runai.hooks.runai import RunaiHook
 
 
 class NotifyingOperator(WorkloadOperator):
@@ -76,13 +81,34 @@ class NotifyingOperator(WorkloadOperator):
             self.log.warning("nobody will be told what happens to the workload (%s)", error)
             return None
 
-    def _tell(self, context: Context, news: Notice) -> None:
+    def _live_news(self, context: Context) -> LiveNews:
+        """Return what people see of a wait in the worker."""
+        own_thread = threading.get_ident()
+
+        def publish(whole: JsonMapping) -> None:
+            # Airflow is asked by one thread; what others find out comes with the next news.
+            if threading.get_ident() == own_thread:
+                push_xcom(context, TIMELINE_KEY, dict(whole))
+
+        return LiveNews(publish)
+
+    def _tell(self, live: LiveNews, news: Notice) -> None:
         """Log and show news of a wait in the worker."""
         if news.text:
             self.log.info("%s", news.text)
         if news.kind == "timeline":
-            push_xcom(context, TIMELINE_KEY, dict(news.data))
+            live.take(news.data)
 
-    def _companions(self, context: Context, workload: Workload, *others: Companion) -> Company:
-        """Return what goes on beside a wait in the worker, with ``others``."""
-        return Company([*others, *companions_of(self._voice(context), workload.name)])
+    def _reasons(self, hook: RunaiHook, workload: Workload, live: LiveNews) -> Companion:
+        """Return what tells why a wait in the worker takes so long."""
+
+        def tell(lines: Sequence[str], reasons: Sequence[str]) -> None:
+            for line in lines:
+                self.log.info("%s", line)
+            live.explain(reasons)
+
+        return LongWait(hook.settings, workload.to_json(), tell)
+
+    def _voices(self, context: Context, workload: Workload) -> list[Companion]:
+        """Return what calls people beside a wait in the worker."""
+        return companions_of(self._voice(context), workload.name)

@@ -25,8 +25,9 @@ from airflow_runai.links import (
 )
 from airflow_runai.operators.notification import NotifyingOperator
 from airflow_runai.tasks.argument_checks import check_wait_arguments
-from airflow_runai.tasks.companions import beside_a_worker
+from airflow_runai.tasks.companions import Company, beside_a_worker
 from airflow_runai.tasks.completion import confirmed, count_kills
+from airflow_runai.tasks.last_look import last_look, lives_of
 from airflow_runai.tasks.log_end import show_end_of_log
 from airflow_runai.tasks.log_tail import LogTail
 from airflow_runai.tasks.note_store import read_note
@@ -218,13 +219,21 @@ class RunaiTrainingOperator(NotifyingOperator):
         self, context: Context, hook: RunaiHook, workload: Workload, timeline: tuple[Moment, ...]
     ) -> Outcome:
         policy, root = self._policy(), self._checkpoints_now(context)
-        log = LogTail(hook.settings, workload, self.get_logs, policy.poll_interval)
+        live = self._live_news(context)
+        log = LogTail(hook.settings, workload, self.get_logs, policy.poll_interval, live.add_log)
         steps = Steps(root, lambda news: self.log.info("%s", news.text)) if root else None
         with leaving_the_workload(context, hook, workload, self.kill_action):
             reader = control_plane.reader_for(workload)
             waiting = wait(policy, reader, workload, timeline, steps)
-            company = self._companions(context, workload, log, *filter(None, (steps,)))
-            with beside_a_worker(company, lambda news: self._tell(context, news)) as hear:
+            company = Company(
+                [
+                    self._reasons(hook, workload, live),
+                    log,
+                    *([steps] if steps else []),
+                    *self._voices(context, workload),
+                ]
+            )
+            with beside_a_worker(company, partial(self._tell, live)) as hear:
                 outcome = hook.run(waiting, hear, self._stop_signal.sleep)
         return replace(outcome, log=log.rest())
 
@@ -261,9 +270,10 @@ class RunaiTrainingOperator(NotifyingOperator):
         outcome = confirmed(outcome, root, self.allow_exit_on_preemption)
         # The project may have come from the connection or a template.
         pushed = pull_workload_xcom(context)
-        used = usage_of(hook, outcome, pushed.get("gpus"))
-        shown = {**outcome.to_news(), "usage": used, **({"log_tail": tail} if tail else {})}
-        push_xcom(context, TIMELINE_KEY, shown)
+        outcome, saves = last_look(outcome, root())
+        used = usage_of(hook, outcome, pushed.get("gpus"), saves)
+        facts = {"usage": used, "incarnations": lives_of(hook, outcome), "log_tail": tail}
+        push_xcom(context, TIMELINE_KEY, {**outcome.to_news(), **facts})
         clocks = outcome.clocks
         self.log.info(
             f"{outcome.name} {outcome.status} after {clocks.total:.0f} s "

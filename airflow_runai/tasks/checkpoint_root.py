@@ -5,24 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.paths import PathMap
+from airflow_runai.core.saves import Saved
 from airflow_runai.errors import InvalidArgument
 from airflow_runai.tasks.checkpoint_query import CheckpointQuery
 from airflow_runai.tasks.locations import location
-
-
-class NewestStep(NamedTuple):
-    """
-    The newest checkpoint.
-
-    :param written_at: epoch seconds by the clock of the storage; 0 if it has none.
-    """
-
-    step: int
-    written_at: float
 
 
 @dataclass(frozen=True)
@@ -70,11 +60,11 @@ class CheckpointRoot:
         """Return the constructor's arguments as plain JSON data."""
         return asdict(self)
 
-    def newest(self) -> NewestStep | None:
+    def saves(self) -> tuple[Saved, ...]:
         """
-        Return the newest checkpoint with a step in its name, by one listing; no file is opened.
+        Return the checkpoints with a step in their name, by one listing; no file is opened.
 
-        :return: ``None`` if there is none yet.
+        :return: newest step first; none if there is none yet.
         :raises RunaiError: if this machine cannot see the root.
         """
         # Imported here: reading checkpoints is not needed to parse a DAG.
@@ -87,10 +77,19 @@ class CheckpointRoot:
             # The training makes it with its first checkpoint.
             may_come = not isinstance(place, Path) or place.parent.exists()
             if problem.code == "root-empty" or (problem.code == "root-missing" and may_come):
-                return None
+                return ()
             raise
-        found = [NewestStep(one.step, one.mtime) for one in listed if one.step is not None]
-        return max(found, default=None)
+        return tuple(Saved(one.step, one.mtime) for one in listed if one.step is not None)
+
+    def save_seconds(self) -> float | None:
+        """
+        Return how long the longest of the newest saves took; ``None`` if no manifest says.
+
+        :raises RunaiError: if this machine cannot see the root.
+        """
+        from airflow_runai.checkpoints.choosing.save_times import longest_save
+
+        return longest_save(location(self.path, self.path_map, self.storage_conn_id))
 
     def step_reached(self) -> int | None:
         """

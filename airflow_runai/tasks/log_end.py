@@ -7,14 +7,12 @@ from collections.abc import Sequence
 from airflow_runai.backends.cluster_api import Clusters
 from airflow_runai.backends.workload_logs import WorkloadLog
 from airflow_runai.core.json_merge import JsonMapping
-from airflow_runai.core.log_lines import FOLLOW, OFF, LogPosition, newest
+from airflow_runai.core.log_lines import FOLLOW, OFF, LogPosition
 from airflow_runai.core.outcome import GONE, SUCCEEDED, Outcome
 from airflow_runai.errors import NotFound, RunaiError
 from airflow_runai.hooks.runai import RunaiHook
+from airflow_runai.tasks.live_news import for_tab
 from airflow_runai.tasks.log_tail import no_log, tell, title
-
-#: What the tab shows of a log, at most.
-TAB_LINES, TAB_CHARACTERS = 20, 4096
 
 
 def show_end_of_log(
@@ -28,7 +26,7 @@ def show_end_of_log(
     """
     lines = _end_of_log(hook, outcome, get_logs, tail_on_success)
     tell(lines)
-    return list(newest(lines, TAB_LINES, TAB_CHARACTERS))
+    return for_tab(lines)
 
 
 def _end_of_log(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
@@ -47,6 +47,7 @@ class LogTail:
     :param connection: id of the connection, or its settings.
     :param get_logs: one of ``core.log_lines.GET_LOGS``.
     :param interval: seconds between two looks of ``follow``.
+    :param show: takes the newest lines, and which incarnation on which node they are of.
     """
 
     __slots__ = (
@@ -66,15 +67,22 @@ class LogTail:
         "_number",
         "_place",
         "_place_of",
+        "_show",
         "_since",
         "_timer",
         "_todo",
     )
 
     def __init__(
-        self, connection: str | Settings, workload: Workload, get_logs: str, interval: float
+        self,
+        connection: str | Settings,
+        workload: Workload,
+        get_logs: str,
+        interval: float,
+        show: Callable[[Sequence[str], int, str], None] = lambda lines, number, node: None,
     ) -> None:
         self._connection, self._interval = connection, interval
+        self._show = show
         # A wait that begins without an id is nobody's training.
         self._mode = get_logs if workload.id else OFF
         self._log = WorkloadLog(workload)
@@ -92,12 +100,11 @@ class LogTail:
         self._timer: asyncio.TimerHandle | None = None
         self._has_heard = self._leaves = self._is_busy = self._is_closed = False
 
-    def begin(self) -> None:
-        """Follow what runs already, of which no news comes: its process has started again."""
-        self._follow_later(2 * self._interval + _NEWS_TAKE)
-
     def hear(self, notice: Notice) -> None:
         """Take note of a change of phase."""
+        if notice.kind == "sighting":
+            # It may run already, and no news comes: this process has started again.
+            self._follow_later(2 * self._interval + _NEWS_TAKE)
         if self._mode == OFF or notice.kind != "timeline":
             return
         seen = sighting(notice.data)
@@ -209,6 +216,7 @@ class LogTail:
             return  # the worker goes on where the last look ended
         is_blind = not (look.number or self._place.count)
         self._place, self._place_of = part.place, look.number
+        self._show(part.lines, look.number, part.node)
         if is_blind and part.lines:
             tell(["the log is followed from here on; what came before may be missing above"])
             return

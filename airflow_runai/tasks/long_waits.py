@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from airflow_runai.backends.explanation import explain
+from airflow_runai.backends.settings import Settings
 from airflow_runai.core.flow import Notice
 from airflow_runai.core.phases import Meaning, meaning
 from airflow_runai.hooks.sessions import one_per_loop, session
@@ -24,29 +25,30 @@ PATIENCE: Mapping[Meaning, float] = {Meaning.WAITING: 300.0, Meaning.STARTING: 6
 #: Seconds between two workloads that one process asks about.
 PACE = 5.0
 
-#: Takes lines for the log, and what is published with them.
-Tell = Callable[[Sequence[str], Mapping[str, Any]], None]
+#: Takes lines for the log, and the sentences in them.
+Tell = Callable[[Sequence[str], Sequence[str]], None]
 
 
 class LongWait:
     """
     Tells why its workload does not run.
 
+    :param connection: id of the connection, or its settings.
     :param workload: with ``id`` and ``name``; without an id nothing is asked.
     :param tell: called on the event loop, in the context of the wait.
     :param patience: see :data:`PATIENCE`.
     """
 
-    __slots__ = ("_asking", "_conn_id", "_patience", "_stretch", "_tell", "_timer", "_workload")
+    __slots__ = ("_asking", "_connection", "_patience", "_stretch", "_tell", "_timer", "_workload")
 
     def __init__(
         self,
-        runai_conn_id: str,
+        connection: str | Settings,
         workload: Mapping[str, Any],
         tell: Tell,
         patience: Mapping[Meaning, float] = PATIENCE,
     ) -> None:
-        self._conn_id = runai_conn_id
+        self._connection = connection
         self._workload = workload
         self._tell = tell
         self._patience = patience
@@ -88,7 +90,7 @@ class LongWait:
     async def _explain(self, news: Mapping[str, Any]) -> None:
         last = news["timeline"][-1]
         try:
-            async with session(self._conn_id) as joined:
+            async with session(self._connection) as joined:
                 found = await joined.run(explain(self._workload["id"], last["phase"], last["at"]))
         except Exception as error:
             # Whatever it is, the wait itself will meet it and say so.
@@ -97,7 +99,7 @@ class LongWait:
         if found:
             sentences = [reason.sentence for reason in found]
             lines = [f"{self._workload['name']}: {sentence}" for sentence in sentences]
-            self._tell(lines, {**news, "reasons": sentences})
+            self._tell(lines, sentences)
 
 
 class Turns:

@@ -1,5 +1,5 @@
 """
-The step of a root's newest checkpoint, read in threads of their own: at most four in a process.
+The checkpoints under a root, listed in threads of their own: at most four in a process.
 
 A storage that hangs cannot be interrupted. It keeps its thread, its root is left alone for a while,
 and whoever asked goes on without an answer.
@@ -15,9 +15,12 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
-from airflow_runai.tasks.checkpoint_root import CheckpointRoot, NewestStep
+from airflow_runai.core.saves import Saved
+from airflow_runai.tasks.checkpoint_root import CheckpointRoot
+
+T = TypeVar("T")
 
 #: Threads that read.
 READERS = 4
@@ -29,8 +32,8 @@ class OutOfSight(Exception):
     """The checkpoints cannot be seen from here, now."""
 
 
-#: ``None`` where there is no checkpoint yet.
-Answer: TypeAlias = NewestStep | OutOfSight | None
+#: Newest step first; empty where there is no checkpoint yet.
+Answer: TypeAlias = tuple[Saved, ...] | OutOfSight
 
 
 @dataclass(slots=True, eq=False)
@@ -50,7 +53,7 @@ class StepReaders:
     """
 
     def __init__(
-        self, read: Callable[[CheckpointRoot], NewestStep | None] = CheckpointRoot.newest
+        self, read: Callable[[CheckpointRoot], tuple[Saved, ...]] = CheckpointRoot.saves
     ) -> None:
         self._read = read
         self._waiting: deque[_StepLook] = deque()
@@ -101,3 +104,23 @@ class StepReaders:
         look.timer = None
         self._hung_until[look.root.path] = asyncio.get_running_loop().time() + LEFT_ALONE
         look.answer(OutOfSight(f"{look.root.path} did not answer within {GIVEN_UP:.0f} s"))
+
+
+def read_here(read: Callable[[], T]) -> T | None:
+    """
+    Read in a worker, which has nothing else to do meanwhile.
+
+    :return: ``None`` if it cannot be read, or not within :data:`GIVEN_UP`.
+    """
+    found: list[T] = []
+
+    def work() -> None:
+        with contextlib.suppress(Exception):  # storage libraries raise what they like
+            found.append(read())
+
+    # A storage that hangs must not hold the worker.
+    context = contextvars.copy_context()
+    reader = threading.Thread(target=context.run, args=(work,), name="runai-steps", daemon=True)
+    reader.start()
+    reader.join(GIVEN_UP)
+    return found[0] if found else None

@@ -1,7 +1,8 @@
 """
-The steps of a training beside its wait: looks at the checkpoints now and then while it runs.
+The steps of a training beside its wait, by looks at its checkpoints.
 
-What it sees is told to the wait when that asks, and to people every ten minutes at most.
+It looks now and then while the training runs, and once after each interruption. What it sees is
+told to the wait when that asks, and to people every ten minutes at most.
 """
 
 from __future__ import annotations
@@ -9,9 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -28,10 +28,13 @@ from airflow_runai.core.progress import (
     sentence,
     sighted,
 )
+from airflow_runai.core.saves import Saved, gathered
 from airflow_runai.core.texts import cut
+from airflow_runai.core.timeline import AWAY
+from airflow_runai.core.usage import runs
 from airflow_runai.hooks.sessions import one_per_loop
-from airflow_runai.tasks.checkpoint_root import CheckpointRoot, NewestStep
-from airflow_runai.tasks.step_readers import GIVEN_UP, Answer, OutOfSight, StepReaders
+from airflow_runai.tasks.checkpoint_root import CheckpointRoot
+from airflow_runai.tasks.step_readers import Answer, OutOfSight, StepReaders, read_here
 
 log = logging.getLogger(__name__)
 
@@ -54,15 +57,23 @@ class Steps:
         self._snapshot: Snapshot | None = None
         self._offset = self._since = self._ran = self._waited = 0.0
         self._runs = self._is_looking = self._is_closed = self._was_missed = False
+        # Away, after a run whose last checkpoint nobody has looked for.
+        self._owes_look = self._has_run = False
         self._timer: asyncio.TimerHandle | None = None
         self._last_line: tuple[int, float] | None = None
+        self._saves: tuple[Saved, ...] = ()
+        self._is_whole = False
 
     def __call__(self, snapshot: Snapshot) -> StepProgress | None:
         """Take a reading of the wait; return what is known of the steps."""
         now = self._advance()
         kind = snapshot.workload.meaning
+        if self._snapshot is None:
+            self._is_whole = len(runs(snapshot.timeline, snapshot.taken_at)) <= 1
         self._snapshot, self._offset = snapshot, snapshot.taken_at - now
         self._runs = self._runs if kind is Meaning.UNKNOWN else kind is Meaning.RUNNING
+        self._has_run = self._has_run or self._runs
+        self._owes_look = self._has_run and kind in AWAY
         with suppress(RuntimeError):  # in a worker, the wait has no event loop
             self._arm(asyncio.get_running_loop())
         return self._progress(now)
@@ -91,20 +102,29 @@ class Steps:
         if self._track is None:
             return None
         target, present = self._root.expected_steps, now + self._offset
-        return estimate(self._track, target, now=present, ran=self._ran, waited=self._waited)
+        known = estimate(self._track, target, now=present, ran=self._ran, waited=self._waited)
+        return replace(known, checkpoints=self._saves, is_whole=self._is_whole)
 
     def _arm(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._timer or self._is_looking or self._is_closed or not self._runs:
+        if self._is_looking or self._is_closed:
             return
-        # Not all waits of a triggerer that starts look at the same moment.
-        seconds = LOOK_SECONDS * (1.0 if self._track else random.random())
+        if self._owes_look:
+            # The next incarnation goes on from the newest one, and may soon remove it.
+            self._set_timer(loop, 0.0)
+        elif self._runs and self._timer is None:
+            # Not all waits of a triggerer that starts look at the same moment.
+            self._set_timer(loop, LOOK_SECONDS * (1.0 if self._track else random.random()))
+
+    def _set_timer(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         self._timer = loop.call_later(seconds, self._look)
 
     def _look(self) -> None:
         self._timer = None
         # What does not run makes no steps; the next run looks again.
-        if self._runs and not self._is_closed:
-            self._is_looking = True
+        if (self._runs or self._owes_look) and not self._is_closed:
+            self._has_run, self._owes_look, self._is_looking = self._runs, False, True
             one_per_loop(StepReaders).ask(self._root, self._seen)
 
     def _seen(self, answer: Answer) -> None:
@@ -114,16 +134,18 @@ class Steps:
         now = self._advance()
         if isinstance(answer, OutOfSight):
             self._miss(answer)
-        elif answer is not None:
+        elif answer:
             self._take(answer, now)
         self._arm(asyncio.get_running_loop())
 
-    def _take(self, found: NewestStep, now: float) -> None:
+    def _take(self, found: Sequence[Saved], now: float) -> None:
         assert self._snapshot is not None
-        since = runs_since(self._snapshot.timeline)
-        is_fresh = since is not None and found.written_at >= since
+        newest, since = max(found), runs_since(self._snapshot.timeline)
+        is_fresh = since is not None and newest.at >= since
         at = now + self._offset
-        self._track = sighted(self._track, found.step, at=at, ran=self._ran, is_fresh=is_fresh)
+        self._track = sighted(self._track, newest.step, at=at, ran=self._ran, is_fresh=is_fresh)
+        lives = runs(self._snapshot.timeline, at)
+        self._saves = gathered(self._saves, found, [life.start for life in lives[1:]])
         progress = self._progress(now)
         if progress is None or not self._is_due(progress.step, now):
             return
@@ -139,6 +161,7 @@ class Steps:
         return step != step_then and now - when >= TELL_SECONDS
 
     def _miss(self, answer: OutOfSight) -> None:
+        self._is_whole = False
         self._track = out_of_sight(self._track)
         if not self._was_missed:
             self._was_missed = True
@@ -152,18 +175,8 @@ class Steps:
 
 def still_idle(progress: StepProgress, root: CheckpointRoot | None) -> StepProgress | None:
     """Look again, in a worker; ``None`` if there is a new step, or if nobody can tell."""
-    found: list[NewestStep | None] = []
-
-    def read() -> None:
-        with suppress(Exception):  # storage libraries raise what they like
-            found.append(root.newest() if root else None)
-
-    # A storage that hangs must not hold the worker.
-    reader = threading.Thread(target=read, name="runai-steps", daemon=True)
-    reader.start()
-    reader.join(GIVEN_UP)
-    newest = found[0] if found else None
-    return progress if newest is not None and newest.step <= progress.step else None
+    found = read_here(root.saves) if root else None
+    return progress if found and max(found).step <= progress.step else None
 
 
 def _monotonic() -> float:

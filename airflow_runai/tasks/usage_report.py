@@ -23,12 +23,14 @@ class Saves:
     """
     The checkpoints of a workload.
 
-    :param times: when each was complete, epoch seconds; all that there ever were.
+    :param times: when each was complete, epoch seconds.
     :param seconds: what one save cost; ``None`` if it was not measured.
+    :param is_whole: no other one has ever been there.
     """
 
     times: Sequence[float]
     seconds: float | None = None
+    is_whole: bool = True
 
 
 def usage_of(
@@ -56,7 +58,8 @@ def usage_of(
 def _accounted(outcome: Outcome, gpus: Any, saves: Saves | None) -> JsonObject | None:
     timeline, clocks, now = outcome.timeline, outcome.clocks, outcome.ended_at
     count = float(gpus) if isinstance(gpus, (int, float)) else None
-    resumed_from = newest_before(saves.times, runs(timeline, now)) if saves else None
+    lives = runs(timeline, now)
+    resumed_from = newest_before(saves.times, lives, saves.is_whole) if saves else None
     found = usage(timeline, clocks, now, count, resumed_from, _kept_until(outcome, saves))
     if found is None:
         return None

@@ -30,6 +30,7 @@ from airflow_runai.hooks.sessions import session
 from airflow_runai.tasks.checkpoint_root import CheckpointRoot
 from airflow_runai.tasks.companions import Companion, Company
 from airflow_runai.tasks.kill import Kill
+from airflow_runai.tasks.live_news import LiveNews
 from airflow_runai.tasks.log_tail import LogTail
 from airflow_runai.tasks.long_waits import LongWait
 from airflow_runai.tasks.published_timelines import TaskAddress, published_timelines
@@ -82,7 +83,14 @@ class RunaiWorkloadTrigger(BaseTrigger):
         self.voice = voice
         self.get_logs = get_logs
         interval = WaitPolicy.from_json(policy).poll_interval
-        self._tail = LogTail(runai_conn_id, Workload.from_json(workload), get_logs, interval)
+        self._live = LiveNews(self._publish)
+        self._tail = LogTail(
+            runai_conn_id,
+            Workload.from_json(workload),
+            get_logs,
+            interval,
+            self._live.add_log,
+        )
         self.checkpoints = checkpoints
         self._steps = Steps(CheckpointRoot(**checkpoints), self._tell) if checkpoints else None
         self._company = Company(())
@@ -108,7 +116,6 @@ class RunaiWorkloadTrigger(BaseTrigger):
         """Wait, then fire."""
         self._company = Company(self._companions())
         earliest = asyncio.get_running_loop().time() + self.min_defer_seconds
-        self._tail.begin()
         try:
             outcome = await self._wait()
         finally:
@@ -162,12 +169,12 @@ class RunaiWorkloadTrigger(BaseTrigger):
         if notice.text:
             log.info("%s", notice.text)
         if notice.kind in ("timeline", "progress"):
-            self._publish(notice.data)
+            self._live.take(notice.data)
 
-    def _tell_reasons(self, lines: Sequence[str], news: Mapping[str, Any]) -> None:
+    def _tell_reasons(self, lines: Sequence[str], reasons: Sequence[str]) -> None:
         for line in lines:
             log.info("%s", line)
-        self._publish(news)
+        self._live.explain(reasons)
 
     def _publish(self, news: Mapping[str, Any]) -> None:
         if self.show_timeline and self.task_instance is not None:

@@ -189,7 +189,6 @@ def test_what_left_and_came_back_between_two_looks_is_asked_for_by_its_pod(wire:
 def test_a_wait_that_begins_again_asks_for_nothing_that_is_over(wire: Wire) -> None:
     async def story() -> None:
         one = tail("train")
-        one.begin()
         one.hear(heard("Pending", "Running", "Terminating", "Pending"))
         one.hear(Notice("trouble", "the control plane answers again"))
         await asyncio.sleep(100)
@@ -231,7 +230,6 @@ def test_followed_over_two_incarnations_no_line_comes_twice(wire: Wire) -> None:
     wire.logs["train"] = "a\n"
 
     async def story() -> None:
-        one.begin()
         one.hear(heard("Pending", "Running"))
         await asyncio.sleep(10)
         wire.logs["train"] = "a\nb\n"
@@ -300,7 +298,7 @@ def test_what_runs_already_is_followed_from_here_on(wire: Wire) -> None:
     wire.logs["train"] = "old\n"
 
     async def story() -> None:
-        one.begin()
+        one.hear(Notice("sighting", ""))
         await asyncio.sleep(75)
         wire.logs["train"] = "old\nnew\n"
         await asyncio.sleep(60)

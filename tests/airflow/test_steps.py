@@ -14,12 +14,13 @@ import pytest
 from airflow_runai.core.decision import Snapshot
 from airflow_runai.core.flow import Notice
 from airflow_runai.core.progress import StepProgress
+from airflow_runai.core.saves import Saved
 from airflow_runai.core.workload import Workload
 from airflow_runai.emulator import Emulator
 from airflow_runai.errors import InvalidArgument
 from airflow_runai.operators.training import RunaiTrainingOperator
 from airflow_runai.tasks import step_readers, steps
-from airflow_runai.tasks.checkpoint_root import CheckpointRoot, NewestStep
+from airflow_runai.tasks.checkpoint_root import CheckpointRoot
 from airflow_runai.tasks.step_readers import Answer, OutOfSight, StepReaders
 from airflow_runai.tasks.steps import Steps, still_idle
 from tests.airflow.running import Run, dag_of
@@ -43,18 +44,17 @@ async def ask(readers: StepReaders, root: CheckpointRoot) -> Answer:
     return await found
 
 
-def test_the_newest_step_is_that_of_a_listing(tmp_path: Path) -> None:
-    assert root_of(tmp_path).newest() is None
-    assert root_of(tmp_path / "later").newest() is None, "its first checkpoint makes it"
+def test_the_steps_are_those_of_a_listing(tmp_path: Path) -> None:
+    assert root_of(tmp_path).saves() == ()
+    assert root_of(tmp_path / "later").saves() == (), "its first checkpoint makes it"
     made(tmp_path, 5)
     made(tmp_path, 40)
     (tmp_path / ".tmp-step-00000099").mkdir()
-    found = root_of("/data/ckpt", path_map={"/data/ckpt": str(tmp_path)}).newest()
-    assert found is not None
-    assert found.step == 40
-    assert found.written_at > 0
+    found = root_of("/data/ckpt", path_map={"/data/ckpt": str(tmp_path)}).saves()
+    assert [one.step for one in found] == [40, 5]
+    assert all(one.at > 0 for one in found)
     with pytest.raises(Exception, match="does not exist"):
-        root_of(tmp_path / "not" / "mounted").newest()
+        root_of(tmp_path / "not" / "mounted").saves()
 
 
 def test_at_most_four_threads_read_at_a_time() -> None:
@@ -63,7 +63,7 @@ def test_at_most_four_threads_read_at_a_time() -> None:
     lock = threading.Lock()
     now = [0]
 
-    def read(root: CheckpointRoot) -> NewestStep | None:
+    def read(root: CheckpointRoot) -> tuple[Saved, ...]:
         with lock:
             now[0] += 1
             reading.append(now[0])
@@ -71,7 +71,7 @@ def test_at_most_four_threads_read_at_a_time() -> None:
         assert gate.wait(30)
         with lock:
             now[0] -= 1
-        return NewestStep(len(root.path), 0.0)
+        return (Saved(len(root.path), 0.0),)
 
     async def main() -> list[Answer]:
         readers = StepReaders(read)
@@ -80,7 +80,7 @@ def test_at_most_four_threads_read_at_a_time() -> None:
         gate.set()
         return list(await asyncio.gather(*asked))
 
-    assert asyncio.run(main()) == [NewestStep(n, 0.0) for n in range(1, 10)]
+    assert asyncio.run(main()) == [(Saved(n, 0.0),) for n in range(1, 10)]
     assert max(reading) <= step_readers.READERS
 
 
@@ -89,11 +89,11 @@ def test_a_root_that_hangs_is_given_up_and_left_alone(monkeypatch: pytest.Monkey
     gate = threading.Event()
     asked: list[str] = []
 
-    def read(root: CheckpointRoot) -> NewestStep | None:
+    def read(root: CheckpointRoot) -> tuple[Saved, ...]:
         asked.append(root.path)
         if root.path == "hangs":
             assert gate.wait(30)
-        return None
+        return ()
 
     async def main() -> None:
         readers = StepReaders(read)
@@ -103,7 +103,7 @@ def test_a_root_that_hangs_is_given_up_and_left_alone(monkeypatch: pytest.Monkey
         assert "did not answer within" in str(first)
         assert isinstance(second, OutOfSight)
         assert "left alone" in str(second)
-        assert await ask(readers, root_of("well")) is None
+        assert await ask(readers, root_of("well")) == ()
         gate.set()
         assert asked == ["hangs", "well"]
 
@@ -178,6 +178,53 @@ def test_what_cannot_be_seen_is_said_once_and_no_clock_runs(
 
     asyncio.run(main())
     assert caplog.text.count("cannot be seen from here") == 1
+
+
+def test_what_a_run_saved_last_is_looked_for_before_the_next_may_remove_it(tmp_path: Path) -> None:
+    """The next regular look would come within a minute."""
+    away = replace(running(), workload=Workload("w-1", "train-g1", "Pending"))
+    leaving = replace(running(), workload=Workload("w-1", "train-g1", "Terminating"))
+
+    async def main() -> StepProgress | None:
+        one = Steps(root_of(tmp_path), lambda _: None)
+        one(away)
+        one(running())
+        made(tmp_path, 10)
+        one(leaving)
+        made(tmp_path, 11)
+        one(away)
+        await until(lambda: one._track is not None)
+        made(tmp_path, 12)  # nobody looks again while it is away
+        one(away)
+        one.hear(Notice("timeline", ""))
+        assert one._timer is None
+        found = one(running())
+        one.close()
+        return found
+
+    found = asyncio.run(main())
+    assert found is not None
+    assert [saved.step for saved in found.checkpoints] == [10, 11]
+    assert found.is_whole
+
+
+def test_of_a_wait_that_begins_late_something_may_have_been_missed(tmp_path: Path) -> None:
+    made(tmp_path, 10)
+    moments = acts((0, "Running"), (10, "Pending"), (20, "Running"))
+    late = replace(running(), timeline=moments)
+
+    async def main() -> StepProgress | None:
+        one = Steps(root_of(tmp_path), lambda _: None)
+        one(late)
+        one(replace(late, workload=Workload("w-1", "train-g1", "Pending")))
+        await until(lambda: one._track is not None)
+        found = one(late)
+        one.close()
+        return found
+
+    found = asyncio.run(main())
+    assert found is not None
+    assert not found.is_whole
 
 
 def _at(progress: StepProgress | None) -> float | None:

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from airflow_runai.core.incarnations import pod_at, sighting
+from airflow_runai.core.incarnations import nodes_of, pod_at, shown_lives, sighting
 from airflow_runai.core.outcome import news
 from airflow_runai.core.timeline import Moment, clocks
+from airflow_runai.core.usage import Incarnation
+from tests.core.stage import NOON, acts
 
 OVER_AND_OVER = [
     ("Pending", 0, False, False),
@@ -55,3 +57,34 @@ def test_the_pod_of_a_moment_is_the_newest_that_existed() -> None:
     assert pod_at(pods, nine + 5)["name"] == "first"
     assert pod_at(pods, nine + 3605)["name"] == "second"
     assert pod_at([], nine) == {}
+
+
+LIVES = (Incarnation(110.0, 200.0), Incarnation(310.0, 400.0), Incarnation(510.0, 600.0))
+
+
+def pod(second: float, node: str | None) -> dict[str, object]:
+    return {
+        "createdAt": f"1970-01-01T00:{second // 60:02.0f}:{second % 60:02.0f}Z",
+        "nodeName": node,
+    }
+
+
+def test_each_incarnation_has_the_nodes_of_the_pods_that_were_made_for_it() -> None:
+    pods = [pod(301, "b"), pod(101, "a"), pod(302, "c"), pod(401, None), {}]
+    assert nodes_of(pods, LIVES) == ["a", "b, c", ""]
+    assert nodes_of([pod(101, name) for name in "edcba"], LIVES[:1]) == ["a, b, c and 2 more"]
+
+
+def test_the_tab_is_told_when_and_where_each_one_lived() -> None:
+    timeline = acts((0, "Pending"), (10, "Running"), (60, "Pending"), (100, "Running"))
+    assert shown_lives(timeline, ["a"]) == [
+        {"since": NOON + 10, "node": "a", "until": NOON + 60},
+        {"since": NOON + 100, "node": ""},
+    ]
+    ended = (*timeline, Moment(NOON + 130, "Completed"))
+    assert shown_lives(ended, ["a", "b"])[1] == {
+        "since": NOON + 100,
+        "node": "b",
+        "until": NOON + 130,
+    }
+    assert shown_lives((), ["a"]) == []

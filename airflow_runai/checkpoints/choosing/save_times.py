@@ -2,39 +2,39 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 from airflow_runai.checkpoints.checking.format_error import FormatError
-from airflow_runai.checkpoints.choosing.roots import RootProblem, candidates
+from airflow_runai.checkpoints.choosing.roots import candidates
 from airflow_runai.checkpoints.containers.json_documents import parse_object
-from airflow_runai.cli.exit_codes import UsageError
+from airflow_runai.checkpoints.storage.listing import Location, stat_entry
 
 #: The newest so many are read: a single save may have been unusually quick.
 MAX_CHECKPOINTS = 10
 #: A manifest lists files; a larger one is not ours.
 MAX_MANIFEST_BYTES = 16 * 1024 * 1024
+_MANIFEST = "manifest.json"
 
 
-def longest_save(root: Path) -> float | None:
+def longest_save(root: Location) -> float | None:
     """
     Return the longest save in seconds; ``None`` if no manifest says.
 
-    :raises UsageError: if ``root`` cannot be read, or holds no checkpoint.
+    :raises RootProblem: if ``root`` cannot be read, or holds no checkpoint.
     """
-    try:
-        newest = candidates(root)[:MAX_CHECKPOINTS]
-    except RootProblem as problem:
-        raise UsageError(f"--checkpoints: {problem}") from None
-    times = [_save_seconds(Path(str(one.path)) / "manifest.json") for one in newest]
+    newest = candidates(root)[:MAX_CHECKPOINTS]
+    times = [_save_seconds(one.path) for one in newest]
     return max((seconds for seconds in times if seconds is not None), default=None)
 
 
-def _save_seconds(manifest: Path) -> float | None:
+def _save_seconds(checkpoint: Any) -> float | None:
     # What is wrong with a checkpoint is reported by `python -m airflow_runai.checkpoints check`.
     try:
-        if not manifest.is_file() or manifest.stat().st_size > MAX_MANIFEST_BYTES:
+        entry = stat_entry(checkpoint / _MANIFEST)
+        if entry.kind != "file" or entry.size > MAX_MANIFEST_BYTES:
             return None
-        document = parse_object(manifest.read_bytes(), "json-malformed", manifest.name)
+        with entry.path.open("rb") as stream:
+            document = parse_object(stream.read(MAX_MANIFEST_BYTES), "json-malformed", _MANIFEST)
     except (OSError, FormatError):
         return None
     seconds = document.get("save_seconds")

@@ -1,0 +1,140 @@
+"""What a worker finds out at the end: checkpoints for usage and progress, nodes for the tab."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_runai.core.outcome import Outcome
+from airflow_runai.core.progress import StepProgress
+from airflow_runai.core.saves import Saved
+from airflow_runai.core.timeline import Moment, clocks
+from airflow_runai.emulator import Emulator
+from airflow_runai.hooks.runai import RunaiHook
+from airflow_runai.tasks.checkpoint_root import CheckpointRoot
+from airflow_runai.tasks.last_look import last_look, lives_of
+from airflow_runai.tasks.usage_report import Saves, usage_of
+from tests.airflow.running import Run, dag_of, meanwhile
+from tests.airflow.test_logs import both, preempted_once, training
+
+STORY = (
+    Moment(1000.0, "Pending"),
+    Moment(1100.0, "Running"),
+    Moment(1500.0, "Pending", "Preempted"),
+    Moment(1600.0, "Running"),
+    Moment(2000.0, "Completed"),
+)
+
+
+def ended(progress: StepProgress | None = None) -> Outcome:
+    end = STORY[-1].at
+    whole = Outcome("succeeded", "w-1", "train-g1", "Completed", "", end, clocks(STORY, end), STORY)
+    return replace(whole, progress=progress)
+
+
+def save(root: Path, step: int, at: float, seconds: float | None = None) -> None:
+    folder = root / f"step-{step:08}"
+    folder.mkdir()
+    if seconds is not None:
+        (folder / "manifest.json").write_text(json.dumps({"save_seconds": seconds}))
+    os.utime(folder, (at, at))
+
+
+def test_the_checkpoints_of_an_interrupted_training_tell_what_was_lost(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    save(tmp_path, 10, 1300.0, seconds=4.0)
+    save(tmp_path, 20, 1800.0, seconds=6.5)
+    outcome, saves = last_look(ended(), CheckpointRoot(str(tmp_path), expected_steps=30))
+    assert saves == Saves([1300.0, 1800.0], 6.5, is_whole=False)
+    assert outcome.progress is not None
+    assert (outcome.progress.step, outcome.progress.target) == (20, 30)
+    assert outcome.progress.checkpoints == (Saved(10, 1300.0), Saved(20, 1800.0))
+    found = usage_of(RunaiHook(), outcome, 2, saves)
+    assert found is not None
+    assert (found["useful"], found["lost"]) == (2 * (200.0 + 400.0), 2 * 200.0)
+
+
+def test_what_the_wait_saw_counts_after_it_was_removed(tmp_path: Path) -> None:
+    save(tmp_path, 20, 1800.0)
+    seen = StepProgress(10, checkpoints=(Saved(5, 1200.0), Saved(10, 1300.0)), is_whole=True)
+    outcome, saves = last_look(ended(seen), CheckpointRoot(str(tmp_path)))
+    assert saves == Saves([1200.0, 1300.0, 1800.0])
+    assert outcome.progress is not None
+    assert outcome.progress.step == 20
+
+
+def test_what_nobody_saw_is_not_guessed(emulator: Emulator, tmp_path: Path) -> None:
+    save(tmp_path, 20, 1800.0)
+    outcome, saves = last_look(ended(), CheckpointRoot(str(tmp_path)))
+    found = usage_of(RunaiHook(), outcome, 1, saves)
+    assert found is not None
+    assert (found["useful"], found["allocated"]) == (None, 800.0)
+
+
+@pytest.mark.parametrize("root", [None, CheckpointRoot("/not/mounted/here/at/all")])
+def test_without_a_root_nothing_is_known(root: CheckpointRoot | None) -> None:
+    assert last_look(ended(), root) == (ended(), None)
+
+
+def test_where_nothing_was_ever_saved_nothing_was_kept(emulator: Emulator, tmp_path: Path) -> None:
+    outcome, saves = last_look(ended(), CheckpointRoot(str(tmp_path)))
+    assert (outcome.progress, saves) == (None, Saves((), is_whole=True))
+    found = usage_of(RunaiHook(), outcome, 1, saves)
+    assert found is not None
+    assert (found["useful"], found["lost"]) == (400.0, 400.0)
+
+
+def test_nodes_that_cannot_be_asked_for_are_left_empty(connect: Callable[..., None]) -> None:
+    connect("http://127.0.0.1:9")
+    assert lives_of(RunaiHook(), ended()) == [
+        {"since": 1100.0, "node": "", "until": 1500.0},
+        {"since": 1600.0, "node": "", "until": 2000.0},
+    ]
+
+
+#: Saves once in each incarnation; the first one leaves only when the second may begin.
+SAVING = """#!/bin/bash
+root=$(dirname "$0")/ckpt
+test -d $root/step-10 && { mkdir $root/step-20; exit 0; }
+mkdir -p $root/step-10
+trap 'echo saving; touch $(dirname "$0")/was-here-asked; exit 1' TERM
+echo "epoch 1"
+sleep 100 & wait
+"""
+
+
+@pytest.mark.slow
+@both
+def test_a_preempted_training_leaves_usage_marks_and_nodes(
+    run: Callable[..., Run], emulator: Emulator, shared: Path, deferrable: bool
+) -> None:
+    script = shared / "train.sh"
+    script.write_text(SAVING)
+    script.chmod(0o755)
+    spec: dict[str, Any] = {
+        "image": "x",
+        "command": "/shared/train.sh",
+        "compute": {"gpu_devices": 1},
+        "environment": {"CHECKPOINTS": "/shared/ckpt"},
+        "storage": {"pvc": [{"claim": "shared", "path": "/shared"}]},
+        "backoff_limit": 0,
+    }
+    mapped = {"/shared": str(shared)}
+    with meanwhile(preempted_once(emulator, shared)):
+        done = run(dag_of(training(spec, deferrable=deferrable, path_map=mapped)))
+    assert done.state == "success"
+    usage = done.xcom()["usage"]
+    assert usage["useful"] > 0
+    assert usage["starting"] + usage["useful"] + usage["lost"] == pytest.approx(
+        usage["allocated"], abs=0.01
+    )
+    shown = done.xcom("runai_timeline")
+    assert [one["node"] for one in shown["incarnations"]] == ["node-1", "node-2"]
+    assert [one["step"] for one in shown["progress"]["checkpoints"]] == [10, 20]
