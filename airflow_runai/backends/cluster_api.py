@@ -20,7 +20,7 @@ from airflow_runai.backends.settings import Settings
 from airflow_runai.core.flow import Flow, Reply, Request
 from airflow_runai.core.log_lines import clean_lines
 from airflow_runai.core.workload import Workload
-from airflow_runai.errors import NotResolved, Refused, Unreadable
+from airflow_runai.errors import NotFound, NotResolved, Refused, Unreadable
 
 #: Our name, and the server's.
 _QUERY = {
@@ -114,9 +114,17 @@ def status(clusters: Clusters, cluster_id: str) -> Flow[None]:
 
 
 def log_address(clusters: Clusters, workload: Workload) -> Flow[str]:
-    """Return the address of a workload's log."""
-    address = yield from clusters.address(workload.cluster_id)
-    project = yield from clusters.project(workload.project_id)
+    """
+    Return the address of a workload's log.
+
+    :raises NotResolved: if the control plane does not say where the cluster or the project is.
+    """
+    try:
+        address = yield from clusters.address(workload.cluster_id)
+        project = yield from clusters.project(workload.project_id)
+    except NotFound as error:
+        # Not the 404 of a log, which is gone with its pod.
+        raise NotResolved(f"where the log is, the control plane does not say ({error})") from error
     kind = yield from _kind(workload)
     names = f"{quote(project, safe='')}/workloads/{kind}/{quote(workload.name, safe='')}"
     return f"{address}/api/v1/{names}/logs/download"

@@ -67,6 +67,16 @@ def test_the_address_is_the_clusters_domain(domain: str) -> None:
     assert len(asked) == 2, "asked once for the cluster, and once for the project"
 
 
+@pytest.mark.parametrize("missing", ["/api/v1/clusters", "/api/v1/org-unit/projects/4501"])
+def test_a_control_plane_without_the_call_does_not_mean_that_the_log_is_gone(missing: str) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        gone = request.url.path == missing
+        return httpx.Response(404, json={}) if gone else organization("c.example")(request)
+
+    with pytest.raises(NotResolved, match=f"GET {missing}"):
+        answered(cluster_api.log_address(Clusters(SETTINGS), WORKLOAD), answer)
+
+
 @pytest.mark.parametrize("url", ["https://c.example", "https://c.example/cluster-api/"])
 def test_the_connection_may_name_another_address(url: str) -> None:
     clusters = Clusters(dataclasses.replace(SETTINGS, cluster_url=url))
