@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +11,7 @@ from airflow_runai.links import TIMELINE_KEY, pull_workload_xcom, push_xcom
 from airflow_runai.operators.workload import WorkloadOperator
 from airflow_runai.tasks.callbacks import Callbacks, callbacks_of
 from airflow_runai.tasks.companions import Companion
-from airflow_runai.tasks.live_news import LiveNews
-from airflow_runai.tasks.long_waits import LongWait
+from airflow_runai.tasks.log_facts import LogFacts
 from airflow_runai.tasks.voice import companions_of, voice_settings
 
 if TYPE_CHECKING:
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
 
     from airflow_runai.core.flow import Notice
     from airflow_runai.core.workload import Workload
-    from airflow_runai.hooks.runai import RunaiHook
 
 
 class NotifyingOperator(WorkloadOperator):
@@ -81,33 +78,17 @@ class NotifyingOperator(WorkloadOperator):
             self.log.warning("nobody will be told what happens to the workload (%s)", error)
             return None
 
-    def _live_news(self, context: Context) -> LiveNews:
-        """Return what people see of a wait in the worker."""
-        own_thread = threading.get_ident()
-
-        def publish(whole: JsonMapping) -> None:
-            # Airflow is asked by one thread; what others find out comes with the next news.
-            if threading.get_ident() == own_thread:
-                push_xcom(context, TIMELINE_KEY, dict(whole))
-
-        return LiveNews(publish)
-
-    def _tell(self, live: LiveNews, news: Notice) -> None:
+    def _tell(self, context: Context, beside: LogFacts, news: Notice) -> None:
         """Log and show news of a wait in the worker."""
         if news.text:
             self.log.info("%s", news.text)
         if news.kind == "timeline":
-            live.take(news.data)
+            push_xcom(context, TIMELINE_KEY, beside.beside(news.data))
 
-    def _reasons(self, hook: RunaiHook, workload: Workload, live: LiveNews) -> Companion:
-        """Return what tells why a wait in the worker takes so long."""
-
-        def tell(lines: Sequence[str], reasons: Sequence[str]) -> None:
-            for line in lines:
-                self.log.info("%s", line)
-            live.explain(reasons)
-
-        return LongWait(hook.settings, workload.to_json(), tell)
+    def _tell_reasons(self, lines: Sequence[str], news: JsonMapping) -> None:
+        """Log why a wait in the worker takes long; only the wait's own thread may write more."""
+        for line in lines:
+            self.log.info("%s", line)
 
     def _voices(self, context: Context, workload: Workload) -> list[Companion]:
         """Return what calls people beside a wait in the worker."""

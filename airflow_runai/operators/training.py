@@ -25,11 +25,13 @@ from airflow_runai.links import (
 )
 from airflow_runai.operators.notification import NotifyingOperator
 from airflow_runai.tasks.argument_checks import check_wait_arguments
-from airflow_runai.tasks.companions import Company, beside_a_worker
+from airflow_runai.tasks.companions import Companion, Company, beside_a_worker
 from airflow_runai.tasks.completion import confirmed, count_kills
 from airflow_runai.tasks.last_look import last_look, lives_of
 from airflow_runai.tasks.log_end import show_end_of_log
+from airflow_runai.tasks.log_facts import LogFacts
 from airflow_runai.tasks.log_tail import LogTail
+from airflow_runai.tasks.long_waits import LongWait
 from airflow_runai.tasks.note_store import read_note
 from airflow_runai.tasks.retries import fail_without_retry
 from airflow_runai.tasks.settlement import failure_of, settle
@@ -219,21 +221,22 @@ class RunaiTrainingOperator(NotifyingOperator):
         self, context: Context, hook: RunaiHook, workload: Workload, timeline: tuple[Moment, ...]
     ) -> Outcome:
         policy, root = self._policy(), self._checkpoints_now(context)
-        live = self._live_news(context)
-        log = LogTail(hook.settings, workload, self.get_logs, policy.poll_interval, live.add_log)
+        facts, settings = LogFacts(), hook.settings
+        log = LogTail(
+            settings,
+            workload,
+            self.get_logs,
+            policy.poll_interval,
+            lambda news, lines, number, node: facts.add(lines, number, node),
+        )
+        why = LongWait(settings, workload.to_json(), self._tell_reasons)
         steps = Steps(root, lambda news: self.log.info("%s", news.text)) if root else None
+        company: list[Companion] = [why, log, *self._voices(context, workload)]
         with leaving_the_workload(context, hook, workload, self.kill_action):
             reader = control_plane.reader_for(workload)
             waiting = wait(policy, reader, workload, timeline, steps)
-            company = Company(
-                [
-                    self._reasons(hook, workload, live),
-                    log,
-                    *([steps] if steps else []),
-                    *self._voices(context, workload),
-                ]
-            )
-            with beside_a_worker(company, partial(self._tell, live)) as hear:
+            everyone = Company([*company, *([steps] if steps else [])])
+            with beside_a_worker(everyone, partial(self._tell, context, facts)) as hear:
                 outcome = hook.run(waiting, hear, self._stop_signal.sleep)
         return replace(outcome, log=log.rest())
 

@@ -11,7 +11,7 @@ from airflow_runai.core.log_lines import FOLLOW, OFF, LogPosition
 from airflow_runai.core.outcome import GONE, SUCCEEDED, Outcome
 from airflow_runai.errors import NotFound, RunaiError
 from airflow_runai.hooks.runai import RunaiHook
-from airflow_runai.tasks.live_news import for_tab
+from airflow_runai.tasks.log_facts import for_tab
 from airflow_runai.tasks.log_tail import no_log, tell, title
 
 

@@ -19,7 +19,7 @@ from airflow_runai.backends.settings import Settings
 from airflow_runai.backends.workload_logs import LINES, LogPart, WorkloadLog
 from airflow_runai.core.flow import Notice
 from airflow_runai.core.incarnations import Sighting, sighting
-from airflow_runai.core.json_merge import JsonObject
+from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.log_lines import FOLLOW, OFF, LogPosition, newest
 from airflow_runai.core.phases import Meaning
 from airflow_runai.core.texts import cut
@@ -30,6 +30,8 @@ from airflow_runai.tasks.log_fetches import LogFetches
 
 log = structlog.get_logger(logger_name=__name__)
 
+#: See :class:`LogTail`.
+Show = Callable[[JsonMapping, Sequence[str], int, str], None]
 #: What is kept for the worker: Airflow stores it in its database.
 KEPT_LINES, KEPT_CHARACTERS = 2 * LINES, 16_384
 #: Ends of incarnations that wait for their turn; older ones are gone by then.
@@ -47,7 +49,8 @@ class LogTail:
     :param connection: id of the connection, or its settings.
     :param get_logs: one of ``core.log_lines.GET_LOGS``.
     :param interval: seconds between two looks of ``follow``.
-    :param show: takes the newest lines, and which incarnation on which node they are of.
+    :param show: takes the news of an incarnation that leaves, its newest lines, its number and its
+        node.
     """
 
     __slots__ = (
@@ -79,7 +82,7 @@ class LogTail:
         workload: Workload,
         get_logs: str,
         interval: float,
-        show: Callable[[Sequence[str], int, str], None] = lambda lines, number, node: None,
+        show: Show = lambda news, lines, number, node: None,
     ) -> None:
         self._connection, self._interval = connection, interval
         self._show = show
@@ -115,7 +118,8 @@ class LogTail:
             self._run(seen)
         elif seen.has_left and self._has_just_left(seen):
             self._asked = seen.number
-            self._ask(_LogLook(seen.number, min(self._since, seen.since), is_last=True))
+            since = min(self._since, seen.since)
+            self._ask(_LogLook(seen.number, since, is_last=True, news=notice.data))
 
     def _run(self, seen: Sighting) -> None:
         if self._asked < self._number:
@@ -216,7 +220,8 @@ class LogTail:
             return  # the worker goes on where the last look ended
         is_blind = not (look.number or self._place.count)
         self._place, self._place_of = part.place, look.number
-        self._show(part.lines, look.number, part.node)
+        if look.news is not None:
+            self._show(look.news, part.lines, look.number, part.node)
         if is_blind and part.lines:
             tell(["the log is followed from here on; what came before may be missing above"])
             return
@@ -246,10 +251,11 @@ class _LogLook:
     :param moment: epoch seconds at which the incarnation ran.
     :param is_last: the incarnation leaves or has left.
     :param is_late: the next one has begun.
+    :param news: of the workload, where people shall see the result.
     :param pause: seconds until the next look, if it still leaves by then.
     """
 
-    __slots__ = ("is_last", "is_late", "moment", "number", "pause")
+    __slots__ = ("is_last", "is_late", "moment", "news", "number", "pause")
 
     def __init__(
         self,
@@ -258,8 +264,10 @@ class _LogLook:
         *,
         is_last: bool = False,
         is_late: bool = False,
+        news: JsonMapping | None = None,
         pause: float = _FIRST_PAUSE,
     ) -> None:
+        self.news = news
         self.number, self.moment, self.pause = number, moment, pause
         self.is_last, self.is_late = is_last, is_late
 

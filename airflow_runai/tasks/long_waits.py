@@ -25,8 +25,8 @@ PATIENCE: Mapping[Meaning, float] = {Meaning.WAITING: 300.0, Meaning.STARTING: 6
 #: Seconds between two workloads that one process asks about.
 PACE = 5.0
 
-#: Takes lines for the log, and the sentences in them.
-Tell = Callable[[Sequence[str], Sequence[str]], None]
+#: Takes lines for the log, and what is published with them.
+Tell = Callable[[Sequence[str], Mapping[str, Any]], None]
 
 
 class LongWait:
@@ -99,7 +99,7 @@ class LongWait:
         if found:
             sentences = [reason.sentence for reason in found]
             lines = [f"{self._workload['name']}: {sentence}" for sentence in sentences]
-            self._tell(lines, sentences)
+            self._tell(lines, {**news, "reasons": sentences})
 
 
 class Turns:

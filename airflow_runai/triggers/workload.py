@@ -30,7 +30,7 @@ from airflow_runai.hooks.sessions import session
 from airflow_runai.tasks.checkpoint_root import CheckpointRoot
 from airflow_runai.tasks.companions import Companion, Company
 from airflow_runai.tasks.kill import Kill
-from airflow_runai.tasks.live_news import LiveNews
+from airflow_runai.tasks.log_facts import LogFacts
 from airflow_runai.tasks.log_tail import LogTail
 from airflow_runai.tasks.long_waits import LongWait
 from airflow_runai.tasks.published_timelines import TaskAddress, published_timelines
@@ -83,13 +83,13 @@ class RunaiWorkloadTrigger(BaseTrigger):
         self.voice = voice
         self.get_logs = get_logs
         interval = WaitPolicy.from_json(policy).poll_interval
-        self._live = LiveNews(self._publish)
+        self._log_facts: LogFacts | None = None
         self._tail = LogTail(
             runai_conn_id,
             Workload.from_json(workload),
             get_logs,
             interval,
-            self._live.add_log,
+            self._show_log,
         )
         self.checkpoints = checkpoints
         self._steps = Steps(CheckpointRoot(**checkpoints), self._tell) if checkpoints else None
@@ -169,14 +169,23 @@ class RunaiWorkloadTrigger(BaseTrigger):
         if notice.text:
             log.info("%s", notice.text)
         if notice.kind in ("timeline", "progress"):
-            self._live.take(notice.data)
+            self._publish(notice.data)
 
-    def _tell_reasons(self, lines: Sequence[str], reasons: Sequence[str]) -> None:
+    def _tell_reasons(self, lines: Sequence[str], news: Mapping[str, Any]) -> None:
         for line in lines:
             log.info("%s", line)
-        self._live.explain(reasons)
+        self._publish(news)
+
+    def _show_log(
+        self, news: Mapping[str, Any], lines: Sequence[str], number: int, node: str
+    ) -> None:
+        self._log_facts = self._log_facts or LogFacts()
+        self._log_facts.add(lines, number, node)
+        self._publish(news)
 
     def _publish(self, news: Mapping[str, Any]) -> None:
+        if self._log_facts is not None:
+            news = self._log_facts.beside(news)
         if self.show_timeline and self.task_instance is not None:
             published_timelines().publish(self._task(), news)
 

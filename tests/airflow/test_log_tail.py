@@ -76,9 +76,9 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
     return made
 
 
-def tail(name: str, get_logs: str = "tail") -> LogTail:
+def tail(name: str, get_logs: str = "tail", **more: Any) -> LogTail:
     workload = Workload(f"id-{name}", name, "Running", "4501", "c-1", "Training")
-    return LogTail(SETTINGS, workload, get_logs, interval=30.0)
+    return LogTail(SETTINGS, workload, get_logs, interval=30.0, **more)
 
 
 def heard(*phases: str) -> Notice:
@@ -310,3 +310,24 @@ def test_what_runs_already_is_followed_from_here_on(wire: Wire) -> None:
         "the log is followed from here on; what came before may be missing above",
         *("log of train:", "| new", "log of train, incarnation 1:", "| last"),
     ]
+
+
+@pytest.mark.parametrize("get_logs", ["tail", "follow"])
+def test_only_the_end_of_an_incarnation_is_shown_in_the_tab(wire: Wire, get_logs: str) -> None:
+    """Each writing costs Airflow's supervisor a turn, so what is followed is only logged."""
+    shown: list[Any] = []
+    wire.logs["train"] = "a\n"
+    wire.pods = [{"name": "p", "createdAt": "1970-01-01T00:01:40Z", "nodeName": "node-7"}]
+
+    async def story() -> None:
+        one = tail("train", get_logs, show=lambda *given: shown.append(given))
+        one.hear(heard("Pending", "Running"))
+        await asyncio.sleep(100)
+        assert shown == []
+        wire.logs["train"] = "a\nbang\n"
+        one.hear(LEAVES)
+        await asyncio.sleep(0.5)
+
+    played(story)
+    lines = ("a", "bang") if get_logs == "tail" else ("bang",)
+    assert shown == [(LEAVES.data, lines, 1, "node-7")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +32,11 @@ class Listener:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
-        self.reasons: list[Sequence[str]] = []
+        self.news: list[Mapping[str, Any]] = []
 
-    def __call__(self, lines: Sequence[str], reasons: Sequence[str]) -> None:
+    def __call__(self, lines: Sequence[str], news: Mapping[str, Any]) -> None:
         self.lines += lines
-        self.reasons.append(reasons)
+        self.news.append(news)
 
 
 def news(phase: str, at: float = 0.0) -> Notice:
@@ -71,7 +71,8 @@ def test_a_long_stretch_is_explained_once(crowded: Emulator) -> None:
 
     asyncio.run(play())
     assert heard.lines == [f"{workload['name']}: {SENTENCE}"]
-    assert heard.reasons == [[SENTENCE]]
+    assert heard.news[0]["reasons"] == [SENTENCE]
+    assert heard.news[0]["timeline"]
     assert asked(crowded) == 1
 
 
