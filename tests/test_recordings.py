@@ -321,6 +321,7 @@ def test_an_exchange_in_pieces_is_never_right(data: st.DataObject, tmp_path: Pat
     assert problems(recordings.read(written(tmp_path / "pieces.jsonl", lines)))
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(data=st.data())
 def test_no_damage_ends_in_a_traceback(data: st.DataObject, tmp_path: Path) -> None:

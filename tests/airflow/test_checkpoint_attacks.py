@@ -118,6 +118,7 @@ def test_metrics_on_a_local_uri_are_looked_at_in_the_same_way(mounted: Path, key
 
 # -- A2: two dots
 # ------------------------------------------------------------------------------------------------------
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path", ["/shared/eval/../../secrets/key.json", "/else/../secrets/key.json", "../key.json"]
 )

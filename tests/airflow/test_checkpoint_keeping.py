@@ -122,6 +122,7 @@ def test_what_is_expected_decides(run: Runner, root: Path) -> None:
     assert "the only checkpoint did not pass" in done.words
 
 
+@pytest.mark.slow
 def test_what_is_expected_may_stand_in_a_file_or_in_a_report(run: Runner, root: Path) -> None:
     publish_tensors(root, 1, a=[1.0, 2.0])
     run(dag_of(choosing(report_path="/shared/report.json")))

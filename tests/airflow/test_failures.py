@@ -119,6 +119,7 @@ def test_problems_are_listed_one_a_line(
     assert emulator.workloads_named("") == []
 
 
+@pytest.mark.slow
 def test_a_training_that_failed_leads_to_its_page_and_its_logs(
     run: Runner, emulator: Emulator, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -142,6 +143,7 @@ def test_a_training_that_failed_leads_to_its_page_and_its_logs(
     )
 
 
+@pytest.mark.slow
 def test_a_sensor_that_gives_up_leads_there_too(
     run: Runner, emulator: Emulator, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -130,6 +130,7 @@ def test_deletion_that_is_lost_is_repeated(emulator: Emulator, supervised: Super
     assert emulator.workloads_named("long-t")[0].desired == "Deleted"
 
 
+@pytest.mark.slow
 def test_workload_of_a_task_that_is_cleared_while_the_kill_looks_is_left_to_the_next_try(
     emulator: Emulator, supervised: Supervised
 ) -> None:

@@ -123,6 +123,7 @@ class Hasty(RunaiWorkloadTrigger):
         return [LongWait("runai_default", self.workload, self._tell_reasons, SOON)]
 
 
+@pytest.mark.slow
 def test_the_trigger_shows_the_reasons_with_its_timeline(
     crowded: Emulator, supervised: Supervised, capfd: pytest.CaptureFixture[str]
 ) -> None:

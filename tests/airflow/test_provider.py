@@ -178,6 +178,7 @@ def test_good_connection_says_what_it_sees(emulator: Emulator) -> None:
     assert "project team-a found (project_id 4501, cluster_id " in said()
 
 
+@pytest.mark.slow
 def test_wrong_settings_are_told_with_what_to_do(
     emulator: Emulator, connect: Callable[..., None]
 ) -> None:

@@ -44,6 +44,7 @@ def test_workload_that_appears_later_is_waited_for(
     assert done.xcom()["name"] == "short-late"
 
 
+@pytest.mark.slow
 @both
 @pytest.mark.parametrize(("soft", "state"), [(False, "failed"), (True, "skipped")])
 def test_bad_end_fails_or_skips(

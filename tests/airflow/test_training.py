@@ -439,6 +439,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", BAD)
 def test_bad_input_is_refused_before_anything_is_submitted(
     run: Runner, emulator: Emulator, wrong: str

@@ -254,6 +254,7 @@ def test_threads_that_hang_are_left_behind_and_bounded(caplog: pytest.LogCapture
         thread.join()
 
 
+@pytest.mark.slow
 def test_a_crowd_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
     async def post() -> None:
         sender = Messenger(seconds=0.01)

@@ -1,8 +1,8 @@
 """
 A control plane with thousands of workloads that do what a script says, and that fails when told to.
 
-It speaks what a wait needs: tokens, filtered lists with pages, single reads, histories, pods. It
-shares nothing with the package or the emulator. A row is as long as a real one (2.7 kB), and is
+It speaks what a wait needs: tokens, filtered lists with pages, single reads, histories, pods, logs.
+It shares nothing with the package or the emulator. A row is as long as a real one (2.7 kB), and is
 made only when it is sent, so that ten thousand workloads take no memory worth counting.
 """
 
@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import lru_cache
 from typing import Any
+
+from tests.benchmarks.log_pages import log_page
 
 PHASES = ("Creating", "Pending", "Initializing", "Running")
 _CONDITION = re.compile(r"(\w+)(==|!=|=\^|=@|>=)(.*)")
@@ -130,6 +132,8 @@ class Server:
             return self._listed(query, troubles)
         if path == f"{_LIST}/pods":
             return _json({"pods": []})
+        if page := log_page(path):
+            return page
         return self._one(path.removeprefix(f"{_LIST}/").split("/"))
 
     def _befalls(self, path: str) -> Iterator[Fault]:
@@ -194,7 +198,7 @@ def _kind(path: str, query: Mapping[str, str]) -> str:
             return "deleted"
         return "delta" if "phaseUpdatedAt" in filters else "find" if "name" in filters else "list"
     last = path.rpartition("/")[2]
-    return last if last in ("history", "pods") else "single"
+    return last if last in ("history", "pods", "download") else "single"
 
 
 def _test(condition: str) -> Callable[[Row], bool]:

@@ -45,6 +45,7 @@ class Figures:
     :param statements: SQL, a waiter, until then.
     :param resumed: tasks of workloads that ended in a storm, resumed while it was watched.
     :param writes: timelines written in that time; a task that is resumed writes its last one.
+    :param downloads: logs that were asked for.
     """
 
     waits: int
@@ -57,6 +58,7 @@ class Figures:
     resumed_p50: float
     resumed_p99: float
     writes: int
+    downloads: int
     storm_cpu: float
     resident_mb: float
 
@@ -140,9 +142,9 @@ class Installation:
         return sum(sum(process.cpu_times()[:2]) for process in self.processes())
 
 
-def measure(waits: int, ends: int) -> Figures:
+def measure(waits: int, ends: int, get_logs: str = "off") -> Figures:
     """Start a triggerer for that many tasks, let it come to rest, and begin a storm."""
-    with installation(waits + ends) as here:
+    with installation(waits + ends, get_logs) as here:
         here.airflow.run_triggerer("--capacity", str(waits + ends))
         wait_until(lambda: here.assigned() > 0, "the triggerer takes triggers")
         before, work, began = here.statements(), here.work(), time.monotonic()
@@ -163,6 +165,7 @@ def measure(waits: int, ends: int) -> Figures:
             resumed_p50=percentile(times, 0.5),
             resumed_p99=percentile(times, 0.99),
             writes=here.xcoms() - written,
+            downloads=here.ask("/bench/requests").get("download", 0),
             storm_cpu=here.work() - storming,
             resident_mb=sum(process.memory_info().rss for process in here.processes()) / 2**20,
         )
@@ -198,7 +201,7 @@ def _storm(here: Installation, waits: int, ends: int) -> list[float]:
 
 
 @contextmanager
-def installation(waits: int) -> Iterator[Installation]:
+def installation(waits: int, get_logs: str) -> Iterator[Installation]:
     """Make a database with deferred tasks, and a control plane with their workloads."""
     with ExitStack() as stack:
         server = stack.enter_context(serving(waits, delta=False))
@@ -207,14 +210,14 @@ def installation(waits: int) -> Iterator[Installation]:
         airflow = Airflow(home, database.address, _connection(server))
         stack.callback(airflow.stop)
         airflow.migrate()
-        airflow.python("-m", "tests.benchmarks.seeding", str(waits))
+        airflow.python("-m", "tests.benchmarks.seeding", str(waits), get_logs)
         yield Installation(airflow, database, server)
 
 
 def _connection(server: Path) -> dict[str, str]:
-    extra = {"project": "team-0", "ca_file": str(server / "ca.pem")}
-    known: dict[str, Any] = {"conn_type": "runai", "login": "bench", "password": "a-secret"}
     host = f"https://127.0.0.1:{(server / 'port').read_text()}"
+    extra = {"project": "team-0", "ca_file": str(server / "ca.pem"), "cluster_url": host}
+    known: dict[str, Any] = {"conn_type": "runai", "login": "bench", "password": "a-secret"}
     text = json.dumps({**known, "host": host, "extra": json.dumps(extra)})
     return {"AIRFLOW_CONN_RUNAI_DEFAULT": text}
 
@@ -224,8 +227,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--waits", type=int, default=1000, help="tasks; all are preempted")
     parser.add_argument("--ends", type=int, default=50, help="further tasks, which end meanwhile")
+    parser.add_argument("--get-logs", default="off", help="of all tasks: off, tail or follow")
     chosen = parser.parse_args()
-    found = measure(chosen.waits, chosen.ends)
+    found = measure(chosen.waits, chosen.ends, chosen.get_logs)
     for field in fields(found):
         value = getattr(found, field.name)
         print(

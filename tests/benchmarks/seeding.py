@@ -1,7 +1,7 @@
 """
 Writes deferred tasks into Airflow's database, as if workers had just deferred them.
 
-``python -m tests.benchmarks.seeding WAITS``, in the environment of an installation.
+``python -m tests.benchmarks.seeding WAITS GET_LOGS``, in the environment of an installation.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.benchmarks import real_server
 DAG_ID = "bench"
 
 
-def seed(waits: int) -> None:
+def seed(waits: int, get_logs: str) -> None:
     """Write a run whose mapped task has ``waits`` instances, all of them deferred."""
     _write_dag()
     with create_session() as session:
@@ -36,7 +36,7 @@ def seed(waits: int) -> None:
         version = DagVersion.get_latest_version(DAG_ID, session=session)
         assert version is not None, "just written"
         for number in range(waits):
-            trigger = Trigger(*_trigger(number).serialize())
+            trigger = Trigger(*_trigger(number, get_logs).serialize())
             session.add(trigger)
             session.flush()
             instance = TaskInstance(task, version.id, run_id="run", map_index=number)
@@ -77,10 +77,11 @@ def _begin_run(session: Any) -> Any:
     return dag.get_task("train")
 
 
-def _trigger(number: int) -> RunaiWorkloadTrigger:
+def _trigger(number: int, get_logs: str) -> RunaiWorkloadTrigger:
     policy = {"poll_interval": 10.0, "when_suspended": "wait", "timeouts": {}}
-    return RunaiWorkloadTrigger("runai_default", real_server.as_trigger_wants(number), policy)
+    workload = real_server.as_trigger_wants(number)
+    return RunaiWorkloadTrigger("runai_default", workload, policy, get_logs=get_logs)
 
 
 if __name__ == "__main__":
-    seed(int(sys.argv[1]))
+    seed(int(sys.argv[1]), sys.argv[2])

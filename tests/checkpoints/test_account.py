@@ -68,6 +68,7 @@ def test_findings_of_a_part_that_are_not_listed_still_count() -> None:
     assert "pickle-dangerous" not in {finding.code for finding in whole.account.findings}
 
 
+@pytest.mark.slow
 def test_a_merged_account_stays_bounded() -> None:
     whole = CheckAccount()
     for half in ("a", "b"):

@@ -69,6 +69,7 @@ def test_misuse_is_told_apart_from_a_bad_checkpoint(
     assert caught.value.code == 2
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_enough_causes_no_traceback() -> None:
     program = (
         f"{sys.executable} -m airflow_runai.checkpoints check "
@@ -79,6 +80,7 @@ def test_a_reader_that_has_enough_causes_no_traceback() -> None:
     assert (done.stderr, len(done.stdout.splitlines())) == ("", 1)
 
 
+@pytest.mark.slow
 def test_the_module_runs_as_a_program(tmp_path: Path) -> None:
     path = write(tmp_path / "x.safetensors", safetensors_file()[:-1])
     command = [

@@ -411,6 +411,7 @@ def test_the_directory_is_one_candidate_and_an_unfinished_newer_one_is_passed_ov
 
 # -- against PyTorch itself
 # --------------------------------------------------------------------------------------------
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_torch_loads_what_is_accepted_and_does_not_see_the_flip_that_is_refused(
     tmp_path: Path,

@@ -59,6 +59,7 @@ def seen_as(
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["model.safetensors", "adapter", "model.bin", "model.pt", "model.pkl"]
 )

@@ -89,6 +89,7 @@ def test_any_safetensors_header_gets_a_report(header: dict[str, object]) -> None
     assert sound(looked_at("x.safetensors", safetensors_file(header)))
 
 
+@pytest.mark.slow
 @given(field=st.sampled_from(["dtype", "shape", "data_offsets"]), value=VALUES)
 @settings(max_examples=150, deadline=None)
 def test_any_tensor_entry_gets_a_report(field: str, value: object) -> None:

@@ -104,6 +104,7 @@ def test_a_cut_between_the_messages_of_a_model_is_refused(tmp_path: Path) -> Non
 
 # -- flipped
 # -----------------------------------------------------------------------------------------------------------
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ckpt-12.index", "ckpt-12.data-00000-of-00001"])
 def test_every_flipped_bit_of_a_tensorflow_checkpoint_is_refused(tmp_path: Path, name: str) -> None:
     root = copied(tmp_path, "tensorflow")
@@ -132,6 +133,7 @@ def test_every_flipped_bit_of_a_zip_is_refused_or_in_a_byte_that_no_loader_uses(
         assert not report.accepted() or at in ignored, at
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["model.gguf", "model.onnx", "orbax/7/default/ocdbt.process_0/d"])
 def test_a_flip_where_nothing_is_summed_is_never_called_valid(tmp_path: Path, name: str) -> None:
     folder = copied(tmp_path, name.partition("/")[0])

@@ -76,6 +76,7 @@ def content(path: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 @needs_h5py
 @pytest.mark.parametrize("name", EXPECTED)
 def test_what_real_libraries_wrote_gets_its_verdict(name: str) -> None:
@@ -108,6 +109,7 @@ def test_a_file_is_recognised_by_content_under_any_name(tmp_path: Path, name: st
     assert check(tmp_path / "weights", level=1).format == SINGLE[name]
 
 
+@pytest.mark.slow
 @needs_h5py
 @pytest.mark.parametrize("name", EXPECTED)
 def test_a_shallower_look_never_finds_more(name: str) -> None:

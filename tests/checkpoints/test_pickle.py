@@ -219,6 +219,7 @@ def test_what_is_met_is_told_before_the_pickle_turns_out_to_be_broken() -> None:
     assert met == [("os", "system")]
 
 
+@pytest.mark.slow
 def test_colliding_keys_cost_no_time() -> None:
     modulus = 2**61 - 1
     keys = b"".join(

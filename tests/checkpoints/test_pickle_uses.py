@@ -137,6 +137,7 @@ def test_what_trainings_keep_is_not_called_dangerous(
     assert (report.verdict, code_set(report)) == (UNVERIFIABLE, {"pickle-no-checksum"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", ["scipy.sparse", "sklearn.neighbors"])
 def test_what_scientific_libraries_keep_is_not_called_dangerous(
     tmp_path: Path, library: str

@@ -82,6 +82,7 @@ def test_signed_addresses_do_not_leak_into_findings() -> None:
     assert "403 for https://" in message
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     os.geteuid() == 0 and shutil.which("setpriv") is None, reason="root may read everything"
 )

@@ -44,6 +44,7 @@ def printed(airflow: Airflow, emulator: Emulator, line: str) -> str:
     return (shown.out + shown.err).replace(emulator.url, "http://127.0.0.1:8710")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("line", "output"), EXAMPLES, ids=lambda text: text.split("\n")[0][14:60])
 def test_example_prints_what_the_page_says(
     line: str,

@@ -53,6 +53,7 @@ def test_nothing_but_the_token_is_posted(airflow: Airflow, dags: Dags, emulator:
     assert [workload.name for workload in emulator.workloads_named("")] == [generation_name(RUN, 1)]
 
 
+@pytest.mark.slow
 def test_a_line_has_no_runs(airflow: Airflow, emulator: Emulator) -> None:
     line = ("--line", "runai submit a -i x:1")
     assert checked(airflow, *line)["name"][1].endswith("-g1; only a task has runs")
@@ -146,6 +147,7 @@ def test_spec_in_a_file_is_checked_before_anything_is_compared(
     assert "stands twice" in airflow("dry-run", "--spec", str(path)).err
 
 
+@pytest.mark.slow
 def test_what_is_rendered_later_is_unknown_and_the_rest_is_checked(
     airflow: Airflow, dags: Dags, emulator: Emulator
 ) -> None:
@@ -254,6 +256,7 @@ def test_what_differs_between_instances_of_a_mapped_task_is_unknown(
     assert one["name"][1] == f"{name} is free"
 
 
+@pytest.mark.slow
 def test_task_of_a_mapped_group_has_no_name_without_its_index(
     airflow: Airflow, dags: Dags, emulator: Emulator
 ) -> None:

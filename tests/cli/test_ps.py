@@ -130,6 +130,7 @@ def test_connection_that_only_airflow_s_database_has_is_found(
     assert "_AIRFLOW_PROCESS_CONTEXT" not in os.environ
 
 
+@pytest.mark.slow
 def test_preemptions_and_mapped_tasks_are_told(airflow: Airflow, emulator: Emulator) -> None:
     name, person = submit(emulator, "long", map_index=7), Person(emulator)
     person.wait_for(name, "Running")
@@ -181,6 +182,7 @@ def test_ended_and_deleted_ones_are_listed_only_with_all(
     assert airflow("ps").out == "nothing of this Airflow is there\n"
 
 
+@pytest.mark.slow
 def test_without_a_project_all_that_can_be_seen_is_listed(
     airflow: Airflow, emulator: Emulator, connect: Callable[..., None]
 ) -> None:

@@ -55,6 +55,7 @@ def test_only_what_nobody_waits_for_is_ended(
     assert {desired(emulator, name) for name in left} == {"Running"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fault", [{"kind": "missing_fields", "missing": ("environmentVariables",)}]
 )
@@ -107,6 +108,7 @@ def test_task_that_is_cleared_between_the_two_looks_keeps_its_workload(
     assert desired(emulator, name) == "Running"
 
 
+@pytest.mark.slow
 def test_young_ones_are_left_and_a_dry_run_ends_nothing(
     airflow: Airflow, emulator: Emulator, database: None, minutes: Minutes
 ) -> None:
@@ -146,6 +148,7 @@ def test_orphan_that_cannot_be_ended_is_told_and_the_next_round_ends_it(
     assert reaped(airflow) == {name: "deleted"}
 
 
+@pytest.mark.slow
 def test_answer_404_to_what_is_listed_proves_nothing(
     airflow: Airflow, emulator: Emulator, database: None, minutes: Minutes
 ) -> None:

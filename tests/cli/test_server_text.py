@@ -62,6 +62,7 @@ def test_commands_print_only_what_prints(
         assert max(map(len, lines)) < 2_000
 
 
+@pytest.mark.slow
 def test_names_of_pods_cannot_be_taken_for_shell_commands(
     airflow: Airflow, emulator: Emulator
 ) -> None:

@@ -175,6 +175,7 @@ _PIECES = [
 ]
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
     st.lists(st.sampled_from([*_PIECES, "$(", "${A}", "#", "--pvc", ":", "é", "0.5"]), max_size=12)

@@ -201,6 +201,7 @@ def test_reading_what_was_printed_gives_the_same_specification(
     assert print_command(parsed.spec, name=name, project=project) == line
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.lists(WORD | st.just(""), max_size=6))
 def test_a_shell_s_quoting_is_undone_exactly(words: list[str]) -> None:

@@ -59,6 +59,7 @@ timelines = st.lists(
 ).map(lambda told: [Moment(float(i), phase, words) for i, (phase, words) in enumerate(told)])
 
 
+@pytest.mark.slow
 @given(timelines)
 def test_as_many_interruptions_as_the_clocks_count(timeline: list[Moment]) -> None:
     found = [one for one in changes(timeline) if one.kind == INTERRUPTION]

@@ -322,6 +322,7 @@ EVENTS = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(st.sampled_from(sorted(PHASES)), ANYTHING, EVENTS | ANYTHING, ANYTHING)
 def test_whatever_a_server_says_is_told_bounded_and_printable(
     phase: str, workload: Any, events: Any, pods: Any

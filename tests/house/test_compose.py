@@ -71,10 +71,12 @@ def default_of(text: str) -> str:
     return LOCAL_DEFAULT.sub(r"\1", text)
 
 
+@pytest.mark.slow
 def test_file_is_valid_by_the_compose_specifications_schema() -> None:
     assert schema_errors(FILE) == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage",
     [

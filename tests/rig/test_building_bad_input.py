@@ -129,6 +129,7 @@ def test_a_cache_that_cannot_be_written(tiny: TinyRig) -> None:
     assert taken.read_text() == "a file, not a folder"
 
 
+@pytest.mark.slow
 @needs_go
 def test_sources_that_do_not_compile(tiny: TinyRig) -> None:
     (tiny.family / "jobset" / "main.go").write_text("package main\n\nfunc main() { nonsense }\n")
@@ -151,6 +152,7 @@ def blocked_build(tiny: TinyRig, version: str) -> Iterator[subprocess.Popen[str]
             process.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt(tiny: TinyRig, number: signal.Signals) -> None:
     with blocked_build(tiny, "go version go1.99.0 linux/amd64") as process:
@@ -163,6 +165,7 @@ def test_an_interrupt(tiny: TinyRig, number: signal.Signals) -> None:
         pass  # would wait for ever if anything of the compiler were still running
 
 
+@pytest.mark.slow
 @needs_go
 def test_a_killed_build_is_waited_out_and_nothing_of_it_is_used(tiny: TinyRig) -> None:
     version = go_version()

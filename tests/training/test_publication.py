@@ -454,12 +454,14 @@ def command_line(*arguments: object) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
+@pytest.mark.slow
 def test_command_line_prints_the_newest_valid_one(tmp_path: Path) -> None:
     assert command_line("latest", tmp_path) == (1, "", "")
     save(tmp_path, 1)
     assert command_line("latest", tmp_path) == (0, f"{tmp_path}/step-00000001\n", "")
 
 
+@pytest.mark.slow
 def test_command_line_tells_invalid_from_unreadable_from_misuse(tmp_path: Path) -> None:
     save(tmp_path, 1)
     assert command_line("check", tmp_path / "step-00000001")[0] == 0
