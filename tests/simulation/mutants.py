@@ -23,6 +23,7 @@ class Mutant:
     :param file: below ``airflow_runai``.
     :param before: a text that the file has exactly once.
     :param first: the seed with which the hunt begins: one that catches it, so that it is short.
+    :param rare: one history in hundreds shows it, so it is hunted in ``make qualify`` only.
     """
 
     kind: str
@@ -30,6 +31,7 @@ class Mutant:
     before: str
     after: str
     first: int = 0
+    rare: bool = False
 
     def __str__(self) -> str:
         return f"{self.file}: {self.kind}"
