@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperatorLink
 
+from airflow_runai.core.texts import cut
 from airflow_runai.core.workload import Workload
 from airflow_runai.deployment import configuration
 
@@ -40,6 +42,14 @@ def push_xcom(context: Context, key: str, value: dict[str, Any]) -> None:
     """Push an XCom of the task, unless it was made with ``do_xcom_push=False``."""
     if getattr(context["task"], "do_xcom_push", True):
         context["ti"].xcom_push(key=key, value=value)
+
+
+def push_timeline(context: Context, news: Mapping[str, Any]) -> None:
+    """Push what the tab shows of the task's workload; never raises, for it is shown only."""
+    try:
+        push_xcom(context, TIMELINE_KEY, dict(news))
+    except Exception as error:
+        log.warning("the tab cannot be shown the news of the workload (%s)", cut(str(error)))
 
 
 def push_workload_xcom(

@@ -87,10 +87,12 @@ def sighted(track: Track | None, step: int, *, at: float, ran: float, is_fresh: 
     :param at: epoch seconds of the look; ``ran``: running seconds since the wait began.
     :param is_fresh: the checkpoint was written during this run, by the times of its file.
     """
-    if track is None:
-        return Track(step, ran, step, ran, at if is_fresh else None)
+    seen_at = at if is_fresh else None
+    # A run that could not go on from the newest one counts from a lower step.
+    if track is None or step < track.step:
+        return Track(step, ran, step, ran, seen_at)
     if step > track.step:
-        return replace(track, step=step, ran=ran, at=at)
+        return replace(track, step=step, ran=ran, at=seen_at)
     # The checkpoints were out of sight: nobody knows since when there is nothing new.
     return replace(track, at=at) if track.at is None and is_fresh else track
 
@@ -124,12 +126,14 @@ def idle_seconds(
     """
     Return for how long it has run without a new step.
 
-    :return: ``None`` while it does not run, before the first new step of an incarnation, and where
-        steps cannot be seen.
+    :return: ``None`` while it does not run, before the first new step of an incarnation, after the
+        last one, and where steps cannot be seen.
     """
     since = runs_since(timeline)
     if progress is None or progress.at is None or since is None or progress.at < since:
         return None
+    if progress.target is not None and progress.step >= progress.target:
+        return None  # what it does now makes no steps: a last evaluation, an export
     return now - progress.at
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from math import isfinite
 from typing import NamedTuple
 
 from airflow_runai.core.json_merge import JsonObject
-from airflow_runai.core.timeline import TIMELINE_LIMIT
 
-#: The newest so many are kept, and of the older ones those from which an incarnation went on.
-MAX_RECENT = 50
+#: The newest so many are kept, and of the older ones those from which the last so many incarnations
+#: went on.
+MAX_RECENT, MAX_STARTS = 50, 100
 
 
 class Saved(NamedTuple):
@@ -34,30 +35,61 @@ def gathered(
     """
     Return what is known after a look, oldest first, bounded.
 
-    :param starts: when each incarnation but the first began, epoch seconds.
+    :param starts: when each incarnation but the first began, epoch seconds, oldest first.
     """
-    every = sorted({*known, *found}, key=lambda one: (one.at, one.step))
+    every = _told_apart(sorted({*known, *found}, key=_age), starts)
     older, recent = every[:-MAX_RECENT], every[-MAX_RECENT:]
-    gone_on_from = {index for start in starts if (index := _newest(older, start)) >= 0}
-    return (*(older[index] for index in sorted(gone_on_from)), *recent)
+    times = [one.at for one in older]
+    last = {bisect_right(times, start) - 1 for start in starts[-MAX_STARTS:]}
+    return (*(older[index] for index in sorted(last) if index >= 0), *recent)
 
 
-def _newest(saves: Sequence[Saved], moment: float) -> int:
-    return sum(one.at <= moment for one in saves) - 1
+def _told_apart(every: Iterable[Saved], starts: Sequence[float]) -> list[Saved]:
+    """Leave out what was only touched: a step is saved again by another incarnation only."""
+    seen: dict[int, float] = {}
+    found = []
+    for one in every:
+        before = seen.get(one.step)
+        if before is None or bisect_right(starts, before) < bisect_right(starts, one.at):
+            found.append(one)
+            seen[one.step] = one.at
+    return found
+
+
+def _age(one: Saved) -> tuple[float, int]:
+    return one.at, one.step
+
+
+def of_this_run(
+    saves: Sequence[Saved], submitted_at: float, runs_since: float | None
+) -> Sequence[Saved]:
+    """
+    Return those that tell how far the training is: of its present run, or else of the workload.
+
+    A root may hold those of an earlier training, and those of higher steps from which it could not
+    go on. Where the storage has no times, and before the first one, all of them count.
+
+    :param submitted_at: epoch seconds; ``runs_since`` of the present run.
+    """
+    for since in (runs_since, submitted_at):
+        fresh = [one for one in saves if since is not None and one.at >= since]
+        if fresh:
+            return fresh
+    return saves
 
 
 def saves_from_json(value: object) -> tuple[Saved, ...]:
     """Read what :meth:`Saved.to_json` wrote; leave out anything else."""
     listed = value if isinstance(value, (list, tuple)) else ()
-    found = [_saved(entry) for entry in listed[: MAX_RECENT + TIMELINE_LIMIT]]
-    return tuple(one for one in found if one is not None)
+    return tuple(_saves(listed[-MAX_RECENT - MAX_STARTS :]))
 
 
-def _saved(entry: object) -> Saved | None:
-    step, at = (entry.get("step"), entry.get("at")) if isinstance(entry, dict) else (None, None)
-    if isinstance(step, bool) or not isinstance(step, int):
-        return None
-    # JSON of Python's may hold NaN, and a boolean is an int to it.
-    if isinstance(at, bool) or not isinstance(at, (int, float)) or not isfinite(at):
-        return None
-    return Saved(step, float(at))
+def _saves(entries: Iterable[object]) -> Iterator[Saved]:
+    for entry in entries:
+        step, at = (entry.get("step"), entry.get("at")) if isinstance(entry, dict) else (None, None)
+        if isinstance(step, bool) or not isinstance(step, int):
+            continue
+        # JSON of Python's may hold NaN, and a boolean is an int to it.
+        if isinstance(at, bool) or not isinstance(at, (int, float)) or not isfinite(at):
+            continue
+        yield Saved(step, float(at))

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.phases import Meaning
+from airflow_runai.core.saves import Saved
 from airflow_runai.core.timeline import TIMELINE_LIMIT, UNSEEN, Clocks, Moment, stretches
 
 #: Fewer interruptions say too little about their rate.
@@ -114,19 +115,34 @@ def runs(timeline: Sequence[Moment], now: float) -> tuple[Incarnation, ...]:
     return tuple(found)
 
 
-def newest_before(
-    saves: Sequence[float], starts: Sequence[Incarnation], is_whole: bool = True
+def resumed_from(
+    saves: Sequence[Saved], lives: Sequence[Incarnation], is_whole: bool = True
 ) -> tuple[float, ...] | None:
     """
-    Return the newest save before each incarnation but the first; 0 where there is none.
+    Return when the checkpoint was written from which each incarnation but the first went on.
 
-    :param saves: when each checkpoint was complete, epoch seconds.
+    That is the newest one before its start, of a lower step than all that it saved itself.
+
     :param is_whole: these are all that there ever were; otherwise the newest ones that were left.
-    :return: ``None`` if one of an incarnation may have been removed.
+    :return: epoch seconds, 0 where there is none; ``None`` if that cannot be told.
     """
-    found = [max((at for at in saves if at <= run.start), default=0.0) for run in starts[1:]]
-    # The oldest are removed first: where there is one, there was no newer one.
-    return tuple(found) if is_whole or all(found) else None
+    ends = [*(life.start for life in lives[2:]), math.inf]
+    found: list[float] = []
+    for life, end in zip(lives[1:], ends, strict=False):
+        moment = _resumed_from(saves, life.start, end)
+        # The oldest are removed first: where there is one, there was no newer one.
+        if moment is None or not (moment or is_whole):
+            return None
+        found.append(moment)
+    return tuple(found)
+
+
+def _resumed_from(saves: Sequence[Saved], start: float, end: float) -> float | None:
+    own = min((one.step for one in saves if start < one.at <= end), default=math.inf)
+    before = [one for one in saves if one.at <= start]
+    if any(one.step == own for one in before):
+        return None  # it saved it again, or made the same step again
+    return max((one.at for one in before if one.step < own), default=0.0)
 
 
 def _held_before_the_first_run(timeline: Sequence[Moment], now: float) -> float:
@@ -166,7 +182,9 @@ def best_interval(save_seconds: float | None, clocks: Clocks) -> float | None:
     :param save_seconds: δ, as measured; ``None`` if unknown.
     :return: ``None`` below :data:`MIN_INTERRUPTIONS`, or where a save is not measured.
     """
-    if not save_seconds or save_seconds <= 0 or clocks.interruptions < MIN_INTERRUPTIONS:
+    if not save_seconds or not 0 < save_seconds < math.inf:
+        return None
+    if clocks.interruptions < MIN_INTERRUPTIONS:
         return None
     mean = clocks.running / clocks.interruptions
     if save_seconds >= 2 * mean:

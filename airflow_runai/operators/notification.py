@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.errors import SpecError
-from airflow_runai.links import TIMELINE_KEY, pull_workload_xcom, push_xcom
+from airflow_runai.links import pull_workload_xcom, push_timeline
 from airflow_runai.operators.workload import WorkloadOperator
 from airflow_runai.tasks.callbacks import Callbacks, callbacks_of
 from airflow_runai.tasks.companions import Companion
@@ -83,7 +83,7 @@ class NotifyingOperator(WorkloadOperator):
         if news.text:
             self.log.info("%s", news.text)
         if news.kind == "timeline":
-            push_xcom(context, TIMELINE_KEY, beside.beside(news.data))
+            push_timeline(context, beside.beside(news.data))
 
     def _tell_reasons(self, lines: Sequence[str], news: JsonMapping) -> None:
         """Log why a wait in the worker takes long; only the wait's own thread may write more."""

@@ -17,14 +17,13 @@ from airflow_runai.core.workload import Workload
 from airflow_runai.deployment import configuration
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.links import (
-    TIMELINE_KEY,
     RunaiWorkloadLink,
     pull_workload_xcom,
+    push_timeline,
     push_workload_xcom,
-    push_xcom,
 )
 from airflow_runai.operators.notification import NotifyingOperator
-from airflow_runai.tasks.argument_checks import check_wait_arguments
+from airflow_runai.tasks.argument_checks import check_steps, check_wait_arguments
 from airflow_runai.tasks.companions import Companion, Company, beside_a_worker
 from airflow_runai.tasks.completion import confirmed, count_kills
 from airflow_runai.tasks.last_look import last_look, lives_of
@@ -165,6 +164,7 @@ class RunaiTrainingOperator(NotifyingOperator):
             when_suspended=self.when_suspended,
             get_logs=self.get_logs,
         )
+        check_steps(self.expected_steps)
         self._check_callbacks()
         self._check_payload()
 
@@ -276,7 +276,7 @@ class RunaiTrainingOperator(NotifyingOperator):
         outcome, saves = last_look(outcome, root())
         used = usage_of(hook, outcome, pushed.get("gpus"), saves)
         facts = {"usage": used, "incarnations": lives_of(hook, outcome), "log_tail": tail}
-        push_xcom(context, TIMELINE_KEY, {**outcome.to_news(), **facts})
+        push_timeline(context, {**outcome.to_news(), **facts})
         clocks = outcome.clocks
         self.log.info(
             f"{outcome.name} {outcome.status} after {clocks.total:.0f} s "

@@ -21,7 +21,7 @@ from airflow_runai.core.workload import Workload
 from airflow_runai.deployment import configuration
 from airflow_runai.errors import InvalidArgument, Refused, Unreachable, WorkloadEnded
 from airflow_runai.hooks.runai import RunaiHook
-from airflow_runai.links import TIMELINE_KEY, push_xcom
+from airflow_runai.links import push_timeline
 from airflow_runai.tasks.end_reasons import explained
 from airflow_runai.tasks.failures import ReadableTask
 from airflow_runai.tasks.retries import NON_RETRYABLE, fail_without_retry
@@ -122,7 +122,7 @@ class RunaiWorkloadSensor(BaseSensorOperator, ReadableTask):
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Finish the task when the trigger has fired."""
         outcome = Outcome.from_event(event)
-        push_xcom(context, TIMELINE_KEY, outcome.to_news())
+        push_timeline(context, outcome.to_news())
         return self._result(Outcome.from_event(event))
 
     def poke(self, context: Context) -> bool | PokeReturnValue:

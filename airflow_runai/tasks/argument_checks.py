@@ -15,6 +15,7 @@ from airflow_runai.core.spec import check_keys
 from airflow_runai.core.submission import ON_CLEAR
 from airflow_runai.core.timeouts import Timeouts
 from airflow_runai.errors import SpecError
+from airflow_runai.tasks.checkpoint_root import expected_steps
 
 if TYPE_CHECKING:
     from airflow_runai.core.command_line import ParsedCommand
@@ -54,6 +55,16 @@ def check_payload_arguments(
     if isinstance(workload_name, str) and not is_templated(workload_name):
         check_slug(workload_name)
     return parsed
+
+
+def check_steps(value: object) -> None:
+    """
+    Refuse what is no number of steps, unless it is still a template.
+
+    :raises InvalidArgument: saying what is allowed.
+    """
+    if not isinstance(value, XComArg) and not (isinstance(value, str) and is_templated(value)):
+        expected_steps(value)
 
 
 def check_wait_arguments(

@@ -60,26 +60,34 @@ class CheckpointRoot:
         """Return the constructor's arguments as plain JSON data."""
         return asdict(self)
 
-    def saves(self) -> tuple[Saved, ...]:
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What tells places apart: the same path may be mounted elsewhere for another task."""
+        return self.path, tuple(sorted((self.path_map or {}).items())), self.storage_conn_id
+
+    def saves(self, *, published: bool = False) -> tuple[Saved, ...] | None:
         """
         Return the checkpoints with a step in their name, by one listing; no file is opened.
 
-        :return: newest step first; none if there is none yet.
+        :param published: where some have a manifest, leave out those without.
+        :return: newest step first; ``None`` if the root is not there yet.
         :raises RunaiError: if this machine cannot see the root.
         """
         # Imported here: reading checkpoints is not needed to parse a DAG.
         from airflow_runai.checkpoints.choosing.roots import RootProblem, candidates
+        from airflow_runai.checkpoints.choosing.save_times import with_manifests
 
         place = location(self.path, self.path_map, self.storage_conn_id)
         try:
             listed = candidates(place)
         except RootProblem as problem:
-            # The training makes it with its first checkpoint.
-            may_come = not isinstance(place, Path) or place.parent.exists()
-            if problem.code == "root-empty" or (problem.code == "root-missing" and may_come):
+            if problem.code == "root-empty":
                 return ()
+            if problem.code == "root-missing" and _may_come(place):
+                return None
             raise
-        return tuple(Saved(one.step, one.mtime) for one in listed if one.step is not None)
+        counted = with_manifests(listed) if published else listed
+        return tuple(Saved(one.step, one.mtime) for one in counted if one.step is not None)
 
     def save_seconds(self) -> float | None:
         """
@@ -110,15 +118,24 @@ class CheckpointRoot:
         return chosen.step if chosen else None
 
 
+def _may_come(place: object) -> bool:
+    """Whether a training may still make a root: not where a container's path is taken for ours."""
+    if not isinstance(place, Path):
+        return True
+    return place.parent != Path(place.anchor) and place.parent.exists()
+
+
 def expected_steps(value: object) -> int | None:
     """
     Read a number of steps, which a template may have rendered.
 
-    :raises InvalidArgument: unless it is a whole number greater than 0, or ``None``.
+    :raises InvalidArgument: unless it is a whole number greater than 0, or nothing.
     """
-    if value is None:
-        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     text = str(value).strip()
+    if text in ("", "None"):
+        return None
     if isinstance(value, bool) or not text.isdecimal() or not 0 < len(text) < 19 or not int(text):
         raise InvalidArgument(
             [f"expected_steps: {value!r}; allowed: a whole number greater than 0"]

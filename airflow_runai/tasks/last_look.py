@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection, Sequence
 from dataclasses import replace
+from functools import partial
 
 from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
 
@@ -12,7 +14,7 @@ from airflow_runai.core.incarnations import nodes_of, shown_lives
 from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.outcome import Outcome
 from airflow_runai.core.progress import StepProgress
-from airflow_runai.core.saves import gathered
+from airflow_runai.core.saves import Saved, gathered, of_this_run
 from airflow_runai.core.usage import runs
 from airflow_runai.errors import RunaiError
 from airflow_runai.hooks.runai import RunaiHook
@@ -30,19 +32,36 @@ def last_look(outcome: Outcome, root: CheckpointRoot | None) -> tuple[Outcome, S
     :return: the outcome with all that were seen, and what usage needs of them: ``None`` where they
         cannot be seen.
     """
-    found = read_here(root.saves) if root else None
+    known = outcome.progress
+    seen = known.checkpoints if known else ()
+    found = _published(root) if root else None
     if root is None or found is None:
         return outcome, None
-    if not found:
+    published, torn = found
+    lives = runs(outcome.timeline, outcome.ended_at)
+    starts = [life.start for life in lives[1:]]
+    every = [one for one in gathered(seen, published, starts) if one not in torn]
+    if not every:
         return outcome, Saves((), is_whole=True)
-    newest = max(found).step
-    known = outcome.progress or StepProgress(newest, target=root.expected_steps)
-    starts = [life.start for life in runs(outcome.timeline, outcome.ended_at)[1:]]
-    every = gathered(known.checkpoints, found, starts)
-    progress = replace(known, step=max(known.step, newest), checkpoints=every)
-    times = [one.at for one in every if one.at > 0]
-    saves = Saves(times, read_here(root.save_seconds), progress.is_whole)
-    return replace(outcome, progress=progress), saves
+    newest = max(of_this_run(every, outcome.timeline[0].at, lives[-1].start if lives else None))
+    progress = replace(
+        known or StepProgress(newest.step, target=root.expected_steps),
+        step=newest.step,
+        checkpoints=tuple(every),
+    )
+    outcome = replace(outcome, progress=progress)
+    if not all(one.at > 0 for one in every):
+        return outcome, None  # a storage without times
+    return outcome, Saves(every, read_here(root.save_seconds), progress.is_whole)
+
+
+def _published(root: CheckpointRoot) -> tuple[Sequence[Saved], Collection[Saved]] | None:
+    """Return the checkpoints that are there, and what is no checkpoint beside them."""
+    listed = read_here(root.saves)
+    published = read_here(partial(root.saves, published=True))
+    if listed is None or published is None:
+        return None
+    return published, set(listed) - set(published)
 
 
 def lives_of(hook: RunaiHook, outcome: Outcome) -> list[JsonObject]:

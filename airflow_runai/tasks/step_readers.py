@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import math
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -26,14 +27,16 @@ T = TypeVar("T")
 READERS = 4
 #: Seconds after which a reading is given up, and for which its root is left alone then.
 GIVEN_UP, LEFT_ALONE = 10.0, 600.0
+#: Seconds after which one that did not get its turn is given up.
+PATIENCE = 60.0
 
 
 class OutOfSight(Exception):
     """The checkpoints cannot be seen from here, now."""
 
 
-#: Newest step first; empty where there is no checkpoint yet.
-Answer: TypeAlias = tuple[Saved, ...] | OutOfSight
+#: Newest step first; ``None`` where the root is not there yet.
+Answer: TypeAlias = tuple[Saved, ...] | OutOfSight | None
 
 
 @dataclass(slots=True, eq=False)
@@ -53,12 +56,13 @@ class StepReaders:
     """
 
     def __init__(
-        self, read: Callable[[CheckpointRoot], tuple[Saved, ...]] = CheckpointRoot.saves
+        self, read: Callable[[CheckpointRoot], tuple[Saved, ...] | None] = CheckpointRoot.saves
     ) -> None:
         self._read = read
         self._waiting: deque[_StepLook] = deque()
         self._threads = 0
-        self._hung_until: dict[str, float] = {}
+        #: By the key of a root: until when nobody shall read it; for ever while a thread hangs.
+        self._hung_until: dict[object, float] = {}
 
     def ask(self, root: CheckpointRoot, answer: Callable[[Answer], None]) -> None:
         """
@@ -66,18 +70,25 @@ class StepReaders:
 
         :param answer: called on the loop, once.
         """
-        until = self._hung_until.get(root.path, 0.0)
-        if asyncio.get_running_loop().time() < until:
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._hung_until.get(root.key, 0.0):
             return answer(OutOfSight(f"{root.path} did not answer; it is left alone for a while"))
-        self._hung_until.pop(root.path, None)
-        self._waiting.append(_StepLook(root, answer))
+        self._hung_until.pop(root.key, None)
+        look = _StepLook(root, answer)
+        look.timer = loop.call_later(PATIENCE, self._skip, look)
+        self._waiting.append(look)
         self._begin()
 
     def _begin(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting and self._threads < READERS:
             look = self._waiting.popleft()
+            if loop.time() < self._hung_until.get(look.root.key, 0.0):
+                self._tell(look, OutOfSight(f"{look.root.path} does not answer"))
+                continue
             self._threads += 1
+            if look.timer is not None:
+                look.timer.cancel()
             look.timer = loop.call_later(GIVEN_UP, self._give_up, look)
             # Python waits for the threads of an executor when it exits, and one of these may hang.
             work = partial(look.context.run, self._work, loop, look)
@@ -95,15 +106,25 @@ class StepReaders:
 
     def _end(self, look: _StepLook, answer: Answer) -> None:
         self._threads -= 1
-        if look.timer is not None:
-            look.timer.cancel()
-            look.answer(answer)
+        if look.timer is None:  # it was given up, but its thread has come back
+            self._hung_until[look.root.key] = asyncio.get_running_loop().time() + LEFT_ALONE
+        self._tell(look, answer)
         self._begin()
 
+    def _tell(self, look: _StepLook, answer: Answer) -> None:
+        if look.timer is not None:
+            look.timer.cancel()
+            look.timer = None
+            look.answer(answer)
+
+    def _skip(self, look: _StepLook) -> None:
+        self._waiting.remove(look)
+        self._tell(look, OutOfSight(f"nobody could look within {PATIENCE:.0f} s: others hang"))
+
     def _give_up(self, look: _StepLook) -> None:
-        look.timer = None
-        self._hung_until[look.root.path] = asyncio.get_running_loop().time() + LEFT_ALONE
-        look.answer(OutOfSight(f"{look.root.path} did not answer within {GIVEN_UP:.0f} s"))
+        # A second thread would only hang beside the first.
+        self._hung_until[look.root.key] = math.inf
+        self._tell(look, OutOfSight(f"{look.root.path} did not answer within {GIVEN_UP:.0f} s"))
 
 
 def read_here(read: Callable[[], T]) -> T | None:

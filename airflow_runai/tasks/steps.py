@@ -28,9 +28,9 @@ from airflow_runai.core.progress import (
     sentence,
     sighted,
 )
-from airflow_runai.core.saves import Saved, gathered
+from airflow_runai.core.saves import Saved, gathered, of_this_run
 from airflow_runai.core.texts import cut
-from airflow_runai.core.timeline import AWAY
+from airflow_runai.core.timeline import AWAY, UNSEEN
 from airflow_runai.core.usage import runs
 from airflow_runai.hooks.sessions import one_per_loop
 from airflow_runai.tasks.checkpoint_root import CheckpointRoot
@@ -62,6 +62,7 @@ class Steps:
         self._timer: asyncio.TimerHandle | None = None
         self._last_line: tuple[int, float] | None = None
         self._saves: tuple[Saved, ...] = ()
+        self._looked_at = 0.0
         self._is_whole = False
 
     def __call__(self, snapshot: Snapshot) -> StepProgress | None:
@@ -69,7 +70,7 @@ class Steps:
         now = self._advance()
         kind = snapshot.workload.meaning
         if self._snapshot is None:
-            self._is_whole = len(runs(snapshot.timeline, snapshot.taken_at)) <= 1
+            self._is_whole = _is_from_the_first_run_on(snapshot)
         self._snapshot, self._offset = snapshot, snapshot.taken_at - now
         self._runs = self._runs if kind is Meaning.UNKNOWN else kind is Meaning.RUNNING
         self._has_run = self._has_run or self._runs
@@ -140,11 +141,13 @@ class Steps:
 
     def _take(self, found: Sequence[Saved], now: float) -> None:
         assert self._snapshot is not None
-        newest, since = max(found), runs_since(self._snapshot.timeline)
-        is_fresh = since is not None and newest.at >= since
-        at = now + self._offset
+        timeline, at = self._snapshot.timeline, now + self._offset
+        since = runs_since(timeline)
+        newest = max(of_this_run(found, timeline[0].at, since))
+        is_fresh = since is not None and self._is_of_run(newest, since)
+        self._looked_at = at
         self._track = sighted(self._track, newest.step, at=at, ran=self._ran, is_fresh=is_fresh)
-        lives = runs(self._snapshot.timeline, at)
+        lives = runs(timeline, at)
         self._saves = gathered(self._saves, found, [life.start for life in lives[1:]])
         progress = self._progress(now)
         if progress is None or not self._is_due(progress.step, now):
@@ -153,6 +156,12 @@ class Steps:
         seen = replace(self._snapshot, progress=progress)
         text = f"{seen.workload.name}: {sentence(progress, at)}"
         self._tell(Notice("progress", text, snapshot_news(seen)))
+
+    def _is_of_run(self, newest: Saved, since: float) -> bool:
+        """Whether it was written since then: by its time, or because it was not there before."""
+        # A storage may have no times, or a clock that lags.
+        is_new = self._track is not None and newest.step > self._track.step
+        return newest.at >= since or (is_new and self._looked_at >= since)
 
     def _is_due(self, step: int, now: float) -> bool:
         if self._last_line is None:
@@ -176,7 +185,19 @@ class Steps:
 def still_idle(progress: StepProgress, root: CheckpointRoot | None) -> StepProgress | None:
     """Look again, in a worker; ``None`` if there is a new step, or if nobody can tell."""
     found = read_here(root.saves) if root else None
-    return progress if found and max(found).step <= progress.step else None
+    if not found:
+        return None
+    newest = max((one.at for one in progress.checkpoints), default=0.0)
+    if newest:
+        return None if any(one.at > newest for one in found) else progress
+    return None if max(found).step > progress.step else progress
+
+
+def _is_from_the_first_run_on(snapshot: Snapshot) -> bool:
+    timeline = snapshot.timeline
+    if snapshot.past_unread or timeline[0].phase == UNSEEN:
+        return False
+    return len(runs(timeline, snapshot.taken_at)) <= 1
 
 
 def _monotonic() -> float:

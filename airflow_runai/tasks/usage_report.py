@@ -11,8 +11,9 @@ from typing import Any
 from airflow_runai.backends.measurements import gpu_utilization
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.outcome import SUCCEEDED, Outcome
+from airflow_runai.core.saves import Saved
 from airflow_runai.core.texts import cut
-from airflow_runai.core.usage import best_interval, idle_share, newest_before, runs, usage
+from airflow_runai.core.usage import best_interval, idle_share, resumed_from, runs, usage
 from airflow_runai.hooks.runai import RunaiHook
 
 log = logging.getLogger(__name__)
@@ -23,12 +24,12 @@ class Saves:
     """
     The checkpoints of a workload.
 
-    :param times: when each was complete, epoch seconds.
+    :param checkpoints: each with its time.
     :param seconds: what one save cost; ``None`` if it was not measured.
     :param is_whole: no other one has ever been there.
     """
 
-    times: Sequence[float]
+    checkpoints: Sequence[Saved]
     seconds: float | None = None
     is_whole: bool = True
 
@@ -59,8 +60,8 @@ def _accounted(outcome: Outcome, gpus: Any, saves: Saves | None) -> JsonObject |
     timeline, clocks, now = outcome.timeline, outcome.clocks, outcome.ended_at
     count = float(gpus) if isinstance(gpus, (int, float)) else None
     lives = runs(timeline, now)
-    resumed_from = newest_before(saves.times, lives, saves.is_whole) if saves else None
-    found = usage(timeline, clocks, now, count, resumed_from, _kept_until(outcome, saves))
+    went_on = resumed_from(saves.checkpoints, lives, saves.is_whole) if saves else None
+    found = usage(timeline, clocks, now, count, went_on, _kept_until(outcome, saves))
     if found is None:
         return None
     advice = best_interval(saves.seconds if saves else None, clocks)
@@ -76,7 +77,7 @@ def _kept_until(outcome: Outcome, saves: Saves | None) -> float | None:
     if outcome.status == SUCCEEDED:
         return math.inf
     # Of an end that was no success, the next try keeps what its last checkpoint holds.
-    return max(saves.times, default=0.0) if saves else None
+    return max((one.at for one in saves.checkpoints), default=0.0) if saves else None
 
 
 def _idle_share(hook: RunaiHook, outcome: Outcome) -> float | None:

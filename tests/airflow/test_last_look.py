@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,6 +18,7 @@ from airflow_runai.core.saves import Saved
 from airflow_runai.core.timeline import Moment, clocks
 from airflow_runai.emulator import Emulator
 from airflow_runai.hooks.runai import RunaiHook
+from airflow_runai.links import push_timeline
 from airflow_runai.tasks.checkpoint_root import CheckpointRoot
 from airflow_runai.tasks.last_look import last_look, lives_of
 from airflow_runai.tasks.usage_report import Saves, usage_of
@@ -38,7 +40,7 @@ def ended(progress: StepProgress | None = None) -> Outcome:
     return replace(whole, progress=progress)
 
 
-def save(root: Path, step: int, at: float, seconds: float | None = None) -> None:
+def save(root: Path, step: int, at: float, seconds: Any = None) -> None:
     folder = root / f"step-{step:08}"
     folder.mkdir()
     if seconds is not None:
@@ -52,7 +54,7 @@ def test_the_checkpoints_of_an_interrupted_training_tell_what_was_lost(
     save(tmp_path, 10, 1300.0, seconds=4.0)
     save(tmp_path, 20, 1800.0, seconds=6.5)
     outcome, saves = last_look(ended(), CheckpointRoot(str(tmp_path), expected_steps=30))
-    assert saves == Saves([1300.0, 1800.0], 6.5, is_whole=False)
+    assert saves == Saves([Saved(10, 1300.0), Saved(20, 1800.0)], 6.5, is_whole=False)
     assert outcome.progress is not None
     assert (outcome.progress.step, outcome.progress.target) == (20, 30)
     assert outcome.progress.checkpoints == (Saved(10, 1300.0), Saved(20, 1800.0))
@@ -65,7 +67,7 @@ def test_what_the_wait_saw_counts_after_it_was_removed(tmp_path: Path) -> None:
     save(tmp_path, 20, 1800.0)
     seen = StepProgress(10, checkpoints=(Saved(5, 1200.0), Saved(10, 1300.0)), is_whole=True)
     outcome, saves = last_look(ended(seen), CheckpointRoot(str(tmp_path)))
-    assert saves == Saves([1200.0, 1300.0, 1800.0])
+    assert saves == Saves([Saved(5, 1200.0), Saved(10, 1300.0), Saved(20, 1800.0)])
     assert outcome.progress is not None
     assert outcome.progress.step == 20
 
@@ -78,9 +80,44 @@ def test_what_nobody_saw_is_not_guessed(emulator: Emulator, tmp_path: Path) -> N
     assert (found["useful"], found["allocated"]) == (None, 800.0)
 
 
-@pytest.mark.parametrize("root", [None, CheckpointRoot("/not/mounted/here/at/all")])
-def test_without_a_root_nothing_is_known(root: CheckpointRoot | None) -> None:
-    assert last_look(ended(), root) == (ended(), None)
+@pytest.mark.parametrize("path", [None, "/not/mounted/here/at/all", "/not-here", "{tmp}/later"])
+def test_without_a_root_nothing_is_known(tmp_path: Path, path: str | None) -> None:
+    root = CheckpointRoot(path.format(tmp=tmp_path)) if path else None
+    seen = ended(StepProgress(10, checkpoints=(Saved(10, 1300.0),), is_whole=True))
+    assert last_look(seen, root) == (seen, None)
+
+
+def test_what_was_seen_counts_where_all_is_removed(tmp_path: Path) -> None:
+    seen = StepProgress(10, checkpoints=(Saved(10, 1300.0),), is_whole=True)
+    outcome, saves = last_look(ended(seen), CheckpointRoot(str(tmp_path)))
+    assert (outcome.progress, saves) == (seen, Saves([Saved(10, 1300.0)]))
+
+
+def test_what_was_not_published_keeps_nothing(emulator: Emulator, tmp_path: Path) -> None:
+    save(tmp_path, 10, 1300.0, seconds=4.0)
+    save(tmp_path, 20, 1999.0)  # cut off while it was written
+    seen = StepProgress(20, checkpoints=(Saved(20, 1999.0),), is_whole=True)
+    outcome, saves = last_look(replace(ended(seen), status="failed"), CheckpointRoot(str(tmp_path)))
+    assert saves == Saves([Saved(10, 1300.0)], 4.0)
+    found = usage_of(RunaiHook(), outcome, 1, saves)
+    assert found is not None
+    assert found["useful"] == 200.0
+
+
+def test_of_a_storage_without_times_only_the_steps_count(tmp_path: Path) -> None:
+    save(tmp_path, 10, 0.0)
+    outcome, saves = last_look(ended(), CheckpointRoot(str(tmp_path)))
+    assert saves is None
+    assert outcome.progress is not None
+    assert outcome.progress.step == 10
+
+
+@pytest.mark.parametrize("seconds", [math.nan, math.inf, 1e400, -1.0, 1e9, True, "7"])
+def test_a_manifest_may_say_anything(tmp_path: Path, seconds: Any) -> None:
+    save(tmp_path, 10, 1300.0, seconds=seconds)
+    _, saves = last_look(ended(), CheckpointRoot(str(tmp_path)))
+    assert saves is not None
+    assert saves.seconds is None
 
 
 def test_where_nothing_was_ever_saved_nothing_was_kept(emulator: Emulator, tmp_path: Path) -> None:
@@ -138,3 +175,13 @@ def test_a_preempted_training_leaves_usage_marks_and_nodes(
     shown = done.xcom("runai_timeline")
     assert [one["node"] for one in shown["incarnations"]] == ["node-1", "node-2"]
     assert [one["step"] for one in shown["progress"]["checkpoints"]] == [10, 20]
+
+
+def test_news_that_airflow_does_not_take_cost_no_task(caplog: pytest.LogCaptureFixture) -> None:
+    class Refusing:
+        def xcom_push(self, key: str, value: Any) -> None:
+            raise ValueError("Out of range float values are not JSON compliant")
+
+    context: Any = {"task": object(), "ti": Refusing()}
+    push_timeline(context, {"usage": math.nan})
+    assert "the tab cannot be shown the news of the workload (Out of range" in caplog.text

@@ -15,6 +15,7 @@ from airflow_runai.core.decision import Snapshot
 from airflow_runai.core.flow import Notice
 from airflow_runai.core.progress import StepProgress
 from airflow_runai.core.saves import Saved
+from airflow_runai.core.timeline import UNSEEN
 from airflow_runai.core.workload import Workload
 from airflow_runai.emulator import Emulator
 from airflow_runai.errors import InvalidArgument
@@ -46,15 +47,17 @@ async def ask(readers: StepReaders, root: CheckpointRoot) -> Answer:
 
 def test_the_steps_are_those_of_a_listing(tmp_path: Path) -> None:
     assert root_of(tmp_path).saves() == ()
-    assert root_of(tmp_path / "later").saves() == (), "its first checkpoint makes it"
+    assert root_of(tmp_path / "later").saves() is None, "its first checkpoint makes it"
     made(tmp_path, 5)
     made(tmp_path, 40)
     (tmp_path / ".tmp-step-00000099").mkdir()
     found = root_of("/data/ckpt", path_map={"/data/ckpt": str(tmp_path)}).saves()
+    assert found is not None
     assert [one.step for one in found] == [40, 5]
     assert all(one.at > 0 for one in found)
-    with pytest.raises(Exception, match="does not exist"):
-        root_of(tmp_path / "not" / "mounted").saves()
+    for path in (tmp_path / "not" / "mounted", "/a-container-path-that-nobody-mounted"):
+        with pytest.raises(Exception, match="does not exist"):
+            root_of(path).saves()
 
 
 def test_at_most_four_threads_read_at_a_time() -> None:
@@ -106,6 +109,57 @@ def test_a_root_that_hangs_is_given_up_and_left_alone(monkeypatch: pytest.Monkey
         assert await ask(readers, root_of("well")) == ()
         gate.set()
         assert asked == ["hangs", "well"]
+
+    asyncio.run(main())
+
+
+def test_a_root_that_hangs_holds_one_thread_and_no_other_root(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(step_readers, "GIVEN_UP", 0.01)
+    monkeypatch.setattr(step_readers, "LEFT_ALONE", 0.0)
+    gate = threading.Event()
+    begun: list[str] = []
+
+    def read(root: CheckpointRoot) -> tuple[Saved, ...]:
+        begun.append(root.path)
+        if root.path_map == {"/data": "/bad"}:
+            assert gate.wait(30)
+        return ()
+
+    async def main() -> None:
+        readers = StepReaders(read)
+        bad = root_of("/data/x", path_map={"/data": "/bad"})
+        for _ in range(10):
+            assert isinstance(await ask(readers, bad), OutOfSight)
+        assert begun == ["/data/x"]
+        good = root_of("/data/x", path_map={"/data": "/good"})
+        assert await ask(readers, good) == ()
+        gate.set()
+        await until(lambda: readers._threads == 0)
+        assert await ask(readers, bad) == (), "its thread has come back"
+
+    asyncio.run(main())
+
+
+def test_who_gets_no_turn_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step_readers, "PATIENCE", 0.05)
+    gate = threading.Event()
+
+    def read(root: CheckpointRoot) -> tuple[Saved, ...]:
+        assert gate.wait(30)
+        return ()
+
+    async def main() -> None:
+        readers = StepReaders(read)
+        first = [asyncio.ensure_future(ask(readers, root_of(str(n)))) for n in range(4)]
+        await asyncio.sleep(0)
+        answer = await ask(readers, root_of("another"))
+        assert isinstance(answer, OutOfSight)
+        assert "nobody could look" in str(answer)
+        assert not readers._waiting
+        gate.set()
+        assert await asyncio.gather(*first) == [()] * 4
 
     asyncio.run(main())
 
@@ -227,6 +281,18 @@ def test_of_a_wait_that_begins_late_something_may_have_been_missed(tmp_path: Pat
     assert not found.is_whole
 
 
+@pytest.mark.parametrize(
+    "change", [{"past_unread": True}, {"timeline": acts((0, UNSEEN), (5, "Running"))}]
+)
+def test_of_a_wait_that_goes_on_after_a_restart_too(tmp_path: Path, change: dict[str, Any]) -> None:
+    one = Steps(root_of(tmp_path), lambda _: None)
+    one(replace(running(), **change))
+    assert not one._is_whole
+    fresh = Steps(root_of(tmp_path), lambda _: None)
+    fresh(running())
+    assert fresh._is_whole
+
+
 def _at(progress: StepProgress | None) -> float | None:
     return progress.at if progress else None
 
@@ -309,3 +375,14 @@ def test_a_slip_names_what_is_wrong(given: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
         root_for({}, **given)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("steps", [0, -1, 1.5, True, "many"])
+def test_a_number_of_steps_that_is_none_is_refused_at_parse(steps: Any) -> None:
+    with pytest.raises(InvalidArgument, match="expected_steps: .*; allowed: a whole number"):
+        RunaiTrainingOperator(task_id="task", spec=SPEC, expected_steps=steps)
+
+
+@pytest.mark.parametrize("steps", [None, 20_000, 2e4, "20000", "", "None", "{{ params.steps }}"])
+def test_a_number_of_steps_may_be_rendered_in_any_way(steps: Any) -> None:
+    RunaiTrainingOperator(task_id="task", spec=SPEC, expected_steps=steps)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from airflow_runai.core.outcome import Outcome
+from airflow_runai.core.saves import Saved
 from airflow_runai.core.timeline import Moment, clocks
 from airflow_runai.emulator import Emulator
 from airflow_runai.hooks.runai import RunaiHook
@@ -40,7 +41,8 @@ def hook(emulator: Emulator) -> RunaiHook:
 def test_figures_and_advice_of_a_preempted_training(
     hook: RunaiHook, caplog: pytest.LogCaptureFixture
 ) -> None:
-    saves = Saves([2.5 * HOUR, 5 * HOUR, 6.5 * HOUR], seconds=30.0)
+    times = (2.5 * HOUR, 5 * HOUR, 6.5 * HOUR)
+    saves = Saves([Saved(step, at) for step, at in enumerate(times)], seconds=30.0)
     found = usage_of(hook, _ended(), 8, saves)
     assert found == {
         "gpus": 8.0,
@@ -72,7 +74,7 @@ def test_a_failure_keeps_only_what_is_saved(hook: RunaiHook) -> None:
     unknown = usage_of(hook, _ended("failed"), 1)
     assert unknown is not None
     assert (unknown["useful"], unknown["allocated"]) == (None, 5 * HOUR)
-    known = usage_of(hook, _ended("failed"), 1, Saves([8.25 * HOUR]))
+    known = usage_of(hook, _ended("failed"), 1, Saves([Saved(1, 8.25 * HOUR)]))
     assert known is not None
     # Each incarnation before the last save began anew, for all that is known.
     assert known["useful"] == HOUR / 4

@@ -79,7 +79,7 @@ def test_no_finish_lies_in_the_past_and_interruptions_only_delay_it(
         ran += seconds
         track = sighted(track, step, at=NOON + ran, ran=ran, is_fresh=False)
     assert track is not None
-    assert track.first <= track.step == max(step for step, _ in looks if step >= track.first)
+    assert track.first <= track.step == looks[-1][0]
     found = estimate(track, target, now=NOON, ran=ran, waited=waited)
     if found.finish is not None and found.finish_with_waits is not None:
         assert NOON <= found.finish <= found.finish_with_waits
@@ -95,7 +95,28 @@ def test_what_is_no_progress_is_none(value: object) -> None:
 def test_the_first_sight_counts_only_if_the_checkpoint_is_of_this_run() -> None:
     assert track_of((100, 5.0), is_fresh=False).at is None
     assert track_of((100, 5.0), is_fresh=True).at == NOON + 5
-    assert track_of((100, 5.0), (110, 9.0), is_fresh=False).at == NOON + 9
+    assert track_of((100, 5.0), (110, 9.0), is_fresh=False).at is None
+
+
+def test_a_step_of_an_earlier_run_that_is_seen_late_starts_no_clock() -> None:
+    track = track_of((100, 0.0))
+    late = sighted(track, 200, at=NOON + 30, ran=30.0, is_fresh=False)
+    assert (late.step, late.at) == (200, None)
+
+
+def test_a_run_that_fell_back_counts_from_there() -> None:
+    track = track_of((800, 0.0), (900, 100.0))
+    fallen = sighted(track, 510, at=NOON + 200, ran=200.0, is_fresh=True)
+    assert (fallen.step, fallen.at) == (510, NOON + 200)
+    on = sighted(fallen, 520, at=NOON + 300, ran=300.0, is_fresh=True)
+    assert estimate(on, None, now=NOON, ran=300.0, waited=0.0).per_hour == 360.0
+
+
+def test_nothing_stalls_after_the_last_step() -> None:
+    timeline = acts((0, "Running"))
+    reached = StepProgress(100, NOON + 10, target=100)
+    assert idle_seconds(reached, timeline, NOON + 9999) is None
+    assert idle_seconds(replace(reached, target=101), timeline, NOON + 9999) == 9989
 
 
 def test_out_of_sight_nothing_counts_until_it_is_seen_again() -> None:

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_runai.core.saves import Saved
 from airflow_runai.core.timeline import TIMELINE_LIMIT, UNSEEN, Clocks, Moment, clocks
 from airflow_runai.core.usage import (
     MIN_INTERRUPTIONS,
     Incarnation,
     best_interval,
-    newest_before,
+    resumed_from,
     runs,
     usage,
 )
@@ -199,8 +200,9 @@ def test_pods_that_go_down_hold_what_they_have(phases: list[str], held: int) -> 
 
 def test_a_run_ends_when_its_gpus_are_free() -> None:
     assert runs(STORY, 3030.0) == (Incarnation(110.0, 1120.0), Incarnation(2030.0, 3030.0))
-    assert newest_before([50.0, 1000.0, 1119.0, 2500.0], runs(STORY, 3030.0)) == (1119.0,)
-    assert newest_before([2500.0], runs(STORY, 3030.0)) == (0.0,)
+    saves = [Saved(step, at) for step, at in enumerate((50.0, 1000.0, 1119.0, 2500.0))]
+    assert resumed_from(saves, runs(STORY, 3030.0)) == (1119.0,)
+    assert resumed_from(saves[-1:], runs(STORY, 3030.0)) == (0.0,)
 
 
 @given(st.floats(0.001, 1e5), st.floats(1.0, 1e7), st.integers(MIN_INTERRUPTIONS, 500))
