@@ -379,7 +379,7 @@ def test_a_slip_names_what_is_wrong(given: dict[str, Any], words: str) -> None:
 
 @pytest.mark.parametrize("steps", [0, -1, 1.5, True, "many"])
 def test_a_number_of_steps_that_is_none_is_refused_at_parse(steps: Any) -> None:
-    with pytest.raises(InvalidArgument, match="expected_steps: .*; allowed: a whole number"):
+    with pytest.raises(InvalidArgument, match=r"expected_steps: .*; allowed: a whole number"):
         RunaiTrainingOperator(task_id="task", spec=SPEC, expected_steps=steps)
 
 
