@@ -10,12 +10,17 @@ from typing import Any
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.phases import Meaning, meaning
 from airflow_runai.core.texts import cut
-from airflow_runai.core.timeline import AWAY, Moment
+from airflow_runai.core.timeline import AWAY, TIMELINE_LIMIT, Moment
 from airflow_runai.core.usage import Incarnation, runs
 from airflow_runai.core.workload import epoch
 
 #: Nodes of one incarnation that are named.
 MAX_NODES = 3
+#: Seconds. Servers tell whole ones: what seems to be made this long before the end of an
+#: incarnation may be the next one's.
+_CLOCK_STEP = 1.0
+#: Where :func:`airflow_runai.core.timeline.bounded` cuts.
+CUT_AT = TIMELINE_LIMIT // 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,25 +63,55 @@ def shown_lives(timeline: Sequence[Moment], nodes: Sequence[str]) -> list[JsonOb
     """
     Return when and where each incarnation lived, as the tab shows it.
 
+    Of a timeline that was cut, only those behind the cut.
+
     :param nodes: of the first ones, empty where that is not known.
     """
     lives = runs(timeline, inf)
     places = [*nodes, *[""] * len(lives)]
-    return [
+    shown = [
         {"since": life.start, "node": node, **({} if life.end == inf else {"until": life.end})}
         for life, node in zip(lives, places, strict=False)
     ]
+    if len(timeline) < TIMELINE_LIMIT:
+        return shown
+    before = sum(life.start < timeline[CUT_AT].at for life in lives)
+    # The beginning of the first one behind it, and what was there earlier, may have been cut.
+    return shown[before + 1 :]
 
 
 def nodes_of(pods: Sequence[Mapping[str, Any]], lives: Sequence[Incarnation]) -> list[str]:
     """Return the nodes of each incarnation; empty where they are not known."""
-    known = [(epoch(pod.get("createdAt")), cut(str(pod.get("nodeName") or ""))) for pod in pods]
-    found, before = [], 0.0
-    for life in lives:
-        nodes = {node for at, node in known if node and at and before < at <= life.start}
-        found.append(_some(sorted(nodes)))
-        before = life.start
-    return found
+    known = [(_life_of(pod, lives), cut(str(pod.get("nodeName") or ""))) for pod in pods]
+    return [
+        _some(sorted({node for number, node in known if node and number == index}))
+        for index in range(len(lives))
+    ]
+
+
+def _life_of(pod: Mapping[str, Any], lives: Sequence[Incarnation]) -> int | None:
+    """
+    Return the index of the incarnation that a pod belongs to.
+
+    A pod that is made while one lives takes the place of another, or waits for the next
+    incarnation: Kubernetes makes new pods as soon as the old ones begin to leave.
+    """
+    made = epoch(pod.get("createdAt"))
+    if not made:
+        return None
+    started = max(made, _started(pod) or 0.0)
+    for index, life in enumerate(lives):
+        if made <= life.start or started < life.end - _CLOCK_STEP:
+            return index
+    return None
+
+
+def _started(pod: Mapping[str, Any]) -> float | None:
+    """Return when the first container started, if the server tells."""
+    containers = pod.get("containers")
+    listed = containers if isinstance(containers, list) else []
+    times = [epoch(one.get("startedAt")) for one in listed if isinstance(one, Mapping)]
+    return min((at for at in times if at), default=None)
 
 
 def _some(nodes: Sequence[str]) -> str:

@@ -4,7 +4,6 @@ import { h, SOFT } from "./elements.js";
 import { fill, KINDS, Patterns } from "./kinds.js";
 import { Marks } from "./marks.js";
 import { scaleOf, WIDTH } from "./scale.js";
-import { incarnations } from "./stretches.js";
 import { clock, duration } from "./text.js";
 
 const { useState } = globalThis.React;
@@ -19,16 +18,18 @@ const describe = (stretch) =>
   `${KINDS[stretch.kind].label} ${duration(stretch.until - stretch.since)}, from ${clock(stretch.since)}` +
   (stretch.messages.length ? `: ${stretch.messages.join("; ")}` : "");
 
-export function Bar({ parts, lives, checkpoints }) {
+export function Bar({ parts, bands, checkpoints }) {
   const [chosen, choose] = useState(null);
   const scale = scaleOf(parts);
+  // Those of an earlier attempt would all lie on the first pixel.
+  const marks = checkpoints.filter(({ at }) => at >= parts[0].since);
   const between = { display: "flex", justifyContent: "space-between", ...SMALL, ...SOFT };
   return h("div", null,
     h("div", { style: { position: "relative" } },
       h(Stretches, { parts, boxes: scale.boxes, chosen, choose }),
       scale.boxes[chosen] ? h(Frame, { box: scale.boxes[chosen] }) : null),
-    h(Bands, { bands: incarnations(parts, lives), scale }),
-    checkpoints.length ? h(Marks, { checkpoints, scale }) : null,
+    h(Bands, { bands, scale }),
+    marks.length ? h(Marks, { checkpoints: marks, scale }) : null,
     h("div", { style: between }, h("span", null, clock(parts[0].since)), h("span", null, clock(parts.at(-1).until))),
     h("p", { "data-part": "chosen", "aria-live": "polite", style: WORDS },
       parts[chosen] ? describe(parts[chosen]) : HINT),

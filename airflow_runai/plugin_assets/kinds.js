@@ -10,6 +10,8 @@ export const KINDS = {
   suspended: { label: "suspended", color: "#4c78c9", line: "M0 0H8", turn: 0 },
   crashed: { label: "crashed", color: "#b3202c", line: "M0 0H8M0 0V8", turn: 45 },
   interrupted: { label: "interrupted", color: "#8a93a3" },
+  failed: { label: "failed", color: "#7d2233", line: "M0 0H8M0 0V8", turn: 0 },
+  deleted: { label: "deleted", color: "#3f4652", line: "M0 0H8", turn: 90 },
 };
 
 const TILE = { width: 8, height: 8, patternUnits: "userSpaceOnUse" };

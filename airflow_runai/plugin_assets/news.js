@@ -4,7 +4,8 @@
  * What is not of the expected shape is left out, and nothing is longer than a page can show.
  */
 
-const LIMITS = { moments: 200, marks: 1000, sentences: 10, sentence: 1000, lines: 20, log: 4096 };
+/** Of a longer timeline the `first` moments and the newest are published. */
+export const LIMITS = { moments: 200, first: 20, marks: 1000, sentences: 10, sentence: 1000, lines: 20, log: 4096 };
 const LATEST = 8.64e12; // seconds; JavaScript knows no later time
 const CLOCKS = ["queue", "running", "interrupted_total", "interruption", "total", "interruptions", "preemptions"];
 const USAGE = [
@@ -55,7 +56,8 @@ function progressOf(value) {
   return {
     ...numbers(["step", "target", "per_hour"], value),
     ...times(["finish", "finish_with_waits"], value),
-    checkpoints: list(value.checkpoints).filter((one) => isTime(one?.at)).slice(-LIMITS.marks).map(mark),
+    // A storage that tells no times tells 0.
+    checkpoints: list(value.checkpoints).filter((one) => isTime(one?.at) && one.at > 0).slice(-LIMITS.marks).map(mark),
   };
 }
 

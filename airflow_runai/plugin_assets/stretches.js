@@ -1,60 +1,55 @@
 /** A timeline as stretches to draw, and clocks that go on. Pure; tests compare it with `core/timeline.py`. */
 
+import { kindOf, told } from "./causes.js";
 import { isFinal, meaning } from "./phases.js";
 
-const PREEMPTED = /preempt/i;
-const CRASHED = /exit code|crash|back-?off|out of memory|oomkilled|error/i;
-const EVICTED = /evict/i;
 /** Phases that mean something else, in which pods go down. */
 const GOING_DOWN = ["Stopping", "Suspending"];
-const NODE = /\bon (node )?([\w.-]*\w)/i;
 
 /**
- * Cut a timeline into the stretches to draw: the queue, then running and interruptions in turn.
+ * Cut a timeline into the stretches to draw: the queue, then running and interruptions in turn, and its end.
  *
- * An interruption is one stretch, however many phases it has. Its kind is the most certain cause in any of them.
+ * An interruption is one stretch, however many phases it has. Its kind is the most certain cause in any of them. The
+ * end is a stretch where there is more to tell than success; a failure takes no time of its own.
  *
  * @param timeline moments `{at, phase, message}`, oldest first, `at` in epoch seconds.
  * @param end epoch seconds; end of the last stretch if the workload has not ended.
+ * @returns `{kind, since, until, messages, clock, ends}`: `clock` is the one that counts it, `queue`, `running` or
+ *   `away`; `ends` for the end.
  */
 export function stretches(timeline, end) {
   const parts = [];
   let ran = false;
   let last = null;
   for (const { moment, next, over } of annotated(timeline)) {
-    if (over) { last = null; continue; }
-    // A process that shuts down because it is done has not been interrupted.
-    const leavesToEnd = meaning(moment) === "leaving" && isFinal(next) && last?.group === "running";
-    const runs = meaning(moment) === "running" || leavesToEnd;
-    ran ||= runs;
-    const group = runs ? "running" : ran ? "away" : "queue";
-    if (last?.group !== group) parts.push((last = { group, since: moment.at, moments: [] }));
-    last.until = Math.max(next ? next.at : end, moment.at);
+    if (over && meaning(moment) !== "failed") { last = null; continue; }
+    ran ||= meaning(moment) === "running";
+    const clock = clockOf(moment, next, last) ?? (ran ? "away" : "queue");
+    const ends = isEnd(moment, next, last);
+    const goesOn = last && (ends ? last.ends : !last.ends && last.clock === clock);
+    if (!goesOn) parts.push((last = { clock, ends, since: moment.at, moments: [] }));
+    last.until = over ? moment.at : Math.max(next ? next.at : end, moment.at);
     last.moments.push(moment);
   }
-  return parts.map(({ group, moments, ...rest }) => ({
-    ...rest,
-    kind: group === "away" ? cause(moments) : group,
-    messages: messagesOf(moments),
-  }));
+  return parts.map(({ moments, ...rest }) => (
+    { ...rest, kind: kindOf({ moments, ...rest }), messages: messagesOf(moments) }));
 }
 
-/** How often each cause has interrupted; empty where the timeline was cut, and so does not know. */
-export function causes(parts, clocks) {
-  const away = parts.filter(({ kind }) => kind !== "queue" && kind !== "running");
-  const counts = {};
-  if (away.length === clocks.interruptions) for (const { kind } of away) counts[kind] = (counts[kind] ?? 0) + 1;
-  return counts;
+/** Which clock counts a moment; `undefined` for queue or interruption. */
+function clockOf(moment, next, last) {
+  if (meaning(moment) === "failed") return last?.clock;
+  // A process that shuts down because it is done has not been interrupted.
+  const leavesToEnd = meaning(moment) === "leaving" && isFinal(next) && last?.clock === "running";
+  return meaning(moment) === "running" || leavesToEnd ? "running" : undefined;
 }
 
-/** Why a workload was interrupted; only the platform's own words make it a preemption. */
-function cause(moments) {
-  const says = (words) => moments.some((moment) => words.test(moment.message));
-  const is = (name) => moments.some((moment) => meaning(moment) === name);
-  if (says(PREEMPTED)) return "preempted";
-  if (is("suspended")) return "suspended";
-  if (says(CRASHED)) return "crashed";
-  return says(EVICTED) || is("leaving") ? "evicted" : "interrupted";
+/** Whether a moment belongs to the end: failure, deletion, and pods that go down for either or, as told, too early. */
+function isEnd(moment, next, last) {
+  if (["failed", "deleting"].includes(meaning(moment))) return true;
+  if (meaning(moment) !== "leaving" || last?.clock !== "running") return false;
+  const isTold = told([moment]) !== undefined;
+  return meaning(next) === "failed" || (meaning(next) === "succeeded" && isTold) ||
+    (meaning(next) === "deleting" && !isTold);
 }
 
 function messagesOf(moments) {
@@ -86,23 +81,9 @@ function holdsGpus(timeline) {
 export function goOn(clocks, timeline, now) {
   const takenAt = timeline[0].at + clocks.total;
   const passed = annotated(timeline).at(-1).over ? 0 : Math.max(0, now - takenAt);
-  const kind = stretches(timeline, now).at(-1)?.kind;
-  const goesOn = kind === "running" || kind === "queue" ? [kind] : ["interruption", "interrupted_total"];
+  const clock = stretches(timeline, now).at(-1)?.clock ?? "away";
+  const goesOn = clock === "away" ? ["interruption", "interrupted_total"] : [clock];
   const holds = holdsGpus(timeline) ? ["holding"] : [];
   const moving = [...goesOn, ...holds, "total"].filter((name) => name in clocks);
   return { ...clocks, ...Object.fromEntries(moving.map((name) => [name, clocks[name] + passed])) };
 }
-
-/**
- * Where each incarnation lived: as published, or else one for each running stretch, with the node that it names.
- *
- * @param published `[{node, since, until}]`; `until` is missing while it lives.
- */
-export function incarnations(parts, published = []) {
-  const end = parts.at(-1)?.until ?? 0;
-  const found = published.length ? published : parts.filter((part) => part.kind === "running").map(
-    ({ since, until, messages }) => ({ node: messages.map(nodeIn).find(Boolean), since, until }));
-  return found.map(({ node = "", since, until = end }, index) => ({ number: index + 1, node, since, until }));
-}
-
-const nodeIn = (message) => (/^running on /i.test(message) ? (NODE.exec(message)?.[2] ?? "") : "");

@@ -7,11 +7,13 @@
  */
 
 import { Bar } from "./bar.js";
+import { causes } from "./causes.js";
 import { h, SOFT } from "./elements.js";
 import { evidenceOf } from "./evidence.js";
 import { Clocks, Log, Moments, Progress, Reasons, Usage } from "./facts.js";
+import { lives } from "./incarnations.js";
 import { useReading } from "./reading.js";
-import { causes, goOn, stretches } from "./stretches.js";
+import { goOn, stretches } from "./stretches.js";
 import { times } from "./text.js";
 
 const { useEffect, useState } = globalThis.React;
@@ -47,7 +49,7 @@ function Account({ reading }) {
   const parts = stretches(timeline, now);
   return h("div", { style: { display: "grid", gap: 20, minWidth: 0 } },
     reasons.length ? h(Reasons, { reasons }) : null,
-    parts.length ? h(Bar, { parts, lives: news.incarnations, checkpoints: progress?.checkpoints ?? [] }) : null,
+    parts.length ? h(Bar, { parts, bands: lives(parts, news), checkpoints: progress?.checkpoints ?? [] }) : null,
     h(Clocks, { clocks: goOn(clocks, timeline, now), guaranteed: guaranteedUntil > now ? guaranteedUntil : null }),
     progress ? h(Progress, { progress }) : null,
     usage ? h(Usage, { usage }) : null,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 
-from airflow_runai.core.incarnations import shown_lives
+from airflow_runai.core.incarnations import shown_lives, sighting
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.log_lines import newest
-from airflow_runai.core.outcome import moments_from_json
+from airflow_runai.core.timeline import TIMELINE_LIMIT, Moment
+from airflow_runai.core.usage import runs
 
 #: What the tab shows of a log, at most.
 TAB_LINES, TAB_CHARACTERS = 20, 4096
@@ -32,6 +34,8 @@ class LogFacts:
         self._lines = for_tab(lines) or self._lines
         if node:
             self._nodes[number] = node
+            # A timeline that is published holds no more.
+            self._nodes.pop(number - TIMELINE_LIMIT, None)
 
     def beside(self, news: JsonMapping) -> JsonObject:
         """Return what a wait has published, with these facts."""
@@ -39,6 +43,12 @@ class LogFacts:
         if self._lines:
             found["log_tail"] = self._lines
         if self._nodes:
-            nodes = [self._nodes.get(number, "") for number in range(1, max(self._nodes) + 1)]
-            found["incarnations"] = shown_lives(moments_from_json(news), nodes)
+            timeline = tuple(Moment(**moment) for moment in news.get("timeline") or ())
+            found["incarnations"] = shown_lives(timeline, self._places(news, timeline))
         return found
+
+    def _places(self, news: JsonMapping, timeline: Sequence[Moment]) -> list[str]:
+        """Return the node of each incarnation in a timeline; one that was cut lacks some."""
+        count = len(runs(timeline, inf))
+        first = sighting(news).number - count + 1 if len(timeline) >= TIMELINE_LIMIT else 1
+        return [self._nodes.get(number, "") for number in range(first, first + count)]

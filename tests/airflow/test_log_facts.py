@@ -44,6 +44,22 @@ def test_the_log_and_the_nodes_stay() -> None:
     }
 
 
+@pytest.mark.parametrize("last", ["Running", "Pending"])
+def test_nodes_stay_with_their_incarnations_when_the_timeline_is_cut(last: str) -> None:
+    facts = LogFacts()
+    moments = [(0.0, "Pending")]
+    for number in range(1, 301):
+        moments += [(100.0 * number, "Running"), (100.0 * number + 50, "Pending")]
+        facts.add([], number, f"node-{number}")
+    while moments[-1][1] != last:
+        moments.pop()
+    shown = facts.beside(told(*moments))["incarnations"]
+    assert len(shown) > 80
+    for life in shown:
+        assert life["node"] == f"node-{round((life['since'] - NOON) / 100)}"
+    assert shown[-1]["node"] == "node-300"
+
+
 def test_a_wait_in_the_worker_tells_why_it_takes_long(
     run: Callable[..., Run],
     emulator: Emulator,

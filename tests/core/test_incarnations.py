@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 import pytest
 
-from airflow_runai.core.incarnations import nodes_of, pod_at, shown_lives, sighting
+from airflow_runai.core.incarnations import CUT_AT, nodes_of, pod_at, shown_lives, sighting
 from airflow_runai.core.outcome import news
-from airflow_runai.core.timeline import Moment, clocks
-from airflow_runai.core.usage import Incarnation
+from airflow_runai.core.timeline import TIMELINE_LIMIT, Moment, bounded, clocks
+from airflow_runai.core.usage import Incarnation, runs
 from tests.core.stage import NOON, acts
 
 OVER_AND_OVER = [
@@ -31,11 +32,11 @@ OVER_AND_OVER = [
 
 def test_incarnations_are_counted_over_a_life() -> None:
     timeline: tuple[Moment, ...] = (Moment(0.0, "Creating"),)
-    for at, (phase, number, runs, has_left) in enumerate(OVER_AND_OVER, start=1):
+    for at, (phase, number, does_run, has_left) in enumerate(OVER_AND_OVER, start=1):
         timeline = (*timeline, Moment(float(at), phase))
         seen = sighting(news(timeline, clocks(timeline, at + 0.5), phase))
-        assert (seen.runs, seen.has_left, seen.since) == (runs, has_left, float(at)), phase
-        if runs or has_left:
+        assert (seen.runs, seen.has_left, seen.since) == (does_run, has_left, float(at)), phase
+        if does_run or has_left:
             assert seen.number == number, phase
 
 
@@ -62,17 +63,62 @@ def test_the_pod_of_a_moment_is_the_newest_that_existed() -> None:
 LIVES = (Incarnation(110.0, 200.0), Incarnation(310.0, 400.0), Incarnation(510.0, 600.0))
 
 
-def pod(second: float, node: str | None) -> dict[str, object]:
-    return {
-        "createdAt": f"1970-01-01T00:{second // 60:02.0f}:{second % 60:02.0f}Z",
-        "nodeName": node,
-    }
+def pod(second: float, node: str | None, started: float | None = None) -> dict[str, object]:
+    made: dict[str, object] = {"createdAt": _iso(second), "nodeName": node}
+    if started is None:
+        return made
+    return {**made, "containers": [{"startedAt": _iso(started + 5)}, {"startedAt": _iso(started)}]}
+
+
+def _iso(second: float) -> str:
+    return f"1970-01-01T00:{second // 60:02.0f}:{second % 60:02.0f}Z"
 
 
 def test_each_incarnation_has_the_nodes_of_the_pods_that_were_made_for_it() -> None:
     pods = [pod(301, "b"), pod(101, "a"), pod(302, "c"), pod(401, None), {}]
     assert nodes_of(pods, LIVES) == ["a", "b, c", ""]
     assert nodes_of([pod(101, name) for name in "edcba"], LIVES[:1]) == ["a, b, c and 2 more"]
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        (pod(150, "new"), ["a, new", "b"]),
+        (pod(150, "new", started=160), ["a, new", "b"]),
+        # Made as the pods of the first one began to leave; it has run in the second one.
+        (pod(180, "new", started=305), ["a", "b, new"]),
+        (pod(200, "new"), ["a", "b, new"]),
+        (pod(201, "new"), ["a", "b, new"]),
+        (pod(110, "new"), ["a, new", "b"]),
+        ({**pod(150, "new"), "containers": [None, {"startedAt": 7}, {}]}, ["a, new", "b"]),
+        ({**pod(150, "new"), "containers": "x"}, ["a, new", "b"]),
+        (pod(450, "new"), ["a", "b"]),
+    ],
+)
+def test_a_pod_made_in_between_belongs_to_the_incarnation_that_it_ran_in(
+    made: dict[str, object], expected: list[str]
+) -> None:
+    # It left within the second in which the second one's pods may have been made.
+    lives = [Incarnation(110.0, 200.4), LIVES[1]]
+    assert nodes_of([pod(101, "a"), pod(301, "b"), made], lives) == expected
+
+
+@pytest.mark.parametrize("count", [66, 67, 68, 100, 150])
+def test_incarnations_that_a_cut_timeline_shows_are_true(count: int) -> None:
+    phases = [("Initializing", 10), ("Running", 20), ("Pending", 80)]
+    acted = [(100 * n + at, phase) for n in range(count) for phase, at in phases]
+    whole = acts((0, "Pending"), *acted)
+    timeline = bounded(whole)
+    nodes = [f"node-{int(life.start - NOON) // 100}" for life in runs(timeline, inf)]
+    shown = shown_lives(timeline, nodes)
+    true = [{"since": NOON + 100 * n + 20, "until": NOON + 100 * n + 80} for n in range(count)]
+    for life in shown:
+        assert life["node"] == f"node-{int(life['since'] - NOON) // 100}"
+        assert {key: life[key] for key in ("since", "until")} in true
+    assert [life["since"] for life in shown] == [one["since"] for one in true[-len(shown) :]]
+    is_cut = len(whole) > TIMELINE_LIMIT
+    assert len(shown) >= (55 if is_cut else count - 10)
+    assert timeline[CUT_AT:] == whole[len(whole) - len(timeline) + CUT_AT :]
 
 
 def test_the_tab_is_told_when_and_where_each_one_lived() -> None:

@@ -112,7 +112,8 @@ class StubAirflow:
 def stub_airflow() -> Iterator[StubAirflow]:
     """Run one for as long as a ``with`` block lasts."""
     airflow = StubAirflow()
-    thread = threading.Thread(target=airflow.server.serve_forever, daemon=True)
+    # Half a second, the default, would be the longest part of most tests.
+    thread = threading.Thread(target=airflow.server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield airflow

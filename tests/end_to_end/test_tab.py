@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from airflow_runai.core.gates import judge, parse_gates
-from airflow_runai.core.outcome import moments_to_json
+from airflow_runai.core.outcome import moments_to_json, news
 from airflow_runai.core.timeline import Moment, clocks
+from airflow_runai.tasks.log_facts import LogFacts
 from tests.end_to_end.browser import Browser, browser
 from tests.end_to_end.stub_airflow import TAB, StubAirflow, stub_airflow
 
@@ -61,7 +62,6 @@ _LIFE = told(
     (_START + 700, "Running", ""),
     (_START + 900, "Completed", ""),
 )
-_AWAY = ("preempted", "evicted", "suspended", "crashed", "interrupted")
 _RECTS = "return [...document.querySelectorAll('rect[data-kind]')]"
 
 
@@ -201,6 +201,13 @@ def test_tab_shows_hostile_text_as_text_and_no_dangerous_link(
             (6, "Pending", ""),
             (9, "Initializing", _PREEMPTED),
         ),
+        told((1, "Running", ""), (4, "Terminating", _PREEMPTED), (9, "Completed", "")),
+        told((1, "Running", ""), (4, "Terminating", "OOMKilled"), (9, "Failed", "")),
+        told((1, "Running", ""), (4, "Pending", ""), (6, "Terminating", ""), (9, "Failed", "")),
+        told((1, "Running", ""), (4, "Terminating", ""), (6, "Deleting", ""), (9, "Failed", "")),
+        told((1, "Running", ""), (4, "Terminating", ""), (6, "Deleting", "")),
+        told((1, "Pending", ""), (4, "Deleting", "")),
+        told((1, "Pending", ""), (4, "Failed", "")),
     ],
 )
 def test_tab_and_clocks_agree(
@@ -214,15 +221,16 @@ def test_tab_and_clocks_agree(
     expected = clocks(life, now)
     assert seconds["running"] == pytest.approx(expected.running)
     assert seconds["queue"] == pytest.approx(expected.queue)
-    assert sum(seconds[kind] for kind in _AWAY) == pytest.approx(expected.interrupted_total)
-    assert sum(part["kind"] == "preempted" for part in drawn) == expected.preemptions
+    assert seconds["away"] == pytest.approx(expected.interrupted_total)
+    preempted = [one for one in drawn if one["kind"] == "preempted" and not one["ends"]]
+    assert len(preempted) == expected.preemptions
     assert clocked == pytest.approx(expected.to_dict())
 
 
 def _sums(drawn: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return {
-        kind: sum(one["until"] - one["since"] for one in drawn if one["kind"] == kind)
-        for kind in ("queue", "running", *_AWAY)
+        clock: sum(one["until"] - one["since"] for one in drawn if one["clock"] == clock)
+        for clock in ("queue", "running", "away")
     }
 
 
@@ -248,6 +256,10 @@ def interrupted_by(*moments: tuple[str, str]) -> tuple[Moment, ...]:
         (interrupted_by(("Terminating", ""), ("Suspended", "error")), "suspended"),
         (interrupted_by(("Suspended", ""), ("Pending", _PREEMPTED)), "preempted"),
         (interrupted_by(("Pending", "")), "interrupted"),
+        (interrupted_by(("Pending", "Rescheduled, no errors")), "interrupted"),
+        (interrupted_by(("Pending", "Moved without any error, exit code 0")), "interrupted"),
+        (interrupted_by(("Initializing", 'Back-off pulling image "x"')), "interrupted"),
+        (interrupted_by(("Pending", "CUDA error: an illegal memory access")), "crashed"),
     ],
 )
 def test_causes_of_interruptions_look_different(
@@ -262,6 +274,95 @@ def test_causes_of_interruptions_look_different(
     assert kind in window.text("[data-part=legend]")
     cause = "" if kind == "interrupted" else f", {kind} once"
     assert window.text("[data-part=story]") == f"interrupted once{cause}"
+
+
+@pytest.mark.parametrize(
+    ("moments", "kind", "seconds"),
+    [
+        ([(100, "Failed", "")], "crashed", 0),
+        ([(100, "Failed", "Job has reached the specified backoff limit")], "crashed", 0),
+        ([(100, "Failed", "Evicted: the node is out of disk")], "evicted", 0),
+        ([(100, "Terminating", "OOMKilled"), (130, "Failed", "")], "crashed", 30),
+        ([(100, "Terminating", ""), (130, "Failed", "")], "crashed", 30),
+        ([(100, "Terminating", _PREEMPTED), (130, "Failed", "exit code 1")], "preempted", 30),
+        ([(100, "Terminating", "Suspended by anna"), (130, "Failed", "")], "suspended", 30),
+        ([(100, "Failed", ""), (110, "Terminating", ""), (120, "Deleting", "")], "crashed", 0),
+        ([(100, "Terminating", _PREEMPTED), (130, "Completed", "")], "preempted", 30),
+        ([(100, "Terminating", "exit code 137"), (130, "Completed", "")], "crashed", 30),
+        ([(100, "Deleting", "")], "deleted", 20),
+        ([(100, "Terminating", ""), (110, "Deleting", "")], "deleted", 20),
+    ],
+)
+def test_an_end_that_is_no_success_has_a_stretch_of_its_own(
+    airflow: StubAirflow,
+    window: Browser,
+    moments: Sequence[tuple[float, str, str]],
+    kind: str,
+    seconds: float,
+) -> None:
+    life = told((1, "Pending", ""), (10, "Running", ""), *moments)
+    airflow.knows("failed", life, 120)
+    window.open(airflow.url + "tab")
+    window.until_text("train-abc-g1")
+    assert window.run(f"{_RECTS}.map(one => one.dataset.kind)") == ["queue", "running", kind]
+    assert window.run(f"{_RECTS}.at(-1).width.baseVal.value") > 5
+    assert kind in window.text("[data-part=legend]")
+    window.run(f"{_RECTS}.at(-1).focus()")
+    window.until_text(f"{kind} {seconds} s", "[data-part=chosen]")
+
+
+@pytest.mark.parametrize(
+    ("life", "kinds"),
+    [
+        (told((1, "Running", ""), (9, "Completed", "exit code 1")), ["running"]),
+        (
+            told((1, "Running", ""), (5, "Terminating", "exit code 0"), (9, "Completed", "")),
+            ["running"],
+        ),
+        (told((1, "Pending", ""), (5, "Failed", "")), ["queue", "failed"]),
+        (told((1, "Failed", "")), ["failed"]),
+        (
+            told((1, "Running", ""), (5, "Pending", _PREEMPTED), (9, "Failed", "")),
+            ["running", "preempted", "failed"],
+        ),
+        (
+            told((1, "Running", ""), (5, "Terminating", _PREEMPTED), (9, "Deleting", "")),
+            ["running", "preempted", "deleted"],
+        ),
+    ],
+)
+def test_ends_are_what_the_platform_calls_them(
+    airflow: StubAirflow, window: Browser, life: tuple[Moment, ...], kinds: list[str]
+) -> None:
+    drawn = call(airflow, window, "stretches.js", "stretches", moments_to_json(life), 20)
+    assert [one["kind"] for one in drawn] == kinds
+
+
+def test_a_timeline_that_was_cut_counts_incarnations_from_its_end(
+    airflow: StubAirflow, window: Browser
+) -> None:
+    bands = "return [...document.querySelectorAll('[aria-label=Incarnations] li')].map(one => one.innerText)"
+    ran = [
+        moment
+        for n in range(1, 302)
+        for moment in ((100 * n, "Running", f"Running on node-{n}"), (100 * n + 50, "Pending", ""))
+    ]
+    # While the 300th is away, and while the 301st runs.
+    for last, moments in ((300, ran[:600]), (301, ran[:601])):
+        life = told((1, "Pending", ""), *moments)
+        airflow.knows("deferred", life, 30200)
+        window.open(airflow.url + "tab")
+        window.until_text("train-abc-g1")
+        shown = window.run(bands)
+        assert shown == [f"{n} node-{n}" for n in range(last + 1 - len(shown), last + 1)]
+        assert len(shown) > 80
+        facts = LogFacts()
+        facts.add([], last - 1, "gpu-7")
+        told_of = facts.beside(news(life, clocks(life, 30200), life[-1].phase))["incarnations"]
+        airflow.knows("deferred", life, 30200, incarnations=told_of)
+        window.open(airflow.url + "tab")
+        window.until_text("train-abc-g1")
+        assert window.run(bands)[-2:] == [f"{last - 1} gpu-7", f"{last}"]
 
 
 def test_bands_show_nodes_from_messages_or_as_published(
@@ -387,6 +488,7 @@ _MORE: dict[str, Any] = {
             {"at": _START + 100, "step": 600, "verdict": "valid"},
             {"at": _START + 200, "step": 1200, "verdict": "poisoned"},
             {"at": None, "step": 1, "verdict": "valid"},
+            {"at": 0, "step": 2, "verdict": "valid"},
         ],
     },
     "usage": {
@@ -423,6 +525,19 @@ def test_tab_shows_progress_usage_reasons_and_the_end_of_the_log(
     assert window.text("[data-fact=guaranteed] dd").startswith("2100-01-01")
     assert _MORE["reasons"][0] in window.text("[data-part=reasons]")
     assert window.text("[data-part=log] pre").splitlines() == _MORE["log_tail"][-20:]
+
+
+def test_checkpoints_older_than_the_timeline_are_told_and_not_drawn(
+    airflow: StubAirflow, window: Browser
+) -> None:
+    marks = [{"at": _START + seconds, "step": 5, "verdict": ""} for seconds in (-900, -800, 100)]
+    airflow.knows("success", _LIFE, _START + 900, progress={"step": 5, "checkpoints": marks})
+    window.open(airflow.url + "tab")
+    window.until_text("3 checkpoints: 3 not checked", "[data-part=progress]")
+    [x] = window.run(
+        "return [...document.querySelectorAll('rect[data-verdict]')].map(one => one.x.baseVal.value)"
+    )
+    assert x == pytest.approx(100 / 0.9, abs=1)
 
 
 @pytest.mark.parametrize(
@@ -474,7 +589,7 @@ def test_200_moments_and_1000_checkpoints_are_drawn_within_a_second(
 ) -> None:
     phases = ("Running", "Terminating")
     life = told(*((at * 60, phases[at % 2], f"message {at}") for at in range(200)))
-    marks = [{"at": at * 12, "step": at, "verdict": "valid"} for at in range(1000)]
+    marks = [{"at": 12 + at * 11, "step": at, "verdict": "valid"} for at in range(1000)]
     airflow.knows("success", life, 12000, progress={"step": 1, "checkpoints": marks})
     window.open(airflow.url + "tab")
     window.until_text("train-abc-g1")
