@@ -85,7 +85,7 @@ class _Leave:
     The leave in which a history ends, read moment by moment.
 
     :param left: when it began; ``None`` while it runs.
-    :param told: when the platform called it a preemption.
+    :param preempted: when the platform called it a preemption.
     :param mention: words of a preemption that may be an earlier one.
     :param end: when it completed.
     :param runs: this incarnation was seen to run.
@@ -96,7 +96,7 @@ class _Leave:
     """
 
     left: Moment | None = None
-    told: Moment | None = None
+    preempted: Moment | None = None
     mention: Moment | None = None
     end: Moment | None = None
     runs: bool = False
@@ -107,12 +107,12 @@ class _Leave:
 
     def verdict(self) -> tuple[Moment | None, str]:
         """Return the moment that casts doubt, and the words that leave none."""
-        began = self.told or self.left
+        began = self.preempted or self.left
         if self.end is None or began is None:
             return self.mention if self.end else None, ""
         if self.vague and self.end.at - began.at > LONGEST_GRACE:
             return None if self.away else self.left, ""
-        return self.left, self.told.message if self.told else ""
+        return self.left, self.preempted.message if self.preempted else ""
 
     def read(self, moment: Moment) -> None:
         """Go on to the next moment."""
@@ -131,7 +131,7 @@ class _Leave:
 
     def _begin(self, *, runs: bool) -> None:
         self.again |= self.runs and not (runs and self.left is None)
-        self.left = self.told = self.mention = self.end = None
+        self.left = self.preempted = self.mention = self.end = None
         self.away = self.vague = False
         self.runs = runs
 
@@ -143,11 +143,11 @@ class _Leave:
         if not goes_down:
             self._begin(runs=True)
         elif self.away:
-            self.told = None  # some of its pods may have begun again
+            self.preempted = None  # some of its pods may have begun again
         if not self._is_news(moment):
             return
         if _PREEMPTION_NOW.search(moment.message) or (ran and not is_whole):
-            self.left, self.told = self.left or moment, self.told or moment
+            self.left, self.preempted = self.left or moment, self.preempted or moment
             # An elastic training may go on without the pods that it lost.
             self.vague |= not is_whole
         elif not self.again:
@@ -163,7 +163,7 @@ class _Leave:
         self.vague |= is_away
         self.left = self.left or moment
         if speaks_of_preemption(moment):
-            self.told = self.told or moment
+            self.preempted = self.preempted or moment
 
     def _complete(self, moment: Moment) -> None:
         self.end = self.end or moment
