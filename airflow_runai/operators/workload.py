@@ -15,6 +15,7 @@ from airflow_runai.errors import RunaiError
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.operators.payload import PayloadOperator
 from airflow_runai.tasks.checkpoint_root import CheckpointRoot
+from airflow_runai.tasks.completion import grace_of
 from airflow_runai.tasks.instructions import show
 from airflow_runai.tasks.submission import Submission
 from airflow_runai.tasks.worker_stop import StopSignal, ending_the_try
@@ -106,10 +107,8 @@ class WorkloadOperator(PayloadOperator):
             return None
 
     def _grace(self, context: Context) -> float | None:
-        """Return the grace that the specification gives in seconds, as far as it can be read."""
+        """Return the longest grace of the workload's pods in seconds; ``None`` if not known."""
         try:
-            spec = self._instructions(context).spec
+            return grace_of(self._instructions(context).spec)
         except RunaiError:
             return None
-        given = spec.get("termination_grace_period") if isinstance(spec, Mapping) else None
-        return float(given) if isinstance(given, (int, float)) else None

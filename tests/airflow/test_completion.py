@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +17,9 @@ from airflow_runai.core.outcome import Outcome
 from airflow_runai.core.workload import Workload
 from airflow_runai.emulator import Emulator
 from airflow_runai.operators.training import RunaiTrainingOperator
+from airflow_runai.tasks import completion, step_readers
 from airflow_runai.tasks.checkpoint_root import CheckpointRoot
-from airflow_runai.tasks.completion import confirmed
+from airflow_runai.tasks.completion import SILENCE, confirmed, count_kills, grace_of, unless_silent
 from airflow_runai.training import preemptible
 from tests.airflow.running import Person, Run, dag_of, meanwhile
 from tests.core.stage import NOON, acts
@@ -150,6 +153,110 @@ def test_where_the_platform_does_not_say_why_it_is_a_warning(
     assert caplog.text == ""
 
 
+def test_words_of_a_preemption_on_the_end_itself_are_a_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    ended = outcome_of((100, "Completed", "Preempted by team-b"))
+    assert confirmed(ended, lambda: None, allowed=False) is ended
+    assert 'spoken of a preemption (Completed: "Preempted by team-b")' in caplog.text
+
+
+def test_for_a_warning_no_checkpoint_is_opened(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    # Not to be read, whatever is in it.
+    (tmp_path / "step-00000020").mkdir(mode=0)
+    ended = outcome_of(*GOING_DOWN)
+    known = CheckpointRoot(str(tmp_path), expected_steps=20)
+    assert confirmed(ended, lambda: known, allowed=False) is ended
+    assert caplog.text == ""
+    more = replace(known, expected_steps=21)
+    assert confirmed(ended, lambda: more, allowed=False) is ended
+    assert f"no checkpoint in {tmp_path} is of step 21" in caplog.text
+
+
+@pytest.fixture
+def hung() -> Iterator[CheckpointRoot]:
+    """A root in a storage that does not answer, until the test has ended."""
+    from airflow.sdk.io import attach
+    from fsspec.implementations.memory import MemoryFileSystem  # type: ignore[import-untyped]  # has no types
+
+    gate = threading.Event()
+
+    class Hung(MemoryFileSystem):  # type: ignore[misc]  # has no types
+        def ls(self, *_: Any, **__: Any) -> Any:
+            assert gate.wait(60)
+            raise OSError("too late")
+
+        info = ls
+
+    attach("memory", conn_id="hung", fs=Hung(skip_instance_cache=True))
+    yield CheckpointRoot("memory:///ckpt", None, "hung", expected_steps=20)
+    gate.set()
+
+
+@pytest.mark.usefixtures("database")
+def test_a_root_that_hangs_holds_no_worker(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, hung: CheckpointRoot
+) -> None:
+    monkeypatch.setattr(step_readers, "GIVEN_UP", 0.05)
+    monkeypatch.setattr(completion, "SILENCE", 0.05)
+    ended = outcome_of(*GOING_DOWN)
+    assert confirmed(ended, lambda: hung, allowed=False) is ended
+    assert "the checkpoints in memory:///ckpt cannot be listed" in caplog.text
+    found = confirmed(outcome_of(*PREEMPTED), lambda: hung, allowed=False)
+    assert found.status == "failed"
+    assert "cannot be read from its checkpoints (no answer within 0 s)" in found.reason
+
+
+class SlowTime:
+    """
+    Time that passes only while the worker waits: almost as long as silence may take, and then the
+    reading goes on.
+    """
+
+    def __init__(self, turns: int) -> None:
+        self.now, self.turns = 0.0, turns
+        self.read, self.heard = threading.Semaphore(0), threading.Semaphore(0)
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def wait(self, answers: list[Future[str]], timeout: float) -> Any:
+        assert 0 < timeout <= SILENCE
+        if not self.turns:
+            return wait(answers, 60)
+        self.turns -= 1
+        self.now += 0.9 * SILENCE
+        self.read.release()
+        assert self.heard.acquire(timeout=60)
+        return wait(answers, 0)
+
+
+def test_a_large_checkpoint_is_read_for_hours(monkeypatch: pytest.MonkeyPatch) -> None:
+    passing = SlowTime(turns=100)
+    monkeypatch.setattr(completion, "time", passing)
+    monkeypatch.setattr(completion, "wait", passing.wait)
+
+    def reading(clock: Callable[[], float]) -> str:
+        for _ in range(100):
+            assert passing.read.acquire(timeout=60)
+            clock()
+            passing.heard.release()
+        return "whole"
+
+    assert unless_silent(reading) == "whole"
+    assert passing.now > 12 * 3600
+
+
+def test_what_reading_raises_is_raised_here() -> None:
+    def reading(_: object) -> None:
+        raise TimeoutError("the storage's own")
+
+    with pytest.raises(TimeoutError, match="own"):
+        unless_silent(reading)
+
+
 def test_checkpoints_that_cannot_be_read_prove_nothing(tmp_path: Path) -> None:
     missing = CheckpointRoot(str(tmp_path / "none"), expected_steps=20)
     found = confirmed(outcome_of(*PREEMPTED), lambda: missing, allowed=False)
@@ -194,3 +301,51 @@ def test_what_is_killed_at_the_end_of_its_grace_is_reported_so(
     assert done.state == "success"
     assert done.xcom()["kills"] == 1
     assert "was killed once: it did not leave within its grace of 1 s" in caplog.text
+
+
+KEY = "terminationGracePeriodSeconds"
+
+
+@pytest.mark.parametrize(
+    ("given", "grace"),
+    [
+        ({}, 30.0),
+        ({"termination_grace_period": 120}, 120.0),
+        ({"termination_grace_period": "120"}, 120.0),
+        ({"termination_grace_period": 120.0}, 120.0),
+        ({"termination_grace_period": None}, 30.0),
+        ({"termination_grace_period": 60, "raw": {KEY: 240}}, 240.0),
+        ({"raw": {KEY: "soon"}}, None),
+        ({"template_id": "t-1"}, None),
+        ({"template_id": "t-1", "termination_grace_period": "90"}, 90.0),
+        (
+            {
+                "termination_grace_period": 60,
+                "distributed": {"framework": "PyTorch", "master": {"image": "x"}},
+            },
+            60.0,
+        ),
+        (
+            {
+                "termination_grace_period": 60,
+                "distributed": {
+                    "framework": "PyTorch",
+                    "master": {"termination_grace_period": "90"},
+                },
+            },
+            90.0,
+        ),
+    ],
+)
+def test_the_grace_is_the_one_that_is_sent(given: dict[str, Any], grace: float | None) -> None:
+    assert grace_of({**SPEC, **given}) == grace
+
+
+@pytest.mark.parametrize(("grace", "killed"), [("50", 1), ("120", 0)])
+def test_a_leave_is_measured_by_the_grace_that_a_template_rendered(
+    caplog: pytest.LogCaptureFixture, grace: str, killed: int
+) -> None:
+    ended = outcome_of((100, "Terminating", "Preempted"), (160, "Pending"), (170, "Failed"))
+    assert count_kills(ended, grace_of({**SPEC, "termination_grace_period": grace})) == killed
+    assert ("was killed once" in caplog.text) == bool(killed)
+    assert count_kills(ended, None) == 0
