@@ -11,7 +11,6 @@ from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.paths import PathMap
 from airflow_runai.core.saves import Saved
 from airflow_runai.errors import InvalidArgument
-from airflow_runai.tasks.checkpoint_query import CheckpointQuery
 from airflow_runai.tasks.locations import location
 
 
@@ -98,24 +97,6 @@ class CheckpointRoot:
         from airflow_runai.checkpoints.choosing.save_times import longest_save
 
         return longest_save(location(self.path, self.path_map, self.storage_conn_id))
-
-    def step_reached(self) -> int | None:
-        """
-        Return the step of the newest checkpoint that is whole, if it reaches what is expected.
-
-        One whose format cannot prove its bytes counts, as it does to the training.
-
-        :raises RunaiError: if it cannot be found out.
-        """
-        query = CheckpointQuery(
-            self.path,
-            self.path_map,
-            self.storage_conn_id,
-            accept_unverifiable=True,
-            min_step=self.expected_steps,
-        )
-        chosen = query.select().chosen
-        return chosen.step if chosen else None
 
 
 def _may_come(place: object) -> bool:

@@ -65,9 +65,13 @@ def _published(root: CheckpointRoot) -> tuple[Sequence[Saved], Collection[Saved]
 
 
 def lives_of(hook: RunaiHook, outcome: Outcome) -> list[JsonObject]:
-    """Return when and where each incarnation lived, as the tab shows it; never raises."""
+    """
+    Return when and where each incarnation lived, as the tab shows it; never raises.
+
+    :return: none for a workload that was not interrupted: it is not worth two requests.
+    """
     lives = runs(outcome.timeline, outcome.ended_at)
-    if not lives:
+    if len(lives) < 2:
         return []
     try:
         nodes = nodes_of(hook.run(pods_ever(outcome.workload_id)), lives)
