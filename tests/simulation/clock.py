@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -89,15 +90,20 @@ def virtual_time() -> Iterator[None]:
 
 def _asks(tell: Callable[[HasClock], float], real: Callable[[], float]) -> Callable[[], float]:
     def fake() -> float:
-        clock = CLOCK.get()
+        clock = _clock()
         return real() if clock is None else tell(clock)
 
     return fake
 
 
+def _clock() -> HasClock | None:
+    """Return the clock of the process that calls; a thread of it, whose loop is real, has none."""
+    return CLOCK.get() if threading.current_thread() is threading.main_thread() else None
+
+
 def _sleeper(real: Callable[[float], None]) -> Callable[[float], None]:
     def fake(seconds: float) -> None:
-        clock = CLOCK.get()
+        clock = _clock()
         if clock is None:
             real(seconds)
         else:
