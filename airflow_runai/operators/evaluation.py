@@ -74,22 +74,17 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(path_map=path_map, storage_conn_id=storage_conn_id, **kwargs)
-        if not self.wait_for_completion:
-            raise SpecError(
-                [
-                    "wait_for_completion: False; allowed: True, because an evaluation judges the "
-                    "metrics that its workload has written"
-                ]
-            )
-        if on_gate_failure not in ("fail", "skip"):
-            raise SpecError([f"on_gate_failure: {on_gate_failure!r}; allowed: 'fail' or 'skip'"])
-        # Early, as far as they are not rendered later.
-        if isinstance(gates, (list, tuple)):
-            parse_gates([gate for gate in gates if not is_templated(str(gate))])
+        _check_judging(self.wait_for_completion, gates, on_gate_failure)
         self.checkpoint = checkpoint
         self.metrics = metrics
         self.gates = gates
         self.on_gate_failure = on_gate_failure
+
+    @classmethod
+    def _check_partial(cls, given: Mapping[str, Any]) -> None:
+        super()._check_partial(given)
+        judging = ("wait_for_completion", "gates", "on_gate_failure")
+        _check_judging(**{name: given[name] for name in judging if name in given})
 
     def _specification(self, spec: JsonMapping) -> JsonMapping:
         if not isinstance(self.metrics, str) or not self.metrics:
@@ -190,6 +185,23 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
     def _refuse(self, failures: Sequence[str]) -> NoReturn:
         words = listed("the checkpoint did not pass", failures)
         raise AirflowSkipException(words) if self.on_gate_failure == "skip" else GateFailed(words)
+
+
+def _check_judging(
+    wait_for_completion: bool = True, gates: object = (), on_gate_failure: str = "fail"
+) -> None:
+    """Refuse at parse what cannot judge, as far as it is not rendered later."""
+    if not wait_for_completion:
+        raise SpecError(
+            [
+                "wait_for_completion: False; allowed: True, because an evaluation judges the "
+                "metrics that its workload has written"
+            ]
+        )
+    if on_gate_failure not in ("fail", "skip"):
+        raise SpecError([f"on_gate_failure: {on_gate_failure!r}; allowed: 'fail' or 'skip'"])
+    if isinstance(gates, (list, tuple)):
+        parse_gates([gate for gate in gates if not is_templated(str(gate))])
 
 
 def _verdict(gates: Sequence[Gate], failures: Sequence[str]) -> str:
