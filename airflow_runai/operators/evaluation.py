@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -13,13 +14,16 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow_runai.core.gates import Gate, judge, parse_gates
 from airflow_runai.core.jinja import is_templated
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
+from airflow_runai.core.log_lines import FOLLOW
 from airflow_runai.core.metrics import parse_metrics
 from airflow_runai.core.texts import listed, plural
 from airflow_runai.errors import GateFailed, InvalidArgument, MetricsError, SpecError
-from airflow_runai.links import push_xcom
+from airflow_runai.links import pull_workload_xcom, push_xcom
 from airflow_runai.operators.training import RunaiTrainingOperator
 from airflow_runai.tasks.locations import location, small_file, untrusted_below
+from airflow_runai.tasks.log_end import show_end_of_log
 from airflow_runai.tasks.missing_paths import why_missing
+from airflow_runai.tasks.whereabouts import where_to_look
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -113,6 +117,13 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
     ) -> JsonObject:
         try:
             return super()._finish(context, hook, outcome, tail)
+        except (MetricsError, GateFailed) as error:
+            # Its workload succeeded, so the end of its log may not have been shown.
+            if not (self.tail_on_success or self.get_logs == FOLLOW):
+                show_end_of_log(hook, replace(outcome, log={}), self.get_logs, tail_on_success=True)
+            project = pull_workload_xcom(context).get("project") or self.project or ""
+            where = where_to_look(outcome.workload(), self.runai_conn_id, project)
+            raise type(error)("\n  - ".join([str(error), *where])) from None
         finally:
             self._lease(context, hold=False)
 

@@ -390,6 +390,12 @@ def test_what_is_wrong_with_metrics_is_told_with_its_remedy(
     command, gates, sentence = JUDGED[mistake]
     words = assert_readable(run(dag_of(evaluating(command, gates=gates))), capfd)
     assert sentence in words
+    (name,) = (workload.name for workload in emulator.workloads_named("task"))
+    assert words.splitlines()[-2:] == [
+        f"  - its page: {emulator.url}/workloads?search={name}",
+        f"  - its logs: `airflow runai logs {name} --project team-a` "
+        f"or `runai training logs {name} -p team-a`",
+    ]
 
 
 @pytest.mark.slow
