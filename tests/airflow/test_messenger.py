@@ -163,3 +163,26 @@ def test_a_crowd_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
     assert len(heard.CALLS) == MAX_OPEN
     said = _said(caplog)
     assert said == [f"tests.airflow.heard.anote is not called: {MAX_OPEN} calls wait already"] * 5
+
+
+@pytest.mark.slow
+def test_a_crowd_at_the_thread_is_bounded_and_keeps_no_coroutine_out(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def play() -> None:
+        sender = Messenger()
+        for name in ["hanging", *["note"] * (MAX_OPEN - 1)]:
+            sender.post({"path": f"tests.airflow.heard.{name}", "kwargs": {}}, {})
+        await asyncio.sleep(0)
+        for name in ("anote", "note"):
+            sender.post({"path": f"tests.airflow.heard.{name}", "kwargs": {}}, {})
+        for _ in range(20):  # turns of the loop; no thread is needed
+            await asyncio.sleep(0)
+        heard.RELEASED.set()
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(others)
+
+    asyncio.run(play())
+    assert [name for name, _, _ in heard.CALLS] == ["anote", *["note"] * (MAX_OPEN - 1)]
+    words = f"tests.airflow.heard.note failed ({MAX_OPEN} calls wait already); the wait goes on"
+    assert _said(caplog) == [words]
