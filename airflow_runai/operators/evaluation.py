@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -13,13 +14,16 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow_runai.core.gates import Gate, judge, parse_gates
 from airflow_runai.core.jinja import is_templated
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
+from airflow_runai.core.log_lines import FOLLOW
 from airflow_runai.core.metrics import parse_metrics
 from airflow_runai.core.texts import listed, plural
 from airflow_runai.errors import GateFailed, InvalidArgument, MetricsError, SpecError
-from airflow_runai.links import push_xcom
+from airflow_runai.links import pull_workload_xcom, push_xcom
 from airflow_runai.operators.training import RunaiTrainingOperator
 from airflow_runai.tasks.locations import location, small_file, untrusted_below
+from airflow_runai.tasks.log_end import show_end_of_log
 from airflow_runai.tasks.missing_paths import why_missing
+from airflow_runai.tasks.whereabouts import where_to_look
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -74,22 +78,17 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(path_map=path_map, storage_conn_id=storage_conn_id, **kwargs)
-        if not self.wait_for_completion:
-            raise SpecError(
-                [
-                    "wait_for_completion: False; allowed: True, because an evaluation judges the "
-                    "metrics that its workload has written"
-                ]
-            )
-        if on_gate_failure not in ("fail", "skip"):
-            raise SpecError([f"on_gate_failure: {on_gate_failure!r}; allowed: 'fail' or 'skip'"])
-        # Early, as far as they are not rendered later.
-        if isinstance(gates, (list, tuple)):
-            parse_gates([gate for gate in gates if not is_templated(str(gate))])
+        _check_judging(self.wait_for_completion, gates, on_gate_failure)
         self.checkpoint = checkpoint
         self.metrics = metrics
         self.gates = gates
         self.on_gate_failure = on_gate_failure
+
+    @classmethod
+    def _check_partial(cls, given: Mapping[str, Any]) -> None:
+        super()._check_partial(given)
+        judging = ("wait_for_completion", "gates", "on_gate_failure")
+        _check_judging(**{name: given[name] for name in judging if name in given})
 
     def _specification(self, spec: JsonMapping) -> JsonMapping:
         if not isinstance(self.metrics, str) or not self.metrics:
@@ -118,6 +117,13 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
     ) -> JsonObject:
         try:
             return super()._finish(context, hook, outcome, tail)
+        except (MetricsError, GateFailed) as error:
+            # Its workload succeeded, so the end of its log may not have been shown.
+            if not (self.tail_on_success or self.get_logs == FOLLOW):
+                show_end_of_log(hook, replace(outcome, log={}), self.get_logs, tail_on_success=True)
+            project = pull_workload_xcom(context).get("project") or self.project or ""
+            where = where_to_look(outcome.workload(), self.runai_conn_id, project)
+            raise type(error)("\n  - ".join([str(error), *where])) from None
         finally:
             self._lease(context, hold=False)
 
@@ -190,6 +196,23 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
     def _refuse(self, failures: Sequence[str]) -> NoReturn:
         words = listed("the checkpoint did not pass", failures)
         raise AirflowSkipException(words) if self.on_gate_failure == "skip" else GateFailed(words)
+
+
+def _check_judging(
+    wait_for_completion: bool = True, gates: object = (), on_gate_failure: str = "fail"
+) -> None:
+    """Refuse at parse what cannot judge, as far as it is not rendered later."""
+    if not wait_for_completion:
+        raise SpecError(
+            [
+                "wait_for_completion: False; allowed: True, because an evaluation judges the "
+                "metrics that its workload has written"
+            ]
+        )
+    if on_gate_failure not in ("fail", "skip"):
+        raise SpecError([f"on_gate_failure: {on_gate_failure!r}; allowed: 'fail' or 'skip'"])
+    if isinstance(gates, (list, tuple)):
+        parse_gates([gate for gate in gates if not is_templated(str(gate))])
 
 
 def _verdict(gates: Sequence[Gate], failures: Sequence[str]) -> str:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.errors import SpecError
 from airflow_runai.links import pull_workload_xcom, push_timeline
 from airflow_runai.operators.workload import WorkloadOperator
-from airflow_runai.tasks.callbacks import Callbacks, callbacks_of
+from airflow_runai.tasks.callbacks import Callbacks, callbacks_of, rendered
 from airflow_runai.tasks.companions import Companion
+from airflow_runai.tasks.declaration import names_its_place
 from airflow_runai.tasks.log_facts import LogFacts
+from airflow_runai.tasks.mapped_arguments import CALLBACKS, check_partial
 from airflow_runai.tasks.voice import companions_of, voice_settings
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+    from airflow.sdk.definitions.mappedoperator import OperatorPartial
 
     from airflow_runai.core.flow import Notice
     from airflow_runai.core.workload import Workload
@@ -48,6 +51,17 @@ class NotifyingOperator(WorkloadOperator):
         self.on_stall = on_stall
         self.on_long_queue = on_long_queue
 
+    @classmethod
+    @names_its_place
+    def partial(cls, **kwargs: Any) -> OperatorPartial:
+        """Make a mapped task, and check what all its instances get."""
+        cls._check_partial(kwargs)
+        return super().partial(**kwargs)
+
+    @classmethod
+    def _check_partial(cls, given: Mapping[str, Any]) -> None:
+        check_partial(given, cls.template_ext)
+
     def _check_callbacks(self) -> None:
         """Refuse what a trigger cannot call."""
         callbacks = self._callbacks()
@@ -60,12 +74,10 @@ class NotifyingOperator(WorkloadOperator):
             )
 
     def _callbacks(self) -> Callbacks:
-        names = ("on_interruption", "on_resume", "on_stall", "on_long_queue")
-        return callbacks_of({name: getattr(self, name) for name in names})
+        return callbacks_of({name: getattr(self, name) for name in CALLBACKS})
 
     def _rendered_callbacks(self, context: Context) -> Callbacks:
-        rendered: Callbacks = self.render_template(self._callbacks(), context)
-        return rendered
+        return rendered(self.render_template(self._callbacks(), context))
 
     def _voice(self, context: Context) -> JsonObject | None:
         """Return whom a trigger shall call; the workload has been submitted, so it cannot fail."""
@@ -75,7 +87,8 @@ class NotifyingOperator(WorkloadOperator):
             callbacks = self._rendered_callbacks(context)
             return voice_settings(callbacks, pull_workload_xcom(context), context["ti"])
         except Exception as error:
-            self.log.warning("nobody will be told what happens to the workload (%s)", error)
+            why = "; ".join(error.problems) if isinstance(error, SpecError) else error
+            self.log.warning("nobody will be told what happens to the workload (%s)", why)
             return None
 
     def _tell(self, context: Context, beside: LogFacts, news: Notice) -> None:

@@ -176,7 +176,8 @@ class RunaiTrainingOperator(NotifyingOperator):
         with fail_without_retry(in_the_middle=submitted):
             policy = self._policy()
             self._checkpoints(context)  # a slip there must be known before anything is submitted
-            self._rendered_callbacks(context)
+            if not submitted:  # later, a slip there costs no training
+                self._rendered_callbacks(context)
             hook = RunaiHook(self.runai_conn_id)
             project, workload, gpus = self._submit(context, hook, note, submitted)
         with fail_without_retry(in_the_middle=True):

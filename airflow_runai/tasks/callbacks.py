@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from airflow_runai.core.json_merge import JsonObject
+from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.errors import SpecError
 
 if TYPE_CHECKING:
@@ -55,6 +55,26 @@ def callbacks_of(given: Mapping[str, object]) -> Callbacks:
     return found
 
 
+def rendered(callbacks: Mapping[str, Sequence[JsonMapping]]) -> Callbacks:
+    """
+    Return callbacks after their templates, which may have become any object.
+
+    :raises SpecError: listing what a trigger could not carry.
+    """
+    found: Callbacks = {}
+    wrong: list[str] = []
+    for argument, calls in callbacks.items():
+        for call in calls:
+            try:
+                kwargs = _json(call["kwargs"], call["path"])
+                found.setdefault(argument, []).append({**call, "kwargs": kwargs})
+            except _Unfit as why:
+                wrong.append(f"{argument}, after its templates are rendered: {why}")
+    if wrong:
+        raise SpecError(wrong)
+    return found
+
+
 def _plain(value: object) -> JsonObject:
     from airflow.sdk import BaseNotifier
     from airflow.sdk.definitions.callback import Callback
@@ -66,6 +86,10 @@ def _plain(value: object) -> JsonObject:
     if isinstance(value, BaseNotifier):
         path = _path_of(type(value))
         return {"path": path, "kwargs": _json(_arguments(value), path)}
+    if isinstance(value, type):
+        is_notifier = issubclass(value, BaseNotifier)
+        advice = f"an instance: {value.__name__}(...)" if is_notifier else "a function"
+        raise _Unfit(f"{value.__name__} is a class; give {advice}")
     if callable(value):
         return {"path": _path_of(value), "kwargs": {}}
     raise _Unfit(f"{value!r} cannot be called")
@@ -133,19 +157,24 @@ def _unreadable(kind: type, why: str) -> str:
 
 
 def _json(kwargs: Mapping[str, Any], path: str) -> JsonObject:
-    wrong = [name for name, value in kwargs.items() if not _is_json(value)]
-    if wrong:
-        kind = type(kwargs[wrong[0]]).__name__
-        raise _Unfit(
-            f"{path}: its argument {wrong[0]!r} is of type {kind}, and a trigger carries "
-            "only plain texts, numbers, lists and mappings"
-        )
-    return dict(kwargs)
+    found: JsonObject = {}
+    for name, value in kwargs.items():
+        try:
+            found[name] = _copied(value)
+        except TypeError:
+            raise _Unfit(
+                f"{path}: its argument {name!r} is of type {type(value).__name__}, and a trigger "
+                "carries only plain texts, numbers, lists and mappings"
+            ) from None
+    return found
 
 
-def _is_json(value: object) -> bool:
-    if isinstance(value, Mapping):
-        return all(isinstance(key, str) and _is_json(entry) for key, entry in value.items())
+def _copied(value: object) -> Any:
+    """Copy plain data, since Airflow carries few relatives of a mapping; else ``TypeError``."""
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        return {key: _copied(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return all(map(_is_json, value))
-    return isinstance(value, _PLAIN)
+        return [_copied(entry) for entry in value]
+    if isinstance(value, _PLAIN):
+        return value
+    raise TypeError

@@ -11,32 +11,40 @@ import inspect
 import sys
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
+
+from airflow.sdk.bases.operator import BaseOperatorMeta
 
 from airflow_runai.core.habits import place_of
 from airflow_runai.errors import InvalidArgument
 
+T = TypeVar("T")
+
 #: Modules through which a call passes on its way from a DAG file to a constructor.
 _BETWEEN = ("airflow.", "airflow_runai.")
-#: How Airflow begins its error about arguments that no constructor takes.
-_UNKNOWN_ARGUMENTS = "Invalid arguments were passed to"
+#: How Airflow speaks of arguments that no constructor takes, or that one needs.
+_ABOUT_ARGUMENTS = (
+    "Invalid arguments were passed to",
+    ".partial() got ",
+    "missing keyword argument",
+)
 _PLACED = "_runai_placed"
 
 
-def names_its_place(constructor: Callable[..., None]) -> Callable[..., None]:
-    """Let a constructor's errors about its arguments name the task, its file and the line."""
+def names_its_place(make: Callable[..., T]) -> Callable[..., T]:
+    """Let errors about the arguments of what makes a task name the task, its file and the line."""
 
-    @functools.wraps(constructor)
-    def placed(self: Any, *args: Any, **kwargs: Any) -> None:
+    @functools.wraps(make)
+    def placed(cls: type, *args: Any, **kwargs: Any) -> T:
         try:
-            return constructor(self, *args, **kwargs)
+            return make(cls, *args, **kwargs)
         except (InvalidArgument, TypeError) as error:
             if not _is_about_arguments(error):
                 raise
             failure: Exception = error
         if not hasattr(failure, _PLACED):
             setattr(failure, _PLACED, True)
-            words = "\n  - ".join([str(failure), *_hints(type(self), kwargs, failure)])
+            words = "\n  - ".join([str(failure), *_hints(cls, kwargs, failure)])
             failure.args = (f"{_place(kwargs.get('task_id'))}: {words}",)
         # Outside the handler, so that it gets no context.
         failure.__cause__ = failure.__context__ = None
@@ -45,8 +53,19 @@ def names_its_place(constructor: Callable[..., None]) -> Callable[..., None]:
     return placed
 
 
+class Placed(BaseOperatorMeta):
+    """
+    Makes classes of operators whose errors about their arguments name their place.
+
+    Around the whole call, because Airflow looks for missing arguments before any constructor.
+    """
+
+    __call__ = names_its_place(BaseOperatorMeta.__call__)
+
+
 def _is_about_arguments(error: Exception) -> bool:
-    return isinstance(error, InvalidArgument) or _UNKNOWN_ARGUMENTS in str(error)
+    words = str(error)
+    return isinstance(error, InvalidArgument) or any(each in words for each in _ABOUT_ARGUMENTS)
 
 
 def _place(task_id: object) -> str:

@@ -18,7 +18,7 @@ from airflow.sdk.exceptions import (
 )
 
 from airflow_runai.errors import RunaiError
-from airflow_runai.tasks.declaration import names_its_place
+from airflow_runai.tasks.declaration import Placed
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ T = TypeVar("T")
 _TOLD = "_runai_told"
 
 
-class ReadableTask:
+class ReadableTask(metaclass=Placed):
     """
     Makes an operator or a sensor of this package fail readably, when it is made and when it runs.
 
@@ -71,7 +71,6 @@ def fails_readably(entry: Callable[..., T]) -> Callable[..., T]:
 
 
 _WRAPPERS: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
-    "__init__": names_its_place,
     "execute": fails_readably,
     "execute_complete": fails_readably,
     "poke": fails_readably,

@@ -19,16 +19,24 @@ def failure_words(outcome: Outcome, runai_conn_id: str, project: str) -> str:
 
     :param project: its name, if known; else the connection's is used.
     """
-    workload = outcome.workload()
-    lines = [outcome.sentence, *outcome.reasons]
+    where = where_to_look(outcome.workload(), runai_conn_id, project)
+    return "\n  - ".join([outcome.sentence, *outcome.reasons, *where])
+
+
+def where_to_look(workload: Workload, runai_conn_id: str, project: str) -> list[str]:
+    """
+    Return the address of a workload's page, as far as it is known, and the commands for its logs.
+
+    :param project: its name, if known; else the connection's is used.
+    """
+    lines = []
     try:
         settings = RunaiHook(runai_conn_id).settings
         project = project or settings.project or ""
         lines.append(f"its page: {workload_page(settings.url, workload, project)}")
     except Exception as error:  # the failure itself is more important
         log.info("the page of %s is not known (%s)", workload.name, error)
-    lines.append(f"its logs: {' or '.join(_log_commands(workload, runai_conn_id, project))}")
-    return "\n  - ".join(lines)
+    return [*lines, f"its logs: {' or '.join(_log_commands(workload, runai_conn_id, project))}"]
 
 
 def _log_commands(workload: Workload, runai_conn_id: str, project: str) -> list[str]:

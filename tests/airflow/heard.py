@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sys
 import threading
+from collections.abc import Coroutine
 from typing import Any
 
 from airflow.sdk import BaseNotifier
@@ -33,6 +36,58 @@ async def endless(context: dict[str, Any]) -> None:
 
 def hanging(context: dict[str, Any]) -> None:
     RELEASED.wait()
+
+
+def leaving(context: dict[str, Any]) -> None:
+    sys.exit(3)
+
+
+async def aleaving(context: dict[str, Any]) -> None:
+    await asyncio.sleep(0)
+    raise KeyboardInterrupt
+
+
+def exhausted(context: dict[str, Any]) -> None:
+    next(iter(()))
+
+
+async def cancelling(context: dict[str, Any]) -> None:
+    raise asyncio.CancelledError
+
+
+async def stubborn(context: dict[str, Any]) -> None:
+    """Cannot be cancelled."""
+    while not RELEASED.is_set():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(1000)
+
+
+def decorated(context: dict[str, Any]) -> Coroutine[Any, Any, None]:
+    return anote(context)
+
+
+def decorated_badly(context: dict[str, Any]) -> Coroutine[Any, Any, None]:
+    return aleaving(context)
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise ZeroDivisionError
+
+
+def failing_mutely(context: dict[str, Any]) -> None:
+    raise Mute
+
+
+class LeavingPager(BaseNotifier):
+    """Ends the process that it is made in."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if RELEASED.is_set():
+            sys.exit(4)
+
+    async def async_notify(self, context: Any) -> None: ...
 
 
 class Pager(BaseNotifier):

@@ -5,14 +5,17 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable
+from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 import pytest
+from airflow.sdk import Context
 from airflow.sdk.definitions.callback import AsyncCallback, SyncCallback
 
 from airflow_runai.errors import SpecError
 from airflow_runai.operators.training import RunaiTrainingOperator
-from airflow_runai.tasks.callbacks import callbacks_of
+from airflow_runai.tasks.callbacks import callbacks_of, rendered
 from tests.airflow import heard
 
 
@@ -33,7 +36,7 @@ def _call(name: str, **kwargs: Any) -> dict[str, Any]:
         (AsyncCallback(heard.anote, {"to": "x"}), [_call("anote", to="x")]),
         (SyncCallback(heard.note, {"n": [1, {"a": None}]}), [_call("note", n=[1, {"a": None}])]),
         (heard.Pager("{{ run_id }}"), [_call("Pager", text="{{ run_id }}", channel="ops")]),
-        (heard.Pager, [_call("Pager")]),
+        (AsyncCallback(heard.Pager, {"text": "a"}), [_call("Pager", text="a")]),
         (
             [heard.note, heard.Pager("a", channel="b")],
             [_call("note"), _call("Pager", text="a", channel="b")],
@@ -92,6 +95,8 @@ def _in_a_dag_file() -> Callable[..., None]:
             "the arguments of Forgetful cannot be read back (_channel would be lost); write AsyncCallback(Forgetful, {...})",
         ),
         (7, "7 cannot be called"),
+        (heard.Pager, "Pager is a class; give an instance: Pager(...)"),
+        (heard.Outer, "Outer is a class; give a function"),
     ],
 )
 def test_what_a_trigger_cannot_call_is_refused_by_name(given: Any, words: str) -> None:
@@ -99,6 +104,46 @@ def test_what_a_trigger_cannot_call_is_refused_by_name(given: Any, words: str) -
         RunaiTrainingOperator(task_id="task", spec={"image": "x"}, on_long_queue=given)
     assert words in str(refused.value)
     assert "allowed: an Airflow notifier, AsyncCallback, SyncCallback" in str(refused.value)
+
+
+def test_what_a_template_has_become_is_checked_again() -> None:
+    later = {"on_stall": [_call("note", when=object()), _call("note", to="x")]}
+    with pytest.raises(SpecError) as refused:
+        rendered({**later, "on_resume": [_call("note", who={"a": [datetime.now()]})]})
+    assert [line.split(", and")[0] for line in refused.value.problems] == [
+        "on_stall, after its templates are rendered: tests.airflow.heard.note: "
+        "its argument 'when' is of type object",
+        "on_resume, after its templates are rendered: tests.airflow.heard.note: "
+        "its argument 'who' is of type dict",
+    ]
+
+
+def test_relatives_of_a_mapping_become_ones_that_a_trigger_carries() -> None:
+    given = {"on_stall": [_call("note", params=MappingProxyType({"a": (1, 2)}))]}
+    carried = rendered(given)
+    assert carried == {"on_stall": [_call("note", params={"a": [1, 2]})]}
+    assert json.loads(json.dumps(carried)) == carried
+
+
+class Natively(RunaiTrainingOperator):
+    """Renders templates as objects, the second time another one."""
+
+    values: list[object] = []
+
+    def render_template(self, content: Any, *_: Any, **__: Any) -> Any:
+        return {"on_stall": [_call("note", to=self.values.pop(0))]}
+
+
+def test_what_cannot_be_carried_costs_no_workload(capfd: pytest.CaptureFixture[str]) -> None:
+    task = Natively(task_id="task", spec={"image": "x"}, on_stall=heard.Pager("{{ dag }}"))
+    task.values = [object(), object()]
+    with pytest.raises(SpecError):
+        task._rendered_callbacks(Context())
+    assert task._voice(Context()) is None
+    assert (
+        "nobody will be told what happens to the workload (on_stall, after its templates are "
+        "rendered: tests.airflow.heard.note: its argument 'to' is of type object"
+    ) in capfd.readouterr().out
 
 
 def test_all_mistakes_are_listed_at_once() -> None:

@@ -19,18 +19,14 @@ from airflow_runai.emulator import Emulator, Scenario, serve
 from airflow_runai.errors import Unreachable
 from airflow_runai.operators.training import RunaiTrainingOperator
 from airflow_runai.sensors.workload import RunaiWorkloadSensor
+from airflow_runai.tasks.declaration import Placed
 from airflow_runai.tasks.failures import fails_readably
 from tests.airflow.conftest import fast
 from tests.airflow.running import Person, Run, dag_of
 from tests.airflow.task_logs import assert_readable
 
 Runner = Callable[..., Run]
-WRAPPED_BY = {
-    "__init__": "placed",
-    "execute": "readable",
-    "execute_complete": "readable",
-    "poke": "readable",
-}
+READABLE = ("execute", "execute_complete", "poke")
 
 
 def tasks() -> Iterator[type[BaseOperator]]:
@@ -55,10 +51,11 @@ def test_no_operator_and_no_sensor_forgets_to_fail_readably() -> None:
     bare = [
         f"{cls.__name__}.{name}"
         for cls in found
-        for name, layer in WRAPPED_BY.items()
-        if name in vars(cls) and layer not in layers(vars(cls)[name])
+        for name in READABLE
+        if name in vars(cls) and "readable" not in layers(vars(cls)[name])
     ]
     assert bare == []
+    assert [cls.__name__ for cls in found if not isinstance(cls, Placed)] == []
 
 
 class Task:

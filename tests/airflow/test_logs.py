@@ -13,6 +13,7 @@ from airflow_runai.emulator import Emulator
 from airflow_runai.errors import SpecError
 from airflow_runai.operators.training import RunaiTrainingOperator
 from tests.airflow.running import Person, Run, dag_of, meanwhile
+from tests.airflow.test_checkpoints import evaluating, write
 from tests.support.waiting import wait_until
 
 Runner = Callable[..., Run]
@@ -174,3 +175,22 @@ def test_a_log_that_cannot_be_had_is_a_sentence_and_no_more(
 def test_an_unknown_word_is_refused_when_the_dag_is_parsed(spec: dict[str, Any]) -> None:
     with pytest.raises(SpecError, match="get_logs: 'all'; allowed: tail, follow, off"):
         training(spec, get_logs="all")()
+
+
+JUDGED: dict[str, tuple[str, dict[str, Any], int]] = {
+    "no metrics": ("true", {}, 1),
+    "a gate": (write('{"accuracy": 0.5}'), {"gates": ["accuracy >= 0.9"]}, 1),
+    "shown already": ("true", {"tail_on_success": True}, 1),
+    "off": ("true", {"get_logs": "off"}, 0),
+    "all is well": (write('{"accuracy": 0.95}'), {}, 0),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", JUDGED)
+def test_an_evaluation_that_cannot_be_judged_shows_the_end_of_its_log_once(
+    run: Runner, emulator: Emulator, capsys: pytest.CaptureFixture[str], what: str
+) -> None:
+    command, given, times = JUDGED[what]
+    run(dag_of(evaluating(f"echo its last words; {command}", deferrable=False, **given)))
+    assert said(capsys).count("| its last words") == times

@@ -72,6 +72,16 @@ AT_PARSE: dict[str, tuple[type, dict[str, Any], list[str]]] = {
         {"root": "/shared/ckpt", "keep_lats": 3, "image": "x"},
         ["keep_lats: did you mean 'keep_last'?", "image: allowed: "],
     ),
+    "one missing argument": (
+        RunaiSelectCheckpointOperator,
+        {},
+        ["missing keyword argument 'root'"],
+    ),
+    "missing arguments": (
+        RunaiEvaluationOperator,
+        {"spec": SPEC},
+        ["missing keyword arguments 'checkpoint', 'metrics'"],
+    ),
     "gate": (
         RunaiEvaluationOperator,
         {**EVALUATION, "spec": SPEC, "gates": ["accuracy > = 0.9"]},
@@ -93,6 +103,55 @@ def test_an_import_error_names_task_line_and_remedy(mistake: str) -> None:
     # Airflow shows the last two frames: its own, around each constructor, and this one of ours.
     ours = [frame for frame in refusal.traceback if "/airflow_runai/" in str(frame.path)]
     assert len(ours) == 1
+
+
+#: Of what all instances of a mapped task get.
+MAPPED: dict[str, tuple[Any, dict[str, Any], str]] = {
+    "typo in spec": (
+        RunaiTrainingOperator,
+        {"spec": {"imgae": "x"}},
+        "spec.imgae: unknown key; did you mean 'image'?",
+    ),
+    "lambda": (
+        RunaiTrainingOperator,
+        {"on_stall": lambda context: None},
+        "is a lambda, which has no name to import it by",
+    ),
+    "clock": (
+        RunaiTrainingOperator,
+        {"timeouts": {"queued": 5}},
+        "timeouts.queued: unknown clock; allowed: queue",
+    ),
+    "word": (RunaiTrainingOperator, {"on_kill": "delete"}, "on_kill: 'delete'; allowed: stop"),
+    "line": (RunaiTrainingOperator, {"command_line": "make train"}, "make"),
+    "name": (RunaiTrainingOperator, {"workload_name": "No Name"}, "'No Name'"),
+    "unknown argument": (
+        RunaiTrainingOperator,
+        {"storage_connid": "x"},
+        "storage_connid: did you mean 'storage_conn_id'?",
+    ),
+    "gate": (
+        RunaiEvaluationOperator,
+        {**EVALUATION, "gates": ["accuracy > = 0.9"]},
+        "gates: 'accuracy > = 0.9' cannot be read",
+    ),
+    "no wait": (
+        RunaiEvaluationOperator,
+        {**EVALUATION, "wait_for_completion": False},
+        "wait_for_completion: False; allowed: True",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MAPPED)
+def test_a_mapped_task_is_checked_at_parse_as_far_as_its_instances_are_alike(mistake: str) -> None:
+    cls, given, sentence = MAPPED[mistake]
+    with DAG("dag", schedule=None), pytest.raises((ValueError, TypeError)) as refusal:
+        cls.partial(task_id="train", **given)
+    words = str(refusal.value)
+    assert words.startswith(f"task 'train' ({__file__}, line {refusal.traceback[0].lineno + 1}): ")
+    assert sentence in words
+    assert (refusal.value.__cause__, refusal.value.__context__) == (None, None)
 
 
 MY_DAG = """
@@ -331,6 +390,12 @@ def test_what_is_wrong_with_metrics_is_told_with_its_remedy(
     command, gates, sentence = JUDGED[mistake]
     words = assert_readable(run(dag_of(evaluating(command, gates=gates))), capfd)
     assert sentence in words
+    (name,) = (workload.name for workload in emulator.workloads_named("task"))
+    assert words.splitlines()[-2:] == [
+        f"  - its page: {emulator.url}/workloads?search={name}",
+        f"  - its logs: `airflow runai logs {name} --project team-a` "
+        f"or `runai training logs {name} -p team-a`",
+    ]
 
 
 @pytest.mark.slow

@@ -169,6 +169,25 @@ def test_a_template_that_cannot_be_rendered_costs_no_workload(
 
 @pytest.mark.slow
 @both
+def test_a_callback_that_becomes_an_object_never_costs_a_workload(
+    run: Runner, emulator: Emulator, capfd: pytest.CaptureFixture[str], deferrable: bool
+) -> None:
+    values = iter([object(), "plain", object()])
+    native: dict[str, Any] = {
+        "render_template_as_native_obj": True,
+        "user_defined_macros": {"value": lambda: next(values)},
+    }
+    given: dict[str, Any] = {"on_stall": heard.Pager("{{ value() }}"), "deferrable": deferrable}
+    refused = run(dag_of(training(**given), **native))
+    assert "its argument 'text' is of type object" in refused.words
+    assert (refused.state, creates(emulator)) == ("failed", 0)
+    done = run(dag_of(training(**given), **native))
+    assert (done.state, creates(emulator)) == ("success", 1)
+    assert "nobody will be told what happens to the workload (on_stall" in capfd.readouterr().out
+
+
+@pytest.mark.slow
+@both
 def test_timeline_and_link_are_left_for_the_ui(
     run: Runner, emulator: Emulator, deferrable: bool
 ) -> None:

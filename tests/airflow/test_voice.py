@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -17,7 +16,6 @@ from airflow_runai.core.outcome import Outcome, news
 from airflow_runai.core.timeline import Moment, clocks
 from airflow_runai.tasks.callbacks import callbacks_of
 from airflow_runai.tasks.companions import Company
-from airflow_runai.tasks.messenger import MAX_HANGING, MAX_OPEN, Messenger
 from airflow_runai.tasks.voice import companions_of, voice_settings
 from tests.airflow import heard
 from tests.benchmarks import virtual_loop
@@ -232,38 +230,3 @@ def test_failures_are_one_sentence_each_and_hurt_nobody_else(
         "tests.airflow.nowhere.alert failed (ModuleNotFoundError: "
         "No module named 'tests.airflow.nowhere'); the wait goes on",
     ]
-
-
-def test_threads_that_hang_are_left_behind_and_bounded(caplog: pytest.LogCaptureFixture) -> None:
-    async def post() -> None:
-        sender = Messenger(seconds=0.05)
-        for _ in range(MAX_HANGING + 2):
-            sender.post({"path": "tests.airflow.heard.hanging", "kwargs": {}}, {})
-        while others := asyncio.all_tasks() - {asyncio.current_task()}:
-            await asyncio.wait(others)
-
-    asyncio.run(post())
-    hanging = [t for t in threading.enumerate() if t.name == "runai-callbacks"]
-    assert len(hanging) == MAX_HANGING
-    assert all(thread.daemon for thread in hanging)
-    said = [r.getMessage() for r in caplog.records if r.name.endswith("messenger")]
-    assert sum("was given up" in words for words in said) == MAX_HANGING
-    assert sum(f"{MAX_HANGING} earlier calls hang" in words for words in said) == 2
-    heard.RELEASED.set()
-    for thread in hanging:
-        thread.join()
-
-
-@pytest.mark.slow
-def test_a_crowd_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
-    async def post() -> None:
-        sender = Messenger(seconds=0.01)
-        for _ in range(MAX_OPEN + 5):
-            sender.post({"path": "tests.airflow.heard.anote", "kwargs": {}}, {})
-        while others := asyncio.all_tasks() - {asyncio.current_task()}:
-            await asyncio.wait(others)
-
-    virtual_loop.run(lambda loop: post())
-    assert len(heard.CALLS) == MAX_OPEN
-    said = [r.getMessage() for r in caplog.records if r.name.endswith("messenger")]
-    assert said == [f"tests.airflow.heard.anote is not called: {MAX_OPEN} calls wait already"] * 5
