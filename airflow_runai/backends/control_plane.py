@@ -19,9 +19,10 @@ from airflow_runai.backends.paging import read_all, walk
 from airflow_runai.backends.replies import accept
 from airflow_runai.backends.throttle import ENDED, HISTORY
 from airflow_runai.core.flow import Flow, Request
+from airflow_runai.core.mask import clean
 from airflow_runai.core.naming import ending, generation_of
 from airflow_runai.core.reader import WorkloadReader
-from airflow_runai.core.texts import PHASE_LIMIT, cut, printable
+from airflow_runai.core.texts import PHASE_LIMIT, printable
 from airflow_runai.core.timeline import Moment, merge
 from airflow_runai.core.workload import Workload, epoch
 from airflow_runai.errors import NotFound, NotResolved, Refused, Unauthorized, Unreadable
@@ -215,7 +216,7 @@ def _moments(records: Sequence[Mapping[str, Any]]) -> Iterator[Moment]:
             continue
         phase, message = update.get("phase"), str(update.get("phaseMessage") or "")
         if isinstance(phase, str):
-            yield Moment(at, printable(phase, PHASE_LIMIT), cut(message))
+            yield Moment(at, printable(phase, PHASE_LIMIT), clean(message))
 
 
 def standing_pods(workload_id: str) -> Flow[int]:

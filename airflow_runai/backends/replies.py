@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_runai.core.flow import Reply, Request
+from airflow_runai.core.mask import clean
 from airflow_runai.core.texts import TEXT_LIMIT, cut
 from airflow_runai.errors import (
     Conflict,
@@ -75,13 +76,13 @@ def _message(reply: Reply) -> str:
     texts += [f"{issue.get('field')}: {issue.get('details')}" for issue in issues]
     # The author has to change each field that breaks a policy: leave room for several.
     limit = TEXT_LIMIT * (4 if issues else 1)
-    return cut("; ".join(str(text) for text in texts if text), limit) or "(no message)"
+    return clean("; ".join(str(text) for text in texts if text), limit) or "(no message)"
 
 
 def _not_json(reply: Reply) -> str:
     content_type = cut(reply.headers.get("content-type", "no content type").split(";")[0], 80)
     return (
-        f"answered {content_type} where JSON is expected ({cut(reply.text, 80)!r}); "
+        f"answered {content_type} where JSON is expected ({clean(reply.text, 80)!r}); "
         "is this the control plane's URL, or does a gateway or login page answer? "
         "check the connection's host"
     )

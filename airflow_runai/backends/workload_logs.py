@@ -10,7 +10,7 @@ from airflow_runai.backends.cluster_api import Clusters, LogQuery, download, log
 from airflow_runai.backends.control_plane import get_whole
 from airflow_runai.backends.pods import pods_ever
 from airflow_runai.backends.redaction import Redaction
-from airflow_runai.core import secrets
+from airflow_runai.core import mask
 from airflow_runai.core.flow import Flow
 from airflow_runai.core.incarnations import pod_at
 from airflow_runai.core.log_lines import LogPosition, cut_line, growth, newest
@@ -111,7 +111,7 @@ class WorkloadLog:
     def masked(self, clusters: Clusters, lines: Sequence[str]) -> Flow[tuple[str, ...]]:
         """Return lines as they may be shown."""
         if self._redaction is None and lines:
-            hidden = secrets.values(_variables((yield from get_whole(self.workload))))
+            hidden = mask.values(_variables((yield from get_whole(self.workload))))
             self._redaction = Redaction(clusters.settings.client_secret, *hidden)
         redaction = self._redaction or Redaction()
         # The end of the line tells that a secret's first letters are not the rest of a cut one.

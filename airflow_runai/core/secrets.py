@@ -10,18 +10,19 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any
 
 #: ``scheme://user:password@host``; the user may be missing, as in redis://:password@host.
-_ADDRESS = re.compile(r"[A-Za-z][\w+.-]*://([^\s/?#'\"@]*)@")
+#: The scheme is bounded: else a long word without one would be read again from each letter.
+_ADDRESS = re.compile(r"[A-Za-z][\w+.-]{0,30}://([^\s/?#'\"@]*)@")
 #: ``?access_token=…`` and the like, signed addresses included.
-_QUERY = re.compile(
-    r"://[^\s'\"]*[?&](?:(?:access|private|auth|api|job)_?token|token|api_?key|password|passwd|client_secret|sig|"
+_PARAMETER = re.compile(
+    r"[?&](?:(?:access|private|auth|api|job)_?token|token|api_?key|password|passwd|client_secret|sig|"
     r"x-amz-signature|x-goog-signature)=([^\s&#'\"]+)",
     re.IGNORECASE,
 )
+_REST = re.compile(r"://[^\s'\"]*")
 #: What issuers of tokens begin them with, long enough not to be a word.
 _TOKEN = re.compile(
     r"(?<![A-Za-z0-9])(hf_[A-Za-z0-9]{12,}|gh[oprsu]_[A-Za-z0-9]{12,}|github_pat_\w{12,}|glpat-[\w-]{12,}|"
@@ -30,6 +31,9 @@ _TOKEN = re.compile(
     r"eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*)"
 )
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
+_WHOLE_KEY = re.compile(
+    _PRIVATE_KEY.pattern + r".*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL
+)
 _OPEN = re.compile(r"\$|\{\{|\{%|<|\*{3}|x{4}", re.IGNORECASE)
 _WHOSE = (
     r"(?:(?:hf|hub|hugging_?face(?:_hub)?|access|auth|api|bearer|git|github|gh|gitlab|wandb|neptune|comet|mlflow|clearml|"
@@ -43,11 +47,11 @@ _NAME = re.compile(
     r"account_?key|encryption_?key|license_?key|secret_access_key|credentials?)"
 )
 #: What a name may hold whose value is not to be shown.
-SENSITIVE = re.compile(r"secret|token|passw|key|credential|auth", re.IGNORECASE)
+SENSITIVE = re.compile(
+    r"secret|token|passw|passphrase|pass(?![a-z])|pwd|key|credential|auth", re.IGNORECASE
+)
 #: Longer ones are no names of options, and a regular expression could take its time over them.
 _MAX_NAME_LENGTH = 60
-#: Characters of a value that is masked wherever it occurs.
-_MIN_LENGTH = 4
 _NO_VALUE = re.compile(r"[\d.]*|true|false|yes|no|none|null|on|off|auto|default", re.IGNORECASE)
 _PLACE = re.compile(
     r"[./~]|.*\.(json|ya?ml|txt|pem|key|env|toml|cfg|ini)$|file:|[a-z0-9]+://", re.IGNORECASE
@@ -56,6 +60,9 @@ _NAMED = re.compile(r"-{0,2}([A-Za-z][\w.-]*)=(.+)", re.DOTALL)
 _LOGIN = re.compile(r"[^\s:$]+:[^\s$]*[^\s$\d][^\s$]*")
 #: Of curl, which takes USER:PASSWORD as one word.
 _LOGIN_OPTIONS = ("-u", "--user", "--proxy-user")
+_CURL_LOGIN = re.compile(
+    r"(?<![\w-])(?:-u|--user|--proxy-user)[\s=]+[\\\"']*[^\s:\"'$]+:([^\s\"']+)"
+)
 _HEADER = re.compile(
     r"(?:authorization|x-api-key|private-token)\s*:\s*(?:bearer |basic |token )?\s*(\S+)",
     re.IGNORECASE,
@@ -66,7 +73,11 @@ def in_address(text: str) -> bool:
     """Whether an address in ``text`` carries a password, or a token as its user or in its query."""
     users = [found for found in _ADDRESS.findall(text) if not _OPEN.search(found)]
     with_password = any(found.partition(":")[2] or _TOKEN.search(found) for found in users)
-    return with_password or any(not _OPEN.search(found) for found in _QUERY.findall(text))
+    return with_password or any(
+        not _OPEN.search(found)
+        for rest in _REST.findall(text)
+        for found in _PARAMETER.findall(rest)
+    )
 
 
 def in_value(text: str) -> bool:
@@ -103,6 +114,14 @@ def _inner(word: str) -> list[str]:
     return list(in_words(words)) if len(words) > 1 else []
 
 
+def by_shape(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where secrets stand that show by themselves: tokens, keys, headers, queries, logins."""
+    yield from (found.span() for found in _TOKEN.finditer(text))
+    yield from (found.span() for found in _WHOLE_KEY.finditer(text))
+    patterns = (_HEADER, _PARAMETER) if "curl" not in text else (_HEADER, _PARAMETER, _CURL_LOGIN)
+    yield from (found.span(1) for pattern in patterns for found in pattern.finditer(text))
+
+
 def masked(text: str) -> str:
     """Return a text for logs: as it is, or the reason why it is not shown."""
     try:
@@ -113,36 +132,22 @@ def masked(text: str) -> str:
     return f"*** (not shown, because of {', '.join(places)})" if places else text
 
 
-def is_secret(name: str, value: str) -> bool:
-    """Whether ``value`` is one, as its option or variable is called ``name``."""
+def has_secret_name(name: str) -> bool:
+    """Whether the value of an option or variable that is called ``name`` is a secret."""
     plain = name.lstrip("-").replace("-", "_").lower()
     # hydra's "wandb.api_key", and "trainer.hub_token": the last part decides.
     names = (plain.replace(".", "_"), plain.rpartition(".")[2])
-    if len(plain) > _MAX_NAME_LENGTH or not any(map(_NAME.fullmatch, names)):
-        return False
-    return not (
+    return len(plain) <= _MAX_NAME_LENGTH and any(map(_NAME.fullmatch, names))
+
+
+def is_secret(name: str, value: str) -> bool:
+    """Whether ``value`` is one, as its option or variable is called ``name``."""
+    return has_secret_name(name) and not (
         value.startswith("-")
         or _OPEN.search(value)
         or _NO_VALUE.fullmatch(value)
         or _PLACE.match(value)
     )
-
-
-def values(variables: Iterable[tuple[str, Any]]) -> tuple[str, ...]:
-    """Return the values of variables that are secrets, by their names or their shape, by lines."""
-    texts = [
-        value
-        for name, value in variables
-        if isinstance(value, str) and (is_secret(name, value) or _may_be_secret(name, value))
-    ]
-    # A key has many lines, and a log is read by lines; shorter ones are no secrets.
-    lines = [line.strip() for text in texts for line in text.splitlines()]
-    return tuple(line for line in lines if len(line) >= _MIN_LENGTH)
-
-
-def _may_be_secret(name: str, value: str) -> bool:
-    is_plain = _NO_VALUE.fullmatch(value) or _PLACE.match(value) or len(value) < 2 * _MIN_LENGTH
-    return in_value(value) or bool(SENSITIVE.search(name) and not is_plain)
 
 
 def _is_header(word: str) -> bool:

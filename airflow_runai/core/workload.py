@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
+from airflow_runai.core import mask
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.phases import FINAL, Meaning, meaning
 from airflow_runai.core.texts import PHASE_LIMIT, cut, exact, printable
@@ -113,7 +114,7 @@ class Workload:
             cluster_id=exact(item.get("clusterId"), "workload's cluster id"),
             kind=printable(str(item.get("type") or kind), PHASE_LIMIT),
             desired_phase=printable(str(item.get("desiredPhase") or ""), PHASE_LIMIT),
-            message=cut(str(item.get("phaseMessage") or "")),
+            message=mask.clean(str(item.get("phaseMessage") or "")),
             created_at=epoch(item.get("createdAt")) or 0.0,
             phase_updated_at=epoch(item.get("phaseUpdatedAt")),
             guaranteed_until=epoch(item.get("guaranteedRuntimeEndsAt")),

@@ -179,6 +179,7 @@ class ProcessRuntime:
         spec = environment.spec_of(workload, pod)
         places = self._places(workload, pod, spec)
         folder = places.working_directory(spec.get("workingDir"))
+        # As runc does: a wrong one is empty, and what is not in it is missed there.
         folder.mkdir(parents=True, exist_ok=True)
         child = subprocess.Popen(
             places.arguments(_argv(pod, spec)),

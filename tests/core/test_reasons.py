@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from airflow_runai.core.phases import PHASES
 from airflow_runai.core.reasons import CAUSES, MAX_REASONS, PLATFORM, Evidence, reasons
 from airflow_runai.core.reasons.exit_codes import EXIT_CODES
+from airflow_runai.emulator.obstacles import not_started
 from tests.core.stage import NOON
 
 POD = "train-0-0"
@@ -62,7 +65,7 @@ SAID_BY_KUBERNETES = [
         "Failed",
         'Failed to pull image "a:1": rpc error: code = Unknown desc = dial tcp: i/o timeout',
         "image-pull",
-        "dial tcp: i/o timeout",
+        "image 'a:1' cannot be pulled: dial tcp: i/o timeout (pod",
     ),
     (
         "Initializing",
@@ -71,6 +74,44 @@ SAID_BY_KUBERNETES = [
         "image-back-off",
         "image 'a:1' cannot be pulled",
     ),
+    (
+        "Initializing",
+        "Failed",
+        'Failed to pull image "a:1": toomanyrequests: You have reached your pull rate limit',
+        "image-rate",
+        "its registry limits how often",
+    ),
+    (
+        "Initializing",
+        "FailedMount",
+        'MountVolume.SetUp failed for volume "v" : references non-existent secret key: token',
+        "volume-key-missing",
+        "has no key 'token' (pod",
+    ),
+    (
+        "Failed",
+        "Failed",
+        f'{RUNC}chdir to cwd ("/wrk") set in config.json failed: permission denied: unknown',
+        "working-dir",
+        "the working directory '/wrk' cannot be entered: permission denied (pod train-0-0 on "
+        "node-2); correct `working_dir`",
+    ),
+    (
+        "Failed",
+        "Failed",
+        f'{RUNC}exec: "python3 train.py --lr 1": executable file not found in $PATH: unknown',
+        "command-one-word",
+        "'python3 train.py --lr 1' was taken as the name of one program",
+    ),
+    ("Failed", "Failed", "terminated: exit code 129", "exit-signal", "exit code 129: SIGHUP (pod"),
+    (
+        "Pending",
+        "FailedScheduling",
+        "0/4 nodes are available: 1 Insufficient memory, 3 Insufficient cpu.",
+        "no-free-memory",
+        "ask for less with `compute.cpu_cores` and `compute.cpu_memory`",
+    ),
+    ("Pending", "FailedScheduling", "0/4 nodes are available.", "no-place", "no node can take it"),
     ("Initializing", "Failed", "Error: ImagePullBackOff", "image-waiting", "name, tag"),
     (
         "Initializing",
@@ -252,6 +293,20 @@ SAID_BY_KUBERNETES = [
     ),
 ]
 
+#: How an exit code is written, and the code of its reason.
+WRITTEN = [
+    ("terminated with exit code (137)", "exit-137"),
+    ("Exited (137) 3 minutes ago", "exit-137"),
+    ("exitcode  : -9 (pid: 77)", "exit-137"),
+    ("exitCode: 137", "exit-137"),
+    ("Error: exit status 134", "exit-134"),
+    ("non-zero exit code: 1", "exit-code"),
+    ("exit code -13", "exit-141"),
+    ("exit code 1370", PLATFORM),
+    ("exit 2 of 4 pods", PLATFORM),
+    ("exited 2 of 4 pods", PLATFORM),
+]
+
 
 @pytest.mark.parametrize(("phase", "reason", "message", "code", "part"), SAID_BY_KUBERNETES)
 def test_known_cause_has_its_sentence(
@@ -306,9 +361,52 @@ def test_unknown_warning_is_passed_on_in_the_platforms_words() -> None:
     )
 
 
-def test_a_secret_in_a_message_is_not_shown() -> None:
-    leak = event("Failed", "git clone https://ci:hunter2hunter2@git.example/a failed")
-    assert "hunter2" not in str(told("Failed", leak))
+@pytest.mark.parametrize(("written", "code"), WRITTEN)
+def test_an_exit_code_is_recognized_as_it_is_written(written: str, code: str) -> None:
+    assert [one for one, _ in told("Failed", event("Failed", written))] == [code]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="numbers of signals are those of Linux")
+@pytest.mark.parametrize("number", range(1, 65))
+def test_the_exit_code_of_each_signal_has_its_name(number: int) -> None:
+    known = {one.value: one.name for one in signal.Signals if not one.name.startswith("SIGRT")}
+    for code in (128 + number, -number):
+        ((_, sentence),) = told("Failed", event("Failed", f"exit code {code}"))
+        # 124 is what a command says that was ended by `timeout`; 9 and the like stand in EXIT_CODES.
+        assert known.get(number, f"signal {number}") in sentence
+
+
+def test_nothing_is_said_twice() -> None:
+    ((_, sentence),) = told("Failed", event("Preempted", "Preempted by team-b"))
+    assert sentence.startswith("the platform says: Preempted by team-b (pod")
+    long = f'failed to pull and unpack image "a:1": {"x" * 300}'
+    ((_, sentence),) = told("Failed", event("Failed", f'Failed to pull image "a:1": {long}'))
+    assert sentence.count("pull") == 1
+    assert "x" * 150 in sentence
+
+
+@pytest.mark.parametrize(
+    ("program", "code"), [("python3 train.py", "command-one-word"), ("./a b", "command-one-word")]
+)
+def test_the_embedded_platform_plays_a_command_of_one_word(program: str, code: str) -> None:
+    reason, message = not_started(program, FileNotFoundError())
+    assert [one for one, _ in told("Failed", event(reason, message))] == [code]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "git clone https://ci:hunter2@git.example/a failed",
+        f'{RUNC}exec: "python3 train.py --db-password hunter2": executable file not found in $PATH',
+        f'{"x " * 480}exec: "t.py https://ci:hunter2hunter2hunter2@git.example/a {"y " * 999}',
+    ],
+)
+def test_a_secret_in_a_message_is_not_shown_but_the_rest_is(said: str) -> None:
+    evidence = Evidence.gather("Failed", {}, [event("Failed", said)], PODS, since=NOON)
+    assert "hunter" not in str(evidence) + str(reasons(evidence))
+    assert "***" in str(evidence)
+    workload = Evidence.gather("Failed", {"phaseReason": "Failed", "phaseMessage": said})
+    assert "hunter" not in str(workload)
 
 
 ANYTHING = st.recursive(

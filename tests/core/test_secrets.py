@@ -7,7 +7,7 @@ import shlex
 import pytest
 
 from airflow_runai.core.command_line import parse_command
-from airflow_runai.core.secrets import in_words, masked
+from airflow_runai.core.secrets import SENSITIVE, in_words, masked
 from airflow_runai.core.templates import load_template
 from airflow_runai.errors import SpecError
 
@@ -229,3 +229,9 @@ def test_labels_that_carry_one_are_warned_of(flag: str) -> None:
     (found,) = parse_command(f"runai submit a -i x {flag} url=https://u:{HUSH}@h").warnings
     assert "which everybody can read" in found
     assert HUSH not in found
+
+
+@pytest.mark.parametrize("name", ["MY_PASS", "MYSQL_PWD", "dbPass", "DB_PASSPHRASE", "HF_TOKEN"])
+def test_a_submission_s_log_shows_no_value_of_such_a_name(name: str) -> None:
+    assert SENSITIVE.search(name)
+    assert not SENSITIVE.search("PASSES")

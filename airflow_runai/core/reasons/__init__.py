@@ -7,7 +7,8 @@ The platform says it in several places (events, pods, conditions, messages) and 
 these sentences.
 """
 
-from airflow_runai.core.reasons.causes import CAUSES, Cause
+from airflow_runai.core.reasons.cause import Cause
+from airflow_runai.core.reasons.causes import CAUSES
 from airflow_runai.core.reasons.evidence import Clue, Evidence, chapter_start, needs_reason
 from airflow_runai.core.reasons.reason import MAX_REASONS, PLATFORM, Reason, reasons
 

@@ -7,36 +7,9 @@ are no interface: another version may say it differently. Then its own sentence 
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-
-from airflow_runai.core.reasons.exit_codes import EXIT_CODES
-
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """
-    One known cause.
-
-    :param code: its name, for documentation and tests.
-    :param kind: of several causes of a kind, the first in the table is told.
-    :param words: how it shows in ``reason: sentence`` of a clue, a regular expression.
-    :param what: what has happened; may hold the groups of ``words``, and ``{said}``.
-    :param advice: what to do.
-    :param ends_waiting: it means something only while the workload waits for resources.
-    """
-
-    code: str
-    kind: str
-    words: str
-    what: str
-    advice: str
-    ends_waiting: bool = False
-
-    def found_in(self, text: str) -> re.Match[str] | None:
-        """Search a clue's text; compiled when first needed, because every DAG imports the table."""
-        return re.search(self.words, text, re.IGNORECASE)
-
+from airflow_runai.core.reasons.cause import Cause
+from airflow_runai.core.reasons.exit_codes import BEFORE_CODE, EXIT_CODES, SIGNAL_CODE, pattern
+from airflow_runai.core.reasons.waiting_causes import WAITING_CAUSES
 
 #: In a person's order: what keeps a workload from starting at all, then why it ended, then why it
 #: queues.
@@ -65,16 +38,24 @@ CAUSES: tuple[Cause, ...] = (
         "correct the name, or name a pull secret with `image_pull_secrets`",
     ),
     Cause(
+        "image-rate",
+        "image",
+        r"Failed to pull image \"?(?P<image>[^\s\"]+)\"?.*(?:toomanyrequests|rate limit)",
+        "image '{image}' cannot be pulled: its registry limits how often",
+        "wait, name a pull secret with `image_pull_secrets`, or use a registry of your own",
+    ),
+    Cause(
         "image-pull",
         "image",
-        r"Failed to pull image \"?(?P<image>[^\s\"]+)\"?",
-        "image '{image}' cannot be pulled: {said}",
+        r"Failed to pull image \"?(?P<image>[^\s\"]+?)\"?: (?:.*(?P=image)\"?: )?"
+        r"(?:rpc error: (?:code = \w+ desc = )?)?(?P<why>.+)",
+        "image '{image}' cannot be pulled: {why}",
         "check that the cluster's nodes reach the registry",
     ),
     Cause(
         "image-back-off",
         "image",
-        r"Back-off pulling image \"?(?P<image>[^\s\"]+)\"?",
+        r"(?:Back-off pulling|Failed to pull) image \"?(?P<image>[^\s\"]+)\"?",
         "image '{image}' cannot be pulled",
         "check its name and tag, and the cluster's right to pull it",
     ),
@@ -91,6 +72,13 @@ CAUSES: tuple[Cause, ...] = (
         r"couldn't find key (?P<key>\S+) in (?:Secret|ConfigMap) (?P<name>[\w./-]+)",
         "'{name}' has no key '{key}'",
         "correct `environment` or `storage` in the specification, or add the key",
+    ),
+    Cause(
+        "volume-key-missing",
+        "secret",
+        r"references non-existent (?:secret|config) key: (?P<key>\S+)",
+        "a secret or config map that is mounted has no key '{key}'",
+        "correct `storage` in the specification, or add the key",
     ),
     Cause(
         "secret-missing",
@@ -126,6 +114,21 @@ CAUSES: tuple[Cause, ...] = (
         r"FailedMount|FailedAttachVolume|MountVolume\.\w+ failed|Unable to attach or mount",
         "a volume cannot be mounted: {said}",
         "check server, path and rights in `storage`",
+    ),
+    Cause(
+        "working-dir",
+        "command",
+        r"chdir to cwd \(\"(?P<folder>[^\"]*)\"\)(?: set in config\.json)? failed: (?P<why>[^:]+)",
+        "the working directory '{folder}' cannot be entered: {why}",
+        "correct `working_dir` in the specification, or its mount and rights",
+    ),
+    Cause(
+        "command-one-word",
+        "command",
+        r"exec: \"(?P<line>[^\s\"]+ [^\"]+)\": "
+        r"(?:.*no such file or directory|executable file not found)",
+        "'{line}' was taken as the name of one program, because it was given as one word",
+        "take the quotes around the whole line out of `command`, or start it with `bash -c`",
     ),
     Cause(
         "not-executable",
@@ -181,16 +184,23 @@ CAUSES: tuple[Cause, ...] = (
         Cause(
             f"exit-{number}",
             "command",
-            rf"\bexit(?:ed)?(?: with)?(?: ?(?:code|status))?[ :=]+{number}\b",
+            pattern(number),
             f"the command ended with exit code {number}: {meaning}",
             advice,
         )
         for number, (meaning, advice) in EXIT_CODES.items()
     ),
     Cause(
+        "exit-signal",
+        "command",
+        rf"{BEFORE_CODE}(?P<number>(?P<signal>{SIGNAL_CODE}))\b",
+        "the command ended with exit code {number}: {signal}",
+        "see the end of its log",
+    ),
+    Cause(
         "exit-code",
         "command",
-        r"\bexit(?:ed)?(?: with)? ?(?:code|status)[ :=]+(?P<number>[1-9]\d{0,2})\b",
+        rf"{BEFORE_CODE}(?P<number>[1-9]\d{{0,2}})\b",
         "the command ended with exit code {number}",
         "see the end of its log",
     ),
@@ -215,61 +225,5 @@ CAUSES: tuple[Cause, ...] = (
         "the cluster refuses its pods: {said}",
         "change the specification so that the policy allows it",
     ),
-    Cause(
-        "more-than-cluster",
-        "gpus",
-        r"MoreGpusThanCluster: (?P<figures>.+)",
-        "it can never start: {figures}",
-        "ask for fewer GPUs",
-        ends_waiting=True,
-    ),
-    Cause(
-        "more-than-limit",
-        "gpus",
-        r"MoreGpusThanLimit: (?P<figures>.+)",
-        "it can never start: {figures}",
-        "ask for fewer GPUs, or have the limit raised",
-        ends_waiting=True,
-    ),
-    Cause(
-        "more-than-quota",
-        "gpus",
-        r"MoreGpusThanQuota: (?P<figures>.+)",
-        "non-preemptible, so it can never start: {figures}",
-        "make it preemptible, ask for fewer GPUs, or have the quota raised",
-        ends_waiting=True,
-    ),
-    Cause(
-        "over-quota",
-        "gpus",
-        r"NonPreemptibleOverQuota",
-        "non-preemptible, and over the project's quota: {said}",
-        "make it preemptible, ask for fewer GPUs, or have the quota raised",
-        ends_waiting=True,
-    ),
-    Cause(
-        "over-limit",
-        "gpus",
-        r"OverLimit",
-        "over the limit of its project: {said}",
-        "ask for fewer GPUs, or wait until the project's other workloads have ended",
-        ends_waiting=True,
-    ),
-    Cause(
-        "wrong-nodes",
-        "gpus",
-        r"didn't match .*(?:affinity|selector)|untolerated taint",
-        "no node that it may use can take it: {said}",
-        "check `node_type`, `node_pools` and `tolerations` in the specification",
-        ends_waiting=True,
-    ),
-    Cause(
-        "no-free-gpus",
-        "gpus",
-        r"not enough (?:free )?(?:GPU|resources)|insufficient \S*gpu|GPUs? that are being "
-        r"released|Unschedulable|FailedScheduling",
-        "not enough GPUs are free: {said}",
-        "wait, or ask for fewer",
-        ends_waiting=True,
-    ),
+    *WAITING_CAUSES,
 )

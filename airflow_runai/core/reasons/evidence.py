@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from airflow_runai.core.mask import clean
 from airflow_runai.core.phases import FINAL, Meaning, meaning
-from airflow_runai.core.secrets import in_value
 from airflow_runai.core.texts import TEXT_LIMIT, cut, printable
 from airflow_runai.core.timeline import Moment
 from airflow_runai.core.workload import epoch
@@ -22,11 +22,12 @@ MAX_ROWS = 200
 #: Characters of one row's text that are searched. Errors of container runtimes are long, and what
 #: matters is often at their end.
 MAX_SEARCHED = 2000
+#: Characters that are searched for secrets beyond those.
+_MARGIN = 1000
 #: Seconds by which an event may be older than the phase that it explains.
 SLACK = 5.0
 #: A workload of which these phases speak goes on by itself: there is nothing to explain.
 _FINE = frozenset({Meaning.RUNNING, Meaning.SUSPENDED, Meaning.SUCCEEDED, Meaning.DELETING})
-_HIDDEN = "(not shown: it holds a secret)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,15 +155,19 @@ def _clue(
     is_warning: bool = False,
 ) -> Clue:
     text = _ends(said) if isinstance(said, str) else ""
-    return Clue(_word(reason), _HIDDEN if in_value(text) else text, _word(subject), at, is_warning)
+    return Clue(_word(reason), text, _word(subject), at, is_warning)
 
 
 def _ends(text: str) -> str:
     """Return a text on one line; of a long one the beginning and the end."""
-    if len(text) > MAX_SEARCHED:
-        half = MAX_SEARCHED // 2
-        text = f"{text[:half]} … {text[-half:]}"
-    return cut(text, MAX_SEARCHED + 3)
+    # Secrets first, a bit beyond what is kept: half an address does not show that it is one.
+    text = clean(_shortened(text, MAX_SEARCHED + _MARGIN), MAX_SEARCHED + _MARGIN + 3)
+    return cut(_shortened(text, MAX_SEARCHED), MAX_SEARCHED + 3)
+
+
+def _shortened(text: str, limit: int) -> str:
+    half = limit // 2
+    return text if len(text) <= limit else f"{text[:half]} … {text[-half:]}"
 
 
 def _word(value: object) -> str:

@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+#: How a text names an exit code before its number. "exit 2 of 4" names none.
+BEFORE_CODE = r"\b(?:(?:exit(?:ed)?|return)[ _-]?(?:with )?(?:code|status)[ :=(]+|exited \()"
+#: Of an exit code that is 128 and a signal's number, or as Python says it, less than zero.
+SIGNAL_CODE = r"(?:1(?:29|[3-8]\d|9[0-2])|-(?:[1-9]|[1-5]\d|6[0-4]))"
+#: Of Linux, by number from 1: a container's signals are Linux', wherever this code runs.
+_SIGNALS = (
+    "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP "
+    "TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS"
+)
 _SEE_LOG = "see the end of its log"
 
 #: Number: what it means, what to do. The signals' numbers are those of Linux.
@@ -15,6 +24,7 @@ EXIT_CODES: dict[int, tuple[str, str]] = {
         "a command or file was not found",
         "check `command`, `working_dir`, the mounts and the image",
     ),
+    124: ("the command `timeout` ended it", "raise the limit that `timeout` was given"),
     130: ("SIGINT, an interrupt from the keyboard or a launcher", _SEE_LOG),
     132: (
         "SIGILL, an instruction that the processor does not know",
@@ -25,13 +35,28 @@ EXIT_CODES: dict[int, tuple[str, str]] = {
         "SIGBUS, mostly a full /dev/shm",
         "set `compute.large_shm`, or use fewer loader workers",
     ),
+    136: ("SIGFPE, wrong arithmetic in native code: mostly a division by zero", _SEE_LOG),
     137: (
         "SIGKILL, out of memory, or not gone when its grace period was over",
         "raise `compute.cpu_memory_limit`, or save faster after SIGTERM",
     ),
     139: ("SIGSEGV, a crash in native code", _SEE_LOG),
+    141: ("SIGPIPE, it wrote to a program that had ended, as in `… | head`", _SEE_LOG),
     143: (
         "SIGTERM, it was asked to end and did",
         "nothing, if the platform preempted it; else find out who asked",
     ),
 }
+
+
+def signal_name(code: int) -> str:
+    """Return the name of the signal that an exit code of :data:`SIGNAL_CODE` stands for."""
+    number = -code if code < 0 else code - 128
+    names = _SIGNALS.split()
+    return f"SIG{names[number - 1]}" if number <= len(names) else f"signal {number}"
+
+
+def pattern(number: int) -> str:
+    """Return how a text shows that a command has ended with an exit code of the table."""
+    numbers = f"(?:{number}|{128 - number})" if number > 128 else str(number)
+    return rf"{BEFORE_CODE}{numbers}\b"

@@ -6,14 +6,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from re import Match
 
-from airflow_runai.core.reasons.causes import CAUSES, Cause
+from airflow_runai.core.reasons.cause import Cause
+from airflow_runai.core.reasons.causes import CAUSES
 from airflow_runai.core.reasons.evidence import Clue, Evidence
-from airflow_runai.core.texts import cut
+from airflow_runai.core.reasons.exit_codes import signal_name
+from airflow_runai.core.texts import cut, said
 
 #: Reasons that are told of one workload; more help nobody.
 MAX_REASONS = 3
 #: Characters of what the platform says within a sentence, and of a name in it.
 SAID_LIMIT, NAME_LIMIT = 200, 100
+#: Groups of a cause's words that are no names.
+_SENTENCES = ("why", "figures")
 #: The code of a reason that the table does not know.
 PLATFORM = "platform"
 
@@ -69,8 +73,13 @@ def _known(evidence: Evidence) -> list[Reason]:
 
 def _reason(cause: Cause, clue: Clue, found: Match[str], evidence: Evidence) -> Reason:
     # Groups are filled in, never formatted again: a name may hold braces.
-    names = {key: cut(value or "?", NAME_LIMIT) for key, value in found.groupdict().items()}
+    names = {
+        key: cut(value or "?", SAID_LIMIT if key in _SENTENCES else NAME_LIMIT)
+        for key, value in found.groupdict().items()
+    }
     names["said"] = _said(clue)
+    if "signal" in names:
+        names["signal"] = signal_name(int(names["signal"]))
     what, advice = cause.what.format(**names), cause.advice.format(**names)
     return Reason(cause.code, what, _where(clue, evidence), advice)
 
@@ -91,6 +100,6 @@ def _passed_on(evidence: Evidence) -> Iterator[Reason]:
     """Pass the newest warning on in the platform's words."""
     for clue in evidence.clues:
         if clue.is_warning:
-            said = f"{clue.reason}: {_said(clue)}" if clue.reason else _said(clue)
-            yield Reason(PLATFORM, f"the platform says: {said}", _where(clue, evidence))
+            words = said(clue.reason, _said(clue)) if clue.reason else _said(clue)
+            yield Reason(PLATFORM, f"the platform says: {words}", _where(clue, evidence))
             return
