@@ -89,6 +89,12 @@ def test_an_end_of_equal_lines_is_not_taken_for_the_beginning() -> None:
     assert growth(place, ["waiting"] * 1000, is_whole=True).lines == ()
 
 
+def test_a_log_that_outgrows_the_window_is_counted_no_more() -> None:
+    place = growth(LogPosition(), ["waiting"] * 500, is_whole=True).place
+    assert place.count == 500
+    assert growth(place, ["waiting"] * 1000, is_whole=False).lines == ()
+
+
 def test_seen_whole_from_now_on_repeated_lines_are_counted() -> None:
     place = growth(LogPosition(), ["waiting"] * 100, is_whole=False).place
     place = growth(place, ["waiting"] * 150, is_whole=True).place
