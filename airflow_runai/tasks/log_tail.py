@@ -38,6 +38,8 @@ KEPT_LINES, KEPT_CHARACTERS = 2 * LINES, 16_384
 _WAITING = 3
 #: Seconds of the longest pause until the next look at an incarnation that leaves.
 _LAST_PAUSE = 16.0
+#: One for all: a wait has to be small.
+_NOWHERE = LogPosition()
 #: Its pods are going down.
 _GOING = (Meaning.LEAVING, Meaning.DELETING)
 #: No answer, a gateway's, or the cluster asks to slow down: others need not try.
@@ -55,6 +57,7 @@ class LogTail:
     :param interval: seconds between two looks of ``follow``.
     :param show: takes the news of an incarnation that leaves, its newest lines, its number and its
         node.
+    :ivar is_closed: the wait is over.
     """
 
     __slots__ = (
@@ -66,7 +69,6 @@ class LogTail:
         "_headed",
         "_interval",
         "_is_busy",
-        "_is_closed",
         "_kept",
         "_leaves",
         "_left_out",
@@ -80,6 +82,8 @@ class LogTail:
         "_since",
         "_timer",
         "_todo",
+        "_workload",
+        "is_closed",
     )
 
     def __init__(
@@ -94,7 +98,9 @@ class LogTail:
         self._show = show
         # A wait that begins without an id is nobody's training.
         self._mode = get_logs if workload.id else OFF
-        self._log = WorkloadLog(workload)
+        # Made when it is needed: thousands of waits never look.
+        self._workload = workload
+        self._log: WorkloadLog | None = None
         # The incarnation that was seen to run, and since when; the last whose end was asked for. A
         # wait that goes on after a restart of its process does not know them.
         self._number, self._since, self._asked = 0, math.inf, 0
@@ -103,7 +109,7 @@ class LogTail:
         # The incarnation whose header was written last.
         self._headed = -1
         # How far the log of which incarnation was seen.
-        self._place, self._place_of = LogPosition(), 0
+        self._place, self._place_of = _NOWHERE, 0
         self._todo: tuple[LogLook, ...] = ()
         self._kept: tuple[str, ...] = ()
         self._left_out = 0
@@ -111,7 +117,7 @@ class LogTail:
         # What was published while a look is under way, which then publishes nothing older.
         self._news: JsonMapping | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._has_heard = self._leaves = self._is_busy = self._is_closed = False
+        self._has_heard = self._leaves = self._is_busy = self.is_closed = False
 
     def hear(self, notice: Notice) -> None:
         """Take note of a change of phase."""
@@ -155,7 +161,7 @@ class LogTail:
 
     def close(self) -> None:
         """Follow no longer; what was asked for already still comes."""
-        self._is_closed = True
+        self.is_closed = True
         if self._timer is not None:
             self._timer.cancel()
 
@@ -172,7 +178,7 @@ class LogTail:
         }
 
     def _follow_later(self, seconds: float) -> None:
-        if self._mode == FOLLOW and not self._is_closed:
+        if self._mode == FOLLOW and not self.is_closed:
             if self._timer is not None:
                 self._timer.cancel()
             self._timer = asyncio.get_running_loop().call_later(seconds, self._follow)
@@ -199,7 +205,7 @@ class LogTail:
         self._follow_later(self._interval)
 
     async def _fetch(self, look: LogLook) -> None:
-        seen = self._place if self._place_of == look.number else LogPosition()
+        seen = self._place if self._place_of == look.number else _NOWHERE
         is_first = self._mode != FOLLOW and look.pause == FIRST_PAUSE
         try:
             self._take(look, await self._part(look, None if is_first else seen))
@@ -218,14 +224,15 @@ class LogTail:
             asyncio.get_running_loop().call_later(look.pause, self._look_again, again)
 
     def _look_again(self, look: LogLook) -> None:
-        if self._leaves and self._asked == look.number and not self._is_closed:
+        if self._leaves and self._asked == look.number and not self.is_closed:
             self._ask(look)
 
     async def _part(self, look: LogLook, seen: LogPosition | None) -> LogPart:
-        fetches, cluster = one_per_loop(LogFetches), self._log.workload.cluster_id
+        fetches, cluster = one_per_loop(LogFetches), self._workload.cluster_id
         if reason := fetches.outage(cluster):
             raise Unreachable(f"its cluster could not be reached a moment ago: {reason}")
         async with session(self._connection) as joined:
+            self._log = self._log or WorkloadLog(self._workload)
             flow = self._log.look(joined.clusters, look.moment, seen, late=look.is_late)
             try:
                 return await joined.run(flow)
@@ -237,7 +244,7 @@ class LogTail:
                 raise
 
     def _take(self, look: LogLook, part: LogPart) -> None:
-        if self._is_closed and (not look.is_last or look.number == self._ended):
+        if self.is_closed and (not look.is_last or look.number == self._ended):
             return  # the worker goes on where the last look ended
         is_blind = not (look.number or self._place.marks)
         self._place, self._place_of = part.place, look.number
@@ -246,7 +253,7 @@ class LogTail:
         if is_blind and part.lines:
             tell(["the log is followed from here on; what came before may be missing above"])
             return
-        whole = part.as_sentences(title(self._log.workload.name, look.number))
+        whole = part.as_sentences(title(self._workload.name, look.number))
         lines = whole[1:] if self._headed == look.number else whole
         if not one_per_loop(LogFetches).allows(len(lines)):
             self._keep(whole)
@@ -261,7 +268,7 @@ class LogTail:
 
     def _complain(self, error: Exception) -> None:
         if not self._complaint:
-            self._complaint = no_log(self._log.workload.name, error)
+            self._complaint = no_log(self._workload.name, error)
             self._say(f"{self._complaint}; the wait goes on")
 
     def _say(self, trouble: str) -> None:

@@ -94,7 +94,6 @@ class RunaiWorkloadTrigger(BaseTrigger):
         self.checkpoints = checkpoints
         self._steps = Steps(CheckpointRoot(**checkpoints), self._tell) if checkpoints else None
         self._company = Company(())
-        self._is_over = False
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return class path and arguments."""
@@ -121,7 +120,6 @@ class RunaiWorkloadTrigger(BaseTrigger):
             outcome = await self._wait()
         finally:
             self._company.close()
-            self._is_over = True
             self._leave_timeline_to_task()  # a companion may have shown something just now
         outcome = replace(outcome, log=self._tail.rest())
         await asyncio.sleep(max(0.0, earliest - asyncio.get_running_loop().time()))
@@ -186,8 +184,8 @@ class RunaiWorkloadTrigger(BaseTrigger):
         self._publish(news)
 
     def _publish(self, news: Mapping[str, Any]) -> None:
-        if self._is_over:
-            return  # the task writes the end, and nothing older may follow it
+        if self._tail.is_closed:
+            return  # the wait is over: the task writes the end, and nothing older may follow it
         self._tail.published(news)
         if self._log_facts is not None:
             news = self._log_facts.beside(news)
