@@ -76,7 +76,15 @@ class NotResolved(RunaiError, LookupError):
 
 
 class Unreachable(RunaiError):
-    """No answer that can be trusted. It says nothing about the workload."""
+    """
+    No answer that can be trusted. It says nothing about the workload.
+
+    :param status: HTTP status of the answer; 0 if none came.
+    """
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class Untrusted(Unreachable):
@@ -91,7 +99,7 @@ class Throttled(Unreachable):
     """
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
-        super().__init__(message)
+        super().__init__(message, 429)
         self.retry_after = retry_after
 
 
@@ -108,15 +116,10 @@ class NameTaken(Missing):
 
 
 class Unreadable(Unreachable):
-    """
-    There was an answer, but not one that this call can have.
-
-    :param status: HTTP status of the answer.
-    """
+    """There was an answer, but not one that this call can have."""
 
     def __init__(self, message: str, status: int = 200) -> None:
-        super().__init__(message)
-        self.status = status
+        super().__init__(message, status)
 
 
 class Refused(RunaiError):

@@ -33,6 +33,8 @@ _QUERY = {
 _CUTTING = ("tail", "since")
 #: Bytes of a log's end that are kept of one look.
 MAX_BYTES = 512 * 1024
+#: In place of the end of a line that is longer.
+_TOO_LONG = b"(one line of more than %d bytes)" % MAX_BYTES
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,19 @@ class LogQuery:
             "since": None if self.since is None else f"{self.since}s",
         }
         return [(_QUERY[name], value) for name, value in asked.items() if value is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class LogText:
+    """
+    What a server has sent of a log.
+
+    :param lines: oldest first.
+    :param is_whole: the first of them is the log's first line.
+    """
+
+    lines: tuple[str, ...]
+    is_whole: bool
 
 
 class Clusters:
@@ -138,34 +153,56 @@ def _kind(workload: Workload) -> Flow[str]:
     return f"distributed/{quote(str(framework).lower(), safe='')}"
 
 
-def download(address: str, query: LogQuery) -> Flow[list[str]]:
+def download(address: str, query: LogQuery) -> Flow[LogText]:
     """
-    Return the lines of a log, oldest first.
+    Return the end of a log, or all of it.
 
     :param address: from :func:`log_address`.
     :raises NotFound: if there is no such log, because its pod is gone.
     """
     params = query.params()
     try:
-        lines = yield from _download(address, params)
+        text = yield from _download(address, params)
     except Refused as error:
         fewer = [pair for pair in params if pair[0] not in map(_QUERY.get, _CUTTING)]
         if error.status not in (400, 422) or fewer == params:
             raise
-        lines = yield from _download(address, fewer)
-    return lines if query.tail is None else lines[-query.tail :] if query.tail else []
+        text = yield from _download(address, fewer)
+    if query.tail is None:
+        return LogText(text.lines, text.is_whole and query.since is None)
+    is_whole = text.is_whole and query.since is None and len(text.lines) < query.tail
+    return LogText(text.lines[-query.tail :] if query.tail else (), is_whole)
 
 
-def _download(address: str, params: list[tuple[str, str]]) -> Flow[list[str]]:
+def _download(address: str, params: list[tuple[str, str]]) -> Flow[LogText]:
     headers = {"Accept": "text/plain, */*"}
-    request = Request("GET", address, params, headers=headers, decode=_decoded, keep=MAX_BYTES)
+    request = Request("GET", address, params, headers=headers, decode=_read, keep=MAX_BYTES)
     reply: Reply = yield request
     if reply.status == 200 and "html" in reply.headers.get("content-type", ""):
-        raise Unreadable(f"GET {address}: answers with a page instead of a log", reply.status)
-    return clean_lines(accept(request, reply) or "")
+        raise Unreadable(
+            f"GET {address}: answers with a page instead of a log; check the connection's "
+            "cluster_url",
+            reply.status,
+        )
+    found: LogText | None = accept(request, reply)
+    return found or LogText((), is_whole=True)
+
+
+def _read(content: bytes | bytearray) -> LogText:
+    is_whole = len(content) < MAX_BYTES
+    return LogText(tuple(clean_lines(_decoded(content if is_whole else _end(content)))), is_whole)
+
+
+def _end(content: bytes | bytearray) -> bytes | bytearray:
+    """
+    Return what follows the middle of a line, in which the content begins.
+
+    That is the next line or, of a progress bar that fills it all, its next state. What is left of a
+    line may begin with a part of a secret, so it is not shown.
+    """
+    after = content.partition(b"\n")[2]
+    return after if after.strip() else content.partition(b"\r")[2] or _TOO_LONG
 
 
 def _decoded(content: bytes | bytearray) -> str:
-    if len(content) >= MAX_BYTES:  # it was cut in the middle of a line
-        content = content.partition(b"\n")[2]
     return content.decode("utf-8", "replace")

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 import httpx
 
+from airflow_runai.backends.received_bodies import ReceivedBody
 from airflow_runai.backends.server_clock import ServerClock
 from airflow_runai.core.flow import (
     Flow,
@@ -34,15 +35,13 @@ from airflow_runai.core.flow import (
     drive,
 )
 from airflow_runai.core.texts import TEXT_LIMIT, cut
-from airflow_runai.errors import Unreachable, Unreadable, Untrusted
+from airflow_runai.errors import Unreachable, Untrusted
 
 T = TypeVar("T")
 
 #: To read so many bytes and to decode them takes milliseconds; others on the event loop have their
 #: turn in between, for so many seconds.
 _LARGE, _BREATH = 200_000, 0.001
-#: Bytes that are read to keep the end of a body; Kubernetes turns a log over at 10 MiB.
-_ENOUGH = 16 * 1024 * 1024
 
 
 def pause(seconds: float) -> None:
@@ -111,9 +110,9 @@ class _Blocking:
 
     def _send(self, request: Request) -> Reply:
         sent = time.time()
+        body = ReceivedBody(request, self.client.timeout.read)
         errors = _wire_errors_as_unreachable(request, self.client.base_url)
         with errors, self.client.stream(**_arguments(request)) as response:
-            body = _ReceivedBody(request)
             for piece in response.iter_bytes():
                 body.add(piece)
         return _reply(request, response, body.content, sent, self.clock)
@@ -148,37 +147,17 @@ class _Awaiting:
 
     async def _send(self, request: Request) -> Reply:
         sent = time.time()
+        # Pieces that are joined at the end would take twice the memory.
+        body = ReceivedBody(request, self.client.timeout.read)
         with _wire_errors_as_unreachable(request, self.client.base_url):
             # httpx's response and its stream refer to each other: a body that it holds stays until
             # the garbage collector comes round, and bodies of lists are megabytes.
             async with self.client.stream(**_arguments(request)) as response:
-                # Pieces that are joined at the end would take twice the memory.
-                body = _ReceivedBody(request)
                 async for piece in response.aiter_bytes():
                     body.add(piece)
         if len(body.content) > _LARGE:
             await asyncio.sleep(_BREATH)
         return _reply(request, response, body.content, sent, self.clock)
-
-
-class _ReceivedBody:
-    """Collects a body, or its end."""
-
-    def __init__(self, request: Request) -> None:
-        self.content = bytearray()
-        self._request = request
-        self._taken = 0
-
-    def add(self, piece: bytes) -> None:
-        """Take the next piece."""
-        self.content += piece
-        self._taken += len(piece)
-        if self._request.keep is None:
-            return
-        del self.content[: -self._request.keep]
-        if self._taken > _ENOUGH:
-            where = f"{self._request.method} {self._request.path}"
-            raise Unreadable(f"{where}: longer than {_ENOUGH} bytes")
 
 
 def _wait_for(step: Wait) -> None:
@@ -226,7 +205,12 @@ def _end(waiting: asyncio.Future[None]) -> None:
 def _wire_errors_as_unreachable(request: Request, base: httpx.URL) -> Iterator[None]:
     try:
         yield
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise _unreachable(error, request, base) from error
+    except UnicodeError as error:
+        # The resolver raises it for a host that is no name; but so does a body with odd characters.
+        if getattr(error, "encoding", "idna") != "idna":
+            raise
         raise _unreachable(error, request, base) from error
 
 
@@ -265,19 +249,21 @@ def _reply(
     return Reply(response.status_code, clock.now(), body, cut(text), dict(response.headers))
 
 
-def _unreachable(error: httpx.HTTPError, request: Request, base: httpx.URL) -> Unreachable:
-    where = f"{request.method} {base.join(request.path.lstrip('/'))}"
+def _unreachable(error: Exception, request: Request, base: httpx.URL) -> Unreachable:
+    is_elsewhere = request.is_elsewhere
+    address = request.path if is_elsewhere else base.join(request.path.lstrip("/"))
+    where = f"{request.method} {cut(str(address), 2 * TEXT_LIMIT)}"
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return Untrusted(
             f"{where}: the server's certificate is not trusted ({cut(str(error), 120)}); "
             "name its CA file in the connection, or find out who answers at this address"
         )
-    field = "cluster_url, and that this machine may reach it" if request.is_elsewhere else "host"
-    is_lost = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+    field = "cluster_url, and that this machine may reach it" if is_elsewhere else "host"
+    is_found = isinstance(error, httpx.HTTPError)
+    is_lost = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout) or not is_found
     remedy = f"; check the connection's {field}" if is_lost else ""
-    return Unreachable(
-        f"{where}: {type(error).__name__}: {cut(str(error)) or 'no details'}{remedy}"
-    )
+    kind = type(error).__name__ if is_found else "not an address"
+    return Unreachable(f"{where}: {kind}: {cut(str(error)) or 'no details'}{remedy}")
 
 
 def _refuse_inside_a_loop() -> None:

@@ -46,6 +46,7 @@ class Tokens:
         self._renewal = Lock()
         self._on_token = on_token or (lambda token: None)
         self._token: str | None = None
+        self._made_for_cluster = ""
         self._renew_at = 0.0
         self._redacts: tuple[str, Redaction] | None = None
 
@@ -54,14 +55,21 @@ class Tokens:
         return through(flow, self.send)
 
     def send(self, request: Request) -> Flow[Reply]:
-        """Send one request with a token, and once more with a new one after a 401."""
+        """
+        Send one request with a token, and once more with a new one after a 401.
+
+        A cluster that trusts another control plane refuses each token: for the clusters' sake
+        there is at most one new token in the life of a token.
+        """
         token = yield from self._current()
         reply = yield from self._send_with(token, request)
-        if reply.status != 401:
+        if reply.status != 401 or (request.is_elsewhere and token == self._made_for_cluster):
             return reply
         if self._token == token:  # no other flow has renewed it meanwhile
             self._token = None
         token = yield from self._current()
+        if request.is_elsewhere:
+            self._made_for_cluster = token
         return (yield from self._send_with(token, request))
 
     def _send_with(self, token: str, request: Request) -> Flow[Reply]:

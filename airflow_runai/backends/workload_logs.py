@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from airflow_runai.backends.cluster_api import Clusters, LogQuery, download, log_address
+from airflow_runai.backends.cluster_api import (
+    Clusters,
+    LogQuery,
+    LogText,
+    download,
+    log_address,
+)
 from airflow_runai.backends.control_plane import get_whole
-from airflow_runai.backends.pods import pods_ever
+from airflow_runai.backends.pods import pods_ever, pods_now
 from airflow_runai.backends.redaction import Redaction
 from airflow_runai.core import mask
 from airflow_runai.core.flow import Flow
-from airflow_runai.core.incarnations import pod_at
-from airflow_runai.core.log_lines import LogPosition, cut_line, growth, newest
-from airflow_runai.core.texts import cut
+from airflow_runai.core.incarnations import leader, pods_at
+from airflow_runai.core.log_lines import LINE_LIMIT, LogPosition, cut_line, growth, newest
+from airflow_runai.core.texts import cut, plural
 from airflow_runai.core.workload import Workload, named_values
 from airflow_runai.errors import NotFound, RunaiError
 
 #: Of one look into a log: lines, and characters of all of them, that are shown.
 LINES, CHARACTERS = 100, 32_768
+#: Lines of a log's end that are returned also if they are not new; the tab shows so many.
+_END_LINES = 20
 #: Lines of one look that are compared with the look before.
 WINDOW = 1000
 #: Characters of a line that are searched for secrets; none is shown beyond.
@@ -36,6 +44,7 @@ class LogPart:
     :param has_gap: lines before these may not have been seen.
     :param left_out: lines before these that were seen, and are too many to be shown.
     :param node: empty if it is not known.
+    :param end: the newest lines, seen before or not, masked.
     """
 
     lines: tuple[str, ...]
@@ -43,6 +52,7 @@ class LogPart:
     has_gap: bool = False
     left_out: int = 0
     node: str = ""
+    end: tuple[str, ...] = ()
 
     def as_sentences(self, title: str) -> list[str]:
         """Return the lines of a task log; none if the part is empty."""
@@ -51,11 +61,15 @@ class LogPart:
         where = f" on {self.node}" if self.node else ""
         return [f"{title}{where}:", *(f"| {line}" for line in [*self._remarks(), *self.lines])]
 
+    def whole_end(self) -> LogPart:
+        """Return the newest lines as a part of their own, whether they were seen before or not."""
+        return replace(self, lines=self.end, has_gap=False, left_out=0)
+
     def _remarks(self) -> Iterator[str]:
         if self.has_gap:
             yield "(lines may be missing here)"
         if self.left_out:
-            yield f"({self.left_out} more lines before these)"
+            yield f"({plural(self.left_out, 'more line')} before these)"
 
 
 class WorkloadLog:
@@ -67,12 +81,14 @@ class WorkloadLog:
     only.
     """
 
-    __slots__ = ("_address", "_redaction", "workload")
+    __slots__ = ("_address", "_node", "_redaction", "workload")
 
     def __init__(self, workload: Workload) -> None:
         self.workload = workload
         self._address = ""
         self._redaction: Redaction | None = None
+        # At which moment it ran on which node: asked once for each incarnation.
+        self._node = (0.0, "")
 
     def look(
         self,
@@ -91,19 +107,26 @@ class WorkloadLog:
         :raises NotFound: if the log is gone with its pod.
         """
         query = LogQuery(tail=LINES if seen is None else WINDOW)
-        pod: Mapping[str, Any] = {}
         if late:
-            pod = yield from self._pod(moment)
-            query = replace(query, pod=_standing(pod))
+            query = replace(query, pod=(yield from self._standing(moment)))
         # First of all: the pod may be about to go.
-        new = growth(seen or LogPosition(), (yield from self.lines(clusters, query)))
-        chosen = newest(new.lines, LINES, CHARACTERS)
-        shown = yield from self.masked(clusters, chosen)
-        pod = pod or (yield from self._pod(moment))
-        node, left_out = cut(str(pod.get("nodeName") or "")), len(new.lines) - len(chosen)
-        return LogPart(shown, new.place, new.has_gap, left_out, node)
+        text = yield from self.text(clusters, query)
+        new = growth(seen or LogPosition(), text.lines, is_whole=text.is_whole)
+        chosen = newest(new.lines, LINES, CHARACTERS, LINE_LIMIT)
+        count = max(len(chosen), len(newest(text.lines, _END_LINES, CHARACTERS, LINE_LIMIT)))
+        end = yield from self.masked(clusters, text.lines[-count:] if count else ())
+        if chosen and self._node[0] != moment:
+            self._note_node(moment, (yield from self._pods(moment, pods_now)))
+        return LogPart(
+            lines=end[-len(chosen) :] if chosen else (),
+            place=new.place,
+            has_gap=new.has_gap,
+            left_out=len(new.lines) - len(chosen),
+            node=self._node[1] if self._node[0] == moment else "",
+            end=end[-_END_LINES:],
+        )
 
-    def lines(self, clusters: Clusters, query: LogQuery) -> Flow[list[str]]:
+    def text(self, clusters: Clusters, query: LogQuery) -> Flow[LogText]:
         """Return lines as the server has them; not to be shown before :meth:`masked`."""
         self._address = self._address or (yield from log_address(clusters, self.workload))
         return (yield from download(self._address, query))
@@ -118,20 +141,28 @@ class WorkloadLog:
         texts = (redaction.text(line[:_SEARCHED] + "\n") for line in lines)
         return tuple(cut_line(text.removesuffix("\n")) for text in texts)
 
-    def _pod(self, moment: float) -> Flow[Mapping[str, Any]]:
+    def _pods(
+        self, moment: float, read: Callable[[str], Flow[list[Mapping[str, Any]]]]
+    ) -> Flow[list[Mapping[str, Any]]]:
         try:
-            pods = yield from pods_ever(self.workload.id)
+            pods = yield from read(self.workload.id)
         except RunaiError:
-            return {}  # it is only for the header
-        return pod_at(pods, moment)
+            return []  # it is only for the header
+        return pods_at(pods, moment)
 
+    def _standing(self, moment: float) -> Flow[str]:
+        """Return the name of a pod that has ended, but is not gone: its log can be read."""
+        pods = yield from self._pods(moment, pods_ever)
+        name = pods[0].get("name") if pods else None
+        if not isinstance(name, str) or pods[0].get("deletedAt"):
+            raise NotFound("the pod is gone", 404)
+        self._note_node(moment, pods[:1])
+        return name
 
-def _standing(pod: Mapping[str, Any]) -> str:
-    """Return the name of a pod that has ended, but is not gone: its log can be read."""
-    name = pod.get("name")
-    if not isinstance(name, str) or pod.get("deletedAt"):
-        raise NotFound("the pod is gone", 404)
-    return name
+    def _note_node(self, moment: float, pods: Sequence[Mapping[str, Any]]) -> None:
+        """Note the node of the pod whose log is shown, if it is known which one that is."""
+        if pods:
+            self._node = (moment, cut(str(leader(pods).get("nodeName") or "")))
 
 
 def _variables(workload: Mapping[str, Any]) -> list[tuple[str, Any]]:

@@ -14,24 +14,25 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from airflow_runai.backends import control_plane, drivers, organization
-from airflow_runai.backends.cluster_api import Clusters, LogQuery
+from airflow_runai.backends.cluster_api import Clusters, LogQuery, LogText
 from airflow_runai.backends.organization import Project
 from airflow_runai.backends.workload_logs import WINDOW, WorkloadLog
 from airflow_runai.cli.connections import hook_for
 from airflow_runai.cli.exit_codes import UsageError, command
 from airflow_runai.cli.output import serialize
-from airflow_runai.core.flow import Flow
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.log_lines import LogPosition, growth
 from airflow_runai.core.phases import OVER
 from airflow_runai.core.texts import exact
 from airflow_runai.core.workload import Workload
-from airflow_runai.errors import NotFound, RunaiError
+from airflow_runai.errors import NotFound, RunaiError, Unreachable
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.links import workload_page
 
 #: Seconds between two looks of ``--follow``.
 PAUSE = 2.0
+#: Looks in a row that ``--follow`` may lose.
+PATIENCE = 30
 _DURATION = re.compile(r"(\d{1,9})([smhd])")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -91,33 +92,62 @@ class _Reader:
 
     def read(self) -> Sequence[str]:
         """Return its lines."""
-        return self.hook.run(self._masked(self.hook.run(self._lines(self.query))))
+        return self._masked(self._text(self.query).lines)
 
     def followed(self) -> Iterator[str]:
         """Yield its lines as they come, over preemptions, until the workload has ended."""
-        query, place = self.query, LogPosition()
+        place: LogPosition | None = None
+        failures = 0
         while True:
-            is_over = self._is_over()
             try:
-                new = growth(place, self.hook.run(self._lines(query)))
-            except NotFound:
-                if is_over:
+                is_over = self._is_over()
+                lines, place = self._next(place, is_over=is_over)
+            except Unreachable as error:
+                failures += 1
+                if place is None or failures > PATIENCE:
                     raise
-                place = LogPosition()  # it waits for its next incarnation
+                if failures == 1:
+                    print(f"the log cannot be read now: {error}; trying again", file=sys.stderr)
             else:
-                place = new.place
-                yield from ["(lines may be missing here)"] * new.has_gap
-                yield from self.hook.run(self._masked(new.lines))
-            if is_over:
-                return
-            query = replace(query, tail=WINDOW, since=None)
+                failures = 0
+                yield from lines
+                if is_over:
+                    return
             drivers.pause(PAUSE)
 
-    def _lines(self, query: LogQuery) -> Flow[list[str]]:
-        return self.log.lines(self.clusters, query)
+    def _next(
+        self, place: LogPosition | None, *, is_over: bool
+    ) -> tuple[Sequence[str], LogPosition]:
+        """Return what is new, and where it ends."""
+        try:
+            if place is None:
+                return self._begin()
+            text = self._text(replace(self.query, tail=WINDOW, since=None))
+        except NotFound:
+            if is_over:
+                raise
+            return [], LogPosition()  # it waits for its next incarnation
+        new = growth(place, text.lines, is_whole=text.is_whole)
+        gap = ["(lines may be missing here)"] * new.has_gap
+        return [*gap, *self._masked(new.lines)], new.place
 
-    def _masked(self, lines: Sequence[str]) -> Flow[tuple[str, ...]]:
-        return self.log.masked(self.clusters, lines)
+    def _begin(self) -> tuple[Sequence[str], LogPosition]:
+        """Return what was asked for; what is older than that is no news later, either."""
+        query = self.query
+        tail = None if query.tail is None else max(query.tail, WINDOW)
+        text = self._text(replace(query, tail=tail, since=None))
+        place = growth(LogPosition(), text.lines, is_whole=text.is_whole).place
+        if query.since is not None:
+            text = self._text(query)
+            place = growth(place, text.lines, is_whole=text.is_whole).place
+        first = 0 if query.tail is None else max(0, len(text.lines) - query.tail)
+        return self._masked(text.lines[first:]), place
+
+    def _text(self, query: LogQuery) -> LogText:
+        return self.hook.run(self.log.text(self.clusters, query))
+
+    def _masked(self, lines: Sequence[str]) -> tuple[str, ...]:
+        return self.hook.run(self.log.masked(self.clusters, lines))
 
     def _is_over(self) -> bool:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
@@ -14,6 +15,9 @@ from airflow_runai.core.timeline import AWAY, TIMELINE_LIMIT, Moment
 from airflow_runai.core.usage import Incarnation, runs
 from airflow_runai.core.workload import epoch
 
+#: How Kubernetes' training operators call the pod that leads the others.
+_LEADER = re.compile(r"-(?:master|launcher|chief|leader)(?:-|$)")
+_POD_ENDS = ("Succeeded", "Failed")
 #: Nodes of one incarnation that are named.
 MAX_NODES = 3
 #: Seconds. Servers tell whole ones: what seems to be made this long before the end of an
@@ -119,8 +123,38 @@ def _some(nodes: Sequence[str]) -> str:
     return ", ".join(nodes[:MAX_NODES]) + more
 
 
-def pod_at(pods: Sequence[Mapping[str, Any]], moment: float) -> Mapping[str, Any]:
-    """Return the newest pod that existed at a moment; an empty one if none is known."""
-    known = [(epoch(pod.get("createdAt")) or 0.0, pod) for pod in pods]
-    earlier = [pair for pair in known if pair[0] <= moment]
-    return max(earlier, key=lambda pair: pair[0], default=(0.0, {}))[1]
+def pods_at(pods: Sequence[Mapping[str, Any]], moment: float) -> list[Mapping[str, Any]]:
+    """
+    Return the pods of the incarnation that existed at a moment; the one that leads comes first.
+
+    They are the newest pod and those that had not ended when it was made. Where their names do not
+    tell which one leads, the oldest comes first.
+    """
+    earlier = [pod for pod in pods if 0 < _made(pod) <= moment]
+    newest = max(map(_made, earlier), default=0.0)
+    together = [pod for pod in earlier if _made(pod) == newest or _end(pod) > newest]
+    # By names, because a server may list a pod twice; of one that was made again the newer one.
+    unique = {str(pod.get("name")): pod for pod in sorted(together, key=_made)}
+    return sorted(
+        unique.values(), key=lambda pod: (not _leads(pod), _made(pod), str(pod.get("name")))
+    )
+
+
+def leader(pods: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return the pod that leads the pods of one incarnation; an empty one if that is not known."""
+    leading = pods if len(pods) == 1 else [pod for pod in pods if _leads(pod)]
+    return leading[0] if len(leading) == 1 else {}
+
+
+def _made(pod: Mapping[str, Any]) -> float:
+    return epoch(pod.get("createdAt")) or 0.0
+
+
+def _end(pod: Mapping[str, Any]) -> float:
+    known = filter(None, (epoch(pod.get("deletedAt")), epoch(pod.get("completedAt"))))
+    over = epoch(pod.get("k8sPhaseUpdatedAt")) if pod.get("k8sPhase") in _POD_ENDS else None
+    return min([*known, over or inf])
+
+
+def _leads(pod: Mapping[str, Any]) -> bool:
+    return bool(_LEADER.search(str(pod.get("name"))))

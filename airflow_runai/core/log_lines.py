@@ -12,6 +12,7 @@ import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.texts import printable
@@ -41,12 +42,19 @@ def cut_line(line: str) -> str:
     return printable(line, LINE_LIMIT)
 
 
-def newest(lines: Sequence[str], count: int, characters: int) -> tuple[str, ...]:
-    """Return as many of the last lines as both limits allow."""
+def newest(
+    lines: Sequence[str], count: int, characters: int, longest: float = inf
+) -> tuple[str, ...]:
+    """
+    Return as many of the last lines as both limits allow.
+
+    :param longest: characters to which each line will be cut before it is shown.
+    """
     kept: list[str] = []
+    room: float = characters
     for line in reversed(lines[-count:] if count else ()):
-        characters -= len(line) + 1
-        if characters < 0:
+        room -= min(len(line), longest) + 1
+        if room < 0:
             break
         kept.append(line)
     return tuple(reversed(kept))
@@ -57,7 +65,7 @@ class LogPosition:
     """
     How far a log was seen.
 
-    :param count: lines that were seen.
+    :param count: lines from the log's first one to there; 0 if that is not known.
     :param marks: checksums of the last of them, at most :data:`MARKS`.
     """
 
@@ -87,34 +95,38 @@ class Growth:
     has_gap: bool = False
 
 
-def growth(before: LogPosition, lines: Sequence[str]) -> Growth:
+def growth(before: LogPosition, lines: Sequence[str], *, is_whole: bool) -> Growth:
     """
     Compare a log's end with how far it was seen.
 
     :param lines: the end of the log as it is now, or all of it.
+    :param is_whole: these are all lines of the log, from its first one.
     """
     marks = [zlib.crc32(line.encode("utf-8", "replace")) for line in lines]
-    at = _end_of(before, marks)
+    at = _end_of(before, marks, is_whole=is_whole)
     fresh, common = tuple(lines[at:]), min(at, len(before.marks))
     # A few equal lines at the top of a window may be equal by chance.
     is_sure = common == len(before.marks) or common >= MARKS // 2
-    place = LogPosition(before.count + len(fresh), (*before.marks, *marks[at:])[-MARKS:])
+    count = len(lines) if is_whole else 0
+    place = LogPosition(count, (*before.marks, *marks[at:])[-MARKS:])
     return Growth(fresh, place, has_gap=not is_sure)
 
 
-def _end_of(before: LogPosition, marks: Sequence[int]) -> int:
+def _end_of(before: LogPosition, marks: Sequence[int], *, is_whole: bool) -> int:
     """Return how many of these lines were seen, 0 if none of them is recognized."""
     if not before.marks:
         return 0
     # A log that is still seen from its beginning needs no guess, even if its lines repeat.
-    if _fits(before, marks, before.count):
+    if is_whole and before.count and _fits(before, marks, before.count):
         return before.count
     whole = range(len(before.marks), len(marks) + 1)
-    at = next((at for at in whole if _fits(before, marks, at)), 0)
-    while at and _fits(before, marks, at + 1):
-        at += 1  # one line again and again: none of it is shown twice
-    part = range(min(len(before.marks), len(marks)), 0, -1)
-    return at or next((at for at in part if _fits(before, marks, at)), 0)
+    found = [at for at in whole if _fits(before, marks, at)]
+    if not found:
+        part = range(min(len(before.marks), len(marks)), 0, -1)
+        return next((at for at in part if _fits(before, marks, at)), 0)
+    # The same few lines again and again, which fit at each turn: none of them is shown twice.
+    turns = zip(found, [*found[1:], inf], strict=True)
+    return next(at for at, later in turns if later - at > len(before.marks))
 
 
 def _fits(before: LogPosition, marks: Sequence[int], at: int) -> bool:

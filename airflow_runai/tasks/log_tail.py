@@ -13,7 +13,6 @@ import math
 from collections.abc import Callable, Sequence
 
 import structlog
-from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
 
 from airflow_runai.backends.settings import Settings
 from airflow_runai.backends.workload_logs import LINES, LogPart, WorkloadLog
@@ -21,12 +20,13 @@ from airflow_runai.core.flow import Notice
 from airflow_runai.core.incarnations import Sighting, sighting
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.log_lines import FOLLOW, OFF, LogPosition, newest
-from airflow_runai.core.phases import Meaning
-from airflow_runai.core.texts import cut
+from airflow_runai.core.phases import FINAL, Meaning
 from airflow_runai.core.workload import Workload
-from airflow_runai.errors import NotFound, RunaiError, Unreachable
+from airflow_runai.errors import NotFound, Unreachable
 from airflow_runai.hooks.sessions import one_per_loop, session
 from airflow_runai.tasks.log_fetches import LogFetches
+from airflow_runai.tasks.log_looks import FIRST_PAUSE, LogLook
+from airflow_runai.tasks.log_words import no_log, short, title
 
 log = structlog.get_logger(logger_name=__name__)
 
@@ -36,8 +36,14 @@ Show = Callable[[JsonMapping, Sequence[str], int, str], None]
 KEPT_LINES, KEPT_CHARACTERS = 2 * LINES, 16_384
 #: Ends of incarnations that wait for their turn; older ones are gone by then.
 _WAITING = 3
-#: Seconds until the first look again at an incarnation that leaves, and the longest such pause.
-_FIRST_PAUSE, _LAST_PAUSE = 1.0, 16.0
+#: Seconds of the longest pause until the next look at an incarnation that leaves.
+_LAST_PAUSE = 16.0
+#: One for all: a wait has to be small.
+_NOWHERE = LogPosition()
+#: Its pods are going down.
+_GOING = (Meaning.LEAVING, Meaning.DELETING)
+#: No answer, a gateway's, or the cluster asks to slow down: others need not try.
+_OUTAGES = (0, 429, 502, 503, 504)
 #: Seconds after which the news of a workload that has just been submitted has come.
 _NEWS_TAKE = 10.0
 
@@ -51,22 +57,24 @@ class LogTail:
     :param interval: seconds between two looks of ``follow``.
     :param show: takes the news of an incarnation that leaves, its newest lines, its number and its
         node.
+    :ivar is_closed: the wait is over.
     """
 
     __slots__ = (
         "_asked",
         "_complaint",
         "_connection",
+        "_ended",
         "_has_heard",
         "_headed",
         "_interval",
         "_is_busy",
-        "_is_closed",
         "_kept",
         "_leaves",
         "_left_out",
         "_log",
         "_mode",
+        "_news",
         "_number",
         "_place",
         "_place_of",
@@ -74,6 +82,8 @@ class LogTail:
         "_since",
         "_timer",
         "_todo",
+        "_workload",
+        "is_closed",
     )
 
     def __init__(
@@ -88,20 +98,26 @@ class LogTail:
         self._show = show
         # A wait that begins without an id is nobody's training.
         self._mode = get_logs if workload.id else OFF
-        self._log = WorkloadLog(workload)
+        # Made when it is needed: thousands of waits never look.
+        self._workload = workload
+        self._log: WorkloadLog | None = None
         # The incarnation that was seen to run, and since when; the last whose end was asked for. A
         # wait that goes on after a restart of its process does not know them.
         self._number, self._since, self._asked = 0, math.inf, 0
+        # The incarnation with which the workload ended: its log is the worker's.
+        self._ended = 0
         # The incarnation whose header was written last.
         self._headed = -1
         # How far the log of which incarnation was seen.
-        self._place, self._place_of = LogPosition(), 0
-        self._todo: tuple[_LogLook, ...] = ()
+        self._place, self._place_of = _NOWHERE, 0
+        self._todo: tuple[LogLook, ...] = ()
         self._kept: tuple[str, ...] = ()
         self._left_out = 0
         self._complaint = ""
+        # What was published while a look is under way, which then publishes nothing older.
+        self._news: JsonMapping | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._has_heard = self._leaves = self._is_busy = self._is_closed = False
+        self._has_heard = self._leaves = self._is_busy = self.is_closed = False
 
     def hear(self, notice: Notice) -> None:
         """Take note of a change of phase."""
@@ -111,32 +127,41 @@ class LogTail:
         if self._mode == OFF or notice.kind != "timeline":
             return
         seen = sighting(notice.data)
-        if not self._has_heard and self._place.count:
+        if not self._has_heard and self._place.marks:
             self._number = self._place_of = seen.number  # of what was followed without news
-        self._has_heard, self._leaves = True, seen.kind is Meaning.LEAVING
-        if seen.runs and seen.number > self._number:
+        self._has_heard, self._leaves = True, seen.kind in _GOING
+        if seen.kind in FINAL:
+            self._ended = seen.number
+        elif seen.runs and seen.number > self._number:
             self._run(seen)
-        elif seen.has_left and self._has_just_left(seen):
+        elif self._has_just_left(seen):
             self._asked = seen.number
             since = min(self._since, seen.since)
-            self._ask(_LogLook(seen.number, since, is_last=True, news=notice.data))
+            self._ask(LogLook(seen.number, since, is_last=True, news=notice.data))
 
     def _run(self, seen: Sighting) -> None:
         if self._asked < self._number:
             # It has left and come back between two looks.
             self._asked = self._number
-            self._ask(_LogLook(self._number, self._since, is_last=True, is_late=True))
+            self._ask(LogLook(self._number, self._since, is_last=True, is_late=True))
         self._number, self._since = seen.number, seen.since
         if self._mode == FOLLOW:
-            self._ask(_LogLook(self._number, self._since))
+            self._ask(LogLook(self._number, self._since))
 
     def _has_just_left(self, seen: Sighting) -> bool:
+        # Of what is deleted while it waits, the next incarnation never ran.
         is_known = seen.number == self._number or seen.kind is Meaning.LEAVING
-        return is_known and seen.number > self._asked
+        has_left = seen.has_left or seen.kind is Meaning.DELETING
+        return has_left and is_known and seen.number > self._asked
+
+    def published(self, news: JsonMapping) -> None:
+        """Take note of what people see of the workload now."""
+        if self._is_busy:
+            self._news = news
 
     def close(self) -> None:
         """Follow no longer; what was asked for already still comes."""
-        self._is_closed = True
+        self.is_closed = True
         if self._timer is not None:
             self._timer.cancel()
 
@@ -153,20 +178,20 @@ class LogTail:
         }
 
     def _follow_later(self, seconds: float) -> None:
-        if self._mode == FOLLOW and not self._is_closed:
+        if self._mode == FOLLOW and not self.is_closed:
             if self._timer is not None:
                 self._timer.cancel()
             self._timer = asyncio.get_running_loop().call_later(seconds, self._follow)
 
     def _follow(self) -> None:
         if self._number > self._asked or not self._has_heard:
-            self._ask(_LogLook(self._number, self._since))
+            self._ask(LogLook(self._number, self._since))
 
-    def _ask(self, look: _LogLook) -> None:
+    def _ask(self, look: LogLook) -> None:
         self._todo = (*self._todo, look)[-_WAITING:]
         if not self._is_busy:
             self._is_busy = True
-            is_urgent = look.is_last and look.pause == _FIRST_PAUSE
+            is_urgent = look.is_last and look.pause == FIRST_PAUSE
             one_per_loop(LogFetches).ask(self._work, is_urgent=is_urgent)
 
     async def _work(self) -> None:
@@ -176,56 +201,59 @@ class LogTail:
                 self._todo = tuple(others)
                 await self._fetch(look)
         finally:
-            self._is_busy = False
+            self._is_busy, self._news = False, None
         self._follow_later(self._interval)
 
-    async def _fetch(self, look: _LogLook) -> None:
-        seen = self._place if self._place_of == look.number else LogPosition()
-        is_first = self._mode != FOLLOW and look.pause == _FIRST_PAUSE
+    async def _fetch(self, look: LogLook) -> None:
+        seen = self._place if self._place_of == look.number else _NOWHERE
+        is_first = self._mode != FOLLOW and look.pause == FIRST_PAUSE
         try:
             self._take(look, await self._part(look, None if is_first else seen))
             self._look_again_later(look)
         except NotFound as error:
-            if look.is_last and look.pause == _FIRST_PAUSE:
-                tell([f"the log of incarnation {look.number} is gone with its pod ({error})"])
-        except (RunaiError, AirflowException, AirflowRuntimeError, OSError) as error:
+            if look.is_last and look.pause == FIRST_PAUSE:
+                why = f"({short(error)})"
+                self._say(f"the log of incarnation {look.number} is gone with its pod {why}")
+        except Exception as error:  # logs are never a reason to fail
             self._complain(error)
 
-    def _look_again_later(self, look: _LogLook) -> None:
+    def _look_again_later(self, look: LogLook) -> None:
         """What it says while it saves is the most valuable, and its last words come last."""
         if look.is_last and not look.is_late and look.pause <= _LAST_PAUSE:
-            again = _LogLook(look.number, look.moment, is_last=True, pause=2 * look.pause)
+            again = LogLook(look.number, look.moment, is_last=True, pause=2 * look.pause)
             asyncio.get_running_loop().call_later(look.pause, self._look_again, again)
 
-    def _look_again(self, look: _LogLook) -> None:
-        if self._leaves and self._asked == look.number and not self._is_closed:
+    def _look_again(self, look: LogLook) -> None:
+        if self._leaves and self._asked == look.number and not self.is_closed:
             self._ask(look)
 
-    async def _part(self, look: _LogLook, seen: LogPosition | None) -> LogPart:
-        fetches, cluster = one_per_loop(LogFetches), self._log.workload.cluster_id
+    async def _part(self, look: LogLook, seen: LogPosition | None) -> LogPart:
+        fetches, cluster = one_per_loop(LogFetches), self._workload.cluster_id
         if reason := fetches.outage(cluster):
             raise Unreachable(f"its cluster could not be reached a moment ago: {reason}")
         async with session(self._connection) as joined:
+            self._log = self._log or WorkloadLog(self._workload)
             flow = self._log.look(joined.clusters, look.moment, seen, late=look.is_late)
             try:
                 return await joined.run(flow)
             except Unreachable as error:
                 where, _, reason = str(error).partition(": ")
-                if "/cluster-api/" in where:  # and not the control plane's
+                # Not the control plane's, nor one workload's own trouble.
+                if "/cluster-api/" in where and error.status in _OUTAGES:
                     fetches.note_outage(cluster, reason)
                 raise
 
-    def _take(self, look: _LogLook, part: LogPart) -> None:
-        if self._is_closed and not look.is_last:
+    def _take(self, look: LogLook, part: LogPart) -> None:
+        if self.is_closed and (not look.is_last or look.number == self._ended):
             return  # the worker goes on where the last look ended
-        is_blind = not (look.number or self._place.count)
+        is_blind = not (look.number or self._place.marks)
         self._place, self._place_of = part.place, look.number
         if look.news is not None:
-            self._show(look.news, part.lines, look.number, part.node)
+            self._show(self._news or look.news, part.end, look.number, part.node)
         if is_blind and part.lines:
             tell(["the log is followed from here on; what came before may be missing above"])
             return
-        whole = part.as_sentences(title(self._log.workload.name, look.number))
+        whole = part.as_sentences(title(self._workload.name, look.number))
         lines = whole[1:] if self._headed == look.number else whole
         if not one_per_loop(LogFetches).allows(len(lines)):
             self._keep(whole)
@@ -240,46 +268,14 @@ class LogTail:
 
     def _complain(self, error: Exception) -> None:
         if not self._complaint:
-            self._complaint = no_log(self._log.workload.name, error)
-            log.warning("%s; the wait goes on", self._complaint)
+            self._complaint = no_log(self._workload.name, error)
+            self._say(f"{self._complaint}; the wait goes on")
 
-
-class _LogLook:
-    """
-    One look into the log.
-
-    :param moment: epoch seconds at which the incarnation ran.
-    :param is_last: the incarnation leaves or has left.
-    :param is_late: the next one has begun.
-    :param news: of the workload, where people shall see the result.
-    :param pause: seconds until the next look, if it still leaves by then.
-    """
-
-    __slots__ = ("is_last", "is_late", "moment", "news", "number", "pause")
-
-    def __init__(
-        self,
-        number: int,
-        moment: float,
-        *,
-        is_last: bool = False,
-        is_late: bool = False,
-        news: JsonMapping | None = None,
-        pause: float = _FIRST_PAUSE,
-    ) -> None:
-        self.news = news
-        self.number, self.moment, self.pause = number, moment, pause
-        self.is_last, self.is_late = is_last, is_late
-
-
-def title(name: str, number: int) -> str:
-    """Return the header of a part of a log; an incarnation of number 0 is not known."""
-    return f"log of {name}, incarnation {number}" if number else f"log of {name}"
-
-
-def no_log(name: str, error: Exception) -> str:
-    """Return the sentence for a log that cannot be had."""
-    return f"the log of {name} cannot be read ({cut(str(error))})"
+    def _say(self, trouble: str) -> None:
+        if one_per_loop(LogFetches).allows(1):
+            log.warning("%s", trouble)
+        else:
+            self._keep([trouble])
 
 
 def tell(lines: Sequence[str]) -> None:

@@ -184,6 +184,9 @@ class RunaiWorkloadTrigger(BaseTrigger):
         self._publish(news)
 
     def _publish(self, news: Mapping[str, Any]) -> None:
+        if self._tail.is_closed:
+            return  # the wait is over: the task writes the end, and nothing older may follow it
+        self._tail.published(news)
         if self._log_facts is not None:
             news = self._log_facts.beside(news)
         if self.show_timeline and self.task_instance is not None:

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 import structlog
+from airflow.sdk.execution_time.comms import SetXCom
 
 from airflow_runai.backends.settings import Settings
+from airflow_runai.core.decision import WaitPolicy
 from airflow_runai.core.flow import Notice
-from airflow_runai.core.outcome import news
+from airflow_runai.core.outcome import Outcome, news
 from airflow_runai.core.timeline import Moment, clocks
 from airflow_runai.core.workload import Workload
 from airflow_runai.tasks.log_fetches import AT_ONCE, LINES_A_SECOND, LINES_AT_ONCE
 from airflow_runai.tasks.log_tail import KEPT_CHARACTERS, LogTail
+from airflow_runai.triggers.workload import RunaiWorkloadTrigger
 from tests.benchmarks.virtual_loop import VirtualLoop, run
 
 SETTINGS = Settings("https://org.run.ai", "id", "a-secret", cluster_url="https://c.example")
@@ -29,13 +35,16 @@ class Wire:
     A control plane and a cluster in place of httpx's transport.
 
     :param logs: by name of the workload; one without answers 404.
+    :param answers: others, by name of the workload.
     :param seconds: that a download takes.
     """
 
     logs: dict[str, str] = field(default_factory=dict)
+    answers: dict[str, Callable[[], httpx.Response]] = field(default_factory=dict)
     seconds: float = 0.1
     down: bool = False
     pods: list[dict[str, Any]] = field(default_factory=list)
+    pods_asked: int = 0
     asked: list[httpx.URL] = field(default_factory=list)
     busy: int = 0
     most: int = 0
@@ -45,12 +54,15 @@ class Wire:
         if path.endswith("/token"):
             return httpx.Response(200, json={"access_token": "a-token", "expires_in": 3600})
         if path.endswith("/pods"):
+            self.pods_asked += 1
             return httpx.Response(200, json={"pods": self.pods})
         if request.url.host == "c.example":
             return await self._download(request)
         return httpx.Response(200, json={"id": "4501", "name": "team-a", "spec": {}})
 
     async def _download(self, request: httpx.Request) -> httpx.Response:
+        """Answer for a cluster."""
+        name = request.url.path.split("/")[-3]
         self.asked.append(request.url)
         self.busy += 1
         self.most = max(self.most, self.busy)
@@ -60,7 +72,9 @@ class Wire:
             self.busy -= 1
         if self.down:
             raise httpx.ConnectTimeout("too slow", request=request)
-        log = self.logs.get(request.url.path.split("/")[-3])
+        if name in self.answers:
+            return self.answers[name]()
+        log = self.logs.get(name)
         return httpx.Response(404, json={}) if log is None else httpx.Response(200, text=log)
 
 
@@ -76,9 +90,9 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
     return made
 
 
-def tail(name: str, get_logs: str = "tail", **more: Any) -> LogTail:
+def tail(name: str, get_logs: str = "tail", settings: Settings = SETTINGS, **more: Any) -> LogTail:
     workload = Workload(f"id-{name}", name, "Running", "4501", "c-1", "Training")
-    return LogTail(SETTINGS, workload, get_logs, interval=30.0, **more)
+    return LogTail(settings, workload, get_logs, interval=30.0, **more)
 
 
 def heard(*phases: str) -> Notice:
@@ -203,7 +217,9 @@ def test_a_log_that_is_gone_is_told_for_each_incarnation(wire: Wire) -> None:
         await asyncio.sleep(1)
 
     (text,) = played(story).texts
-    assert text.startswith("the log of incarnation 1 is gone with its pod (GET https://c.example/")
+    assert text.startswith(
+        "the log of incarnation 1 is gone with its pod (GET https://c.example: 404"
+    )
 
 
 def test_one_time_out_is_enough_for_all(wire: Wire) -> None:
@@ -329,5 +345,254 @@ def test_only_the_end_of_an_incarnation_is_shown_in_the_tab(wire: Wire, get_logs
         await asyncio.sleep(0.5)
 
     played(story)
-    lines = ("a", "bang") if get_logs == "tail" else ("bang",)
-    assert shown == [(LEAVES.data, lines, 1, "node-7")]
+    assert shown == [(LEAVES.data, ("a", "bang"), 1, "node-7")]
+
+
+async def after_another_workloads_trouble(wire: Wire, answer: Callable[[], httpx.Response]) -> None:
+    wire.answers["bad"] = answer
+    wire.logs["good"] = "good\n"
+    tail("bad").hear(LEAVES)
+    await asyncio.sleep(0.5)
+    tail("good").hear(LEAVES)
+    await asyncio.sleep(0.5)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda: httpx.Response(404, text="404 page not found"),
+        lambda: httpx.Response(500, json={"message": "container not found"}),
+        lambda: httpx.Response(302, headers={"location": "https://sso.example"}),
+        lambda: httpx.Response(200, html="<h1>Sign in</h1>"),
+        lambda: httpx.Response(200, content=b"x\n" * 9 * 2**20),
+    ],
+    ids=["404", "500", "302", "page", "too long"],
+)
+def test_what_one_workload_is_answered_is_no_outage(
+    wire: Wire, answer: Callable[[], httpx.Response]
+) -> None:
+    texts = played(lambda: after_another_workloads_trouble(wire, answer)).texts
+    assert texts[-2:] == ["log of good, incarnation 1:", "| good"]
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_an_answer_of_a_gateway_is_an_outage(wire: Wire, status: int) -> None:
+    texts = played(
+        lambda: after_another_workloads_trouble(wire, lambda: httpx.Response(status))
+    ).texts
+    assert "could not be reached a moment ago" in texts[-1]
+
+
+def test_an_address_that_is_none_is_a_sentence(wire: Wire) -> None:
+    broken = dataclasses.replace(SETTINGS, cluster_url="https://münchen_.example")
+
+    async def story() -> None:
+        one = tail("train", "follow", broken)
+        one.hear(heard("Pending", "Running"))
+        await asyncio.sleep(100)
+        assert one.rest()["complaint"]
+
+    (text,) = played(story).texts
+    assert text.startswith("the log of train cannot be read (")
+    assert text.endswith("; the wait goes on")
+
+
+def test_what_nobody_has_thought_of_is_a_sentence(wire: Wire) -> None:
+    wire.answers["train"] = lambda: [][0]
+
+    async def story() -> None:
+        tail("train").hear(LEAVES)
+        await asyncio.sleep(100)
+
+    (text,) = played(story).texts
+    assert text == (
+        "the log of train cannot be read (IndexError: list index out of range); the wait goes on"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("status", [403, 404])
+def test_complaints_of_a_storm_are_bounded_and_none_is_lost(wire: Wire, status: int) -> None:
+    names = [f"train-{number}" for number in range(200)]
+    tails = [tail(name) for name in names]
+    wire.answers = dict.fromkeys(names, lambda: httpx.Response(status, json={}))
+    wire.seconds = 0.01
+
+    async def storm() -> None:
+        for one in tails:
+            one.hear(LEAVES)
+        await asyncio.sleep(100)
+
+    told = played(storm)
+    begin = told.lines[0][0]
+    assert told.lines[-1][0] < begin + 1
+    assert len(told.lines) <= LINES_AT_ONCE + LINES_A_SECOND
+    kept = [line for one in tails for line in one.rest()["kept"]]
+    assert len(told.lines) + len(kept) == 200
+
+
+def test_the_node_is_asked_once_an_incarnation_and_only_for_lines(wire: Wire) -> None:
+    one = tail("train", "follow")
+    wire.pods = [{"name": "p", "createdAt": "1970-01-01T00:01:40Z", "nodeName": "node-7"}]
+    wire.logs["train"] = ""
+    asked: list[int] = []
+
+    async def story() -> None:
+        one.hear(heard("Pending", "Running"))
+        for log in ("", "a\n", "a\n", "a\nb\n"):
+            wire.logs["train"] = log
+            await asyncio.sleep(60)
+            asked.append(wire.pods_asked)
+
+    assert played(story).texts == ["log of train, incarnation 1 on node-7:", "| a", "| b"]
+    assert asked == [0, 1, 1, 1]
+
+
+def test_what_is_deleted_while_it_runs_leaves_its_tail(wire: Wire) -> None:
+    wire.logs["train"] = "last words\n"
+
+    async def story() -> None:
+        one = tail("train")
+        one.hear(heard("Pending", "Running"))
+        one.hear(heard("Pending", "Running", "Deleting"))
+        one.close()
+        await asyncio.sleep(1)
+
+    assert played(story).texts == ["log of train, incarnation 1:", "| last words"]
+
+
+def test_what_is_deleted_while_it_waits_is_not_asked_for(wire: Wire) -> None:
+    async def story() -> None:
+        one = tail("train")
+        one.hear(heard("Pending", "Running"))
+        one.hear(heard("Pending", "Running", "Pending"))
+        await asyncio.sleep(1)
+        one.hear(heard("Pending", "Running", "Pending", "Deleting"))
+        await asyncio.sleep(1)
+
+    played(story)
+    assert len(wire.asked) == 1
+
+
+def test_what_ends_while_its_tail_is_fetched_is_left_to_the_worker(wire: Wire) -> None:
+    wire.logs["train"] = "last words\n"
+    one = tail("train")
+
+    async def story() -> None:
+        one.hear(LEAVES)
+        await asyncio.sleep(0)
+        one.hear(heard("Pending", "Running", "Terminating", "Failed"))
+        one.close()
+        await asyncio.sleep(1)
+
+    assert played(story).texts == []
+    assert (len(wire.asked), one.rest()["number"]) == (1, 0)
+
+
+def test_a_long_last_line_does_not_hide_the_log(wire: Wire) -> None:
+    wire.logs["train"] = "Traceback\n" + "x" * 33_000 + "\n"
+
+    async def story() -> None:
+        tail("train").hear(LEAVES)
+        await asyncio.sleep(0.5)
+
+    assert played(story).texts[1:] == ["| Traceback", f"| {'x' * 999}…"]
+
+
+def test_a_log_of_equal_lines_is_shown_once(wire: Wire) -> None:
+    wire.logs["train"] = "waiting\n" * 2000
+
+    async def story() -> None:
+        tail("train").hear(LEAVES)
+        await asyncio.sleep(100)
+
+    assert played(story).texts == ["log of train, incarnation 1:", *["| waiting"] * 100]
+
+
+def test_of_a_distributed_training_the_leader_is_named(wire: Wire) -> None:
+    wire.pods = [
+        {"name": f"train-{role}", "createdAt": f"1970-01-01T00:01:4{at}Z", "nodeName": role}
+        for at, role in enumerate(["worker-0", "master-0", "worker-1"])
+    ]
+    wire.logs["train"] = "a\n"
+    workload = Workload("id", "train", "Running", "4501", "c-1", "Distributed")
+
+    async def story() -> None:
+        one = LogTail(SETTINGS, workload, "tail", interval=30.0)
+        one.hear(heard("Pending", "Running"))
+        one.hear(heard("Pending", "Running", "Pending", "Running"))
+        await asyncio.sleep(1)
+
+    assert played(story).texts == ["log of train, incarnation 1 on master-0:", "| a"]
+    assert wire.asked[0].params["pod"] == "train-master-0"
+
+
+class Supervisor:
+    """Stands for Airflow's supervisor; keeps what is written for the tab."""
+
+    def __init__(self) -> None:
+        self.written: list[Any] = []
+
+    async def asend(self, message: Any) -> Any:
+        if isinstance(message, SetXCom):
+            self.written.append(message.value)
+
+
+class Preempted(RunaiWorkloadTrigger):
+    """A wait that hears of a preemption, and ends after some time."""
+
+    seconds = 100.0
+
+    async def _wait(self) -> Outcome:
+        phases = ["Pending"]
+        for phase in ("Running", "Terminating", "Pending"):
+            phases.append(phase)
+            await self._report(heard(*phases))
+        await asyncio.sleep(self.seconds)
+        return Outcome("gone", "id", "train", "", "", 400.0, clocks((), 400.0), ())
+
+
+@pytest.fixture
+def preempted(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> Preempted:
+    from airflow.sdk.execution_time import task_runner
+
+    connection = {
+        "conn_type": "runai",
+        "host": "https://org.run.ai",
+        "login": "id",
+        "password": "a-secret",
+        "extra": {"cluster_url": "https://c.example"},
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_PLAYED", json.dumps(connection))
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", Supervisor(), raising=False)
+    wire.logs["train"] = "last words\n"
+    workload = Workload("id", "train", "Running", "4501", "c-1", "Training").to_json()
+    made = Preempted(
+        "played", workload, WaitPolicy(30.0).to_json(), min_defer_seconds=0.0, get_logs="tail"
+    )
+    made.task_instance = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=-1)  # type: ignore[assignment]
+    return made
+
+
+def written_by(trigger: Preempted) -> list[Any]:
+    from airflow.sdk.execution_time import task_runner
+
+    async def story() -> None:
+        assert [event async for event in trigger.run()]
+        await asyncio.sleep(200)
+
+    assert played(story).texts[-1] == "| last words"
+    assert trigger._tail._news is None, "news are not held while nothing is looked at"
+    comms: Any = task_runner.SUPERVISOR_COMMS
+    return list(comms.written)
+
+
+def test_a_tail_that_comes_late_takes_no_news_back(wire: Wire, preempted: Preempted) -> None:
+    wire.seconds = 3.0
+    *_, last = written_by(preempted)
+    assert (last["phase"], last["log_tail"]) == ("Pending", ["last words"])
+
+
+def test_after_the_wait_the_tab_is_the_workers(wire: Wire, preempted: Preempted) -> None:
+    wire.seconds, preempted.seconds = 3.0, 1.0
+    assert all("log_tail" not in news for news in written_by(preempted))

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from airflow_runai.backends import cluster_api, drivers
-from airflow_runai.backends.cluster_api import MAX_BYTES, Clusters, LogQuery
+from airflow_runai.backends.cluster_api import MAX_BYTES, Clusters, LogQuery, LogText
 from airflow_runai.backends.settings import Settings
 from airflow_runai.backends.workload_logs import LogPart, WorkloadLog
 from airflow_runai.core.flow import Flow
@@ -35,6 +35,11 @@ SETTINGS = Settings("https://org.run.ai", "id", "secret")
 WORKLOAD = Workload("w-1", "train-g1", "Running", "4501", "c-1", "Training")
 LOG = "https://c.example/cluster-api/api/v1/team-a/workloads/training/runai/train-g1/logs/download"
 Handler = Callable[[httpx.Request], httpx.Response]
+
+
+def text_of(query: LogQuery, handler: Handler) -> LogText:
+    found: LogText = answered(cluster_api.download(LOG, query), handler)
+    return found
 
 
 def answered(flow: Flow[Any], handler: Handler) -> Any:
@@ -123,10 +128,17 @@ def test_only_what_is_asked_for_is_in_the_query() -> None:
 
 def test_a_server_that_ignores_the_query_is_survived() -> None:
     text = "".join(f"line {number}\n" for number in range(500))
-    lines = answered(
-        cluster_api.download(LOG, LogQuery(tail=3)), lambda _: httpx.Response(200, text=text)
-    )
-    assert lines == ["line 497", "line 498", "line 499"]
+    found = text_of(LogQuery(tail=3), lambda _: httpx.Response(200, text=text))
+    assert found == LogText(("line 497", "line 498", "line 499"), is_whole=False)
+
+
+def test_it_is_known_whether_a_log_is_seen_from_its_beginning() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, text="a\nb\nc")
+
+    whole = [text_of(LogQuery(tail=tail), answer).is_whole for tail in (None, 4, 3, 2, 0)]
+    assert whole == [True, True, False, False, False]
+    assert not text_of(LogQuery(since=60), answer).is_whole
 
 
 def test_a_server_that_refuses_what_only_cuts_is_asked_without_it() -> None:
@@ -138,7 +150,7 @@ def test_a_server_that_refuses_what_only_cuts_is_asked_without_it() -> None:
             return httpx.Response(400, json={"message": "unknown parameter"})
         return httpx.Response(200, text="a\nb\nc")
 
-    assert answered(cluster_api.download(LOG, LogQuery(tail=2, pod="p")), answer) == ["b", "c"]
+    assert text_of(LogQuery(tail=2, pod="p"), answer).lines == ("b", "c")
     assert asked == ["pod=p&tail=2", "pod=p"]
     with pytest.raises(Refused):
         answered(
@@ -149,16 +161,29 @@ def test_a_server_that_refuses_what_only_cuts_is_asked_without_it() -> None:
 
 def test_of_a_large_log_the_end_is_kept_and_a_larger_one_is_refused() -> None:
     large = b"x" * 100 + b"\n" + b"0123456789abcde\n" * (MAX_BYTES // 8)
-    lines = answered(
-        cluster_api.download(LOG, LogQuery()), lambda _: httpx.Response(200, content=large)
-    )
-    assert set(lines) == {"0123456789abcde"}
-    assert len(lines) == MAX_BYTES // 16 - 1
+    found = text_of(LogQuery(), lambda _: httpx.Response(200, content=large))
+    assert set(found.lines) == {"0123456789abcde"}
+    assert (len(found.lines), found.is_whole) == (MAX_BYTES // 16 - 1, False)
     with pytest.raises(Unreadable, match="longer than"):
         answered(
             cluster_api.download(LOG, LogQuery()),
             lambda _: httpx.Response(200, content=b"x" * 17 * 1024 * 1024),
         )
+
+
+@pytest.mark.parametrize("ending", [b"", b"\n", b"\n\n"])
+def test_of_a_progress_bar_that_fills_all_that_is_kept_the_last_state_is_shown(
+    ending: bytes,
+) -> None:
+    bar = b"".join(b"\r%6d/999999 loss 0.1" % step for step in range(MAX_BYTES // 20)) + ending
+    (line,) = text_of(LogQuery(tail=5), lambda _: httpx.Response(200, content=bar)).lines
+    assert line == f"{MAX_BYTES // 20 - 1:6d}/999999 loss 0.1"
+
+
+def test_of_one_line_without_an_end_nothing_is_shown_but_its_size() -> None:
+    """What is left of it may begin with the rest of a secret."""
+    found = text_of(LogQuery(), lambda _: httpx.Response(200, content=b"x" * 2 * MAX_BYTES))
+    assert found.lines == ("(one line of more than 524288 bytes)",)
 
 
 @pytest.mark.parametrize(
@@ -168,6 +193,7 @@ def test_of_a_large_log_the_end_is_kept_and_a_larger_one_is_refused() -> None:
         (httpx.Response(302, headers={"location": "https://evil.example"}), Unreachable),
         (httpx.Response(403, json={"message": "no"}), Forbidden),
         (httpx.Response(404, json={"message": "no such pod"}), NotFound),
+        (httpx.Response(404, text="404 page not found"), NotFound),
         (httpx.Response(404, html="<h1>nginx</h1>"), Unreadable),
         (httpx.Response(500, text="oops"), Unreachable),
         (httpx.Response(204), None),
@@ -179,7 +205,7 @@ def test_what_is_no_log_is_an_error(
 ) -> None:
     flow = cluster_api.download(LOG, LogQuery(tail=5))
     if error is None:
-        assert answered(flow, lambda _: response) == []
+        assert answered(flow, lambda _: response) == LogText((), is_whole=True)
         return
     with pytest.raises(error):
         answered(flow, lambda _: response)
@@ -225,6 +251,7 @@ def test_secrets_are_masked_and_the_node_is_known(emulator: Emulator) -> None:
     part: LogPart = person.do(WorkloadLog(workload).look(Clusters(person.settings), 1e10))
     assert part.lines == ("*** for 30", "***", "***", "***", "end")
     assert part.node in ("node-1", "node-2")
+    assert part.end == part.lines
     assert part.as_sentences("log of talks") == [
         f"log of talks on {part.node}:",
         *("| *** for 30", "| ***", "| ***", "| ***", "| end"),
@@ -239,6 +266,7 @@ def test_a_second_look_shows_what_is_new(emulator: Emulator) -> None:
     again: LogPart = person.do(log.look(clusters, 1e10, first.place))
     assert (first.lines, again.lines, again.has_gap) == (("one", "two"), (), False)
     assert again.as_sentences("log of talks") == []
+    assert again.end == ("one", "two")
 
 
 @pytest.mark.slow

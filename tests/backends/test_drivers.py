@@ -6,7 +6,7 @@ import ssl
 import struct
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -311,6 +311,64 @@ def test_a_port_where_nobody_listens_is_unreachable(run: Run) -> None:
 def test_a_host_that_does_not_exist_is_unreachable(run: Run) -> None:
     with pytest.raises(Unreachable, match=r"no-such-host\.invalid"):
         run(ask(), Settings("https://no-such-host.invalid", "me", "secret"))
+
+
+@really_both
+@pytest.mark.parametrize(
+    "host", ["c..example", f"{'a' * 70}.example", "münchen_.example", "c.example/\x7f"]
+)
+def test_a_cluster_whose_address_is_none_is_unreachable(run: Run, host: str) -> None:
+    def flow() -> Flow[Reply]:
+        return (yield Request("GET", f"https://{host}/cluster-api/status"))
+
+    with pytest.raises(Unreachable, match="check the connection's cluster_url"):
+        run(flow(), settings(1))
+
+
+@really_both
+def test_a_control_plane_whose_host_is_no_name_is_unreachable(run: Run) -> None:
+    with pytest.raises(Unreachable, match="check the connection's host"):
+        run(ask(), Settings(f"https://{'a' * 70}.example", "me", "secret"))
+
+
+@both
+def test_a_body_that_cannot_be_encoded_is_no_matter_of_the_wire(run: Run) -> None:
+    def flow() -> Flow[Reply]:
+        return (yield Request("POST", "/x", json={"command": "\ud800"}))
+
+    with pytest.raises(UnicodeEncodeError):
+        run(flow(), answering, [], [])
+
+
+class Endless(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A body that never comes to its end, and never pauses for long."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        while True:
+            yield b"x\n"
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self:
+            yield piece
+
+
+@pytest.mark.parametrize("is_awaited", [False, True])
+def test_a_download_that_has_no_end_is_given_up(is_awaited: bool) -> None:
+    def flow() -> Flow[Reply]:
+        return (yield Request("GET", "https://c.example/log", keep=100))
+
+    async def main() -> Reply:
+        async with httpx.AsyncClient(transport=transport, timeout=0.005) as client:
+            return await drivers.arun(flow(), client)
+
+    def block() -> Reply:
+        with httpx.Client(transport=transport, timeout=0.005) as client:
+            return drivers.run(flow(), client)
+
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, stream=Endless()))
+    with pytest.raises(Unreachable, match=r"log: has not come to its end after 0\.01 s") as caught:
+        asyncio.run(main()) if is_awaited else block()
+    assert caught.value.status == 0
 
 
 @really_both

@@ -129,3 +129,43 @@ def test_error_bodies_of_every_shape_are_worded(body: Any, words: str) -> None:
 def test_whole_pages_are_cut() -> None:
     error = failed(reply({"message": "word " * 5000}, 500))
     assert len(str(error)) < 2 * TEXT_LIMIT
+
+
+OF_CLUSTER = Request("GET", "https://c.example/cluster-api/api/v1/a/logs/download")
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (reply({"message": "no"}, 401), Unauthorized),
+        (reply(None, 302, location="https://sso.example"), Unreachable),
+        (html(200), Unreadable),
+        (html(404), Unreadable),
+        (html(500), Unreachable),
+    ],
+    ids=lambda value: getattr(value, "status", ""),
+)
+def test_what_a_cluster_answers_is_advised_on_its_own_address(
+    answer: Reply, kind: type[Exception]
+) -> None:
+    with pytest.raises(kind) as caught:
+        accept(OF_CLUSTER, answer)
+    assert "the connection's cluster_url" in str(caught.value)
+    assert "client secret" not in str(caught.value)
+    assert "if it is the control plane" not in str(caught.value)
+    assert "is this the control plane" not in str(caught.value)
+
+
+def test_the_404_of_a_cluster_is_one_also_in_plain_text() -> None:
+    plain = Reply(404, NOON, None, "404 page not found", {"content-type": "text/plain"})
+    with pytest.raises(NotFound, match="404 404 page not found"):
+        accept(OF_CLUSTER, plain)
+    assert isinstance(failed(plain), Unreadable), "of the control plane it may be a gateway's"
+
+
+@pytest.mark.parametrize("status", [302, 429, 500, 503])
+def test_what_cannot_be_trusted_says_with_which_status_it_came(status: int) -> None:
+    error = failed(reply({}, status))
+    assert isinstance(error, Unreachable)
+    assert error.status == status
+    assert Unreachable("no answer").status == 0

@@ -144,6 +144,21 @@ def test_a_401_that_stays_is_told_and_not_repeated_for_ever() -> None:
     assert (len(plane.grants), len(plane.calls)) == (2, 2)
 
 
+def test_a_cluster_that_refuses_each_token_gets_one_new_one_in_the_life_of_a_token() -> None:
+    plane = Plane()
+    plane.valid = lambda token: False
+    hand, tokens = start(plane)
+
+    def of_cluster() -> Flow[int]:
+        return (yield Request("GET", "https://c.example/cluster-api/status")).status
+
+    assert [hand.run(tokens.authorized(of_cluster())) for _ in range(50)] == [401] * 50
+    assert (len(plane.grants), len(plane.calls)) == (2, 51)
+    hand.now += plane.life
+    assert [hand.run(tokens.authorized(of_cluster())) for _ in range(50)] == [401] * 50
+    assert len(plane.grants) == 4, "the next token is new to the cluster, too"
+
+
 @pytest.mark.parametrize(
     "answers",
     [

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_runai.core.incarnations import CUT_AT, nodes_of, pod_at, shown_lives, sighting
+from airflow_runai.core.incarnations import CUT_AT, leader, nodes_of, pods_at, shown_lives, sighting
 from airflow_runai.core.outcome import news
 from airflow_runai.core.timeline import TIMELINE_LIMIT, Moment, bounded, clocks
 from airflow_runai.core.usage import Incarnation, runs
@@ -55,9 +55,48 @@ def test_the_pod_of_a_moment_is_the_newest_that_existed() -> None:
         {"name": "odd", "createdAt": None},
     ]
     nine = 1793523600.0
-    assert pod_at(pods, nine + 5)["name"] == "first"
-    assert pod_at(pods, nine + 3605)["name"] == "second"
-    assert pod_at([], nine) == {}
+    pods[1]["deletedAt"] = "2026-11-01T09:59:00Z"
+    assert [pod["name"] for pod in pods_at(pods, nine + 5)] == ["first"]
+    assert [pod["name"] for pod in pods_at(pods, nine + 3605)] == ["second"]
+    assert pods_at([], nine) == []
+    assert leader(pods_at(pods, nine + 5)) == pods[1]
+
+
+def crew(*names: str, made: float = 100, **more: Any) -> list[dict[str, Any]]:
+    return [{"name": name, **pod(made + 2 * n, name), **more} for n, name in enumerate(names)]
+
+
+@pytest.mark.parametrize("role", ["master", "launcher", "chief"])
+def test_of_several_pods_the_one_that_leads_is_shown(role: str) -> None:
+    pods = crew("t-worker-0", "t-worker-1", f"t-{role}-0")
+    assert [one["name"] for one in pods_at(pods, 300)] == [
+        *(f"t-{role}-0", "t-worker-0", "t-worker-1")
+    ]
+    assert leader(pods_at(pods, 300))["name"] == f"t-{role}-0"
+
+
+def test_where_no_name_tells_who_leads_the_oldest_comes_first_and_nobody_is_known() -> None:
+    for names in (("t-0-0", "t-1-0"), ("my-master-0", "my-master-1")):
+        found = pods_at(crew(*names), 300)
+        assert [one["name"] for one in found] == list(names)
+        assert leader(found) == {}
+
+
+@pytest.mark.parametrize(
+    "over",
+    [
+        {"deletedAt": "1970-01-01T00:03:00Z"},
+        {"completedAt": "1970-01-01T00:03:00Z"},
+        {"k8sPhase": "Failed", "k8sPhaseUpdatedAt": "1970-01-01T00:03:00Z"},
+    ],
+    ids=lambda over: next(iter(over)),
+)
+def test_pods_of_an_earlier_incarnation_do_not_count(over: dict[str, Any]) -> None:
+    first = crew("t-master-0", "t-worker-0", **over)
+    second = crew("t-worker-1", "t-master-1", made=200)
+    found = pods_at([*first, *second], 300)
+    assert [one["name"] for one in found] == ["t-master-1", "t-worker-1"]
+    assert [one["name"] for one in pods_at([*first, *second], 150)] == ["t-master-0", "t-worker-0"]
 
 
 LIVES = (Incarnation(110.0, 200.0), Incarnation(310.0, 400.0), Incarnation(510.0, 600.0))

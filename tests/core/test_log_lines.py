@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,7 +44,7 @@ def test_the_newest_lines_fit_both_limits() -> None:
 def test_seen_from_its_beginning_each_line_is_shown_once(log: list[str], looks: list[int]) -> None:
     place, shown = LogPosition(), list[str]()
     for until in sorted(min(look, len(log)) for look in looks):
-        new = growth(place, log[:until])
+        new = growth(place, log[:until], is_whole=True)
         assert not new.has_gap
         shown += new.lines
         place = new.place
@@ -57,7 +58,7 @@ def test_seen_by_its_end_no_line_is_shown_twice_and_gaps_are_told(
     log = [f"step {number}" for number in range(400)]
     place, shown, before = LogPosition(), list[str](), 0
     for until in sorted(looks):
-        new = growth(place, log[max(0, until - window) : until])
+        new = growth(place, log[max(0, until - window) : until], is_whole=until <= window)
         assert list(new.lines) == log[max(before, until - window) : until]
         # Where hardly a line is common, there may be no gap.
         assert new.has_gap or not before or until - window <= before
@@ -68,13 +69,45 @@ def test_seen_by_its_end_no_line_is_shown_twice_and_gaps_are_told(
 
 
 def test_one_line_again_and_again_is_no_flood() -> None:
-    place = growth(LogPosition(), ["warning"] * 100).place
-    assert growth(LogPosition(5000, place.marks), ["warning"] * 90).lines == ()
-    new = growth(LogPosition(5000, place.marks), ["warning"] * 50 + ["error"] + ["warning"] * 50)
-    assert new.lines == ("error", *["warning"] * 50)
+    place = growth(LogPosition(), ["warning"] * 100, is_whole=False).place
+    assert growth(place, ["warning"] * 1000, is_whole=False).lines == ()
+    mixed = ["warning"] * 50 + ["error"] + ["warning"] * 50
+    assert growth(place, mixed, is_whole=False).lines == ("error", *["warning"] * 50)
+
+
+@pytest.mark.parametrize("period", [1, 2, 5, MARKS])
+def test_a_few_lines_again_and_again_are_no_flood(period: int) -> None:
+    turn = [f"retry {number}" for number in range(period)]
+    place = growth(LogPosition(), turn * 40, is_whole=False).place
+    assert growth(place, turn * 200, is_whole=False).lines == ()
+
+
+def test_an_end_of_equal_lines_is_not_taken_for_the_beginning() -> None:
+    """A tail of 100 lines was seen; then a thousand lines of which none is new."""
+    place = growth(LogPosition(), ["waiting"] * 100, is_whole=False).place
+    assert growth(place, ["waiting"] * 1000, is_whole=False).lines == ()
+    assert growth(place, ["waiting"] * 1000, is_whole=True).lines == ()
+
+
+def test_a_log_that_outgrows_the_window_is_counted_no_more() -> None:
+    place = growth(LogPosition(), ["waiting"] * 500, is_whole=True).place
+    assert place.count == 500
+    assert growth(place, ["waiting"] * 1000, is_whole=False).lines == ()
+
+
+def test_seen_whole_from_now_on_repeated_lines_are_counted() -> None:
+    place = growth(LogPosition(), ["waiting"] * 100, is_whole=False).place
+    place = growth(place, ["waiting"] * 150, is_whole=True).place
+    assert growth(place, ["waiting"] * 152, is_whole=True).lines == ("waiting", "waiting")
+
+
+def test_a_line_that_will_be_cut_takes_the_room_that_it_is_shown_in() -> None:
+    lines = ["Traceback", "x" * 33_000]
+    assert newest(lines, 100, 32_768) == ()
+    assert newest(lines, 100, 32_768, LINE_LIMIT) == tuple(lines)
 
 
 def test_a_place_survives_as_json() -> None:
-    place = growth(LogPosition(), ["a", "b"]).place
+    place = growth(LogPosition(), ["a", "b"], is_whole=True).place
     assert LogPosition.from_json(place.to_json()) == place
     assert LogPosition.from_json({}) == LogPosition()
