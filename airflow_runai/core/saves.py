@@ -26,7 +26,8 @@ class Saved(NamedTuple):
 
     def to_json(self) -> JsonObject:
         """Return what the tab shows as a mark."""
-        return {"step": self.step, "at": round(self.at, 3)}
+        # As it is: it is compared with what a later listing says.
+        return {"step": self.step, "at": self.at}
 
 
 def gathered(
