@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping
+from itertools import count
 from typing import Any
 
 from airflow_runai.emulator.records import PRIORITIES
@@ -20,6 +21,8 @@ from airflow_runai.emulator.world import World
 _QUANTITY = re.compile(r"\d+(\.\d+)?([KMGTk]i?)?")
 _DNS_LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _MAX_WORKERS = 1000
+#: Ends of names that only begin as asked for: no two are equal, wherever they begin.
+_SUFFIXES = count(uuid.uuid4().int)
 _EXTRAS = (
     "masterSpec",
     "masterSpecSameAsWorker",
@@ -87,8 +90,7 @@ def _name(body: Mapping[str, Any]) -> str:
     if not isinstance(name, str) or not name:
         raise ApiError(400, "name is required", "name")
     if body.get("useGivenNameAsPrefix"):
-        # Whatever is random here serves, as long as no two are equal.
-        name = f"{name}-{uuid.uuid4().hex[:5]}"
+        name = f"{name}-{next(_SUFFIXES) % 16**5:05x}"
     if len(name) > 63 or not _DNS_LABEL.fullmatch(name):
         raise ApiError(
             400,
