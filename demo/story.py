@@ -19,7 +19,7 @@ import httpx
 
 from airflow_runai.backends import clients, control_plane, drivers, organization
 from airflow_runai.backends.organization import Project
-from airflow_runai.backends.paging import read_all
+from airflow_runai.backends.pods import pods_ever
 from airflow_runai.backends.tokens import Tokens
 from airflow_runai.core.flow import Flow
 from airflow_runai.core.timeline import Moment, clocks
@@ -170,10 +170,7 @@ class Story:
         return log.read_text(errors="replace") if log.exists() else ""
 
     def _nodes(self, train: Workload) -> list[str]:
-        path = f"/api/v1/workloads/{train.id}/pods"
-        gone = self.ask(read_all(path, "pods", [("deleted", "true")]))
-        present = self.ask(control_plane.pods(train.id))
-        pods = {str(pod.get("id")): pod for pod in [*gone, *present]}
+        pods = {str(pod.get("id")): pod for pod in self.ask(pods_ever(train.id))}
         ordered = sorted(pods.values(), key=lambda pod: str(pod.get("createdAt")))
         return [str(pod.get("nodeName")) for pod in ordered if pod.get("nodeName")]
 

@@ -226,11 +226,6 @@ def standing_pods(workload_id: str) -> Flow[int]:
     return sum(str(pod.get("k8sPhase") or "").lower() not in _ENDED_PODS for pod in listed)
 
 
-def pods(workload_id: str) -> Flow[list[Mapping[str, Any]]]:
-    """Return the workload's present pods (node, phase, containers) as the server describes them."""
-    return (yield from read_all(_path(workload_id, "pods"), "pods", []))
-
-
 class ControlPlaneReader(WorkloadReader):
     """
     Reads a workload: now, in the past, and among the deleted ones.

@@ -15,7 +15,7 @@ _RANK = LOOK
 
 
 def pods_now(workload_id: str) -> Flow[list[Mapping[str, Any]]]:
-    """Return the workload's present pods."""
+    """Return the workload's present pods (node, phase, containers) as the server describes them."""
     return (yield from _pods(workload_id, []))
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from airflow_runai.backends import control_plane, drivers, organization
 from airflow_runai.backends.cluster_api import Clusters, LogQuery, LogText
 from airflow_runai.backends.organization import Project
+from airflow_runai.backends.pods import pods_now
 from airflow_runai.backends.workload_logs import WINDOW, WorkloadLog
 from airflow_runai.cli.connections import hook_for
 from airflow_runai.cli.exit_codes import UsageError, command
@@ -182,7 +183,7 @@ def _ways(hook: RunaiHook, project: Project, workload: Workload) -> JsonObject:
 
 def _pods(hook: RunaiHook, workload: Workload) -> list[str]:
     try:
-        pods = hook.run(control_plane.pods(workload.id))
+        pods = hook.run(pods_now(workload.id))
         return [exact(pod.get("name"), "pod's name") for pod in pods]
     except RunaiError:
         return []  # the other two ways remain

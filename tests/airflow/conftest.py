@@ -127,6 +127,17 @@ def emulator(
 
 
 @pytest.fixture
+def nothing_heard() -> Iterator[None]:
+    """Forget what ``heard`` was told before, and let go at the end whatever hangs in it."""
+    from tests.airflow import heard
+
+    heard.CALLS.clear()
+    heard.RELEASED.clear()
+    yield
+    heard.RELEASED.set()
+
+
+@pytest.fixture
 def run(database: None) -> Callable[..., Run]:
     """Run a DAG to its end through ``dag.test()``."""
     return run_dag

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,13 +12,7 @@ from airflow_runai.tasks.messenger import AT_A_TIME, MAX_HANGING, MAX_OPEN, Mess
 from tests.airflow import heard
 from tests.benchmarks import virtual_loop
 
-
-@pytest.fixture(autouse=True)
-def _nothing_heard_yet() -> Iterator[None]:
-    heard.CALLS.clear()
-    heard.RELEASED.clear()
-    yield
-    heard.RELEASED.set()
+pytestmark = pytest.mark.usefixtures("nothing_heard")
 
 
 def _said(caplog: pytest.LogCaptureFixture) -> list[str]:

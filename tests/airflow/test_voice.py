@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,15 +20,9 @@ from airflow_runai.tasks.voice import companions_of, voice_settings
 from tests.airflow import heard
 from tests.benchmarks import virtual_loop
 
+pytestmark = pytest.mark.usefixtures("nothing_heard")
+
 TI = SimpleNamespace(dag_id="dag", task_id="task", run_id="run", map_index=3, try_number=2)
-
-
-@pytest.fixture(autouse=True)
-def _nothing_heard_yet() -> Iterator[None]:
-    heard.CALLS.clear()
-    heard.RELEASED.clear()
-    yield
-    heard.RELEASED.set()
 
 
 class Life:

@@ -7,6 +7,7 @@ import pytest
 from airflow_runai.backends import control_plane as cp
 from airflow_runai.backends import organization
 from airflow_runai.backends.paging import MAX_PAGES, PAGE, read_all
+from airflow_runai.backends.pods import pods_now
 from airflow_runai.core.flow import Reply, Request
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import (
@@ -398,7 +399,7 @@ def test_the_eyes_find_a_deleted_workload_by_name_and_id() -> None:
 
 def test_pods_come_as_the_server_words_them() -> None:
     rows = [{"id": "1", "nodeName": "node-1"}]
-    assert Answers.hand(reply({"pods": rows})).run(cp.pods("w-1")) == rows
+    assert Answers.hand(reply({"pods": rows})).run(pods_now("w-1")) == rows
 
 
 @pytest.mark.parametrize("key", ["id", "projectId", "clusterId"])
