@@ -129,7 +129,7 @@ def played(story: Callable[[], Awaitable[None]]) -> Told:
         finally:
             structlog.configure(processors=before)
 
-    run(main)
+    run(main, counts_work=False)
     return told
 
 

@@ -14,6 +14,9 @@ from tests.benchmarks import virtual_loop
 
 pytestmark = pytest.mark.usefixtures("nothing_heard")
 
+#: Seconds after which a call is given up. On a busy machine, one that is well may need nearly so many.
+SHORT = 2.0
+
 
 def _said(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [r.getMessage() for r in caplog.records if r.name.endswith("messenger")]
@@ -33,7 +36,7 @@ def _posted(*names: str) -> Messenger:
         await asyncio.sleep(2000)
         return sender
 
-    sent: Messenger = virtual_loop.run(lambda loop: play())
+    sent: Messenger = virtual_loop.run(lambda loop: play(), counts_work=False)
     return sent
 
 
@@ -90,7 +93,7 @@ async def _all_done(seconds: float, *paths: str) -> None:
 
 def test_hanging_functions_keep_no_coroutine_waiting() -> None:
     others = ["tests.airflow.heard.hanging"] * (AT_A_TIME + 2)
-    asyncio.run(_all_done(0.05, *others, "tests.airflow.heard.anote"))
+    asyncio.run(_all_done(SHORT / 10, *others, "tests.airflow.heard.anote"))
     assert [who for who, _, _ in heard.CALLS] == ["anote"]
 
 
@@ -103,7 +106,7 @@ def test_an_import_that_hangs_keeps_only_its_own_module_from_being_called(
     (tmp_path / "runai_quick.py").write_text(healthy)
     monkeypatch.syspath_prepend(str(tmp_path))
     others = ["runai_slow.alert"] * (MAX_HANGING + 1)
-    asyncio.run(_all_done(0.05, *others, "tests.airflow.heard.note", "runai_quick.alert"))
+    asyncio.run(_all_done(SHORT, *others, "tests.airflow.heard.note", "runai_quick.alert"))
     assert [who for who, _, _ in heard.CALLS] == ["note", "anote"]
     refused = "runai_slow.alert failed (an earlier import of runai_slow hangs); the wait goes on"
     assert _said(caplog).count(refused) == MAX_HANGING
@@ -125,7 +128,7 @@ def test_coroutines_that_catch_their_cancellation_are_left_behind(
 
 def test_threads_that_hang_are_left_behind_and_bounded(caplog: pytest.LogCaptureFixture) -> None:
     async def post() -> None:
-        sender = Messenger(seconds=0.05)
+        sender = Messenger(SHORT / 10)
         for _ in range(MAX_HANGING + 2):
             sender.post({"path": "tests.airflow.heard.hanging", "kwargs": {}}, {})
         while others := asyncio.all_tasks() - {asyncio.current_task()}:
@@ -146,13 +149,13 @@ def test_threads_that_hang_are_left_behind_and_bounded(caplog: pytest.LogCapture
 @pytest.mark.slow
 def test_a_crowd_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
     async def post() -> None:
-        sender = Messenger(seconds=0.01)
+        sender = Messenger()
         for _ in range(MAX_OPEN + 5):
             sender.post({"path": "tests.airflow.heard.anote", "kwargs": {}}, {})
         while others := asyncio.all_tasks() - {asyncio.current_task()}:
             await asyncio.wait(others)
 
-    virtual_loop.run(lambda loop: post())
+    virtual_loop.run(lambda loop: post(), counts_work=False)
     assert len(heard.CALLS) == MAX_OPEN
     said = _said(caplog)
     assert said == [f"tests.airflow.heard.anote is not called: {MAX_OPEN} calls wait already"] * 5

@@ -8,6 +8,8 @@ server that a bench plays in the same process) is marked with :meth:`VirtualLoop
 takes no time.
 
 While a thread works for the loop, the loop really waits: nobody knows how long that will take.
+
+Tests of what is done, rather than of how fast, leave the work uncounted: there, only waits take time.
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ class Stuck(Exception):
 class VirtualLoop(asyncio.SelectorEventLoop):
     """An event loop whose clock counts its own work and jumps over waits."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, counts_work: bool = True) -> None:
+        self._counts_work = counts_work
         self._jumps = _Jumps(self)
         self._jumped = self._foreign_work = self._foreign_total = 0.0
         self._in_threads = 0
@@ -46,6 +49,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         """Seconds since the loop was made."""
+        if not self._counts_work:
+            return self._jumped
         return self._jumped + time.thread_time() - self._began - self._foreign_work
 
     def jump(self, seconds: float) -> None:
@@ -184,9 +189,9 @@ class _Clock:
         self._loop.jump(seconds)
 
 
-def run(work: Callable[[VirtualLoop], Any]) -> Any:
+def run(work: Callable[[VirtualLoop], Any], *, counts_work: bool = True) -> Any:
     """Run what ``work`` returns on a loop of its own, with ``time`` showing the loop's clock."""
-    loop = VirtualLoop()
+    loop = VirtualLoop(counts_work=counts_work)
     asyncio.set_event_loop(loop)
     shown = CLOCK.set(_Clock(loop))
     try:

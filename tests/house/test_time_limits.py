@@ -33,11 +33,21 @@ def test_it():
     finally:
         time.sleep(600)
 """
+#: What Airflow does around each DAG file and each task that has a time-out.
+ALARM_TAKEN = """
+import signal, time
+
+def test_it():
+    signal.signal(signal.SIGALRM, lambda *_: None)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    time.sleep(600)
+"""
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("text", "passed"), [(SLOW, True), (IDLE, False), (BUSY, False), (IDLE_TWICE, False)]
+    ("text", "passed"),
+    [(SLOW, True), (IDLE, False), (BUSY, False), (IDLE_TWICE, False), (ALARM_TAKEN, False)],
 )
 def test_a_test_may_take_its_time_but_not_stand_still_or_work_for_ever(
     tmp_path: Path, text: str, passed: bool
