@@ -19,9 +19,14 @@ def pods_now(workload_id: str) -> Flow[list[Mapping[str, Any]]]:
     return (yield from _pods(workload_id, []))
 
 
+def pods_gone(workload_id: str) -> Flow[list[Mapping[str, Any]]]:
+    """Return the workload's pods that are gone, as far as the server lists them."""
+    return (yield from _pods(workload_id, [("deleted", "true")]))
+
+
 def pods_ever(workload_id: str) -> Flow[list[Mapping[str, Any]]]:
-    """Return the workload's pods, also those that are gone, as far as the server lists them."""
-    gone = yield from _pods(workload_id, [("deleted", "true")])
+    """Return both."""
+    gone = yield from pods_gone(workload_id)
     return [*gone, *(yield from pods_now(workload_id))]
 
 

@@ -14,7 +14,7 @@ from airflow_runai.backends.cluster_api import (
     log_address,
 )
 from airflow_runai.backends.control_plane import get_whole
-from airflow_runai.backends.pods import pods_ever, pods_now
+from airflow_runai.backends.pods import pods_ever, pods_gone, pods_now
 from airflow_runai.backends.redaction import Redaction
 from airflow_runai.core import mask
 from airflow_runai.core.flow import Flow
@@ -72,11 +72,37 @@ class LogPart:
             yield f"({plural(self.left_out, 'more line')} before these)"
 
 
+@dataclass(frozen=True, slots=True)
+class UnmaskedPart:
+    """
+    What a look into a log has found; not to be shown yet.
+
+    :param lines: the newest ones, seen before or not.
+    :param new: so many of them, from the end, are to be shown.
+    :param place, has_gap, left_out: as in :class:`LogPart`.
+    """
+
+    moment: float
+    lines: tuple[str, ...]
+    new: int
+    place: LogPosition
+    has_gap: bool
+    left_out: int
+
+    @property
+    def characters(self) -> int:
+        """How much memory it takes."""
+        return sum(map(len, self.lines))
+
+
 class WorkloadLog:
     """
     Reads the log of one workload.
 
-    What it says may hold what it was given: the values of variables that look like secrets are
+    A look has two halves. The first is the download, which a pod that is about to go does not wait
+    for. The second asks the control plane, which may take its time.
+
+    What the log says may hold what it was given: the values of variables that look like secrets are
     masked, as is the connection's secret. They are read from the control plane, and kept in memory
     only.
     """
@@ -91,37 +117,55 @@ class WorkloadLog:
         self._node = (0.0, "")
 
     def look(
-        self,
-        clusters: Clusters,
-        moment: float,
-        seen: LogPosition | None = None,
-        *,
-        late: bool = False,
+        self, clusters: Clusters, moment: float, seen: LogPosition | None = None
     ) -> Flow[LogPart]:
         """
         Return the end of the log, or what is new in it.
 
         :param moment: epoch seconds at which the incarnation ran.
         :param seen: how far it was seen; ``None`` for the end alone.
-        :param late: the next incarnation has begun; so ask for the pod of that moment.
         :raises NotFound: if the log is gone with its pod.
+        """
+        found = yield from self.read(clusters, moment, seen)
+        return (yield from self.shown(clusters, found))
+
+    def read(
+        self,
+        clusters: Clusters,
+        moment: float,
+        seen: LogPosition | None = None,
+        *,
+        late: bool = False,
+    ) -> Flow[UnmaskedPart]:
+        """
+        Do the first half of a look.
+
+        :param late: the next incarnation has begun; so ask for the pod of that moment.
         """
         query = LogQuery(tail=LINES if seen is None else WINDOW)
         if late:
             query = replace(query, pod=(yield from self._standing(moment)))
-        # First of all: the pod may be about to go.
         text = yield from self.text(clusters, query)
-        new = growth(seen or LogPosition(), text.lines, is_whole=text.is_whole)
-        chosen = newest(new.lines, LINES, CHARACTERS, LINE_LIMIT)
-        count = max(len(chosen), len(newest(text.lines, _END_LINES, CHARACTERS, LINE_LIMIT)))
-        end = yield from self.masked(clusters, text.lines[-count:] if count else ())
-        if chosen and self._node[0] != moment:
-            self._note_node(moment, (yield from self._pods(moment, pods_now)))
+        found = growth(seen or LogPosition(), text.lines, is_whole=text.is_whole)
+        new = len(newest(found.lines, LINES, CHARACTERS, LINE_LIMIT))
+        count = max(new, len(newest(text.lines, _END_LINES, CHARACTERS, LINE_LIMIT)))
+        lines = tuple(line[:_SEARCHED] for line in (text.lines[-count:] if count else ()))
+        left_out = len(found.lines) - new
+        return UnmaskedPart(moment, lines, new, found.place, found.has_gap, left_out)
+
+    def shown(self, clusters: Clusters, found: UnmaskedPart) -> Flow[LogPart]:
+        """Do the second half of a look."""
+        end = yield from self.masked(clusters, found.lines)
+        moment = found.moment
+        if found.new and self._node[0] != moment:
+            # Since the log was read, the pod may have gone.
+            present = yield from self._pods(moment, pods_now)
+            self._note_node(moment, present or (yield from self._pods(moment, pods_gone)))
         return LogPart(
-            lines=end[-len(chosen) :] if chosen else (),
-            place=new.place,
-            has_gap=new.has_gap,
-            left_out=len(new.lines) - len(chosen),
+            lines=end[-found.new :] if found.new else (),
+            place=found.place,
+            has_gap=found.has_gap,
+            left_out=found.left_out,
             node=self._node[1] if self._node[0] == moment else "",
             end=end[-_END_LINES:],
         )

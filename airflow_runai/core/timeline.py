@@ -8,6 +8,7 @@ information and changes no clock.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
@@ -24,6 +25,14 @@ UNSEEN = "(not seen)"
 
 #: Not running: after a run, each of them makes the stretch an interruption.
 AWAY = frozenset({Meaning.WAITING, Meaning.STARTING, Meaning.SUSPENDED})
+#: The platform's words for a preemption of this workload: not for one that could be preempted, or
+#: that waits for the preemption of another. The tab's ``causes.js`` has the same.
+PREEMPTED = re.compile(
+    r"(?<!\bnot )(?<!\bnever )(?<!\bbe )preempted\b"
+    r"|(?<!\bno )(?<!\bpending )(?<!\bpending the )(?<!\bwaiting for )(?<!after)preemption"
+    r"(?!\s*(?:of|is|victims?|policy)\b|\s*:\s*\d)",
+    re.IGNORECASE,
+)
 #: Its pods are going down, and hold their GPUs until they are gone.
 _GOING_DOWN = ("Stopping", "Suspending")
 
@@ -43,7 +52,7 @@ class Moment:
     @property
     def is_preemption(self) -> bool:
         """Whether the platform itself calls this a preemption (we never guess)."""
-        return "preempt" in self.message.lower()
+        return bool(PREEMPTED.search(self.message))
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,7 @@ def interruptions(workload: EmulatedWorkload) -> int:
 
 def _kind(record: Record) -> str:
     # Only the message tells a preemption from another wait.
-    if "preempt" in record.message.lower() and record.phase in (phases.TERMINATING, phases.PENDING):
+    goes = record.phase in (phases.TERMINATING, phases.PENDING)
+    if goes and "preempted" in record.message.lower():
         return "preempted"
     return _KINDS.get(record.phase, "stopping")

@@ -2,7 +2,12 @@
 
 import { meaning } from "./phases.js";
 
-const PREEMPTED = /preempt/i;
+/** The same as in `core/timeline.py`. */
+const PREEMPTED = new RegExp([
+  "(?<!\\bnot )(?<!\\bnever )(?<!\\bbe )preempted\\b",
+  "(?<!\\bno )(?<!\\bpending )(?<!\\bpending the )(?<!\\bwaiting for )(?<!after)preemption"
+    + "(?!\\s*(?:of|is|victims?|policy)\\b|\\s*:\\s*\\d)",
+].join("|"), "i");
 const CRASHED = new RegExp([
   "exit(?:ed)?(?: with)?(?: code| status)[ :=]*-?[1-9]", "back-?off", "out ?of ?memory", "oomkilled",
   "(?<!\\b(?:no|0|without|without any) )\\b(?:crash|errors?\\b)",

@@ -11,8 +11,7 @@ from airflow_runai.core.texts import plural
 from airflow_runai.errors import NotFound
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.tasks.log_facts import for_tab
-from airflow_runai.tasks.log_tail import tell
-from airflow_runai.tasks.log_words import no_log, title
+from airflow_runai.tasks.log_words import no_log, tell, title
 
 
 def show_end_of_log(

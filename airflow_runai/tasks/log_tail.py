@@ -15,18 +15,19 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from airflow_runai.backends.settings import Settings
-from airflow_runai.backends.workload_logs import LINES, LogPart, WorkloadLog
+from airflow_runai.backends.workload_logs import LINES, LogPart, UnmaskedPart
 from airflow_runai.core.flow import Notice
 from airflow_runai.core.incarnations import Sighting, sighting
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.log_lines import FOLLOW, OFF, LogPosition, newest
 from airflow_runai.core.phases import FINAL, Meaning
 from airflow_runai.core.workload import Workload
-from airflow_runai.errors import NotFound, Unreachable
-from airflow_runai.hooks.sessions import one_per_loop, session
+from airflow_runai.errors import NotFound
+from airflow_runai.hooks.sessions import one_per_loop
 from airflow_runai.tasks.log_fetches import LogFetches
 from airflow_runai.tasks.log_looks import FIRST_PAUSE, LogLook
-from airflow_runai.tasks.log_words import no_log, short, title
+from airflow_runai.tasks.log_source import LogSource
+from airflow_runai.tasks.log_words import no_log, short, tell, title
 
 log = structlog.get_logger(logger_name=__name__)
 
@@ -42,8 +43,6 @@ _LAST_PAUSE = 16.0
 _NOWHERE = LogPosition()
 #: Its pods are going down.
 _GOING = (Meaning.LEAVING, Meaning.DELETING)
-#: No answer, a gateway's, or the cluster asks to slow down: others need not try.
-_OUTAGES = (0, 429, 502, 503, 504)
 #: Seconds after which the news of a workload that has just been submitted has come.
 _NEWS_TAKE = 10.0
 
@@ -68,11 +67,10 @@ class LogTail:
         "_has_heard",
         "_headed",
         "_interval",
-        "_is_busy",
+        "_is_reading",
         "_kept",
         "_leaves",
         "_left_out",
-        "_log",
         "_mode",
         "_news",
         "_number",
@@ -80,8 +78,10 @@ class LogTail:
         "_place_of",
         "_show",
         "_since",
+        "_source",
         "_timer",
         "_todo",
+        "_unshown",
         "_workload",
         "is_closed",
     )
@@ -100,7 +100,7 @@ class LogTail:
         self._mode = get_logs if workload.id else OFF
         # Made when it is needed: thousands of waits never look.
         self._workload = workload
-        self._log: WorkloadLog | None = None
+        self._source: LogSource | None = None
         # The incarnation that was seen to run, and since when; the last whose end was asked for. A
         # wait that goes on after a restart of its process does not know them.
         self._number, self._since, self._asked = 0, math.inf, 0
@@ -111,13 +111,15 @@ class LogTail:
         # How far the log of which incarnation was seen.
         self._place, self._place_of = _NOWHERE, 0
         self._todo: tuple[LogLook, ...] = ()
+        # What was read; its end is not shown yet.
+        self._unshown: tuple[tuple[LogLook, UnmaskedPart], ...] = ()
         self._kept: tuple[str, ...] = ()
         self._left_out = 0
         self._complaint = ""
         # What was published while a look is under way, which then publishes nothing older.
         self._news: JsonMapping | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._has_heard = self._leaves = self._is_busy = self.is_closed = False
+        self._has_heard = self._leaves = self._is_reading = self.is_closed = False
 
     def hear(self, notice: Notice) -> None:
         """Take note of a change of phase."""
@@ -156,7 +158,7 @@ class LogTail:
 
     def published(self, news: JsonMapping) -> None:
         """Take note of what people see of the workload now."""
-        if self._is_busy:
+        if self._is_reading or self._unshown:
             self._news = news
 
     def close(self) -> None:
@@ -189,26 +191,28 @@ class LogTail:
 
     def _ask(self, look: LogLook) -> None:
         self._todo = (*self._todo, look)[-_WAITING:]
-        if not self._is_busy:
-            self._is_busy = True
+        if not self._is_reading:
+            self._is_reading = True
             is_urgent = look.is_last and look.pause == FIRST_PAUSE
-            one_per_loop(LogFetches).ask(self._work, is_urgent=is_urgent)
+            one_per_loop(LogFetches).read(self._read_all, is_urgent=is_urgent)
 
-    async def _work(self) -> None:
+    async def _read_all(self) -> None:
         try:
             while self._todo:
                 look, *others = self._todo
                 self._todo = tuple(others)
-                await self._fetch(look)
+                await self._read(look)
         finally:
-            self._is_busy, self._news = False, None
+            self._is_reading = False
+            self._forget_news()
         self._follow_later(self._interval)
 
-    async def _fetch(self, look: LogLook) -> None:
-        seen = self._place if self._place_of == look.number else _NOWHERE
+    async def _read(self, look: LogLook) -> None:
         is_first = self._mode != FOLLOW and look.pause == FIRST_PAUSE
+        self._source = self._source or LogSource(self._connection, self._workload)
         try:
-            self._take(look, await self._part(look, None if is_first else seen))
+            found = await self._source.read(look, None if is_first else self._seen(look.number))
+            self._show_later(look, found)
             self._look_again_later(look)
         except NotFound as error:
             if look.is_last and look.pause == FIRST_PAUSE:
@@ -216,6 +220,37 @@ class LogTail:
                 self._say(f"the log of incarnation {look.number} is gone with its pod {why}")
         except Exception as error:  # logs are never a reason to fail
             self._complain(error)
+
+    def _seen(self, number: int) -> LogPosition:
+        """Return how far the log of an incarnation was read, shown or not."""
+        if self._unshown:
+            look, found = self._unshown[-1]
+            return found.place if look.number == number else _NOWHERE
+        return self._place if self._place_of == number else _NOWHERE
+
+    def _show_later(self, look: LogLook, found: UnmaskedPart) -> None:
+        fetches = one_per_loop(LogFetches)
+        fetches.hold(found.characters)
+        self._unshown = (*self._unshown, (look, found))
+        if len(self._unshown) == 1:
+            fetches.show(self._show_all)
+
+    async def _show_all(self) -> None:
+        while self._unshown:
+            look, found = self._unshown[0]
+            try:
+                assert self._source is not None, "what was read has a source"
+                self._take(look, await self._source.shown(found))
+            except Exception as error:
+                self._complain(error)
+            finally:
+                self._unshown = self._unshown[1:]
+                one_per_loop(LogFetches).hold(-found.characters)
+        self._forget_news()
+
+    def _forget_news(self) -> None:
+        if not (self._is_reading or self._unshown):
+            self._news = None
 
     def _look_again_later(self, look: LogLook) -> None:
         """What it says while it saves is the most valuable, and its last words come last."""
@@ -226,22 +261,6 @@ class LogTail:
     def _look_again(self, look: LogLook) -> None:
         if self._leaves and self._asked == look.number and not self.is_closed:
             self._ask(look)
-
-    async def _part(self, look: LogLook, seen: LogPosition | None) -> LogPart:
-        fetches, cluster = one_per_loop(LogFetches), self._workload.cluster_id
-        if reason := fetches.outage(cluster):
-            raise Unreachable(f"its cluster could not be reached a moment ago: {reason}")
-        async with session(self._connection) as joined:
-            self._log = self._log or WorkloadLog(self._workload)
-            flow = self._log.look(joined.clusters, look.moment, seen, late=look.is_late)
-            try:
-                return await joined.run(flow)
-            except Unreachable as error:
-                where, _, reason = str(error).partition(": ")
-                # Not the control plane's, nor one workload's own trouble.
-                if "/cluster-api/" in where and error.status in _OUTAGES:
-                    fetches.note_outage(cluster, reason)
-                raise
 
     def _take(self, look: LogLook, part: LogPart) -> None:
         if self.is_closed and (not look.is_last or look.number == self._ended):
@@ -276,9 +295,3 @@ class LogTail:
             log.warning("%s", trouble)
         else:
             self._keep([trouble])
-
-
-def tell(lines: Sequence[str]) -> None:
-    """Write lines into the task log."""
-    for line in lines:
-        log.info("%s", line)

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+
+import structlog
 
 from airflow_runai.core.texts import TEXT_LIMIT, cut
 from airflow_runai.errors import RunaiError
+
+log = structlog.get_logger(logger_name=__name__)
 
 #: Of the address of a log, what follows the cluster's host.
 _PATH = re.compile(r"(?<=\w)/cluster-api/api/\S*/logs/download")
@@ -25,3 +30,9 @@ def no_log(name: str, error: Exception) -> str:
 def short(error: Exception) -> str:
     """Return the words of an error without the path of the log, which would hide the advice."""
     return cut(_PATH.sub("", str(error)), 2 * TEXT_LIMIT)
+
+
+def tell(lines: Sequence[str]) -> None:
+    """Write lines into the task log."""
+    for line in lines:
+        log.info("%s", line)

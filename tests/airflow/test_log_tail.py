@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +22,13 @@ from airflow_runai.core.flow import Notice
 from airflow_runai.core.outcome import Outcome, news
 from airflow_runai.core.timeline import Moment, clocks
 from airflow_runai.core.workload import Workload
-from airflow_runai.tasks.log_fetches import AT_ONCE, LINES_A_SECOND, LINES_AT_ONCE
+from airflow_runai.hooks.sessions import session
+from airflow_runai.tasks.log_fetches import (
+    AT_ONCE,
+    HELD_CHARACTERS,
+    LINES_A_SECOND,
+    LINES_AT_ONCE,
+)
 from airflow_runai.tasks.log_tail import KEPT_CHARACTERS, LogTail
 from airflow_runai.triggers.workload import RunaiWorkloadTrigger
 from tests.benchmarks.virtual_loop import VirtualLoop, run
@@ -37,11 +44,13 @@ class Wire:
     :param logs: by name of the workload; one without answers 404.
     :param answers: others, by name of the workload.
     :param seconds: that a download takes.
+    :param plane_seconds: that an answer of the control plane takes.
     """
 
     logs: dict[str, str] = field(default_factory=dict)
     answers: dict[str, Callable[[], httpx.Response]] = field(default_factory=dict)
     seconds: float = 0.1
+    plane_seconds: float = 0.0
     down: bool = False
     pods: list[dict[str, Any]] = field(default_factory=list)
     pods_asked: int = 0
@@ -53,6 +62,8 @@ class Wire:
         path = request.url.path
         if path.endswith("/token"):
             return httpx.Response(200, json={"access_token": "a-token", "expires_in": 3600})
+        if request.url.host != "c.example":
+            await asyncio.sleep(self.plane_seconds)
         if path.endswith("/pods"):
             self.pods_asked += 1
             return httpx.Response(200, json={"pods": self.pods})
@@ -160,6 +171,57 @@ def test_a_storm_is_bounded_and_nothing_is_lost(wire: Wire) -> None:
             *(f"| {n}.{line}" for line in range(20)),
         ]
     )
+
+
+@asynccontextmanager
+async def beside_other_waits() -> AsyncIterator[None]:
+    """Keep a session open, which knows the cluster's address."""
+    async with session(SETTINGS):
+        tail("first").hear(LEAVES)
+        await asyncio.sleep(1)
+        yield
+
+
+def test_a_pod_that_goes_does_not_wait_for_a_busy_control_plane(wire: Wire) -> None:
+    names = [f"train-{number}" for number in range(20)]
+    wire.logs = {name: f"last words of {name}\n" for name in names}
+    wire.pods = [{"name": "p", "createdAt": "1970-01-01T00:01:40Z", "nodeName": "node-7"}]
+
+    async def story() -> None:
+        async with beside_other_waits():
+            wire.plane_seconds = 20.0
+            for name in names:
+                tail(name).hear(LEAVES)
+            await asyncio.sleep(3)
+            assert len(wire.asked) >= 21
+            wire.logs.clear()
+            await asyncio.sleep(1000)
+
+    texts = played(story).texts[1:]
+    assert sorted(texts) == sorted(
+        line
+        for name in names
+        for line in (f"log of {name}, incarnation 1 on node-7:", f"| last words of {name}")
+    )
+
+
+@pytest.mark.slow
+def test_while_much_waits_to_be_shown_no_more_is_read(wire: Wire) -> None:
+    names = [f"train-{number}" for number in range(600)]
+    wire.logs = dict.fromkeys(names, ("x" * 320 + "\n") * 100)
+    room = HELD_CHARACTERS // (320 * 100)
+
+    async def story() -> None:
+        async with beside_other_waits():
+            wire.plane_seconds = 100.0
+            for name in names:
+                tail(name).hear(LEAVES)
+            await asyncio.sleep(90)
+            assert room < len(wire.asked) - 1 <= room + AT_ONCE
+            await asyncio.sleep(100_000)
+
+    played(story)
+    assert {url.path.split("/")[-3] for url in wire.asked} == {"first", *names}
 
 
 def test_what_is_kept_for_the_worker_is_bounded_and_the_rest_is_counted(wire: Wire) -> None:

@@ -279,9 +279,9 @@ def test_of_an_incarnation_that_is_over_only_its_own_pod_is_asked(
     person = Person(emulator)
     crashed = emulator.workloads_named("talks")[0].pods[0]
     log, clusters = WorkloadLog(workload), Clusters(person.settings)
-    assert person.do(log.look(clusters, ran(crashed), late=True)).lines == ("bang",)
+    assert person.do(log.read(clusters, ran(crashed), late=True)).lines == ("bang",)
     emulator.preempt("talks")
     wait_until(lambda: emulator.workloads_named("talks")[0].incarnation == 3, "resumed")
     preempted = emulator.workloads_named("talks")[0].pods[1]
     with pytest.raises(NotFound, match="gone"):
-        person.do(log.look(clusters, ran(preempted), late=True))
+        person.do(log.read(clusters, ran(preempted), late=True))

@@ -67,6 +67,42 @@ def test_words_of_a_preemption_survive_a_neighbor_with_other_words() -> None:
     assert merge(read) == (Moment(NOON, "Running"), Moment(NOON + 1, "Pending", "Preempted by b"))
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Preempted by team-b",
+        "Pod team-a/x-0-0 was preempted by workload team-b/y",
+        "Preempted to accommodate a workload (UID: 25797) due to reclamation within the cohort",
+        "evicted: PreemptionByScheduler",
+        "Evicted due to preemption",
+        "preempted, no capacity; pending preemption of nobody",
+        "PREEMPTION: node maintenance",
+    ],
+)
+def test_the_platforms_words_name_a_preemption(message: str) -> None:
+    assert Moment(NOON, "Pending", message).is_preemption
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "",
+        "NonPreemptibleOverQuota: Non-preemptible workload is over quota",
+        "0 GPUs are already allocated for non-preemptible pods. Use a preemptible workload to go on",
+        "1 more needed. Pending the preemption of 1 workload(s)",
+        "no preemption victims found for incoming pod",
+        "preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling",
+        "preemptionPolicy: PreemptLowerPriority",
+        "terminateAfterPreemption is set",
+        "it will not be preempted before 12:00",
+        "waiting for preemption",
+        "preemptor path: /pool/team-b",
+    ],
+)
+def test_other_words_do_not(message: str) -> None:
+    assert not Moment(NOON, "Pending", message).is_preemption
+
+
 @given(timelines.filter(bool), later)
 def test_the_total_is_the_time_since_submission_unless_it_has_ended(
     timeline: tuple[Moment, ...], seconds: int

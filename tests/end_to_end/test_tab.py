@@ -260,6 +260,9 @@ def interrupted_by(*moments: tuple[str, str]) -> tuple[Moment, ...]:
         (interrupted_by(("Pending", "Moved without any error, exit code 0")), "interrupted"),
         (interrupted_by(("Initializing", 'Back-off pulling image "x"')), "interrupted"),
         (interrupted_by(("Pending", "CUDA error: an illegal memory access")), "crashed"),
+        (interrupted_by(("Pending", "Non-preemptible workload over quota")), "interrupted"),
+        (interrupted_by(("Pending", "Pending the preemption of 1 workload(s)")), "interrupted"),
+        (interrupted_by(("Pending", "evicted: PreemptionByScheduler")), "preempted"),
     ],
 )
 def test_causes_of_interruptions_look_different(
