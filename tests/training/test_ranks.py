@@ -191,10 +191,16 @@ def test_rank_that_never_comes_is_named_within_the_time_limit(tmp_path: Path) ->
     assert newest_valid(tmp_path) is None
 
 
-@pytest.mark.slow
 def test_rank_that_leaves_in_the_middle_is_missed_and_nothing_is_published(tmp_path: Path) -> None:
-    # Enough for all to come twice.
-    everybody = [Ranks(rank, WORLD, timeout=2.0) for rank in range(WORLD)]
+    together = threading.Barrier(WORLD, timeout=PATIENCE)
+
+    def barrier(rank: int) -> Callable[[], object]:
+        """All come twice, however long that takes; from then on one is missed soon."""
+        soon = FileBarrier(tmp_path / ".barrier", rank, WORLD, timeout=0.3)
+        turns: Iterator[Callable[[], object]] = iter([together.wait, together.wait])
+        return lambda: next(turns, soon)()
+
+    everybody = [Ranks(rank, WORLD, barrier(rank)) for rank in range(WORLD)]
 
     def work(rank: int) -> None:
         if rank == 1:  # comes to the two barriers before writing, then is gone
@@ -214,14 +220,19 @@ def test_rank_that_leaves_in_the_middle_is_missed_and_nothing_is_published(tmp_p
         pass
 
 
-@pytest.mark.slow
 def test_ranks_that_save_different_steps_are_told_so(tmp_path: Path) -> None:
+    barrier = threading.Barrier(2, timeout=PATIENCE)
+
     def work(rank: int) -> None:
-        with save_shards(tmp_path, 7 + rank, Ranks(rank, 2, timeout=2.0 - rank)) as folder:
-            plain(rank, folder)
+        ranks = Ranks(rank, 2, barrier.wait, timeout=0.3)  # for the directory of one's step
+        try:
+            with save_shards(tmp_path, 7 + rank, ranks) as folder:
+                plain(rank, folder)
+        finally:
+            barrier.abort()  # who leaves is not waited for
 
     first, second = each(work, world=2)
-    assert isinstance(first, RankMissing)
+    assert isinstance(first, threading.BrokenBarrierError)
     assert "do all ranks save the same step" in str(second)
     assert newest_valid(tmp_path) is None
 
