@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import httpx
@@ -19,7 +20,11 @@ class Client:
         self.emulator = emulator
         self.http = httpx.Client(base_url=emulator.url, timeout=None)
         self.log_in()
-        self.cluster_id: str = self.http.get("/api/v1/clusters").json()[0]["uuid"]
+
+    @cached_property
+    def cluster_id(self) -> str:
+        """The only cluster; asked for when it is needed, so that a client can outlive its token."""
+        return str(self.http.get("/api/v1/clusters").json()[0]["uuid"])
 
     def log_in(self) -> None:
         body = {

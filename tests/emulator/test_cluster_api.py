@@ -21,7 +21,7 @@ def path(name: str, kind: str = "training/runai", project: str = "team-a") -> st
 
 @pytest.fixture
 def emulator() -> Iterator[Emulator]:
-    quick = EmulatorSettings(initializing_seconds=0.0, backoff_seconds=0.0, grace=2)
+    quick = EmulatorSettings(initializing_seconds=0.0, backoff_seconds=0.0, grace=60)
     with serve(quick) as running:
         yield running
 
@@ -91,14 +91,16 @@ def test_type_framework_and_project_must_be_right(client: Client) -> None:
         assert client.http.get(wrong).status_code == 404
 
 
-def test_the_log_of_a_preempted_incarnation_goes_with_its_pod(client: Client) -> None:
-    slow_to_leave = (
-        "sh -c 'trap \"echo saving; sleep 0.5; exit 1\" TERM; echo up; sleep 100 & wait'"
-    )
-    client.create("leaves", command=slow_to_leave)
+def test_the_log_of_a_preempted_incarnation_goes_with_its_pod(
+    client: Client, tmp_path: Path
+) -> None:
+    seen = tmp_path / "seen"
+    saves = f"echo saving; until test -e {seen}; do sleep 0.05; done; exit 1"
+    client.create("leaves", command=f"sh -c 'trap \"{saves}\" TERM; echo up; sleep 100 & wait'")
     until_said(client, "leaves", "up")
     client.emulator.preempt("leaves")
     until_said(client, "leaves", "saving")
+    seen.touch()
     wait_until(lambda: client.emulator.workloads_named("leaves")[0].incarnation == 2, "resumed")
     until_said(client, "leaves", "up")
     assert "saving" not in log(client, "leaves").text

@@ -28,7 +28,7 @@ def test_lost_reply_has_done_its_work(stepped: Emulator, steps: Client) -> None:
 
 @pytest.mark.slow
 def test_stalled_reply_has_done_its_work(stepped: Emulator, steps: Client) -> None:
-    stepped.faults.add("lose_reply", path="/api/v1/workloads/trainings", seconds=5)
+    stepped.faults.add("lose_reply", path="/api/v1/workloads/trainings", seconds=60)
     body = steps.body("once")
     with pytest.raises(httpx.ReadTimeout):
         steps.http.post("/api/v1/workloads/trainings", json=body, timeout=0.3)

@@ -14,6 +14,7 @@ import pytest
 
 from airflow_runai.emulator import Emulator, EmulatorSettings, SteppedClock, serve
 from tests.emulator.conftest import Client
+from tests.support.waiting import wait_until
 
 
 @pytest.mark.parametrize("path", ["/", "/workloads?search=train", "/workloads/train-1"])
@@ -178,9 +179,9 @@ def test_deleted_workload_keeps_its_story_and_a_new_one_of_its_name_wins(
 @pytest.mark.slow
 def test_story_has_the_log_of_each_incarnation(emulator: Emulator, client: Client) -> None:
     workload = client.create("train-1", command="sh -c 'echo I am on $NODE_NAME; exec sleep 60'")
-    client.wait_for(workload, "Running")
+    wait_until(lambda: emulator.log("train-1"))
     emulator.preempt("train-1")
-    client.wait_for(workload, "Pending", "Initializing")
+    wait_until(lambda: emulator.workloads_named("train-1")[0].incarnation == 2)
     client.wait_for(workload, "Running")
     seen = client.get("/_emulator/workloads/train-1/story", incarnation=1)
     assert [part["nodes"] for part in seen["incarnations"]] == [["node-1"], ["node-2"]]

@@ -93,6 +93,7 @@ def test_token_expires() -> None:
     with serve(EmulatorSettings(clock=SteppedClock(), token_seconds=0.3)) as emulator:
         client = Client(emulator)
         wait_until(lambda: client.http.get("/api/v1/clusters").status_code == 401)
+        emulator.plane.tokens.seconds = 3600.0
         client.log_in()
         assert client.http.get("/api/v1/clusters").status_code == 200
 
