@@ -76,11 +76,16 @@ def shared(tmp_path: Path) -> Path:
     return code.parent
 
 
+#: Runs until somebody interrupts it, however long that takes, and soon ends when it is back.
+ONCE_INTERRUPTED = Scenario(run_seconds=0.4, keeps_progress=False, exits={1: (3600.0, 0)})
+
+
 def fast(shared: Path, **more: Any) -> EmulatorSettings:
     """
     An embedded Run:ai without any theatre.
 
-    Workloads called ``long…`` run until somebody ends them.
+    Workloads called ``long…`` run until somebody ends them, those called ``patient…`` until
+    somebody interrupts them.
     """
     quick = {
         "initializing_seconds": 0.05,
@@ -88,7 +93,7 @@ def fast(shared: Path, **more: Any) -> EmulatorSettings:
         "tick_seconds": 0.02,
         "grace": 5,
     }
-    scenarios = {"short": Scenario(run_seconds=0.3), "patient": Scenario(run_seconds=2.0)}
+    scenarios = {"short": Scenario(run_seconds=0.3), "patient": ONCE_INTERRUPTED}
     scenarios["long"] = Scenario(run_seconds=None)
     scenarios["broken"] = Scenario(exits={1: (0.1, 3)})
     given = {

@@ -160,7 +160,8 @@ def test_each_change_of_phase_is_one_line_however_rarely_one_looks(
     capfd: pytest.CaptureFixture[str],
     deferrable: bool,
 ) -> None:
-    scenarios = {"busy": Scenario(run_seconds=1.0, preempt_every=0.4)}
+    twice = {1: (3600.0, 0), 2: (3600.0, 0)}  # only a preemption ends these
+    scenarios = {"busy": Scenario(run_seconds=0.0, preempt_every=0.4, exits=twice)}
     busy = {"spec": {"image": "x"}, "workload_name": "busy", "poll_interval": 2.5}
     with serve(fast(shared, scenarios=scenarios)) as emulator:
         connect(emulator.url)

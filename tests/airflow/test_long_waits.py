@@ -20,6 +20,7 @@ from airflow_runai.triggers.workload import RunaiWorkloadTrigger
 from tests.airflow.conftest import fast
 from tests.airflow.running import Person
 from tests.airflow.triggering import Supervised, first, supervised, trigger, with_task
+from tests.benchmarks import virtual_loop
 from tests.support.waiting import eventually
 
 __all__ = ["supervised"]
@@ -93,12 +94,10 @@ def test_neither_a_short_stretch_nor_one_that_runs_costs_a_request(crowded: Emul
 
 
 def test_a_crowd_is_asked_about_one_by_one() -> None:
-    async def delays() -> list[float]:
+    async def delays(_: object) -> list[float]:
         return [one_per_loop(Turns).next_in() for _ in range(4)]
 
-    first_turn, *others = asyncio.run(delays())
-    assert first_turn == 0.0
-    assert others == pytest.approx([PACE, 2 * PACE, 3 * PACE], abs=0.5)
+    assert virtual_loop.run(delays, counts_work=False) == [0.0, PACE, 2 * PACE, 3 * PACE]
 
 
 def test_an_outage_says_nothing_and_ends_nothing(

@@ -33,7 +33,7 @@ def test_error_and_tab_of_a_queue_that_never_ends_say_that_it_never_starts(
 @pytest.mark.slow
 def test_success_and_a_limit_while_it_runs_need_no_reasons(run: Runner, emulator: Emulator) -> None:
     assert "reasons" not in run(dag_of(training())).xcom("runai_timeline")
-    done = run(dag_of(training("long", timeouts={"total": 0.5})))
+    done = run(dag_of(training("long", timeouts={"running": 0.5})))
     assert done.state == "failed"
     assert "reasons" not in done.xcom("runai_timeline")
     assert not [r for r in emulator.requests if r.path.endswith("/events")]

@@ -66,7 +66,7 @@ def test_timeout_is_its_own_and_leaves_the_workload_alone(
     Person(emulator).submit("team-a", "long-theirs")
     done = run(dag_of(sensor("long-theirs", timeout=0.5, soft_fail=soft, deferrable=deferrable)))
     assert done.task().state == state
-    assert emulator.workloads_named("long-theirs")[0].phase == "Running"
+    assert emulator.workloads_named("long-theirs")[0].desired == "Running"
 
 
 @pytest.mark.slow

@@ -26,6 +26,7 @@ from airflow_runai.tasks.step_readers import Answer, OutOfSight, StepReaders
 from airflow_runai.tasks.steps import Steps, still_idle
 from tests.airflow.running import Run, dag_of
 from tests.core.stage import NOON, acts
+from tests.support.patience import PATIENCE
 from tests.support.waiting import wait_until
 
 Runner = Callable[..., Run]
@@ -71,7 +72,7 @@ def test_at_most_four_threads_read_at_a_time() -> None:
             now[0] += 1
             reading.append(now[0])
         entered.release()
-        assert gate.wait(30)
+        assert gate.wait(PATIENCE)
         with lock:
             now[0] -= 1
         return (Saved(len(root.path), 0.0),)
@@ -95,7 +96,7 @@ def test_a_root_that_hangs_is_given_up_and_left_alone(monkeypatch: pytest.Monkey
     def read(root: CheckpointRoot) -> tuple[Saved, ...]:
         asked.append(root.path)
         if root.path == "hangs":
-            assert gate.wait(30)
+            assert gate.wait(PATIENCE)
         return ()
 
     async def main() -> None:
@@ -106,6 +107,7 @@ def test_a_root_that_hangs_is_given_up_and_left_alone(monkeypatch: pytest.Monkey
         assert "did not answer within" in str(first)
         assert isinstance(second, OutOfSight)
         assert "left alone" in str(second)
+        monkeypatch.setattr(step_readers, "GIVEN_UP", PATIENCE)
         assert await ask(readers, root_of("well")) == ()
         gate.set()
         assert asked == ["hangs", "well"]
@@ -124,7 +126,7 @@ def test_a_root_that_hangs_holds_one_thread_and_no_other_root(
     def read(root: CheckpointRoot) -> tuple[Saved, ...]:
         begun.append(root.path)
         if root.path_map == {"/data": "/bad"}:
-            assert gate.wait(30)
+            assert gate.wait(PATIENCE)
         return ()
 
     async def main() -> None:
@@ -132,7 +134,9 @@ def test_a_root_that_hangs_holds_one_thread_and_no_other_root(
         bad = root_of("/data/x", path_map={"/data": "/bad"})
         for _ in range(10):
             assert isinstance(await ask(readers, bad), OutOfSight)
+        await until(lambda: bool(begun))
         assert begun == ["/data/x"]
+        monkeypatch.setattr(step_readers, "GIVEN_UP", PATIENCE)
         good = root_of("/data/x", path_map={"/data": "/good"})
         assert await ask(readers, good) == ()
         gate.set()
@@ -147,7 +151,7 @@ def test_who_gets_no_turn_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     gate = threading.Event()
 
     def read(root: CheckpointRoot) -> tuple[Saved, ...]:
-        assert gate.wait(30)
+        assert gate.wait(PATIENCE)
         return ()
 
     async def main() -> None:
@@ -316,7 +320,7 @@ SPEC: dict[str, Any] = {
 #: Saves three steps, and hangs.
 HANGS = """#!/bin/sh
 mkdir -p $1/ckpt
-for step in 1 2 3; do mkdir $1/ckpt/step-$step; sleep 0.3; done
+mkdir $1/ckpt/step-1 $1/ckpt/step-2 $1/ckpt/step-3
 while true; do sleep 0.05; done
 """
 
