@@ -160,7 +160,7 @@ def test_preemptions_and_mapped_tasks_are_told(airflow: Airflow, emulator: Emula
 def test_why_a_workload_waits_is_told_below_the_table(airflow: Airflow, emulator: Emulator) -> None:
     name = submit(emulator, "long", compute={"gpu_devices": 6})
     Person(emulator).wait_for(name, "Pending")
-    submit(emulator, "long-runs", map_index=1)
+    Person(emulator).wait_for(submit(emulator, "long-runs", map_index=1), "Running")
     sentence = "it can never start: asks for 6 GPUs; the cluster has 4; ask for fewer GPUs"
     assert [row["reasons"] for row in listed(airflow)] == [[sentence], []]
     assert airflow("ps").out.splitlines()[-2:] == ["", f"{name}: {sentence}"]

@@ -8,6 +8,7 @@ from typing import Any
 from tests.rig.api import Api, Mirror, Object
 from tests.rig.cluster import Cluster
 from tests.rig.waiting import until
+from tests.support.patience import PATIENCE
 
 __all__ = ["PATIENT", "Client", "facts"]
 
@@ -28,7 +29,7 @@ class Client:
         self.seen: dict[str, list[str]] = {}
         self.gone: set[str] = set()
         self._mirror = Mirror(self.api, self.path, self._note).start()
-        self._mirror.synced.wait(30)
+        self._mirror.synced.wait(PATIENCE)
 
     def __enter__(self) -> Client:
         return self
@@ -64,7 +65,7 @@ class Client:
             "spec": {
                 "nodeName": "node-0",
                 "restartPolicy": "Never",
-                "terminationGracePeriodSeconds": 5,
+                "terminationGracePeriodSeconds": 60,
                 "containers": [main, *spec.pop("others", [])],
                 **spec,
             },

@@ -147,7 +147,6 @@ def test_a_killed_test_run_leaves_no_process_and_no_folder(number: int, tmp_path
     until(
         lambda: not marked(folder) and not folder.exists(),
         "the end of what a killed run left",
-        seconds=10,
     )
 
 

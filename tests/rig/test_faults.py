@@ -15,6 +15,7 @@ from tests.rig.cluster import Cluster, Options
 from tests.rig.processes import NODE, marked
 from tests.rig.waiting import until
 from tests.rig.wire import Wire
+from tests.support.patience import PATIENCE
 
 pytestmark = [pytest.mark.rig, pytest.mark.slow]
 JOBS = "/apis/batch/v1/namespaces/team-a/jobs"
@@ -137,7 +138,7 @@ def test_a_half_open_line_is_silent_until_it_thaws(cluster: Cluster, wire: Wire)
         wire.client(cluster.user("airflow")),
         wire.client(cluster.user("airflow"), timeout=0.5),
     )
-    assert hasty.get(JOBS)["kind"] == "JobList"
+    until(lambda: hasty.get(JOBS)["kind"] == "JobList", "an answer in time")
     wire.freeze()
     with pytest.raises(httpx.ReadTimeout):
         hasty.get(JOBS)
@@ -197,13 +198,13 @@ class Watching:
         self._thread = threading.Thread(target=self._follow, args=(api, version), daemon=True)
         self._thread.start()
         api.create(JOBS, job(f"shows-that-the-watch-is-open-{time.monotonic_ns()}"))
-        assert self._open.wait(30)
+        assert self._open.wait(PATIENCE)
 
     def end(self) -> Exception | None:
         """
         Wait until the watch is over; return how: None means that the server ended it in order.
         """
-        self._thread.join(30)
+        self._thread.join(PATIENCE)
         assert not self._thread.is_alive()
         return self._error
 

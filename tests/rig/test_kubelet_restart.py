@@ -57,6 +57,7 @@ def test_what_still_runs_is_adopted_as_it_is(
     go = tmp_path / "go"
     client.run("p", f"echo before; until [ -e {go} ]; do sleep 0.05; done; echo after; exit 3")
     running = client.wait("p", "Running")["status"]
+    until(lambda: client.log("p"), "its first word")
     cluster.processes.stop(KUBELET, number=number)
     cluster.start_part(KUBELET)
     assert client.log("p") == "before\n"
@@ -134,10 +135,15 @@ def test_a_forced_deletion_ends_the_processes_too(cluster: Cluster, client: Clie
     assert _processes(cluster, client, uid) == []
 
 
-def test_a_pod_goes_on_while_the_api_server_is_away(cluster: Cluster, client: Client) -> None:
-    client.run("p", "sleep 1; echo done")
+def test_a_pod_goes_on_while_the_api_server_is_away(
+    cluster: Cluster, client: Client, tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    client.run("p", f"until [ -e {go} ]; do sleep 0.05; done; echo done")
     client.wait("p", "Running")
-    cluster.restart("kube-apiserver")
+    cluster.stop_part("kube-apiserver")
+    go.touch()
+    cluster.start_part("kube-apiserver")
     client.wait("p", "Succeeded")
     assert client.log("p") == "done\n"
 
