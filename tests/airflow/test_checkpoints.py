@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import Asset, task
 from safetensors.numpy import save_file
 
@@ -22,7 +23,7 @@ from airflow_runai.operators.checkpoint import RunaiSelectCheckpointOperator
 from airflow_runai.operators.evaluation import RunaiEvaluationOperator, read_metrics
 from airflow_runai.operators.promotion import RunaiPromoteCheckpointOperator
 from airflow_runai.training import preemptible
-from tests.airflow.running import Run, dag_of, event_of
+from tests.airflow.running import Run, dag_of, event_of, run_dag
 
 Runner = Callable[..., Run]
 MiB = 1024 * 1024
@@ -194,7 +195,14 @@ METRICS = {
 }
 
 
+@pytest.fixture(scope="module")
+def imported(database: None) -> None:
+    """What the first DAG run of a process imports, which takes seconds of processor time."""
+    run_dag(dag_of(lambda: EmptyOperator(task_id="task"), dag_id="first"))
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("imported")
 @pytest.mark.parametrize("what", METRICS)
 def test_bad_metrics_are_told_in_one_sentence(run: Runner, emulator: Emulator, what: str) -> None:
     writes, words = METRICS[what]
