@@ -90,9 +90,11 @@ def talk(request: pytest.FixtureRequest, emulator: Emulator) -> Blocking:
 
 
 def submit(talk: Blocking, name: str = NAME, **spec: Any) -> Workload:
-    return talk.run(
-        create_or_adopt(talk.project, order(name, **{"compute": {"gpu_devices": 1}, **spec}))
-    )
+    return talk.run(submission(talk, name, **spec))
+
+
+def submission(talk: Blocking, name: str = NAME, **spec: Any) -> Flow[Workload]:
+    return create_or_adopt(talk.project, order(name, **{"compute": {"gpu_devices": 1}, **spec}))
 
 
 def wait_for(talk: Blocking, workload: Workload) -> Outcome:
@@ -161,11 +163,13 @@ def test_deleted_by_somebody_is_gone_and_finished_before_that_is_finished(talk: 
 @pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.0, 2.0])
 def test_a_lost_reply_is_adopted(talk: Blocking, seconds: float) -> None:
-    talk.settings = replace(talk.settings, timeout=1.0)
     talk.emulator.faults.add(
         "lose_reply", method="POST", path="/api/v1/workloads/*", seconds=seconds
     )
-    found = submit(talk)
+    patient, first = talk.settings, submission(talk)
+    talk.settings = replace(patient, timeout=1.0)
+    found = talk.run(first)
+    talk.settings = patient
     again = submit(talk)
     assert found.id == again.id
     assert [w.id for w in talk.emulator.workloads_named("train")] == [found.id]
