@@ -6,7 +6,6 @@ Endpoints are plain functions of the control plane and a call; HTTP is handled o
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 from collections.abc import Callable
@@ -156,7 +155,7 @@ class _Handler:
     async def _spoiled(self, request: Request, faults: Faults) -> Response:
         if "slow" in faults:
             await request.body()  # a request that has arrived is carried out, even without a client
-            await asyncio.sleep(faults["slow"].pause())
+            await self._plane.faults.pause(faults["slow"])
         # These faults spoil the call before anything happens.
         if "reset" in faults:
             return _NoAnswer(reset=True)
@@ -170,7 +169,7 @@ class _Handler:
         # From here on the call has its effect, whatever becomes of the answer.
         reply = await self._reply(request, faults)
         if "lose_reply" in faults:
-            await asyncio.sleep(faults["lose_reply"].pause())
+            await self._plane.faults.pause(faults["lose_reply"])
             return _NoAnswer(reset=False)
         return _json(ApiReply(coloured(reply.payload, faults), reply.status))
 

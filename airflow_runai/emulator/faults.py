@@ -2,11 +2,12 @@
 Faults on demand: what a network, a gateway or a newer server may do to a client.
 
 A fault fits a method and a path pattern and lasts for a number of calls or of seconds. The first
-one that fits is used. Faults are only planned here; ``application.py`` carries them out.
+one that fits is used. Faults are planned and waited for here; ``application.py`` carries them out.
 """
 
 from __future__ import annotations
 
+import asyncio
 import math
 import uuid
 from collections.abc import Callable, Mapping
@@ -17,6 +18,9 @@ from typing import Any
 #: Text that breaks databases, encoders and terminals: NUL, red ink, a bell, right to left, a line's
 #: end, half a character.
 HOSTILE_TEXT = "nul \x00 ink \x1b[31m bell \x07 turn \u202e line \u2028 half \ud83d"
+
+#: Between two looks of a call that waits: are the faults cleared?
+_SECONDS_PER_LOOK = 0.05
 
 KINDS = {
     "status": "answer with `status` (and Retry-After: `retry_after`) and do nothing",
@@ -95,6 +99,7 @@ class Faults:
         self._now = now
         self._planned: list[Fault] = []
         self._ends: dict[str, float] = {}
+        self._cleared = 0  # how often
 
     def add(self, kind: str, **details: Any) -> Fault:
         """
@@ -116,8 +121,17 @@ class Faults:
         return fault
 
     def clear(self) -> None:
-        """Forget all faults."""
+        """Forget all faults; calls that they let wait go on."""
         self._planned.clear()
+        self._cleared += 1
+
+    async def pause(self, fault: Fault) -> None:
+        """Wait as long as a fault says, or until all are forgotten."""
+        clock, cleared = asyncio.get_running_loop().time, self._cleared
+        end = clock() + fault.pause()
+        # No event: any thread may clear them, and an event belongs to one loop.
+        while self._cleared == cleared and (left := end - clock()) > 0:  # noqa: ASYNC110
+            await asyncio.sleep(min(left, _SECONDS_PER_LOOK))
 
     def planned(self) -> list[Mapping[str, Any]]:
         """List the faults that are still to come."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -70,6 +71,22 @@ def test_slow_answer(stepped: Emulator, steps: Client) -> None:
     began = time.monotonic()
     assert steps.http.get("/api/v1/clusters").status_code == 200
     assert time.monotonic() - began >= 0.3
+
+
+@pytest.mark.parametrize("kind", ["slow", "lose_reply"])
+def test_calls_that_wait_go_on_when_the_faults_are_cleared(
+    stepped: Emulator, steps: Client, kind: str
+) -> None:
+    stepped.faults.add(kind, path="/api/v1/workloads/trainings", method="POST", seconds=300)
+    body = steps.body("late")
+    with ThreadPoolExecutor() as threads:
+        asked = threads.submit(steps.http.post, "/api/v1/workloads/trainings", json=body)
+        wait_until(lambda: not stepped.faults.planned(), "the call")
+        assert not asked.done()
+        stepped.faults.clear()
+        ended = asked.exception()
+    assert isinstance(ended, httpx.RemoteProtocolError) == (kind == "lose_reply")
+    assert len(stepped.workloads_named("late")) == 1
 
 
 def test_stale_list_lags_behind(stepped: Emulator, steps: Client) -> None:
