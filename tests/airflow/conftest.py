@@ -91,7 +91,7 @@ def fast(shared: Path, **more: Any) -> EmulatorSettings:
         "initializing_seconds": 0.05,
         "backoff_seconds": 0.05,
         "tick_seconds": 0.02,
-        "grace": 5,
+        "grace": 120,
     }
     scenarios = {"short": Scenario(run_seconds=0.3), "patient": ONCE_INTERRUPTED}
     scenarios["long"] = Scenario(run_seconds=None)

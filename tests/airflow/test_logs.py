@@ -20,13 +20,13 @@ Runner = Callable[..., Run]
 both = pytest.mark.parametrize("deferrable", [True, False], ids=["deferred", "blocking"])
 SECRET = "hf_abcdefghijklmnop"
 #: Says where it starts, what it is told, and goes on where it was; the second time it ends. Its last
-#: words go with its pod, so it stays until they were asked for, if that happens within its grace.
+#: words go with its pod, so it stays until they were asked for.
 TRAINING = """#!/bin/bash
 echo "token is $HF_TOKEN"
 mark=$(dirname "$0")/was-here
 test -e $mark && { echo "resumed"; exit ${EXIT_CODE:-0}; }
 trap 'touch $mark; echo "saving at step 7"
-for i in $(seq 40); do test -e $mark-asked && break; sleep 0.1; done; exit 1' TERM
+until test -e $mark-asked; do sleep 0.1; done; exit 1' TERM
 echo "epoch 1"
 sleep 100 & wait
 """
@@ -45,6 +45,7 @@ def spec(shared: Path) -> dict[str, Any]:
         "environment": {"HF_TOKEN": SECRET},
         "storage": {"pvc": [{"claim": "shared", "path": "/shared"}]},
         "backoff_limit": 0,
+        "termination_grace_period": 120,
     }
 
 
