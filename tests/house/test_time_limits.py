@@ -6,8 +6,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from tests.support import patience
 
 ROOT = Path(__file__).parents[2]
 #: Works a third of the time, as on a machine that others keep busy; longer than the limit in all.
@@ -60,3 +63,18 @@ def test_a_test_may_take_its_time_but_not_stand_still_or_work_for_ever(
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert (done.returncode == 0) is passed, done.stdout
     assert ("Timeout" in done.stdout) is not passed
+
+
+def test_a_machine_that_stands_still_is_no_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    moment = 0.0
+    monkeypatch.setattr(patience, "time", SimpleNamespace(monotonic=lambda: moment))
+    asked = patience.Patience(240.0)
+
+    def over(after: float) -> bool:
+        nonlocal moment
+        moment += after
+        return asked.is_over()
+
+    assert [over(10.0) for _ in range(20)] == [False] * 20
+    assert not over(500.0)
+    assert True in [over(10.0) for _ in range(30)], "from then on it is one"

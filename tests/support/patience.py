@@ -31,13 +31,17 @@ class Patience:
 
     def __init__(self, seconds: float = PATIENCE, work: float | None = None) -> None:
         self._seconds, self._work = seconds, seconds if work is None else work
-        self._deadline = time.monotonic() + min(FREE, seconds / 10)
+        self._asked = time.monotonic()
+        self._deadline = self._asked + min(FREE, seconds / 10)
         self._first: float | None = None
         self._last = 0.0
 
     def is_over(self) -> bool:
         """Tell whether to give up; to be asked many times while ``seconds`` pass."""
         now = time.monotonic()
+        unasked, self._asked = now - self._asked, now
+        if unasked > self._seconds / 2:  # the machine stood still, and whoever asks with it
+            self._deadline += unasked
         if now < self._deadline:
             return False
         self._deadline = now + self._seconds
