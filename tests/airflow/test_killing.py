@@ -77,7 +77,7 @@ def test_killed_it_asks_nobody_where_the_workload_is_to_be_kept(
 def test_killing_survives_its_own_cancellation(emulator: Emulator, supervised: Supervised) -> None:
     made = with_task(trigger(emulator, "long-t"))
     supervised("failed")
-    emulator.faults.add("slow", seconds=2.0, path="/api/v1/workloads/*", method="GET")
+    emulator.faults.add("slow", seconds=300, path="/api/v1/workloads/*", method="GET")
 
     async def impatient() -> None:
         killing = asyncio.create_task(made.on_kill())
@@ -86,6 +86,7 @@ def test_killing_survives_its_own_cancellation(emulator: Emulator, supervised: S
         with pytest.raises(asyncio.CancelledError):
             await killing
         assert deletes(emulator) == 0, "the slow answer is still under way"
+        emulator.faults.clear()
         await eventually(lambda: deletes(emulator) > 0)
         await _rest()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -125,7 +126,10 @@ def test_people_are_told_of_a_preemption_whatever_they_do(
 ) -> None:
     monkeypatch.setenv("AIRFLOW__RUNAI__DIGEST_SECONDS", "0.5")
     heard.CALLS.clear()
-    scenarios = {"greedy": ONCE_INTERRUPTED, "rightful": Scenario(run_seconds=0.4)}
+    scenarios = {
+        "greedy": replace(ONCE_INTERRUPTED, run_seconds=2.0),
+        "rightful": Scenario(run_seconds=0.4),
+    }
     spec = {**SPEC, "compute": {"gpu_devices": 2}}
     few = {"nodes": 1, "projects": ("team-a:1", "team-b:1")}
     callbacks = {
