@@ -32,6 +32,9 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         **{folder: [_modules(folder, names)] for folder, names in _MODULES.items()},
+        "task-decorators": [
+            {"class-name": "airflow_runai.decorators.training.runai_task", "name": "runai"}
+        ],
         "connection-types": [_connection_type()],
         "extra-links": ["airflow_runai.links.RunaiWorkloadLink"],
         "cli": ["airflow_runai.cli.commands.get_commands"],

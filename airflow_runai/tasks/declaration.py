@@ -9,9 +9,9 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from airflow.sdk.bases.operator import BaseOperatorMeta
 
@@ -19,6 +19,7 @@ from airflow_runai.core.habits import place_of
 from airflow_runai.errors import InvalidArgument
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 #: Modules through which a call passes on its way from a DAG file to a constructor.
 _BETWEEN = ("airflow.", "airflow_runai.")
@@ -42,15 +43,36 @@ def names_its_place(make: Callable[..., T]) -> Callable[..., T]:
             if not _is_about_arguments(error):
                 raise
             failure: Exception = error
-        if not hasattr(failure, _PLACED):
-            setattr(failure, _PLACED, True)
-            words = "\n  - ".join([str(failure), *_hints(cls, kwargs, failure)])
-            failure.args = (f"{_place(kwargs.get('task_id'))}: {words}",)
         # Outside the handler, so that it gets no context.
-        failure.__cause__ = failure.__context__ = None
-        raise failure.with_traceback(None)
+        raise _placed(failure, f"task {kwargs.get('task_id')!r}", _hints(cls, kwargs, failure))
 
     return placed
+
+
+def names_its_group(make: Callable[P, T]) -> Callable[P, T]:
+    """Let errors about the arguments of what makes a task group name the group and the line."""
+
+    @functools.wraps(make)
+    def placed(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return make(*args, **kwargs)
+        except InvalidArgument as error:
+            failure = error
+        given = inspect.signature(make).bind(*args, **kwargs)
+        given.apply_defaults()
+        raise _placed(failure, f"task group {given.arguments['group_id']!r}", [])
+
+    return placed
+
+
+def _placed(failure: Exception, what: str, hints: Sequence[str]) -> Exception:
+    """Return an error with its place; one that has it already stays as it is."""
+    if not hasattr(failure, _PLACED):
+        setattr(failure, _PLACED, True)
+        words = "\n  - ".join([str(failure), *hints])
+        failure.args = (f"{what}{_place()}: {words}",)
+    failure.__cause__ = failure.__context__ = None
+    return failure.with_traceback(None)
 
 
 class Placed(BaseOperatorMeta):
@@ -68,13 +90,12 @@ def _is_about_arguments(error: Exception) -> bool:
     return isinstance(error, InvalidArgument) or any(each in words for each in _ABOUT_ARGUMENTS)
 
 
-def _place(task_id: object) -> str:
+def _place() -> str:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and _is_between(frame):
         frame = frame.f_back
     # A mapped task is made by Airflow alone, in a worker.
-    where = f" ({frame.f_code.co_filename}, line {frame.f_lineno})" if frame else ""
-    return f"task {task_id!r}{where}"
+    return f" ({frame.f_code.co_filename}, line {frame.f_lineno})" if frame else ""
 
 
 def _is_between(frame: FrameType) -> bool:

@@ -34,6 +34,7 @@ from tests.support.waiting import wait_until
 Runner = Callable[..., Run]
 EXPECTED = {
     "digits_retraining",
+    "digits_approval",
     "digits_from_ui",
     "digits_early_evaluation",
     "digits_ingest",

@@ -18,6 +18,7 @@ NOUNS_IN_ING = {
     "paging",
     "parsing",
     "printing",
+    "retraining",
     "training",
     "waiting",
 }

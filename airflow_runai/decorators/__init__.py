@@ -1,0 +1,1 @@
+"""Decorators for functions of a DAG file."""

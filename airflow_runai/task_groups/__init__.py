@@ -1,0 +1,1 @@
+"""Chains of this provider's operators as one call."""
