@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import pytest
@@ -46,9 +47,12 @@ def _question(rest: Rest, run: Run) -> Any:
     """
     wait_until(lambda: run.task("approve")["state"] == "awaiting_input", "the task waits")
     for _ in range(2):
-        before = _heartbeat(rest)
-        wait_until(lambda before=before: _heartbeat(rest) != before, "the scheduler goes on")
+        wait_until(partial(_is_after, rest, _heartbeat(rest)), "the scheduler goes on")
     return rest.get(f"{run.path}/taskInstances/approve/-1/hitlDetails")
+
+
+def _is_after(rest: Rest, moment: Any) -> bool:
+    return bool(_heartbeat(rest) != moment)
 
 
 def _heartbeat(rest: Rest) -> Any:
