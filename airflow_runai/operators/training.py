@@ -31,6 +31,7 @@ from airflow_runai.tasks.log_end import show_end_of_log
 from airflow_runai.tasks.log_facts import LogFacts
 from airflow_runai.tasks.log_tail import LogTail
 from airflow_runai.tasks.long_waits import LongWait
+from airflow_runai.tasks.mark_verdicts import with_verdicts
 from airflow_runai.tasks.note_store import read_note
 from airflow_runai.tasks.retries import fail_without_retry
 from airflow_runai.tasks.settlement import failure_of, settle
@@ -277,7 +278,7 @@ class RunaiTrainingOperator(NotifyingOperator):
         outcome, saves = last_look(outcome, root())
         used = usage_of(hook, outcome, pushed.get("gpus"), saves)
         facts = {"usage": used, "incarnations": lives_of(hook, outcome), "log_tail": tail}
-        push_timeline(context, {**outcome.to_news(), **facts})
+        push_timeline(context, with_verdicts({**outcome.to_news(), **facts}, root()))
         clocks = outcome.clocks
         self.log.info(
             f"{outcome.name} {outcome.status} after {clocks.total:.0f} s "

@@ -13,8 +13,11 @@ function look(verdict) {
   return OPEN.includes(verdict) ? { height: 5, fill: "#8a93a3" } : { height: HEIGHT, fill: "#b3202c" };
 }
 
-export const words = ({ at, step, verdict }) =>
-  `Checkpoint${step === null ? "" : ` of step ${number(step)}`}: ${verdict || "not checked"}, ${clock(at)}`;
+/** A check below level 2 has not read every byte. */
+const judged = ({ verdict, level }) => (verdict ? verdict + (level < 2 ? " by structure" : "") : "not checked");
+
+export const words = (one) =>
+  `Checkpoint${one.step === null ? "" : ` of step ${number(one.step)}`}: ${judged(one)}, ${clock(one.at)}`;
 
 export function Marks({ checkpoints, scale }) {
   const box = (one) => ({ x: Math.min(scale.place(one.at), WIDTH - 2), width: 2, ...look(one.verdict) });
@@ -27,7 +30,7 @@ export function Marks({ checkpoints, scale }) {
 
 export function summary(checkpoints) {
   const counts = new Map();
-  for (const { verdict } of checkpoints) counts.set(verdict, (counts.get(verdict) ?? 0) + 1);
-  const listed = [...counts].map(([verdict, count]) => `${count} ${verdict || "not checked"}`);
+  for (const one of checkpoints) counts.set(judged(one), (counts.get(judged(one)) ?? 0) + 1);
+  const listed = [...counts].map(([verdict, count]) => `${count} ${verdict}`);
   return `${checkpoints.length} checkpoint${checkpoints.length === 1 ? "" : "s"}: ${listed.join(", ")}`;
 }

@@ -52,7 +52,9 @@ export function workloadOf(value) {
 }
 
 function progressOf(value) {
-  const mark = ({ at, step, verdict }) => ({ at, step: isNumber(step) ? step : null, verdict: text(verdict) });
+  const numberOr = (other, given) => (isNumber(given) ? given : other);
+  const mark = ({ at, step, verdict, level }) =>
+    ({ at, step: numberOr(null, step), verdict: text(verdict), level: numberOr(3, level) });
   return {
     ...numbers(["step", "target", "per_hour"], value),
     ...times(["finish", "finish_with_waits"], value),

@@ -21,9 +21,11 @@ from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.links import push_timeline
 from airflow_runai.tasks.checkpoint_root import CheckpointRoot
 from airflow_runai.tasks.last_look import last_look, lives_of
+from airflow_runai.tasks.mark_verdicts import NEWEST, with_verdicts
 from airflow_runai.tasks.usage_report import Saves, usage_of
 from tests.airflow.running import Run, dag_of, meanwhile
 from tests.airflow.test_logs import both, preempted_once, training
+from tests.checkpoints.samples import safetensors_file
 
 STORY = (
     Moment(1000.0, "Pending"),
@@ -126,6 +128,35 @@ def test_where_nothing_was_ever_saved_nothing_was_kept(emulator: Emulator, tmp_p
     found = usage_of(RunaiHook(), outcome, 1, saves)
     assert found is not None
     assert (found["useful"], found["lost"]) == (400.0, 400.0)
+
+
+def test_marks_have_verdicts_by_their_structure(tmp_path: Path) -> None:
+    good = safetensors_file()
+    for step, content in {10: good, 20: good[:-1], 30: good}.items():
+        folder = tmp_path / f"step-{step}"
+        folder.mkdir()
+        (folder / "model.safetensors").write_bytes(content)
+        os.utime(folder, (1200.0 + step, 1200.0 + step))
+    marks = (Saved(5, 1205.0), Saved(10, 1210.0), Saved(20, 1220.0), Saved(30, 1999.0))
+    news = ended(StepProgress(30, checkpoints=marks)).to_news()
+    found = with_verdicts(news, CheckpointRoot(str(tmp_path)))["progress"]["checkpoints"]
+    assert [mark.get("verdict") for mark in found] == [None, "unverifiable", "invalid", None]
+    assert [mark.get("level") for mark in found] == [None, 1, 1, None]
+
+
+@pytest.mark.parametrize("root", [None, "/not/mounted/here/at/all"])
+def test_marks_that_cannot_be_judged_stay_as_they_are(root: str | None) -> None:
+    news = ended(StepProgress(30, checkpoints=(Saved(30, 1230.0),))).to_news()
+    assert with_verdicts(news, CheckpointRoot(root) if root else None) == news
+
+
+def test_only_the_newest_are_judged(tmp_path: Path) -> None:
+    for step in range(1, NEWEST + 6):
+        save(tmp_path, step, 1200.0 + step)
+    marks = tuple(Saved(step, 1200.0 + step) for step in range(1, NEWEST + 6))
+    news = ended(StepProgress(30, checkpoints=marks)).to_news()
+    found = with_verdicts(news, CheckpointRoot(str(tmp_path)))["progress"]["checkpoints"]
+    assert ["verdict" in mark for mark in found] == [False] * 5 + [True] * NEWEST
 
 
 def test_nodes_that_cannot_be_asked_for_are_left_empty(connect: Callable[..., None]) -> None:

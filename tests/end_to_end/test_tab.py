@@ -488,7 +488,7 @@ _MORE: dict[str, Any] = {
         "finish": 1767225600,
         "finish_with_waits": 1767229200,
         "checkpoints": [
-            {"at": _START + 100, "step": 600, "verdict": "valid"},
+            {"at": _START + 100, "step": 600, "verdict": "valid", "level": 1},
             {"at": _START + 200, "step": 1200, "verdict": "poisoned"},
             {"at": None, "step": 1, "verdict": "valid"},
             {"at": 0, "step": 2, "verdict": "valid"},
@@ -519,7 +519,7 @@ def test_tab_shows_progress_usage_reasons_and_the_end_of_the_log(
     window.until_text("train-abc-g1")
     progress = window.text("[data-part=progress]")
     assert "1,200 of 6,000 (20 %)" in progress
-    assert "2 checkpoints: 1 valid, 1 poisoned" in progress
+    assert "2 checkpoints: 1 valid by structure, 1 poisoned" in progress
     assert window.run(
         "return [...document.querySelectorAll('rect[data-verdict]')].map(one => one.dataset.verdict)"
     ) == ["valid", "poisoned"]
