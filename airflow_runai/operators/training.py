@@ -229,7 +229,7 @@ class RunaiTrainingOperator(NotifyingOperator):
             workload,
             self.get_logs,
             policy.poll_interval,
-            lambda news, lines, number, node: facts.add(lines, number, node),
+            lambda news, end, is_urgent: facts.add(*end),
         )
         why = LongWait(settings, workload.to_json(), self._tell_reasons)
         steps = Steps(root, lambda news: self.log.info("%s", news.text)) if root else None

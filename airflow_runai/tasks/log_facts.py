@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import inf
+from typing import NamedTuple
 
 from airflow_runai.core.incarnations import shown_lives, sighting
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
@@ -18,6 +19,19 @@ TAB_LINES, TAB_CHARACTERS = 20, 4096
 def for_tab(lines: Sequence[str]) -> list[str]:
     """Return the newest lines of a log, as many as the tab shows."""
     return list(newest(lines, TAB_LINES, TAB_CHARACTERS))
+
+
+class LogEnd(NamedTuple):
+    """
+    The end of the log of one incarnation.
+
+    :param number: of the incarnation.
+    :param node: empty if it is not known.
+    """
+
+    lines: Sequence[str]
+    number: int
+    node: str
 
 
 class LogFacts:

@@ -2,8 +2,9 @@
 The log of a training in the task log, while the task waits: a companion of the wait.
 
 ``tail``: when an incarnation leaves, the end of its log, and what it says until its pod is gone,
-and the log with it. ``follow``: what is new, at each interval, too. What has no room here is kept
-for the worker, within limits. A log that cannot be had is a sentence, once, and never more.
+and the log with it. ``follow``: what is new, at each interval, too, and the end for people to see
+when there is time. What has no room here is kept for the worker, within limits. A log that cannot
+be had is a sentence, once, and never more.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from airflow_runai.core.phases import FINAL, Meaning
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import NotFound
 from airflow_runai.hooks.sessions import one_per_loop
+from airflow_runai.tasks.log_facts import LogEnd
 from airflow_runai.tasks.log_fetches import LogFetches
 from airflow_runai.tasks.log_looks import FIRST_PAUSE, LogLook
 from airflow_runai.tasks.log_source import LogSource
@@ -32,7 +34,7 @@ from airflow_runai.tasks.log_words import no_log, short, tell, title
 log = structlog.get_logger(logger_name=__name__)
 
 #: See :class:`LogTail`.
-Show = Callable[[JsonMapping, Sequence[str], int, str], None]
+Show = Callable[[JsonMapping, LogEnd, bool], None]
 #: What is kept for the worker: Airflow stores it in its database.
 KEPT_LINES, KEPT_CHARACTERS = 2 * LINES, 16_384
 #: Ends of incarnations that wait for their turn; older ones are gone by then.
@@ -54,8 +56,7 @@ class LogTail:
     :param connection: id of the connection, or its settings.
     :param get_logs: one of ``core.log_lines.GET_LOGS``.
     :param interval: seconds between two looks of ``follow``.
-    :param show: takes the news of an incarnation that leaves, its newest lines, its number and its
-        node.
+    :param show: takes news of the workload, the end of its log, and whether it is urgent.
     :ivar is_closed: the wait is over.
     """
 
@@ -92,7 +93,7 @@ class LogTail:
         workload: Workload,
         get_logs: str,
         interval: float,
-        show: Show = lambda news, lines, number, node: None,
+        show: Show = lambda news, end, is_urgent: None,
     ) -> None:
         self._connection, self._interval = connection, interval
         self._show = show
@@ -116,7 +117,7 @@ class LogTail:
         self._kept: tuple[str, ...] = ()
         self._left_out = 0
         self._complaint = ""
-        # What was published while a look is under way, which then publishes nothing older.
+        # What was published last: of it a look publishes nothing older.
         self._news: JsonMapping | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._has_heard = self._leaves = self._is_reading = self.is_closed = False
@@ -158,7 +159,7 @@ class LogTail:
 
     def published(self, news: JsonMapping) -> None:
         """Take note of what people see of the workload now."""
-        if self._is_reading or self._unshown:
+        if self._mode == FOLLOW or self._is_reading or self._unshown:
             self._news = news
 
     def close(self) -> None:
@@ -249,7 +250,7 @@ class LogTail:
         self._forget_news()
 
     def _forget_news(self) -> None:
-        if not (self._is_reading or self._unshown):
+        if not (self._mode == FOLLOW or self._is_reading or self._unshown):
             self._news = None
 
     def _look_again_later(self, look: LogLook) -> None:
@@ -267,8 +268,10 @@ class LogTail:
             return  # the worker goes on where the last look ended
         is_blind = not (look.number or self._place.marks)
         self._place, self._place_of = part.place, look.number
-        if look.news is not None:
-            self._show(self._news or look.news, part.end, look.number, part.node)
+        news = look.news or (self._news if part.lines else None)
+        if news is not None:
+            end = LogEnd(part.end, look.number, part.node)
+            self._show(self._news or news, end, look.news is not None)
         if is_blind and part.lines:
             tell(["the log is followed from here on; what came before may be missing above"])
             return

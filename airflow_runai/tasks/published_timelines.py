@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
@@ -30,6 +30,8 @@ ByLoop: TypeAlias = "WeakKeyDictionary[asyncio.AbstractEventLoop, PublishedTimel
 PACE = 0.2
 #: Seconds between two timelines of one task.
 REPEAT = 30.0
+#: Seconds between two timelines in one process that nobody waits for.
+IDLE_PACE = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +56,31 @@ class PublishedTimelines:
 
     def __init__(self) -> None:
         self._pending: dict[TaskAddress, Mapping[str, Any]] = {}
+        self._idle: dict[TaskAddress, Mapping[str, Any]] = {}
+        self._idle_at = -IDLE_PACE
         self._written_at: dict[TaskAddress, float] = {}
         self._questions: list[_Question] = []
         self._working: asyncio.Task[None] | None = None
 
-    def publish(self, task: TaskAddress, timeline: Mapping[str, Any]) -> None:
-        """Write a timeline some time; it takes the place of one that was not written yet."""
-        self._pending[task] = timeline
+    def publish(
+        self, task: TaskAddress, timeline: Mapping[str, Any], *, is_urgent: bool = True
+    ) -> None:
+        """
+        Write a timeline some time; it takes the place of one that was not written yet.
+
+        :param is_urgent: if not, it is written when there is nothing else to write, and seldom.
+        """
+        if is_urgent or task in self._pending:
+            self._idle.pop(task, None)
+            self._pending[task] = timeline
+        else:
+            self._idle[task] = timeline
         self._work()
 
     def forget(self, task: TaskAddress) -> None:
         """Drop what was not written yet: an older timeline must not follow the final one."""
-        self._pending.pop(task, None)
-        self._written_at.pop(task, None)
+        for known in (self._pending, self._idle, self._written_at):
+            known.pop(task, None)
 
     def fetch(self, task: TaskAddress) -> Flow[tuple[Moment, ...]]:
         """Return the timeline that Airflow shows; none if it cannot be read."""
@@ -81,18 +95,28 @@ class PublishedTimelines:
             self._working = asyncio.create_task(self._until_nothing_is_left())
 
     async def _until_nothing_is_left(self) -> None:
-        while self._questions or self._pending:
+        while self._questions or self._pending or self._idle:
             if self._questions:
                 await self._answer(self._questions.pop(0))
-            elif task := self._due():
+            elif task := self._due(self._pending):
                 await self._write(task, self._pending.pop(task))
+            elif task := self._idly_due():
+                await self._write(task, self._idle.pop(task))
             await asyncio.sleep(PACE)
 
-    def _due(self) -> TaskAddress | None:
+    def _due(self, timelines: Iterable[TaskAddress]) -> TaskAddress | None:
         moment = asyncio.get_running_loop().time()
         return next(
-            (t for t in self._pending if moment - self._written_at.get(t, -REPEAT) >= REPEAT), None
+            (t for t in timelines if moment - self._written_at.get(t, -REPEAT) >= REPEAT), None
         )
+
+    def _idly_due(self) -> TaskAddress | None:
+        moment = asyncio.get_running_loop().time()
+        if moment - self._idle_at < IDLE_PACE:
+            return None
+        task = self._due(self._idle)
+        self._idle_at = moment if task else self._idle_at
+        return task
 
     async def _answer(self, question: _Question) -> None:
         # Imported here, and below: the worker's machinery is not needed to parse a DAG.

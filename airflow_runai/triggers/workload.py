@@ -30,7 +30,7 @@ from airflow_runai.hooks.sessions import session
 from airflow_runai.tasks.checkpoint_root import CheckpointRoot
 from airflow_runai.tasks.companions import Companion, Company
 from airflow_runai.tasks.kill import Kill
-from airflow_runai.tasks.log_facts import LogFacts
+from airflow_runai.tasks.log_facts import LogEnd, LogFacts
 from airflow_runai.tasks.log_tail import LogTail
 from airflow_runai.tasks.long_waits import LongWait
 from airflow_runai.tasks.published_timelines import TaskAddress, published_timelines
@@ -176,21 +176,19 @@ class RunaiWorkloadTrigger(BaseTrigger):
             log.info("%s", line)
         self._publish(news)
 
-    def _show_log(
-        self, news: Mapping[str, Any], lines: Sequence[str], number: int, node: str
-    ) -> None:
+    def _show_log(self, news: Mapping[str, Any], end: LogEnd, is_urgent: bool) -> None:
         self._log_facts = self._log_facts or LogFacts()
-        self._log_facts.add(lines, number, node)
-        self._publish(news)
+        self._log_facts.add(*end)
+        self._publish(news, is_urgent=is_urgent)
 
-    def _publish(self, news: Mapping[str, Any]) -> None:
+    def _publish(self, news: Mapping[str, Any], *, is_urgent: bool = True) -> None:
         if self._tail.is_closed:
             return  # the wait is over: the task writes the end, and nothing older may follow it
         self._tail.published(news)
         if self._log_facts is not None:
             news = self._log_facts.beside(news)
         if self.show_timeline and self.task_instance is not None:
-            published_timelines().publish(self._task(), news)
+            published_timelines().publish(self._task(), news, is_urgent=is_urgent)
 
     def _leave_timeline_to_task(self) -> None:
         """Write no more: the task writes the end, and nothing older may follow it."""

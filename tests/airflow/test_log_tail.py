@@ -391,8 +391,7 @@ def test_what_runs_already_is_followed_from_here_on(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("get_logs", ["tail", "follow"])
-def test_only_the_end_of_an_incarnation_is_shown_in_the_tab(wire: Wire, get_logs: str) -> None:
-    """Each writing costs Airflow's supervisor a turn, so what is followed is only logged."""
+def test_the_tab_shows_the_end_of_an_incarnation_at_once(wire: Wire, get_logs: str) -> None:
     shown: list[Any] = []
     wire.logs["train"] = "a\n"
     wire.pods = [{"name": "p", "createdAt": "1970-01-01T00:01:40Z", "nodeName": "node-7"}]
@@ -401,13 +400,33 @@ def test_only_the_end_of_an_incarnation_is_shown_in_the_tab(wire: Wire, get_logs
         one = tail("train", get_logs, show=lambda *given: shown.append(given))
         one.hear(heard("Pending", "Running"))
         await asyncio.sleep(100)
-        assert shown == []
+        assert shown == [], "nothing was published yet"
         wire.logs["train"] = "a\nbang\n"
         one.hear(LEAVES)
         await asyncio.sleep(0.5)
 
     played(story)
-    assert shown == [(LEAVES.data, ("a", "bang"), 1, "node-7")]
+    assert shown == [(LEAVES.data, (("a", "bang"), 1, "node-7"), True)]
+
+
+def test_what_is_followed_is_shown_in_the_tab_when_there_is_time(wire: Wire) -> None:
+    shown: list[Any] = []
+    running = heard("Pending", "Running")
+    wire.pods = [{"name": "p", "createdAt": "1970-01-01T00:01:40Z", "nodeName": "node-7"}]
+
+    async def story() -> None:
+        one = tail("train", "follow", show=lambda *given: shown.append(given))
+        one.published(running.data)
+        one.hear(running)
+        for log in ("a\n", "a\n", "a\nb\n"):
+            wire.logs["train"] = log
+            await asyncio.sleep(30)
+
+    played(story)
+    assert shown == [
+        (running.data, (("a",), 1, "node-7"), False),
+        (running.data, (("a", "b"), 1, "node-7"), False),
+    ]
 
 
 async def after_another_workloads_trouble(wire: Wire, answer: Callable[[], httpx.Response]) -> None:

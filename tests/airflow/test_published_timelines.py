@@ -10,7 +10,12 @@ import pytest
 from airflow.sdk.execution_time.comms import GetXCom, SetXCom, XComResult
 
 from airflow_runai.backends import drivers
-from airflow_runai.tasks.published_timelines import REPEAT, PublishedTimelines, TaskAddress
+from airflow_runai.tasks.published_timelines import (
+    IDLE_PACE,
+    REPEAT,
+    PublishedTimelines,
+    TaskAddress,
+)
 from tests.benchmarks.virtual_loop import VirtualLoop, run
 
 TASKS = [TaskAddress("dag", f"task-{number}", "run", -1) for number in range(200)]
@@ -95,6 +100,41 @@ def test_what_was_not_written_when_its_wait_ended_is_dropped(
 
     supervisor = play(ends, monkeypatch)
     assert (supervisor.written(TASKS[0]), supervisor.written(TASKS[1])) == ([], [1])
+
+
+def test_what_nobody_waits_for_is_written_seldom_and_delays_no_news(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    idle, urgent = TASKS[:100], TASKS[100:110]
+
+    async def follows(timelines: PublishedTimelines, supervisor: Slow) -> None:
+        for task in idle:
+            timelines.publish(task, {"number": 0}, is_urgent=False)
+        await asyncio.sleep(60)
+        assert len(supervisor.asked) <= 60 / IDLE_PACE + 1
+        for task in urgent:
+            timelines.publish(task, {"number": 1})
+        await asyncio.sleep(5)
+        assert all(supervisor.written(task) == [1] for task in urgent)
+        await asyncio.sleep(300)
+
+    supervisor = play(follows, monkeypatch)
+    assert all(supervisor.written(task) == [0] for task in idle)
+
+
+def test_news_take_the_place_of_what_nobody_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def changes(timelines: PublishedTimelines, _: Slow) -> None:
+        timelines.publish(TASKS[0], {"number": 0})
+        await asyncio.sleep(1)
+        timelines.publish(TASKS[0], {"number": 1}, is_urgent=False)
+        timelines.publish(TASKS[0], {"number": 2})
+        timelines.publish(TASKS[0], {"number": 3}, is_urgent=False)
+        timelines.publish(TASKS[1], {"number": 4}, is_urgent=False)
+        timelines.forget(TASKS[1])
+        await asyncio.sleep(100)
+
+    supervisor = play(changes, monkeypatch)
+    assert (supervisor.written(TASKS[0]), supervisor.written(TASKS[1])) == ([0, 3], [])
 
 
 def test_an_airflow_that_fails_is_survived(
