@@ -132,6 +132,9 @@ BROKEN = {
     "no text": '{"uri": 5, "number": 2}',
     "unprintable": '{"uri": "a\\u0000b", "number": 2}',
     "negative": '{"uri": "x", "number": -2}',
+    "a run that cannot be shown": '{"uri": "x", "number": 2, "run": {"dag_id": ["a\\u0000"]}}',
+    "a name that cannot be shown": '{"uri": "x", "number": 2, "metrics": {"\\u202e": 1}}',
+    "something else": '{"uri": "x", "number": 2, "theirs": {"\\ud800": 1e999}}',
     "bool": '{"uri": "x", "number": true}',
 }
 

@@ -72,12 +72,13 @@ def _no_json(constant: str) -> NoReturn:
 
 
 def wrong_in(champion: Mapping[str, Any]) -> list[str]:
-    """Return the keys whose values could not be used or shown; null always could."""
-    return [
-        key
-        for key, fits in _SHAPES.items()
-        if champion.get(key) is not None and not fits(champion[key])
-    ]
+    """
+    Return the keys whose values could not be used or shown; null always could.
+
+    A pointer may lie where trainings write, and goes on to XCom: databases refuse some characters.
+    """
+    fits = {key: _SHAPES.get(key, _is_plain) for key in champion}
+    return [key for key, value in champion.items() if value is not None and not fits[key](value)]
 
 
 def _is_text(value: object) -> bool:
@@ -95,11 +96,23 @@ def _is_number(value: object) -> bool:
 
 
 def _are_metrics(value: object) -> bool:
-    return isinstance(value, dict) and all(map(_is_number, value.values()))
+    numbers = isinstance(value, dict) and all(map(_is_number, value.values()))
+    return numbers and _is_plain(value)
 
 
 def _is_mapping(value: object) -> bool:
-    return isinstance(value, dict)
+    return isinstance(value, dict) and _is_plain(value)
+
+
+def _is_plain(value: object) -> bool:
+    """Whether all texts in it can be shown, and all numbers be sent."""
+    if isinstance(value, str):
+        return value.isprintable()
+    if isinstance(value, dict):
+        return all(map(_is_plain, [*value, *value.values()]))
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, bool) or _is_number(value)
 
 
 _SHAPES: dict[str, Callable[[object], bool]] = {
