@@ -35,6 +35,8 @@ _METRIC = r"[A-Za-z_][\w./-]*"
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 # A metric's name may have a hyphen in it, so a blank ends it.
 _OF_CHAMPION = rf"champion\.({_METRIC})(?:\s+([-+*])\s*({_NUMBER}))?"
+# Without the blank, a subtraction reads as a name.
+_SUBTRACTED = re.compile(r"-\d*\.\d+$")
 _GATE = re.compile(rf"\s*({_METRIC})\s*(>=|<=|==|>|<)\s*(?:([-+]?{_NUMBER})|{_OF_CHAMPION})\s*")
 _ALLOWED = (
     "allowed: METRIC >=|<=|==|>|< NUMBER or champion.METRIC, which +, - or * NUMBER may follow "
@@ -119,7 +121,7 @@ def _gate(text: str) -> Gate | None:
         return None
     metric, comparison, number, of_champion, change, by = match.groups()
     written = float(number or by or 0)
-    if not math.isfinite(written):
+    if not math.isfinite(written) or _SUBTRACTED.search(of_champion or ""):
         return None
     threshold = ChampionValue(of_champion, change or "", written) if of_champion else written
     return Gate(metric, comparison, threshold)
@@ -138,13 +140,17 @@ def judge(gates: Sequence[Gate], metrics: Metrics, champion: Metrics | None = No
 
     :param champion: metrics of the champion. Without one there is nothing to be worse than, so any
         finite value passes a gate that compares.
-    :raises MetricsError: if a metric is missing, because no gate on it can be judged.
+    :raises MetricsError: if a metric is missing, because no gate on it can be judged. Without a
+        champion, that includes what a gate asks of it: the first champion would lack it.
     """
     # All first: a missing metric is an error, even if another gate fails.
     values = [
         (gate, _value(metrics, gate.metric), limit)
         for gate, limit in zip(gates, limits(gates, champion), strict=True)
     ]
+    for gate in gates:
+        if champion is None and isinstance(gate.threshold, ChampionValue):
+            _value(metrics, gate.threshold.metric)
     return [_failure(*judged) for judged in values if not _passes(*judged)]
 
 

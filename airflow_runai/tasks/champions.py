@@ -40,6 +40,7 @@ def champions_of(
     # Imported here: reading checkpoints is not needed to parse a DAG.
     from airflow_runai.checkpoints.checking.reader import cause
     from airflow_runai.checkpoints.keeping.champion_history import ChampionHistory
+    from airflow_runai.checkpoints.storage.directory_handle import WrongKind
     from airflow_runai.checkpoints.storage.exclusive import NotExclusive
 
     refuse_missing_connection(storage_conn_id)
@@ -53,7 +54,7 @@ def champions_of(
             f"{error}: two promotions at once could both win there, so nothing was promoted; put "
             "the champion on a file system with hard links, or on S3 or Google Cloud Storage"
         ) from error
-    except ValueError as error:
+    except (ValueError, WrongKind) as error:
         raise NoValidCheckpoint(str(error)) from error
     except Exception as error:  # storage libraries raise what they like
         raise CheckpointUnreadable(

@@ -168,6 +168,20 @@ def test_what_is_no_result_of_ours_is_not_promoted(
     assert not pointer.exists()
 
 
+def test_a_link_in_place_of_the_history_is_not_followed(
+    run: Runner, database: None, pointer: Path, tmp_path: Path
+) -> None:
+    pointer.parent.mkdir()
+    (tmp_path / "theirs").mkdir()
+    Path(f"{pointer}.history").symlink_to(tmp_path / "theirs")
+    paths = {"/shared": str(pointer.parent)}
+    there = {"champion": "/shared/champion.json", "path_map": paths}
+    done = run(dag_of(promoting(result_of(1), pointer, **there)))
+    assert "champion.json.history: is a link; links are not followed here" in done.words
+    assert done.task().try_number == 1
+    assert list((tmp_path / "theirs").iterdir()) == []
+
+
 def test_storage_that_cannot_tell_two_promotions_apart_is_refused_by_name(
     run: Runner, database: None
 ) -> None:

@@ -44,6 +44,8 @@ def test_a_gate_is_read(text: str, gate: Gate) -> None:
         "a >= champion",
         "a >= champion.",
         "a >= champion.a *",
+        "a >= champion.a-0.002",
+        "a >= champion.a-.5",
         "a >= champion.a / 2",
         "a >= champion.a * 1e999",
         "a >= champion.a - champion.b",
@@ -136,6 +138,8 @@ def test_without_a_champion_only_the_other_gates_judge() -> None:
     assert judge(gates[:1], {"a": float("nan")})
     with pytest.raises(MetricsError, match="gate on 'a': the evaluation did not write"):
         judge(gates, {})
+    with pytest.raises(MetricsError, match="gate on 'ab': the evaluation did not write"):
+        judge(parse_gates(["a >= champion.ab"]), {"a": 1})
 
 
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
@@ -157,7 +161,7 @@ def test_ties_are_those_that_a_person_reads(ours: int, theirs: int, by: int) -> 
     assert len(failed) == (ours < theirs - by) + (ours != theirs - by)
 
 
-_NAMES = st.from_regex(r"[a-z_][a-z0-9_./-]{0,8}", fullmatch=True)
+_NAMES = st.from_regex(r"[a-z_]([a-z0-9_./]|-[a-z_]){0,8}", fullmatch=True)
 _CHANGED = st.tuples(st.sampled_from("+-*"), st.floats(0, 1e300)).map(" {0[0]} {0[1]!r}".format)
 
 

@@ -33,6 +33,8 @@ _READABLE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | _NEVER_FOLLOWED
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NEVER_FOLLOWED
 # Listings of checkpoints end at 16 levels; anything deeper was no checkpoint.
 _MAX_DEPTH = 64
+# EPERM is how Linux says that a file system has none.
+_NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 _KINDS = {
     stat.S_IFREG: "file",
     stat.S_IFDIR: "directory",
@@ -172,8 +174,7 @@ class Folder:
                 ends = {"src_dir_fd": self._handle, "dst_dir_fd": self._handle}
                 os.link(fresh, self._single(name), **ends, follow_symlinks=False)
             except OSError as error:
-                # EPERM is how Linux says that a file system has no hard links.
-                if error.errno in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK):
+                if error.errno in _NO_HARD_LINKS:
                     raise NotExclusive(self.path / name, "file system without hard links") from None
                 raise
 
