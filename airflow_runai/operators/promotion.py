@@ -11,7 +11,7 @@ from airflow.sdk import BaseOperator
 from airflow_runai.core.champions import refuse_changed, refuse_older, same
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.values import flag
-from airflow_runai.errors import InvalidArgument, NoValidCheckpoint
+from airflow_runai.errors import InvalidArgument, NoValidCheckpoint, PromotionRefused
 from airflow_runai.tasks.champions import IN_EVENTS, champions_of, remembered
 from airflow_runai.tasks.checkpoint_result import fill_events
 from airflow_runai.tasks.failures import ReadableTask
@@ -123,7 +123,14 @@ def _promote(
         raise InvalidArgument(
             [f"evaluation: {shown}; allowed: what RunaiEvaluationOperator returned, unchanged"]
         )
-    return history.append({**challenger, "previous": remembered(champion)}, champion)
+    try:
+        return history.append({**challenger, "previous": remembered(champion)}, champion)
+    except PromotionRefused:
+        # A worker that was taken for dead may have promoted the same meanwhile.
+        winner = history.present()
+        if winner is None or not same(winner, challenger):
+            raise
+        return winner
 
 
 def _switch(allow_older: object) -> bool:

@@ -96,7 +96,7 @@ def roll_back(
     if same(target, present):
         return present
     check(target)
-    rollback = {"to": number_in(target), "from": number_in(present), "by": by}
+    rollback = {"to": _number(target), "from": _number(present), "by": by}
     again = {**target, "promoted_at": time.time(), "previous": remembered(present)}
     return history.append({**again, "rollback": rollback}, present)
 
@@ -106,13 +106,8 @@ def _rolled_back(
 ) -> JsonObject | None:
     """Return what was done when the same task of the same run last asked, if it asked the same."""
     asked = (entry for entry in entries.values() if (entry.get("rollback") or {}).get("by") == by)
-    last = max(asked, key=number_in, default=None) if by is not None else None
+    last = max(asked, key=_number, default=None) if by is not None else None
     return dict(last) if last and to in (None, last["rollback"].get("to")) else None
-
-
-def number_in(champion: JsonMapping) -> int:
-    """Return the number of its promotion."""
-    return int(champion.get("number", 0))
 
 
 def check_again(champion: JsonMapping, level: int, storage_conn_id: str | None) -> None:
@@ -134,3 +129,7 @@ def check_again(champion: JsonMapping, level: int, storage_conn_id: str | None) 
         raise NoValidCheckpoint(
             f"{uri}: is not what was promoted: its digest is {report.digest}, it was {digest}"
         )
+
+
+def _number(champion: JsonMapping) -> int:
+    return int(champion.get("number", 0))

@@ -105,22 +105,37 @@ def test_an_older_run_needs_an_argument(run: Runner, database: None, pointer: Pa
     assert present(pointer)["step"] == 2
 
 
-def test_of_two_promotions_at_once_the_other_says_so(
-    run: Runner, database: None, pointer: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run(dag_of(promoting(result_of(1), pointer)))
+def overtaken_by(winner: dict[str, Any], pointer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let another promotion come first, at the last moment."""
     history, link = ChampionHistory(pointer), os.link
 
     def overtaken(*ends: Any, **more: Any) -> None:
         monkeypatch.setattr(os, "link", link)
-        history.append({"uri": "/w/fast"}, history.present())
+        history.append(winner, history.present())
         link(*ends, **more)
 
     monkeypatch.setattr(os, "link", overtaken)
+
+
+def test_of_two_promotions_at_once_the_other_says_so(
+    run: Runner, database: None, pointer: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(dag_of(promoting(result_of(1), pointer)))
+    overtaken_by({"uri": "/w/fast"}, pointer, monkeypatch)
     done = run(dag_of(promoting(result_of(3), pointer)))
     assert "/w/fast was promoted at the same time (number 2)" in done.words
     assert done.task().try_number == 1
     assert present(pointer)["uri"] == "/w/fast"
+
+
+def test_of_two_promotions_of_the_same_both_succeed(
+    run: Runner, database: None, pointer: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(dag_of(promoting(result_of(1), pointer)))
+    overtaken_by(result_of(3)["checkpoint"], pointer, monkeypatch)
+    done = run(dag_of(promoting(result_of(3), pointer)))
+    assert done.state == "success", done.words
+    assert (present(pointer)["step"], present(pointer)["number"]) == (3, 2)
 
 
 def test_a_repeated_promotion_writes_the_pointer_that_a_crash_left_behind(

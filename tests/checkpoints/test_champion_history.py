@@ -166,7 +166,12 @@ def test_an_older_entry_that_is_none_is_told_and_left_out(tmp_path: Path) -> Non
 
 def test_what_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
     pointer = tmp_path / "champion.json"
-    for bad in ({"uri": "x" * 5000}, {"uri": "x", "metrics": {"a": float("nan")}}):
+    many = {str(number): number for number in range(100_000)}
+    for bad in (
+        {"uri": "x" * 5000},
+        {"uri": "x", "metrics": {"a": float("nan")}},
+        {"uri": "x", "metrics": many},
+    ):
         with pytest.raises(ValueError, match="cannot be written"):
             ChampionHistory(pointer).append(bad, None)
     assert not pointer.exists()

@@ -59,7 +59,10 @@ def text_of(champion: Mapping[str, Any]) -> str:
     """
     if wrong := ", ".join(wrong_in(champion)):
         raise ValueError(f"the champion cannot be written (wrong in it: {wrong})")
-    return json.dumps(champion, indent=2, sort_keys=True, allow_nan=False) + "\n"
+    text = json.dumps(champion, indent=2, sort_keys=True, allow_nan=False) + "\n"
+    if len(text) > MAX_POINTER_SIZE:
+        raise ValueError(f"the champion cannot be written: larger than {MAX_POINTER_SIZE} bytes")
+    return text
 
 
 def number_of(champion: Mapping[str, Any]) -> int:
