@@ -24,7 +24,8 @@ Everything that can go wrong, as one tree: ``except RunaiError`` catches all of 
     ├── NoValidCheckpoint           no checkpoint was accepted
     │   └── CheckpointUnreadable    unreadable now, or still being written: trying again may help
     ├── MetricsError                metrics.json is missing, too large, not JSON or lacks a metric
-    └── GateFailed                  metrics were read and did not pass
+    ├── GateFailed                  metrics were read and did not pass
+    └── PromotionRefused            a champion stays: it has changed, or an older one would follow
 
 Checkpoints, drill and command line add their own below ``RunaiError``. *Unreachable is never
 failed*: a wait must survive it. Text that came from a server has passed ``core/texts.py`` before it
@@ -182,3 +183,7 @@ class MetricsError(RunaiError, ValueError):
 
 class GateFailed(RunaiError):
     """The metrics are readable and do not pass the declared gates."""
+
+
+class PromotionRefused(RunaiError):
+    """The champion stays: it has changed meanwhile, or an older checkpoint would replace it."""

@@ -22,7 +22,7 @@ def hook_for(conn_id: str) -> RunaiHook:
     """
     hook = RunaiHook(conn_id)
     try:
-        with _database_allowed():
+        with database_allowed():
             _ = hook.settings
     except AirflowException:  # its text differs between versions of Airflow, and names no remedy
         raise ConnectionSettingsError(_not_defined(conn_id)) from None
@@ -42,7 +42,7 @@ def _not_defined(conn_id: str) -> str:
 
 
 @contextmanager
-def _database_allowed() -> Iterator[None]:
+def database_allowed() -> Iterator[None]:
     """Let Airflow read its database, which only a server process may (as ``connections test``)."""
     previous = os.environ.pop(_CONTEXT, None)
     os.environ[_CONTEXT] = "server"

@@ -206,6 +206,34 @@ _LOGS = CliCommand(
     "Show a workload's log, from the API of its cluster, which must be reachable from here. Values "
     "of variables that look like secrets are masked.",
 )
+_CHAMPION = CliCommand(
+    "champion",
+    "Show the champion and those before it, or go back to one",
+    (
+        CliOption(
+            ("action",),
+            "show (the champion), history (the last 50, the newest first) or rollback (make an "
+            "earlier one the champion again)",
+            {"choices": ("show", "history", "rollback")},
+        ),
+        CliOption(("pointer",), "Path of the champion pointer on this machine, or a URI"),
+        CliOption(
+            ("--to",),
+            "Number in the history to go back to (default: the champion before)",
+            {"type": int},
+        ),
+        CliOption(
+            ("--level",),
+            "How deep to check the checkpoint before a rollback: 0 that it is there, 1 its "
+            "structure, 2 or 3 also its digest (default: 1)",
+            {"type": int, "choices": (0, 1, 2, 3), "default": 1},
+        ),
+        CliOption(("--storage-conn",), "Airflow connection for object storage"),
+        _OUTPUT,
+    ),
+    "Show the champion and those before it, or go back to one. A rollback raises no asset event; "
+    "RunaiRollbackChampionOperator does.",
+)
 _DRILL = CliCommand(
     "drill",
     "Preempt a start-up script in the embedded Run:ai, and show whether the training survives",
@@ -213,4 +241,4 @@ _DRILL = CliCommand(
     has_own_parser=True,
 )
 
-COMMANDS = (_TRANSLATE, _RENDER, _LINT, _DRY_RUN, _PS, _REAP, _LOGS, _DRILL)
+COMMANDS = (_TRANSLATE, _RENDER, _LINT, _DRY_RUN, _PS, _REAP, _LOGS, _CHAMPION, _DRILL)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from airflow_runai.core.gates import Gate, judge, parse_gates
+from airflow_runai.core.champions import identity
+from airflow_runai.core.gates import Gate, Metrics, compares, judge, limits, parse_gates
 from airflow_runai.core.jinja import is_templated
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.log_lines import FOLLOW
@@ -20,6 +21,7 @@ from airflow_runai.core.texts import listed, plural
 from airflow_runai.errors import GateFailed, InvalidArgument, MetricsError, SpecError
 from airflow_runai.links import pull_workload_xcom, push_xcom
 from airflow_runai.operators.training import RunaiTrainingOperator
+from airflow_runai.tasks.champions import champions_of
 from airflow_runai.tasks.locations import location, small_file, untrusted_below
 from airflow_runai.tasks.log_end import show_end_of_log
 from airflow_runai.tasks.missing_paths import why_missing
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 MAX_METRICS_BYTES = 1024 * 1024
 #: Seconds after which a checkpoint is no longer held, whether or not its evaluation has ended.
 MAX_LEASE_SECONDS = 30 * 24 * 3600.0
+_NO_CHAMPION = "no champion: there is none yet, so gates that compare with it pass"
 
 
 class RunaiEvaluationOperator(RunaiTrainingOperator):
@@ -45,7 +48,8 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
     object of numbers to the path in ``METRICS`` (write to a temporary name, then rename; links are
     refused). It is submitted, waited for and adopted like a training. The result is the training's,
     plus ``checkpoint``, ``metrics`` (the finite ones), ``gates``, ``passed`` and ``failures`` (a
-    sentence for each gate that was not).
+    sentence for each gate that was not); and, if a gate compares, ``champion``: the one that it was
+    judged against, or ``None``.
 
     :param checkpoint: result of :class:`RunaiSelectCheckpointOperator`, or a container path;
         templated.
@@ -53,7 +57,10 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
         different for each run (for example with ``{{ run_id }}`` in it); templated.
     :param path_map: container prefixes to worker prefixes; templated.
     :param storage_conn_id: Airflow connection for object storage; templated.
-    :param gates: conditions such as ``accuracy >= 0.95``; templated.
+    :param gates: conditions such as ``accuracy >= 0.95`` or ``accuracy >= champion.accuracy -
+        0.002``; the latter pass if there is no champion yet; templated.
+    :param champion: the champion pointer that :class:`RunaiPromoteCheckpointOperator` writes, for
+        gates that compare; templated.
     :param on_gate_failure: ``fail`` the task, or ``skip`` it and the tasks that depend on it.
     """
 
@@ -62,6 +69,7 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
         "checkpoint",
         "metrics",
         "gates",
+        "champion",
     )
     ui_color = "#f5e3b8"
     evaluates = True
@@ -74,14 +82,17 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
         path_map: Mapping[str, str] | None = None,
         storage_conn_id: str | None = None,
         gates: Sequence[str] = (),
+        champion: str | None = None,
         on_gate_failure: str = "fail",
         **kwargs: Any,
     ) -> None:
         super().__init__(path_map=path_map, storage_conn_id=storage_conn_id, **kwargs)
         _check_judging(self.wait_for_completion, gates, on_gate_failure)
+        _check_champion(gates, champion)
         self.checkpoint = checkpoint
         self.metrics = metrics
         self.gates = gates
+        self.champion = champion
         self.on_gate_failure = on_gate_failure
 
     @classmethod
@@ -162,7 +173,10 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
 
     def _prepare(self) -> None:
         """Check the gates, which are rendered now, and remove an earlier generation's metrics."""
-        parse_gates(self.gates)
+        _check_champion(self.gates, self.champion)
+        gates = parse_gates(self.gates)
+        # What the champion lacks, it lacks after hours of evaluation as well.
+        limits(gates, _metrics(self._present_champion(gates)))
         stale = small_file(self.metrics, self.path_map, self.storage_conn_id)
         try:
             stale.remove()
@@ -174,7 +188,8 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
     def _succeeded(self, context: Context, result: JsonObject) -> JsonObject:
         gates = parse_gates(self.gates)
         metrics = read_metrics(self.metrics, self.path_map, self.storage_conn_id)
-        failures = judge(gates, metrics)
+        champion = self._present_champion(gates)
+        failures = judge(gates, metrics, _metrics(champion))
         self.log.info("metrics: %s; %s", metrics, _verdict(gates, failures))
         if lost := [name for name, value in metrics.items() if not math.isfinite(value)]:
             self.log.warning("not finite, so missing from the result: %s", ", ".join(lost[:5]))
@@ -187,11 +202,21 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
             "passed": not failures,
             "failures": failures,
         }
+        if compares(gates):
+            result["champion"] = champion and {**identity(champion), "metrics": _metrics(champion)}
+            self.log.info("judged against %s", champion["uri"] if champion else _NO_CHAMPION)
         if failures:
             # The task fails, or is skipped, so Airflow pushes no result by itself.
             push_xcom(context, "return_value", result)
             self._refuse(failures)
         return result
+
+    def _present_champion(self, gates: Sequence[Gate]) -> JsonObject | None:
+        """Return the champion, if any gate compares with it and there is one."""
+        if not compares(gates) or self.champion is None:
+            return None
+        with champions_of(self.champion, self.path_map, self.storage_conn_id) as history:
+            return history.present()
 
     def _refuse(self, failures: Sequence[str]) -> NoReturn:
         words = listed("the checkpoint did not pass", failures)
@@ -213,6 +238,22 @@ def _check_judging(
         raise SpecError([f"on_gate_failure: {on_gate_failure!r}; allowed: 'fail' or 'skip'"])
     if isinstance(gates, (list, tuple)):
         parse_gates([gate for gate in gates if not is_templated(str(gate))])
+
+
+def _check_champion(gates: object, champion: str | None) -> None:
+    """Refuse gates that compare with a champion that is not named."""
+    known = gates if isinstance(gates, (list, tuple)) else ()
+    if not champion and compares(parse_gates([g for g in known if not is_templated(str(g))])):
+        raise SpecError(
+            [
+                f"champion: {champion!r}, but a gate compares with the champion; "
+                "allowed: the path of its pointer"
+            ]
+        )
+
+
+def _metrics(champion: JsonMapping | None) -> Metrics | None:
+    return None if champion is None else dict(champion.get("metrics") or {})
 
 
 def _verdict(gates: Sequence[Gate], failures: Sequence[str]) -> str:

@@ -8,37 +8,46 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from airflow_runai.core.champions import refuse_changed, refuse_older, same
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
-from airflow_runai.errors import InvalidArgument, NoValidCheckpoint
+from airflow_runai.core.values import flag
+from airflow_runai.errors import InvalidArgument, NoValidCheckpoint, PromotionRefused
+from airflow_runai.tasks.champions import IN_EVENTS, champions_of, remembered
 from airflow_runai.tasks.checkpoint_result import fill_events
 from airflow_runai.tasks.failures import ReadableTask
-from airflow_runai.tasks.locations import small_file
 from airflow_runai.tasks.retries import fail_without_retry
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_runai.checkpoints.storage.small_files import SmallFile
-
-_IN_EVENTS = ("uri", "step", "digest", "metrics")
-_REMEMBERED = ("uri", "path", "step", "digest", "metrics", "promoted_at", "run")
+    from airflow_runai.checkpoints.keeping.champion_history import ChampionHistory
 
 
 class RunaiPromoteCheckpointOperator(BaseOperator, ReadableTask):
     """
     Write the champion pointer: JSON with uri, step, digest, metrics and the previous champion.
 
-    The pointer is replaced atomically; repeating a promotion changes nothing. The result is the
-    pointer's content.
+    The pointer is replaced atomically, and of two promotions at once one fails; repeating a
+    promotion changes nothing. The last 50 champions are kept beside the pointer. The result is the
+    pointer's content. Assets in ``outlets`` get uri, step, digest, metrics and run as the ``extra``
+    of their event.
 
     :param champion: path of the pointer, as the container calls it, or a URI; templated.
     :param evaluation: result of :class:`RunaiEvaluationOperator`: its checkpoint is promoted, with
         its metrics; templated.
     :param path_map: container prefixes to worker prefixes; templated.
     :param storage_conn_id: Airflow connection for object storage; templated.
+    :param allow_older: also promote a checkpoint that was champion before, or that comes from an
+        older DAG run than the champion; templated.
     """
 
-    template_fields: Sequence[str] = ("champion", "evaluation", "path_map", "storage_conn_id")
+    template_fields: Sequence[str] = (
+        "champion",
+        "evaluation",
+        "path_map",
+        "storage_conn_id",
+        "allow_older",
+    )
     template_fields_renderers = {"path_map": "json", "evaluation": "json"}
     ui_color = "#f5c8b8"
 
@@ -49,6 +58,7 @@ class RunaiPromoteCheckpointOperator(BaseOperator, ReadableTask):
         evaluation: Mapping[str, Any] | str,
         path_map: Mapping[str, str] | None = None,
         storage_conn_id: str | None = None,
+        allow_older: bool | str = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -56,44 +66,78 @@ class RunaiPromoteCheckpointOperator(BaseOperator, ReadableTask):
         self.evaluation = evaluation
         self.path_map = path_map
         self.storage_conn_id = storage_conn_id
+        self.allow_older = allow_older
 
     def execute(self, context: Context) -> JsonObject:
         """Replace the pointer, unless it already names this checkpoint."""
-        # Imported here: reading checkpoints is not needed to parse a DAG.
-        from airflow_runai.checkpoints.keeping.champion import write_champion
-
         with fail_without_retry():
-            challenger = self._challenger(context)
-            pointer = small_file(self.champion, self.path_map, self.storage_conn_id)
-            champion = _read(pointer)
-            # A retry must not make the champion its own predecessor.
-            if champion and _same(champion, challenger):
-                self.log.info("%s is already the champion: nothing to do", challenger["uri"])
-                return champion
-            promoted = {**challenger, "previous": _remembered(champion)}
-            write_champion(pointer, promoted)
-        self.log.info("promoted %s (step %s)", promoted["uri"], promoted["step"])
-        fill_events(self, context, {key: promoted[key] for key in _IN_EVENTS})
-        return promoted
+            allow_older, challenger = _switch(self.allow_older), self._challenger(context)
+            with champions_of(self.champion, self.path_map, self.storage_conn_id) as history:
+                champion = history.present()
+                # A retry must not make the champion its own predecessor.
+                if champion and same(champion, challenger):
+                    self.log.info("%s is already the champion: nothing to do", challenger["uri"])
+                    history.settle()
+                else:
+                    self._check(challenger, champion, history, allow_older)
+                    champion = _promote(challenger, champion, history)
+                    self.log.info("promoted %s (step %s)", champion["uri"], champion["step"])
+        fill_events(self, context, {key: champion.get(key) for key in IN_EVENTS})
+        return champion
 
     def _challenger(self, context: Context) -> JsonObject:
         checkpoint, metrics = _judged(self.evaluation)
         ti = context["ti"]
+        run = {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id}
         return {
             **{key: checkpoint.get(key) for key in ("uri", "path", "step", "digest")},
             "metrics": dict(metrics),
             "promoted_at": time.time(),
-            "run": {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id},
+            "run": {**run, "run_after": context["dag_run"].run_after.timestamp()},
         }
 
+    def _check(
+        self,
+        challenger: JsonMapping,
+        champion: JsonMapping | None,
+        history: ChampionHistory,
+        allow_older: bool,
+    ) -> None:
+        # The key is there if a gate has compared, also where there was no champion yet.
+        if isinstance(self.evaluation, Mapping) and "champion" in self.evaluation:
+            refuse_changed(self.evaluation["champion"], champion)
+        entries, problems = history.entries()
+        for problem in problems:
+            self.log.warning("%s", problem)
+        if not allow_older:
+            refuse_older(challenger, champion, entries)
 
-def _read(pointer: SmallFile) -> JsonObject | None:
-    from airflow_runai.checkpoints.keeping.champion import read_champion
 
+def _promote(
+    challenger: JsonObject, champion: JsonObject | None, history: ChampionHistory
+) -> JsonObject:
+    from airflow_runai.checkpoints.keeping.champion import wrong_in
+
+    if wrong := wrong_in(challenger):
+        shown = ", ".join(f"{key}: {str(challenger[key])[:80]!a}" for key in wrong)
+        raise InvalidArgument(
+            [f"evaluation: {shown}; allowed: what RunaiEvaluationOperator returned, unchanged"]
+        )
     try:
-        return read_champion(pointer)
+        return history.append({**challenger, "previous": remembered(champion)}, champion)
+    except PromotionRefused:
+        # A worker that was taken for dead may have promoted the same meanwhile.
+        winner = history.present()
+        if winner is None or not same(winner, challenger):
+            raise
+        return winner
+
+
+def _switch(allow_older: object) -> bool:
+    try:
+        return flag(allow_older)
     except ValueError as error:
-        raise NoValidCheckpoint(str(error)) from error
+        raise InvalidArgument([f"allow_older: {error}"]) from None
 
 
 def _judged(evaluation: object) -> tuple[JsonMapping, JsonMapping]:
@@ -111,17 +155,12 @@ def _judged(evaluation: object) -> tuple[JsonMapping, JsonMapping]:
                 "as its `checkpoint`"
             ]
         )
+    if not isinstance(result.get("champion"), (Mapping, type(None))):
+        raise InvalidArgument(
+            [f"evaluation: champion: {result['champion']!r}; allowed: a mapping, or None"]
+        )
     if result.get("passed") is False:
         raise NoValidCheckpoint(
             "evaluation: it did not pass its gates; only a checkpoint that passed is promoted"
         )
     return checkpoint, metrics
-
-
-def _same(champion: JsonMapping, challenger: JsonMapping) -> bool:
-    return all(champion.get(key) == challenger[key] for key in ("uri", "step", "digest"))
-
-
-def _remembered(champion: JsonMapping | None) -> JsonObject | None:
-    """Return what the pointer keeps of the previous champion; not its own predecessors."""
-    return {key: champion.get(key) for key in _REMEMBERED} if champion else None

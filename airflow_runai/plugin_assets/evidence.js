@@ -38,7 +38,7 @@ function Verdicts({ result }) {
 }
 
 function Gates({ result }) {
-  const { metrics, checkpoint, passed } = result;
+  const { metrics, checkpoint, passed, champion } = result;
   const failures = list(result.failures).map(shown);
   const rows = list(result.gates).map(shown).map((gate) => {
     const metric = gate.split(" ")[0];
@@ -49,6 +49,7 @@ function Gates({ result }) {
     ["Checkpoint", shown(isObject(checkpoint) ? (checkpoint.uri ?? checkpoint.path) : checkpoint)],
     ["Step", isObject(checkpoint) ? shown(checkpoint.step) : ""],
     ["Judgement", passed === true ? "passed" : passed === false ? "did not pass" : ""],
+    ["Judged against", isObject(champion) ? shown(champion.uri) : champion === null ? "no champion yet" : ""],
     ["Metrics", pairs(metrics)],
   ];
   return h(Section, { title: "Evaluation", part: "gates" }, h(Facts, { facts }),

@@ -16,6 +16,7 @@ from airflow_runai.errors import (
     InvalidArgument,
     NotResolved,
     NoValidCheckpoint,
+    PromotionRefused,
     Refused,
     RunaiError,
     Unauthorized,
@@ -23,7 +24,7 @@ from airflow_runai.errors import (
 )
 
 #: The task's author or the checkpoint itself is at fault: time does not help.
-NEVER_RETRYABLE = (InvalidArgument, GateFailed, NoValidCheckpoint)
+NEVER_RETRYABLE = (InvalidArgument, GateFailed, NoValidCheckpoint, PromotionRefused)
 #: A refusal (400) of a specification stays a refusal; 404, 409 and anything transient may pass.
 NON_RETRYABLE = (
     *NEVER_RETRYABLE,

@@ -285,7 +285,11 @@ def test_promotion_keeps_the_previous_champion_and_repeats_without_change(
     again = run(dag_of(promoting(result_of(2), pointer)))
     assert again.xcom() == champion
     assert pointer.read_bytes() == before
-    assert [p.name for p in pointer.parent.iterdir()] == ["champion.json"]
+    assert sorted(p.name for p in pointer.parent.iterdir()) == [
+        "champion.json",
+        "champion.json.history",
+    ]
+    assert len(list((pointer.parent / "champion.json.history").iterdir())) == 2
 
 
 def test_killed_between_write_and_rename_the_old_pointer_stays(tmp_path: Path) -> None:
@@ -303,6 +307,7 @@ def test_killed_between_write_and_rename_the_old_pointer_stays(tmp_path: Path) -
 REFUSED = {
     "no checkpoint": ({"metrics": {}}, "evaluation: has no checkpoint with a uri"),
     "text": ("{{ run_id }}", "evaluation: has no checkpoint with a uri"),
+    "champion": (result_of(1, champion="x"), "evaluation: champion: 'x'; allowed: a mapping"),
     "gates": (result_of(1, passed=False), "did not pass its gates"),
 }
 

@@ -24,6 +24,7 @@ from airflow_runai.operators.lifecycle import (
 from airflow_runai.operators.orphans import RunaiReapOrphansOperator
 from airflow_runai.operators.promotion import RunaiPromoteCheckpointOperator
 from airflow_runai.operators.retention import RunaiCheckpointRetentionOperator
+from airflow_runai.operators.rollback import RunaiRollbackChampionOperator
 from airflow_runai.operators.training import RunaiTrainingOperator
 from airflow_runai.sensors.checkpoint import RunaiCheckpointSensor
 from airflow_runai.sensors.workload import RunaiWorkloadSensor
@@ -162,6 +163,7 @@ def _all_operators() -> list[Callable[[], BaseOperator]]:
         lambda: RunaiPromoteCheckpointOperator(
             task_id="promote", champion="/shared/c.json", evaluation={}, path_map=paths
         ),
+        lambda: RunaiRollbackChampionOperator(task_id="back", champion="/shared/c.json", to=4),
         lambda: RunaiReapOrphansOperator(task_id="reap", project="p"),
     ]
 
@@ -175,7 +177,7 @@ def test_every_operator_survives_serialization_with_its_link(
     monkeypatch.setattr(DagSerialization, "_load_operator_extra_links", True)
     dag = dag_of(*_all_operators(), params={"gpus": 1})
     read = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(dag))))
-    assert len(read.task_dict) == 11
+    assert len(read.task_dict) == 12
     for task in dag.tasks:
         again = read.get_task(task.task_id)
         for field in task.template_fields:

@@ -15,6 +15,7 @@ import pytest
 from airflow_runai.checkpoints import Verdict, check
 from airflow_runai.checkpoints.choosing.roots import RootProblem, candidates
 from airflow_runai.checkpoints.keeping.champion import write_champion
+from airflow_runai.checkpoints.keeping.champion_history import ChampionHistory
 from airflow_runai.checkpoints.keeping.leases import hold, leased, release
 from airflow_runai.checkpoints.keeping.quarantine import QUARANTINE, quarantine
 from airflow_runai.checkpoints.keeping.removal import remove
@@ -25,6 +26,7 @@ from airflow_runai.checkpoints.keeping.retention import (
     plan_retention,
 )
 from tests.checkpoints.samples import publish, torch_file, write
+from tests.checkpoints.stepped_store import Place, Store
 
 #: After everything that the tests write.
 NOW = 4e9
@@ -177,6 +179,7 @@ class Silent:
     """A pointer in a storage whose library raises errors of its own."""
 
     name = "champion.json"
+    parent = Place(Store(), "bucket")
 
     def open(self, mode: str) -> Any:
         raise RuntimeError("no answer")
@@ -192,6 +195,17 @@ def test_what_became_needed_after_the_plan_is_not_removed(root: Path) -> None:
     }
 
 
+def test_after_a_crash_both_the_champion_and_the_one_in_the_pointer_are_kept(root: Path) -> None:
+    pointer = root / "champion.json"
+    history = ChampionHistory(pointer)
+    old = history.append({"uri": "step-00000002"}, None)
+    history.append({"uri": "step-00000003"}, old)
+    write_champion(pointer, old)
+    assert kept(root, pointer, keep_last=1) == {2, 3, 7}
+    history.settle()
+    assert kept(root, pointer, keep_last=1) == {3, 7}
+
+
 def test_an_interrupted_removal_is_finished_by_the_next_one(root: Path) -> None:
     for step in (1, 2):
         (root / f".trash-retention-{step}").mkdir()
@@ -205,6 +219,7 @@ class TakenUp:
     """A pointer, at the reading of which another removal takes a checkpoint that somebody has just begun to read."""
 
     name = "champion.json"
+    parent = Place(Store(), "bucket")
 
     def __init__(self, checkpoint: Path) -> None:
         self.checkpoint = checkpoint

@@ -21,7 +21,10 @@ INTERNAL = {
     "tasks/worker_stop.py:WorkerStopped",
 }
 #: What the operating system would have raised.
-AS_THE_SYSTEM = {"checkpoints/storage/directory_handle.py:WrongKind"}
+AS_THE_SYSTEM = {
+    "checkpoints/storage/directory_handle.py:WrongKind",
+    "checkpoints/storage/exclusive.py:NotExclusive",
+}
 
 
 def _is_builtin_error(base: ast.expr) -> bool:

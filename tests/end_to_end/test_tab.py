@@ -646,14 +646,15 @@ def test_selection_shows_its_verdicts(airflow: StubAirflow, window: Browser) -> 
 def test_evaluation_shows_each_gate_with_what_was_measured(
     airflow: StubAirflow, window: Browser
 ) -> None:
-    gates = parse_gates(["accuracy >= 0.9", "loss < 0.5", "loss < 0.1"])
-    metrics = {"accuracy": 0.95, "loss": 0.2}
+    gates = parse_gates(["accuracy >= 0.9", "loss < champion.loss", "loss < champion.loss - 0.4"])
+    metrics, champion = {"accuracy": 0.95, "loss": 0.2}, {"loss": 0.5}
     result = {
         "checkpoint": _SELECTED,
         "metrics": metrics,
         "gates": [str(gate) for gate in gates],
         "passed": False,
-        "failures": judge(gates, metrics),
+        "failures": judge(gates, metrics, champion),
+        "champion": {"uri": "/mnt/champion", "metrics": champion},
     }
     airflow.knows_result("RunaiEvaluationOperator", result, "failed")
     window.open(airflow.url + "tab")
@@ -661,16 +662,22 @@ def test_evaluation_shows_each_gate_with_what_was_measured(
     rows = "return [...document.querySelectorAll('tbody tr')].map(one => one.innerText.split('\t'))"
     assert window.run(rows) == [
         ["accuracy >= 0.9", "0.95", "passed"],
-        ["loss < 0.5", "0.2", "passed"],
-        ["loss < 0.1", "0.2", "failed"],
+        ["loss < champion.loss", "0.2", "passed"],
+        ["loss < champion.loss - 0.4", "0.2", "failed"],
     ]
+    assert "/mnt/champion" in window.text("[data-part=gates]")
 
 
-def test_promotion_shows_the_champion_now_and_before(airflow: StubAirflow, window: Browser) -> None:
+@pytest.mark.parametrize(
+    "operator", ["RunaiPromoteCheckpointOperator", "RunaiRollbackChampionOperator"]
+)
+def test_promotion_shows_the_champion_now_and_before(
+    airflow: StubAirflow, window: Browser, operator: str
+) -> None:
     run = {"dag_id": "digits", "run_id": "manual", "task_id": "promote"}
     old = {"uri": "/mnt/old", "step": 5, "metrics": {"accuracy": 0.9}, "promoted_at": 1, "run": run}
     new = {**old, "uri": "/mnt/new", "step": 9, "previous": old}
-    airflow.knows_result("RunaiPromoteCheckpointOperator", new)
+    airflow.knows_result(operator, new)
     window.open(airflow.url + "tab")
     window.until_text("/mnt/new", "[data-part=champion]")
     rows = "return [...document.querySelectorAll('tbody tr')].map(one => one.innerText.split('\t'))"

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import islice, takewhile
 from pathlib import Path
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 from airflow_runai.checkpoints.checking.findings import Verdict, not_acceptable
 from airflow_runai.checkpoints.checking.reader import cause
@@ -24,6 +24,7 @@ from airflow_runai.checkpoints.checking.request import Policy
 from airflow_runai.checkpoints.choosing.roots import Candidate, candidates
 from airflow_runai.checkpoints.choosing.verification import check
 from airflow_runai.checkpoints.keeping.champion import read_champion
+from airflow_runai.checkpoints.keeping.champion_history import ChampionHistory
 from airflow_runai.checkpoints.keeping.leases import leased
 from airflow_runai.checkpoints.storage.checkpoint_files import list_checkpoint
 from airflow_runai.checkpoints.storage.listing import Location
@@ -192,19 +193,27 @@ def needed_by_others(
     """
     try:
         holders = leased(root, now=now, below=below)
-        present = None if champion is None else read_champion(champion)
+        champions = _champions(champion)
     except Exception as error:
         # The pointer may lie in any storage, and storage libraries raise what they like.
         reason = str(error) if isinstance(error, ValueError) else cause(error)
         text = f"{root}: what is needed cannot be known ({reason}); nothing was removed"
         raise RetentionProblem(text) from error
     needed = {name: f"held by {holder}" for name, holder in holders.items()}
-    if present is not None:
+    for present in champions:
         # By name alone: two mounts may give one checkpoint two paths, and one kept too many is
         # harmless.
         name = str(present["uri"]).rstrip("/").rpartition("/")[2]
         needed[name] = "the champion"
     return needed
+
+
+def _champions(pointer: FilePlace | None) -> list[Mapping[str, Any]]:
+    """Return the champion, and another one that the pointer still names after a crash."""
+    if pointer is None:
+        return []
+    found = (read_champion(pointer), ChampionHistory(pointer).present())
+    return [champion for champion in found if champion is not None]
 
 
 class _Judge:

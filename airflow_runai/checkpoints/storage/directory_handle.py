@@ -23,6 +23,8 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
+from airflow_runai.checkpoints.storage.exclusive import NotExclusive
+
 _NEVER_FOLLOWED = os.O_NOFOLLOW | os.O_CLOEXEC
 # Passing through a directory does not need the right to list it.
 _DIRECTORY = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
@@ -31,6 +33,8 @@ _READABLE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | _NEVER_FOLLOWED
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NEVER_FOLLOWED
 # Listings of checkpoints end at 16 levels; anything deeper was no checkpoint.
 _MAX_DEPTH = 64
+# EPERM is how Linux says that a file system has none.
+_NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 _KINDS = {
     stat.S_IFREG: "file",
     stat.S_IFDIR: "directory",
@@ -158,15 +162,37 @@ class Folder:
             file.flush()
             os.fsync(file.fileno())
 
+    def create(self, name: str, data: bytes) -> None:
+        """
+        Write a file atomically, unless something has its name; of several writers one succeeds.
+
+        :raises FileExistsError: if something has.
+        :raises NotExclusive: if this file system cannot tell.
+        """
+        with self._written(data) as fresh:
+            try:
+                ends = {"src_dir_fd": self._handle, "dst_dir_fd": self._handle}
+                os.link(fresh, self._single(name), **ends, follow_symlinks=False)
+            except OSError as error:
+                if error.errno in _NO_HARD_LINKS:
+                    raise NotExclusive(self.path / name, "file system without hard links") from None
+                raise
+
     def replace(self, name: str, data: bytes) -> None:
         """Write a file atomically: readers see the old or the new one; a link is replaced."""
+        with self._written(data) as fresh:
+            os.replace(fresh, self._single(name), src_dir_fd=self._handle, dst_dir_fd=self._handle)
+
+    @contextmanager
+    def _written(self, data: bytes) -> Iterator[str]:
+        """Write a file under a temporary name, from which the block makes its real one."""
         fresh = f".{uuid.uuid4().hex}.tmp"
         try:
             self.write(fresh, data)
-            os.replace(fresh, self._single(name), src_dir_fd=self._handle, dst_dir_fd=self._handle)
+            yield fresh
         finally:
             self.remove(fresh)
-        # Without this a power failure may bring back the old name.
+        # Without this a power failure may undo the block.
         with self._listed() as handle:
             os.fsync(handle)
 

@@ -1,20 +1,24 @@
 """
-One small file in any storage: read whole, replaced atomically, removed.
+One small file in any storage: read whole, created once, replaced atomically, removed.
 
 On mounted storage no link is followed to it
 (:mod:`~airflow_runai.checkpoints.storage.directory_handle`), and it is written under another name,
-synced and renamed. On object storage a single put is atomic by itself, and there are no links.
+synced and renamed. On object storage a single put is atomic by itself, and there are no links; a
+file that only one writer may create needs :mod:`~airflow_runai.checkpoints.storage.exclusive`.
 """
 
 from __future__ import annotations
 
+import errno
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from airflow_runai.checkpoints.storage.directory_handle import Folder
-from airflow_runai.checkpoints.storage.listing import Location
+from airflow_runai.checkpoints.storage.exclusive import NotExclusive, put_new
+from airflow_runai.checkpoints.storage.listing import Location, children, forget_listings
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,11 @@ class SmallFile:
     def __str__(self) -> str:
         return str(self.path)
 
+    @property
+    def is_mounted(self) -> bool:
+        """Whether it lies in a file system, and not in object storage."""
+        return isinstance(self.path, Path)
+
     @classmethod
     def of(cls, place: FilePlace) -> SmallFile:
         """Make one of a path."""
@@ -47,10 +56,47 @@ class SmallFile:
         if isinstance(self.path, Path):
             with Folder.holding(self.path, self.below) as folder:
                 return folder.read(self.path.name, limit)
+        # Somebody else may have replaced it since it was listed.
+        forget_listings(self.path)
         # One byte more tells the caller that it is too large.
         with self.path.open("rb") as file:
             data: bytes = file.read(limit + 1)
             return data
+
+    def within(self, name: str) -> SmallFile:
+        """Return the place of something in it, which must be a folder."""
+        path: Any = self.path
+        return SmallFile(path / name, self.below)
+
+    def beside(self, name: str) -> SmallFile:
+        """Return the place of something in the same folder."""
+        path: Any = self.path
+        return SmallFile(path.parent / name, None if path == self.below else self.below)
+
+    def names(self, limit: int) -> list[str]:
+        """
+        Return the names in it, which must be a folder, in any order; none if it is not there.
+
+        :raises OSError: if it cannot be listed, or holds more than ``limit`` names; storage
+            libraries raise other errors, too.
+        """
+        with suppress(FileNotFoundError):
+            names = self._names(limit)
+            if names is None or len(names) > limit:
+                raise OSError(errno.E2BIG, f"holds more than {limit} files", str(self))
+            return names
+        return []
+
+    def _names(self, limit: int) -> list[str] | None:
+        if isinstance(self.path, Path):
+            with Folder.at(self.path, self.below) as folder:
+                return list(islice(folder.names(), limit + 1))
+        forget_listings(self.path)
+        try:
+            found = children(self.path, limit)
+            return None if found is None else [child.name for child in found]
+        except NotADirectoryError:  # what some storages say of a folder with nothing in it
+            return []
 
     def make_room(self) -> None:
         """
@@ -61,6 +107,36 @@ class SmallFile:
         if isinstance(self.path, Path):
             with Folder.holding(self.path, self.below, make=True) as folder:
                 folder.expect_room()
+
+    def create(self, text: str) -> None:
+        """
+        Write it if there is none: of several writers exactly one succeeds.
+
+        :raises FileExistsError: if there is one that says something else.
+        :raises NotExclusive: if the storage cannot tell.
+        :raises OSError: if it cannot be written; storage libraries raise other errors, too.
+        """
+        data = text.encode()
+        try:
+            self._create(data)
+        except NotExclusive:
+            raise
+        except Exception:
+            # The answer to our own writing may have been lost, and the request repeated.
+            if not self._holds(data):
+                raise
+
+    def _create(self, data: bytes) -> None:
+        if isinstance(self.path, Path):
+            with Folder.holding(self.path, self.below, make=True) as folder:
+                folder.create(self.path.name, data)
+        else:
+            put_new(self.path, data)
+
+    def _holds(self, data: bytes) -> bool:
+        with suppress(Exception):  # the error that led here says more
+            return self.read(len(data)) == data
+        return False
 
     def replace(self, text: str) -> None:
         """
