@@ -64,7 +64,8 @@ def runai_retraining(
         evaluation's ``metrics.json``; templated.
     :param train: what the training runs: a specification, or a line such as ``runai submit …``.
     :param evaluate: the same of the evaluation; ``None``: nothing is evaluated.
-    :param gates: conditions that the metrics must meet, such as ``accuracy >= 0.95``; templated.
+    :param gates: conditions that the metrics must meet, such as ``accuracy >= 0.95`` or
+        ``accuracy >= champion.accuracy - 0.002``; templated.
     :param champion: path of the champion pointer; ``None``: nothing is promoted; templated.
     :param spec: beneath both specifications, such as image and storage.
     :param path_map: container prefixes to worker prefixes; templated.
@@ -102,7 +103,7 @@ def runai_retraining(
         group.train >> group.select
         group.evaluate = group.promote = None
         if evaluate is not None:
-            judged = {"metrics": f"{run_root}/metrics.json", "gates": gates}
+            judged = {"metrics": f"{run_root}/metrics.json", "gates": gates, "champion": champion}
             payload = {**_payload(spec, evaluate), **judged, "checkpoint": group.select.output}
             group.evaluate = RunaiEvaluationOperator(
                 **given("evaluate", **payload, **platform, **storage)

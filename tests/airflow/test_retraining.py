@@ -37,7 +37,10 @@ def test_a_run_is_trained_selected_evaluated_and_promoted(
 ) -> None:
     with DAG("dag", schedule=None) as dag:
         chain = retraining(
-            shared, evaluate=JUDGE, gates=["accuracy >= 0.1"], champion="/shared/champion.json"
+            shared,
+            evaluate=JUDGE,
+            gates=["accuracy >= 0.1", "accuracy >= champion.accuracy - 0.002"],
+            champion="/shared/champion.json",
         )
     done = run(dag)
     assert done.state == "success", done.words
