@@ -203,6 +203,8 @@ class Playground:
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
             "AIRFLOW__RUNAI__POLL_INTERVAL": "1",
+            # By default 5: on a busy machine, a task then fails before it begins.
+            "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
         }
 
     def _answers(self, url: str) -> bool:
