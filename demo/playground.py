@@ -27,8 +27,8 @@ from airflow_runai.backends.settings import Settings
 from airflow_runai.emulator.settings import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-#: Seconds until a wait fails: more than a machine needs that does much else. What has ended is
-#: noticed at once.
+#: Seconds until a wait fails: enough for a machine that is busy with other work. A process that has
+#: ended is noticed at once.
 PATIENCE = 900.0
 #: Slow enough to be preempted in the middle, fast enough to watch.
 SECONDS_PER_EPOCH = 0.8

@@ -58,23 +58,23 @@ def runai_retraining(
     Each is an attribute of the result, so other tasks can be put between them. For one that is
     mapped, call this within a mapped task group, with ``{{ ti.map_index }}`` in ``run_root``.
 
-    :param group_id: of the group, and so the beginning of the tasks' ids.
+    :param group_id: id of the group; the ids of its tasks begin with it.
     :param run_root: directory of one run, as the containers call it, or a URI; different for each
         run. Below it lie ``checkpoints``, named to the training as ``CHECKPOINTS``, and the
         evaluation's ``metrics.json``; templated.
     :param train: what the training runs: a specification, or a line such as ``runai submit …``.
-    :param evaluate: the same of the evaluation; ``None``: nothing is evaluated.
+    :param evaluate: what the evaluation runs, in the same form; ``None``: there is none.
     :param gates: conditions that the metrics must meet, such as ``accuracy >= 0.95`` or
         ``accuracy >= champion.accuracy - 0.002``; templated.
-    :param champion: path of the champion pointer; ``None``: nothing is promoted; templated.
-    :param spec: beneath both specifications, such as image and storage.
+    :param champion: path of the champion pointer; ``None``: no promotion; templated.
+    :param spec: what both share, such as image and storage; each task's own specification wins.
     :param path_map: container prefixes to worker prefixes; templated.
     :param storage_conn_id: Airflow connection for object storage; templated.
     :param runai_conn_id: connection of type ``runai``; templated.
     :param project: Run:ai project; default: the connection's; templated.
     :param task_arguments: further arguments of the operators, by task: ``{"train": {"timeouts":
         …}}``; they win over those that follow from the others.
-    :param group_arguments: of Airflow's ``TaskGroup``, such as ``default_args``.
+    :param group_arguments: further arguments of Airflow's ``TaskGroup``, such as ``default_args``.
     :raises SpecError: if arguments contradict each other.
     """
     own = task_arguments or {}
@@ -151,13 +151,13 @@ def _payload(*layers: Mapping[str, Any] | str | None) -> JsonObject:
     :param layers: specifications, the strongest last; a text is a command line.
     """
     spec: JsonObject = {}
-    payload: JsonObject = {"spec": spec}
+    command_line = None
     for layer in layers:
         if isinstance(layer, str):
-            payload["command_line"] = layer
+            command_line = layer
         else:
-            spec.update(deep_merge(spec, layer or {}))
-    return payload
+            spec = deep_merge(spec, layer or {})
+    return {"spec": spec, **_known(command_line=command_line)}
 
 
 def _named_root(spec: Any) -> str:
