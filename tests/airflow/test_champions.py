@@ -208,7 +208,7 @@ def test_storage_that_cannot_tell_two_promotions_apart_is_refused_by_name(
     assert done.task().try_number == 1
 
 
-# Alone: it fails where the other tests on S3 run in the same process before it; see the note.
+# Alone: where other tests on S3 ran in the same process before, it could not reach its server.
 @pytest.mark.qualify
 @needs_server
 def test_the_champion_may_lie_on_s3(
