@@ -19,6 +19,7 @@ from airflow_runai.backends import control_plane
 from airflow_runai.core.waiting_line import AT_ONCE
 from airflow_runai.emulator import Emulator, serve
 from airflow_runai.errors import SpecError
+from airflow_runai.hooks import sessions
 from airflow_runai.operators.training import RunaiTrainingOperator
 from tests.airflow.conftest import SECRET, fast
 from tests.airflow.running import Person, Run, dag_of, meanwhile
@@ -282,6 +283,72 @@ def test_slips_are_found_when_the_dag_is_parsed(given: Any, words: str) -> None:
 def test_a_mapped_task_is_checked_too() -> None:
     with pytest.raises(SpecError, match="submit_when: 'later'"):
         RunaiTrainingOperator.partial(task_id="task", spec=SPEC, submit_when="later")
+
+
+def test_user_who_ends_the_task_leaves_nothing_behind(small: Emulator) -> None:
+    """Airflow cancels the trigger; there is no workload, and nobody else waits for this one."""
+    Person(small).submit("team-a", "long-theirs", gpus=3)
+    played = site(2, submit_when="idle", poll_interval=0.1)
+
+    async def play() -> None:
+        await played.begin()
+        await eventually(lambda: looks(small) >= 2)
+        ended = played.waiting.pop(0)
+        ended.cancel()
+        await asyncio.gather(ended, return_exceptions=True)
+        seen = looks(small)
+        await eventually(lambda: looks(small) >= seen + 3, "the other one looks now")
+        await played.end()
+        assert not sessions.shared().sessions
+
+    asyncio.run(play())
+    assert creates(small) == ["long-theirs"]
+
+
+class _Stopped(RunaiTrainingOperator):
+    """Its worker is told to stop just before the submission."""
+
+    def _prepare(self) -> None:
+        self.on_kill()
+
+
+@both
+def test_worker_that_is_told_to_stop_submits_nothing(
+    run: Runner, small: Emulator, deferrable: bool
+) -> None:
+    given: Any = {"submit_when": "idle", "deferrable": deferrable, "poll_interval": 0.1}
+    done = run(dag_of(lambda: _Stopped(task_id="task", spec=SPEC, **given)))
+    assert "the worker was told to stop: the next one goes on with the submission" in done.words
+    assert creates(small) == []
+
+
+@pytest.mark.slow
+def test_connection_that_cannot_be_used_is_asked_for_again(
+    small: Emulator, connect: Callable[..., None]
+) -> None:
+    worker = Worker("t", _training(submit_when="idle", poll_interval=0.1))
+    with pytest.raises(TaskDeferred) as deferred:
+        worker.run_once()
+    trigger = deferred.value.trigger
+    connect(small.url, secret="wrong")
+
+    async def play() -> Any:
+        waiting = asyncio.create_task(first(trigger))
+        await eventually(lambda: refused(small) >= 2 or waiting.done())
+        assert not waiting.done()
+        connect(small.url)
+        return await waiting
+
+    assert asyncio.run(play())["figures"]["free"] == GPUS
+
+
+async def first(trigger: Any) -> Any:
+    async for event in trigger.run():
+        return event.payload
+
+
+def refused(emulator: Emulator) -> int:
+    return sum(seen.status == 401 for seen in emulator.requests)
 
 
 def test_what_is_stored_is_plain_json_without_secrets(small: Emulator) -> None:
