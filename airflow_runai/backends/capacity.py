@@ -42,15 +42,9 @@ class NoFigure(Unreadable):
     """The server answers, but does not tell this number."""
 
 
-def live_workloads(project: Project) -> Flow[list[Mapping[str, Any]]]:
-    """List the workloads of a project that have not ended, as the server describes them."""
-    conditions = f"projectId=={project.id},phase!=Completed,phase!=Failed"
-    return (yield from read_all("/api/v1/workloads", "workloads", [("filterBy", conditions)]))
-
-
-def gpus_held(item: Mapping[str, Any]) -> float:
-    """Return the GPUs that a workload holds, as a list shows it."""
-    return _number(_object(item.get("allocatedResources")).get("gpu"))
+def gpus_held(allocated: object) -> float:
+    """Return the GPUs in ``allocatedResources`` of a workload."""
+    return _number(_object(allocated).get("gpu"))
 
 
 def gpus_in_use(project: Project) -> Flow[float]:
@@ -58,7 +52,7 @@ def gpus_in_use(project: Project) -> Flow[float]:
     items = yield from read_all(
         "/api/v1/workloads", "workloads", [("filterBy", f"projectId=={project.id}")]
     )
-    return sum(map(gpus_held, items))
+    return sum(gpus_held(item.get("allocatedResources")) for item in items)
 
 
 def gpus_of_nodes(cluster_id: str, metric: str, node_pool: str | None = None) -> Flow[float]:

@@ -7,20 +7,23 @@ are read before the free GPUs: one that starts in between is then counted twice,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from airflow_runai.backends import capacity
 from airflow_runai.backends.organization import MAX_NAMES, Project
+from airflow_runai.backends.paging import walk
 from airflow_runai.core.flow import Flow, Notice, Sleep, now
 from airflow_runai.core.phases import Meaning, meaning
-from airflow_runai.core.quota import Quota, gpus_of_item, node_pools
+from airflow_runai.core.quota import Quota, gpus_in, node_pools
 from airflow_runai.core.room import NODES, PROJECT, WORKLOADS, Need, ProjectRoom
 from airflow_runai.core.texts import cut
 from airflow_runai.errors import NotResolved, Refused, Unauthorized, Unreachable, Untrusted
 
+if TYPE_CHECKING:
+    from airflow_runai.backends.rows import Holding
+
 T = TypeVar("T")
-Item: TypeAlias = Mapping[str, Any]
 #: Looks once.
 Look: TypeAlias = Callable[[], Flow[ProjectRoom]]
 
@@ -37,18 +40,18 @@ def room(project: Project, node_pool: str | None = None) -> Flow[ProjectRoom]:
     record = yield from _if_told(capacity.project_record(project))
     if record is not None and node_pool is not None:
         _check_pool(record, project, node_pool)
-    items = yield from _if_told(capacity.live_workloads(project))
+    found = yield from _if_told(_live_workloads(project))
     free = yield from _if_told(capacity.gpus_of_nodes(project.cluster_id, "FREE_GPUS", node_pool))
     total = yield from _if_told(capacity.gpus_of_nodes(project.cluster_id, "TOTAL_GPUS", node_pool))
-    answers = {PROJECT: record, WORKLOADS: items, NODES: free}
-    mine = [item for item in items or [] if _may_use(item, node_pool)]
+    answers = {PROJECT: record, WORKLOADS: found, NODES: free}
+    mine = [row for row in found or () if _may_use(row, node_pool)]
     return ProjectRoom(
         Quota.from_wire(record or {}, node_pool),
-        held=None if items is None else sum(map(capacity.gpus_held, mine)),
+        held=None if found is None else sum(map(_gpus_held, mine)),
         queued=sum(map(_gpus_queued, mine)),
         free=free,
         total=total,
-        workloads=frozenset(str(item.get("name")) for item in items or []),
+        workloads=frozenset(str(row.name) for row in found or ()),
         unread=tuple(figure for figure, value in answers.items() if value is None),
     )
 
@@ -63,7 +66,24 @@ def _if_told(flow: Flow[T]) -> Flow[T | None]:
         return None
 
 
-def _check_pool(record: Item, project: Project, node_pool: str) -> None:
+def _live_workloads(project: Project) -> Flow[Collection[Holding]]:
+    """List the workloads of a project that have not ended."""
+    # Imported here: it is not needed to parse a DAG.
+    from airflow_runai.backends.rows import decode_holdings
+
+    rows: dict[str, Holding] = {}
+
+    def take(page: Sequence[Holding]) -> Flow[None]:
+        yield from ()
+        # Paging over a moving set repeats rows.
+        rows.update((str(row.id), row) for row in page)
+
+    conditions = f"projectId=={project.id},phase!=Completed,phase!=Failed"
+    yield from walk("/api/v1/workloads", [("filterBy", conditions)], decode_holdings, take)
+    return rows.values()
+
+
+def _check_pool(record: Mapping[str, Any], project: Project, node_pool: str) -> None:
     known = node_pools(record)
     if node_pool not in known:
         names = cut(", ".join(known[:MAX_NAMES])) or "none"
@@ -73,16 +93,20 @@ def _check_pool(record: Item, project: Project, node_pool: str) -> None:
         )
 
 
-def _may_use(item: Item, node_pool: str | None) -> bool:
+def _may_use(row: Holding, node_pool: str | None) -> bool:
     """Whether a workload is in a node pool, or may get there."""
-    pools = item.get("currentNodePools") or item.get("requestedNodePools")
+    pools = row.currentNodePools or row.requestedNodePools
     return node_pool is None or not isinstance(pools, list) or not pools or node_pool in pools
 
 
-def _gpus_queued(item: Item) -> float:
-    if meaning(str(item.get("phase"))) not in _QUEUED:
+def _gpus_held(row: Holding) -> float:
+    return capacity.gpus_held(row.allocatedResources)
+
+
+def _gpus_queued(row: Holding) -> float:
+    if meaning(str(row.phase)) not in _QUEUED:
         return 0.0
-    return max(0.0, (gpus_of_item(item) or 0.0) - capacity.gpus_held(item))
+    return max(0.0, (gpus_in(row.workloadRequestedResources) or 0.0) - _gpus_held(row))
 
 
 def until_room(

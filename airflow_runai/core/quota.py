@@ -80,7 +80,11 @@ def gpus_requested(spec: WorkloadSpec) -> float | None:
 
 def gpus_of_item(item: JsonMapping) -> float | None:
     """Return the GPUs that a workload asks for, as a list shows it; ``None`` if it does not."""
-    resources = item.get("workloadRequestedResources")
+    return gpus_in(item.get("workloadRequestedResources"))
+
+
+def gpus_in(resources: object) -> float | None:
+    """Return the GPUs in ``workloadRequestedResources``; ``None`` if it names no number."""
     gpu = resources.get("gpu") if isinstance(resources, Mapping) else None
     return _number(gpu.get("request")) if isinstance(gpu, Mapping) else None
 

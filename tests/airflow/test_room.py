@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,11 +19,12 @@ from airflow.sdk.exceptions import TaskDeferred
 from airflow_runai.backends import control_plane
 from airflow_runai.core.waiting_line import AT_ONCE
 from airflow_runai.emulator import Emulator, serve
+from airflow_runai.emulator.records import EmulatedWorkload
 from airflow_runai.errors import SpecError
 from airflow_runai.hooks import sessions
 from airflow_runai.operators.training import RunaiTrainingOperator
 from tests.airflow.conftest import SECRET, fast
-from tests.airflow.running import Person, Run, dag_of, meanwhile
+from tests.airflow.running import Person, Run, clear, dag_of, meanwhile
 from tests.airflow.worker import Worker
 from tests.support.waiting import eventually, wait_until
 
@@ -247,6 +249,32 @@ def test_timeout_ends_the_wait_and_nothing_was_submitted(
     assert "nothing was submitted" in done.words
     assert done.task().try_number == 2, "a retry waits anew"
     assert creates(small) == ["long-theirs"]
+
+
+@pytest.mark.slow
+@both
+def test_cleared_task_ends_its_workload_and_waits_for_room_again(
+    run: Runner, small: Emulator, deferrable: bool
+) -> None:
+    operator = partial(_training, submit_when="quota", deferrable=deferrable, poll_interval=0.1)
+    done = run(dag_of(operator))
+    assert done.state == "success", done.words
+    person = Person(small)
+    person.submit("team-a", "long-theirs", gpus=3)
+    before = looks(small)
+
+    def ours() -> list[EmulatedWorkload]:
+        return [one for one in small.workloads_named("long") if one.name != "long-theirs"]
+
+    def make_room() -> None:
+        wait_until(lambda: looks(small) >= before + 3)
+        (own,) = ours()
+        assert own.phase != "Running", "it was ended before the wait"
+        person.steer(control_plane.delete, "long-theirs")
+
+    with meanwhile(make_room):
+        clear(done)
+    assert [one.name[-2:] for one in ours()] == ["g1", "g2"]
 
 
 @both

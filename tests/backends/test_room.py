@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -45,7 +47,15 @@ ROWS = [
     item("suspended", "Stopped", **gpus(8)),
     item("leaves", "Terminating", currentNodePools=["a100"], **gpus(1, 1)),
     item("odd", "Running", allocatedResources="many", currentNodePools=7),
+    "no workload at all",
 ]
+
+
+def decoded(request: Request, answer: Reply) -> Reply:
+    """Do to the body what a driver does."""
+    if request.decode is None or answer.status != 200 or answer.body is None:
+        return answer
+    return replace(answer, body=request.decode(json.dumps(answer.body).encode()))
 
 
 class Told:
@@ -55,6 +65,9 @@ class Told:
         self.instead = instead
 
     def __call__(self, request: Request) -> Reply:
+        return decoded(request, self._answer(request))
+
+    def _answer(self, request: Request) -> Reply:
         params = dict(request.params)
         key = params.get("telemetryType") or request.path.split("/")[3]
         if key in self.instead:
@@ -91,6 +104,18 @@ def test_figures_of_one_node_pool() -> None:
 def test_unknown_node_pool_names_those_there_are() -> None:
     with pytest.raises(NotResolved, match=r"'v100'.*team-a.*it has: a100, h100"):
         read("v100")
+
+
+def test_row_that_a_moving_list_repeats_counts_once() -> None:
+    def pages(request: Request) -> Reply:
+        if request.path != "/api/v1/workloads":
+            return Told({})(request)
+        first = dict(request.params)["offset"] == "0"
+        rows = [ROWS[0], ROWS[1]] if first else [ROWS[1], ROWS[2]]
+        return decoded(request, reply({"workloads": rows, **({"next": 2} if first else {})}))
+
+    found = Hand(answer=pages).run(room(TEAM))
+    assert (found.held, found.queued) == (3.0, 4.0)
 
 
 @pytest.mark.parametrize("status", [400, 403, 404])
@@ -162,7 +187,7 @@ class Front:
             return reply(RECORD)
         if request.path == "/api/v1/workloads":
             rows = [item(f"x-{digest}", "Running", **gpus(1, 1)) for digest in running]
-            return reply({"workloads": rows if params["offset"] == "0" else []})
+            return decoded(request, reply({"workloads": rows if params["offset"] == "0" else []}))
         left = self.free - len(running) if params["telemetryType"] == "FREE_GPUS" else 16
         return reply({"values": [{"value": f"{left:g}"}]})
 
