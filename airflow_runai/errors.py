@@ -20,6 +20,7 @@ Everything that can go wrong, as one tree: ``except RunaiError`` catches all of 
     │   ├── NotFound                404
     │   └── Conflict                409
     ├── ForeignWorkload             the name is taken by a workload with another specification
+    ├── NoRoom                      a project had no room for a workload; nothing was submitted
     ├── WorkloadEnded               a wait ended badly; carries the outcome as a mapping
     ├── NoValidCheckpoint           no checkpoint was accepted
     │   └── CheckpointUnreadable    unreadable now, or still being written: trying again may help
@@ -155,6 +156,10 @@ class Conflict(Refused):
 
 class ForeignWorkload(RunaiError):
     """A workload of our name exists, but it was made from another specification."""
+
+
+class NoRoom(RunaiError):
+    """A project had no room for a workload until its timeout; nothing was submitted."""
 
 
 class WorkloadEnded(RunaiError):

@@ -12,8 +12,8 @@ _INTEGRATION = "Run:ai"
 _MODULES = {
     "hooks": "runai",
     "operators": "checkpoint evaluation lifecycle orphans promotion retention rollback training",
-    "sensors": "checkpoint workload",
-    "triggers": "checkpoint workload",
+    "sensors": "checkpoint quota workload",
+    "triggers": "checkpoint room workload",
 }
 
 

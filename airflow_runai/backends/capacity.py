@@ -38,28 +38,38 @@ def project_record(project: Project) -> Flow[Mapping[str, Any]]:
     return _object((yield from _get(f"/api/v1/org-unit/projects/{quote(project.id, safe='')}", [])))
 
 
+class NoFigure(Unreadable):
+    """The server answers, but does not tell this number."""
+
+
+def gpus_held(allocated: object) -> float:
+    """Return the GPUs in ``allocatedResources`` of a workload."""
+    return _number(_object(allocated).get("gpu"))
+
+
 def gpus_in_use(project: Project) -> Flow[float]:
     """Add up the GPUs that a project's workloads hold now."""
     items = yield from read_all(
         "/api/v1/workloads", "workloads", [("filterBy", f"projectId=={project.id}")]
     )
-    allocated = (_object(item.get("allocatedResources")) for item in items)
-    return sum(_number(resources.get("gpu")) for resources in allocated)
+    return sum(gpus_held(item.get("allocatedResources")) for item in items)
 
 
-def gpus_of_nodes(cluster_id: str, metric: str) -> Flow[float]:
+def gpus_of_nodes(cluster_id: str, metric: str, node_pool: str | None = None) -> Flow[float]:
     """
     Count the GPUs of a cluster's nodes.
 
     :param metric: ``FREE_GPUS``, ``TOTAL_GPUS`` or another of the API's words.
-    :raises Unreadable: if the answer holds no number.
+    :param node_pool: count only these nodes.
+    :raises NoFigure: if the answer holds no number.
     """
     params = [("telemetryType", metric), ("clusterId", cluster_id)]
+    params += [("nodepoolName", node_pool)] if node_pool else []
     body = _object((yield from _get("/api/v1/nodes/telemetry", params)))
     listed = body.get("values")
     values = [_object(entry) for entry in listed] if isinstance(listed, list) else []
     if not any(values):
-        raise Unreadable(f"GET /api/v1/nodes/telemetry: no value for {metric}")
+        raise NoFigure(f"GET /api/v1/nodes/telemetry: no value for {metric}")
     return sum(_number(entry.get("value")) for entry in values)
 
 

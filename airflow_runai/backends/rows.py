@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -38,7 +38,22 @@ class Row(msgspec.Struct, gc=False):
     guaranteedRuntimeEndsAt: Any = None
 
 
-class Page(msgspec.Struct, gc=False):
+class Holding(msgspec.Struct, gc=False):
+    """The same of the GPUs that a workload has or asks for; ``room.py`` checks."""
+
+    id: Any = None
+    name: Any = None
+    phase: Any = None
+    allocatedResources: Any = None
+    workloadRequestedResources: Any = None
+    currentNodePools: Any = None
+    requestedNodePools: Any = None
+
+
+R = TypeVar("R")
+
+
+class Page(msgspec.Struct, Generic[R], gc=False):
     """
     One page.
 
@@ -46,36 +61,45 @@ class Page(msgspec.Struct, gc=False):
     :param next: where the next page begins, as the server says it.
     """
 
-    workloads: list[Row] | None = None
+    workloads: list[R] | None = None
     next: Any = None
 
 
-_PAGES = msgspec.json.Decoder(Page)
+_ROWS = msgspec.json.Decoder(Page[Row])
+_HOLDINGS = msgspec.json.Decoder(Page[Holding])
 
 
-def decode_page(content: bytes | bytearray) -> Page:
+def decode_page(content: bytes | bytearray) -> Page[Row]:
     """
     Decode a page; a row that is no object is left out.
 
     :raises ValueError: for what is not JSON, or holds no list.
     """
     try:
-        return _PAGES.decode(content)
+        return _ROWS.decode(content)
     except msgspec.DecodeError:
-        return _page_of(json.loads(content))
+        return _page_of(Row, json.loads(content))
 
 
-def _page_of(body: Any) -> Page:
+def decode_holdings(content: bytes | bytearray) -> Page[Holding]:
+    """Decode a page as :func:`decode_page` does, for what workloads hold."""
+    try:
+        return _HOLDINGS.decode(content)
+    except msgspec.DecodeError:
+        return _page_of(Holding, json.loads(content))
+
+
+def _page_of(kind: type[R], body: Any) -> Page[R]:
     """Read a page that is odd somewhere."""
     rows = body.get("workloads") if isinstance(body, Mapping) else body
     if not isinstance(rows, list):
         raise ValueError("no list of workloads")
     following = body.get("next") if isinstance(body, Mapping) else None
-    return Page([_row_of(row) for row in rows if isinstance(row, Mapping)], following)
+    return Page([_row_of(kind, row) for row in rows if isinstance(row, Mapping)], following)
 
 
-def _row_of(item: Mapping[str, Any]) -> Row:
-    return Row(**{name: item.get(name) for name in Row.__struct_fields__})
+def _row_of(kind: Any, item: Mapping[str, Any]) -> Any:
+    return kind(**{name: item.get(name) for name in kind.__struct_fields__})
 
 
 def workload_of(row: Row) -> Workload:

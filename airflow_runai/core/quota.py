@@ -16,7 +16,7 @@ _BOUND = 1e9
 @dataclass(frozen=True)
 class Quota:
     """
-    GPUs of a project, all of its node pools together.
+    GPUs of a project, in one node pool or in all of them together.
 
     :param deserved: guaranteed; beyond it only preemptible workloads run.
     :param limit: never exceeded; ``None``: no limit.
@@ -26,13 +26,30 @@ class Quota:
     limit: float | None
 
     @classmethod
-    def from_wire(cls, project: JsonMapping) -> Quota:
+    def from_wire(cls, project: JsonMapping, node_pool: str | None = None) -> Quota:
         """Read a project as the control plane describes it; missing values are ``None``."""
-        listed = project.get("resources")
-        pools = listed if isinstance(listed, list) else []
-        shares = [pool.get("gpu") for pool in pools if isinstance(pool, Mapping)]
+        pools = _pools(project)
+        shares = [gpu for name, gpu in pools if node_pool in (None, name)]
         gpus = [share for share in shares if isinstance(share, Mapping)]
         return cls(_sum(gpus, "deserved"), _sum(gpus, "limit"))
+
+
+def node_pools(project: JsonMapping) -> list[str]:
+    """Return the names of the node pools in which a project has a quota."""
+    return [name for name, _ in _pools(project)]
+
+
+def _pools(project: JsonMapping) -> list[tuple[str, Any]]:
+    """Return the name of each node pool, with what the project may have of its GPUs."""
+    listed = project.get("resources")
+    pools = (
+        [pool for pool in listed if isinstance(pool, Mapping)] if isinstance(listed, list) else []
+    )
+    return [(_name(pool.get("nodePool")), pool.get("gpu")) for pool in pools]
+
+
+def _name(pool: object) -> str:
+    return str(pool.get("name")) if isinstance(pool, Mapping) else ""
 
 
 def _sum(pools: list[JsonMapping], key: str) -> float | None:
@@ -63,7 +80,11 @@ def gpus_requested(spec: WorkloadSpec) -> float | None:
 
 def gpus_of_item(item: JsonMapping) -> float | None:
     """Return the GPUs that a workload asks for, as a list shows it; ``None`` if it does not."""
-    resources = item.get("workloadRequestedResources")
+    return gpus_in(item.get("workloadRequestedResources"))
+
+
+def gpus_in(resources: object) -> float | None:
+    """Return the GPUs in ``workloadRequestedResources``; ``None`` if it names no number."""
     gpu = resources.get("gpu") if isinstance(resources, Mapping) else None
     return _number(gpu.get("request")) if isinstance(gpu, Mapping) else None
 

@@ -24,6 +24,8 @@ class Timeouts:
         (creating, resuming, pulling an image, going down); beyond it the workload is ``stalled``.
     :param progress: running without a new step in the checkpoints, from the first new step of an
         incarnation on; beyond it the workload is ``stalled``.
+    :param room: waiting for room before the submission; no clock of the workload, which does not
+        exist yet.
     """
 
     queue: float | None = None
@@ -33,6 +35,7 @@ class Timeouts:
     total: float | None = None
     starting: float | None = None
     progress: float | None = None
+    room: float | None = None
 
     def __post_init__(self) -> None:
         for item in fields(self):

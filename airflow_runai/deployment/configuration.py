@@ -83,3 +83,8 @@ def _is_set(section: str, name: str) -> bool:
     # A file that Airflow has generated holds the default of each option.
     is_generated = all(ConfigParser.has_option(conf, section, option) for option in options)
     return not is_generated or conf.get(section, name) != options[name]["default"]
+
+
+def max_map_length() -> int:
+    """Return how many instances of a mapped task Airflow allows."""
+    return int(conf.getint("core", "max_map_length"))

@@ -74,8 +74,14 @@ def _meta(plane: ControlPlane, scope: str) -> JsonObject:
 
 
 def nodes_telemetry(plane: ControlPlane, call: ApiCall) -> ApiReply:
-    """``GET /api/v1/nodes/telemetry?telemetryType=&clusterId=``."""
+    """
+    ``GET /api/v1/nodes/telemetry?telemetryType=&clusterId=&nodepoolName=``.
+
+    All nodes are in the pool ``default``.
+    """
     measures = _gpu_measures(plane, call.query.get("clusterId"))
+    if call.query.get("nodepoolName", "default") != "default":
+        measures = dict.fromkeys(measures, 0.0)
     name = call.query.get("telemetryType", "")
     if name not in measures:
         message = f"telemetryType {name!r} is none of {', '.join(measures)}"

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from airflow_runai.core.json_merge import deep_merge
+from airflow_runai.errors import InvalidArgument
 from airflow_runai.tasks.argument_checks import check_payload_arguments
 from airflow_runai.tasks.command_line_files import is_file_name, read_command_line
 from airflow_runai.tasks.failures import ReadableTask
@@ -23,7 +25,12 @@ _SHOWN_FIELDS = ("command_line", "templates")
 
 
 class PayloadOperator(BaseOperator, ReadableTask):
-    """Base of operators that submit; :class:`RunaiTrainingOperator` documents the parameters."""
+    """
+    Base of operators that submit; :class:`RunaiTrainingOperator` documents the parameters.
+
+    :param variants: within a mapped task group, what differs between its instances, by map index:
+        mappings with ``spec``, which is merged into the task's, and ``workload_name``.
+    """
 
     template_fields: Sequence[str] = ("spec", "command_line", "template", "templates")
     template_fields_renderers = {"spec": "json", "command_line": "bash", "templates": "json"}
@@ -42,8 +49,14 @@ class PayloadOperator(BaseOperator, ReadableTask):
     timeouts: Mapping[str, float] | None
     kill_action: str
     lint_ignore: Sequence[str]
+    # Of the one whose constructor has not come so far.
+    variants: Sequence[Mapping[str, Any]] = ()
     #: Command line and templates as the author wrote them; the fields hold what is shown by then.
     _unrendered: tuple[str | None, Mapping[str, Any] | str | None] | None = None
+
+    def __init__(self, *, variants: Sequence[Mapping[str, Any]] = (), **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.variants = variants
 
     def _check_payload(self) -> None:
         """Check and lint at parse; a line in a file is checked when the file has been read."""
@@ -91,6 +104,8 @@ class PayloadOperator(BaseOperator, ReadableTask):
 
         Airflow calls this for mapped tasks, too, and also for objects within a field.
         """
+        if parent is self and self.variants:
+            self._take_variant(context["ti"].map_index)
         shown = _SHOWN_FIELDS if parent is self else ()
         rendered = [name for name in template_fields if name not in shown]
         super()._do_render_template_fields(parent, rendered, context, jinja_env, seen_oids)
@@ -105,6 +120,18 @@ class PayloadOperator(BaseOperator, ReadableTask):
             self.command_line, lambda word: self.render_template(word, context, jinja_env)
         )
         self.templates = shown_templates(self.templates)
+
+    def _take_variant(self, map_index: int) -> None:
+        if not 0 <= map_index < len(self.variants):
+            raise InvalidArgument(
+                [
+                    f"variants: {len(self.variants)}, for map index {map_index}; allowed: one for "
+                    "each instance of the mapped task group around this task"
+                ]
+            )
+        variant = self.variants[map_index]
+        self.spec = deep_merge(self.spec or {}, variant.get("spec") or {})
+        self.workload_name = variant.get("workload_name") or self.workload_name
 
     def _instructions(self, context: Context) -> Instructions:
         command_line, templates = self._unrendered or (self.command_line, self.templates)

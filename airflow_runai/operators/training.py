@@ -23,7 +23,7 @@ from airflow_runai.links import (
     push_workload_xcom,
 )
 from airflow_runai.operators.notification import NotifyingOperator
-from airflow_runai.tasks.argument_checks import check_steps, check_wait_arguments
+from airflow_runai.tasks.argument_checks import check_wait_arguments
 from airflow_runai.tasks.companions import Companion, Company, beside_a_worker
 from airflow_runai.tasks.completion import confirmed, count_kills
 from airflow_runai.tasks.last_look import last_look, lives_of
@@ -80,7 +80,7 @@ class RunaiTrainingOperator(NotifyingOperator):
         Default: ``[operators] default_deferrable`` where the site has set it, else ``True``.
     :param poll_interval: seconds between looks; default: ``[runai] poll_interval``.
     :param timeouts: seconds for the clocks ``queue, interruption, interrupted_total, running,
-        total, starting, progress``; a clock that is not named has no timeout; templated.
+        total, starting, progress``, and for ``room``; by default there is no timeout; templated.
     :param when_suspended: if a person suspends the workload, ``wait`` until it is resumed, or
         ``end`` with the outcome ``stopped``.
     :param on_kill: what happens to the workload when a user ends the task or a timeout is exceeded:
@@ -164,8 +164,8 @@ class RunaiTrainingOperator(NotifyingOperator):
             on_clear=self.on_clear,
             when_suspended=self.when_suspended,
             get_logs=self.get_logs,
+            submit_when=self.submit_when,
         )
-        check_steps(self.expected_steps)
         self._check_callbacks()
         self._check_payload()
 

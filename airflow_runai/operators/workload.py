@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_runai.backends.patience import Patience
@@ -13,34 +14,34 @@ from airflow_runai.core.workload import Workload
 from airflow_runai.deployment import configuration
 from airflow_runai.errors import RunaiError
 from airflow_runai.hooks.runai import RunaiHook
-from airflow_runai.operators.payload import PayloadOperator
+from airflow_runai.operators.room import RoomOperator
+from airflow_runai.tasks.argument_checks import check_steps
 from airflow_runai.tasks.checkpoint_root import CheckpointRoot
 from airflow_runai.tasks.completion import grace_of
 from airflow_runai.tasks.instructions import show
 from airflow_runai.tasks.submission import Submission
-from airflow_runai.tasks.worker_stop import StopSignal, ending_the_try
+from airflow_runai.tasks.worker_stop import ending_the_try
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class WorkloadOperator(PayloadOperator):
+class WorkloadOperator(RoomOperator):
     """Base of operators that submit; :class:`RunaiTrainingOperator` documents the parameters."""
 
     template_fields: Sequence[str] = (
-        *PayloadOperator.template_fields,
+        *RoomOperator.template_fields,
         "checkpoint_root",
         "expected_steps",
         "path_map",
         "storage_conn_id",
     )
-    template_fields_renderers = {**PayloadOperator.template_fields_renderers, "path_map": "json"}
+    template_fields_renderers = {**RoomOperator.template_fields_renderers, "path_map": "json"}
 
     project: str | None
     cluster: str | None
     wait_for_completion: bool
     on_clear: str
-    _stop_signal: StopSignal
 
     def __init__(
         self,
@@ -53,6 +54,7 @@ class WorkloadOperator(PayloadOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        check_steps(expected_steps)
         self.checkpoint_root = checkpoint_root
         self.expected_steps = expected_steps
         self.path_map = path_map
@@ -71,10 +73,11 @@ class WorkloadOperator(PayloadOperator):
         show(spec)
         with ending_the_try("the next one goes on with the submission"):
             name = self.project or instructions.project
+            project = hook.project(name, self.cluster, search, sleep)
             submission = Submission(
                 hook,
                 context,
-                hook.project(name, self.cluster, search, sleep),
+                project,
                 spec,
                 note,
                 slug=self.workload_name or instructions.slug,
@@ -84,8 +87,13 @@ class WorkloadOperator(PayloadOperator):
                 sleep=sleep,
                 awaited=self.wait_for_completion,
             )
-            workload = submission.submit_or_adopt(before_create=self._prepare)
-        return submission.project.name, workload, gpus_requested(spec)
+            ready = partial(self._make_ready, context, hook, project, spec, note)
+            workload = submission.submit_or_adopt(before_create=ready)
+        return project.name, workload, gpus_requested(spec)
+
+    def _make_ready(self, context: Context, *about: Any) -> None:
+        self._prepare()
+        self._await_room(context, *about)
 
     def _specification(self, spec: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the mapping to submit; a subclass may add to it."""

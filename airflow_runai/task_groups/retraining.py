@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow.sdk import TaskGroup
 
-from airflow_runai.core.json_merge import JsonObject, deep_merge
-from airflow_runai.core.texts import cut
-from airflow_runai.core.values import nearest
-from airflow_runai.errors import SpecError
 from airflow_runai.operators.checkpoint import RunaiSelectCheckpointOperator
 from airflow_runai.operators.evaluation import RunaiEvaluationOperator
 from airflow_runai.operators.promotion import RunaiPromoteCheckpointOperator
 from airflow_runai.operators.training import RunaiTrainingOperator
+from airflow_runai.task_groups.chain import ChainArguments, known, make_chain
 from airflow_runai.tasks.declaration import names_its_group
-
-#: Ids of the tasks, in their order.
-TASKS = ("train", "select", "evaluate", "promote")
 
 
 class Retraining(TaskGroup):
@@ -77,98 +71,20 @@ def runai_retraining(
     :param group_arguments: further arguments of Airflow's ``TaskGroup``, such as ``default_args``.
     :raises SpecError: if arguments contradict each other.
     """
-    own = task_arguments or {}
-    problems = [
-        *_payload_problems(train=train, **_known(evaluate=evaluate)),
-        *_chain_problems(evaluate, gates, champion, own),
-    ]
-    if not run_root.strip("/"):
-        problems.append(f"run_root: {run_root!r}; allowed: a directory, different for each run")
-    if problems:
-        raise SpecError(problems)
-
-    def given(task_id: str, **defaults: Any) -> JsonObject:
-        return {**defaults, **own.get(task_id, {}), "task_id": task_id}
-
-    run_root = run_root.rstrip("/")
-    storage = {"path_map": path_map, "storage_conn_id": storage_conn_id}
-    platform = _known(runai_conn_id=runai_conn_id, project=project)
-    saves = {"environment": {"CHECKPOINTS": f"{run_root}/checkpoints"}}
+    given = ChainArguments(
+        run_root=run_root,
+        train=train,
+        evaluate=evaluate,
+        gates=gates,
+        champion=champion,
+        spec=spec,
+        storage={"path_map": path_map, "storage_conn_id": storage_conn_id},
+        platform=known(runai_conn_id=runai_conn_id, project=project),
+        own=task_arguments or {},
+    )
+    given.check()  # before there is a group
     group = Retraining(group_id=group_id, **group_arguments)
     with group:
-        payload = _payload(saves, spec, train)
-        group.train = RunaiTrainingOperator(**given("train", **payload, **platform, **storage))
-        root = _named_root(group.train.spec)
-        group.select = RunaiSelectCheckpointOperator(**given("select", root=root, **storage))
-        group.train >> group.select
-        group.evaluate = group.promote = None
-        if evaluate is not None:
-            judged = {"metrics": f"{run_root}/metrics.json", "gates": gates, "champion": champion}
-            payload = {**_payload(spec, evaluate), **judged, "checkpoint": group.select.output}
-            group.evaluate = RunaiEvaluationOperator(
-                **given("evaluate", **payload, **platform, **storage)
-            )
-            if champion is not None:
-                result = {"champion": champion, "evaluation": group.evaluate.output}
-                group.promote = RunaiPromoteCheckpointOperator(
-                    **given("promote", **result, **storage)
-                )
+        chain = make_chain(given)
+    group.train, group.select, group.evaluate, group.promote = chain
     return group
-
-
-def _payload_problems(**payloads: object) -> Iterator[str]:
-    for name, payload in payloads.items():
-        if not isinstance(payload, (str, Mapping)):
-            yield (
-                f"{name}: {cut(repr(payload))}; allowed: a specification (a mapping) "
-                "or a command line (a text)"
-            )
-
-
-def _chain_problems(
-    evaluate: object, gates: object, champion: object, own: Iterable[str]
-) -> Iterator[str]:
-    made = TASKS[: 2 if evaluate is None else 3 if champion is None else 4]
-    for name in own:
-        if name not in TASKS:
-            yield f"task_arguments.{name}: no task; {nearest(name, TASKS)}"
-        elif name not in made:
-            yield f"task_arguments.{name}: set, but there is no such task here; leave it out"
-    for name, value in {"gates": gates, "champion": champion}.items():
-        if value and evaluate is None:
-            yield f"{name}: set, without an evaluation; give `evaluate`, or leave {name} out"
-
-
-def _known(**arguments: Any) -> JsonObject:
-    """Return the arguments that are given; an operator has defaults of its own for the rest."""
-    return {name: value for name, value in arguments.items() if value is not None}
-
-
-def _payload(*layers: Mapping[str, Any] | str | None) -> JsonObject:
-    """
-    Return what a task runs.
-
-    :param layers: specifications, the strongest last; a text is a command line.
-    """
-    spec: JsonObject = {}
-    command_line = None
-    for layer in layers:
-        if isinstance(layer, str):
-            command_line = layer
-        else:
-            spec = deep_merge(spec, layer or {})
-    return {"spec": spec, **_known(command_line=command_line)}
-
-
-def _named_root(spec: Any) -> str:
-    """Return where the training is told to save; its author may have named another place."""
-    environment = spec.get("environment") if isinstance(spec, Mapping) else None
-    named = environment.get("CHECKPOINTS") if isinstance(environment, Mapping) else None
-    if not isinstance(named, str) or not named:
-        raise SpecError(
-            [
-                f"environment.CHECKPOINTS: {named!r}; allowed: where the training saves, a "
-                "container path or a URI; leave it out to save in a folder of run_root"
-            ]
-        )
-    return named

@@ -11,6 +11,7 @@ from airflow_runai.core.jinja import is_templated
 from airflow_runai.core.log_lines import GET_LOGS
 from airflow_runai.core.marks import ON_KILL_ACTIONS
 from airflow_runai.core.naming import check_slug
+from airflow_runai.core.room import SUBMIT_WHEN
 from airflow_runai.core.spec import check_keys
 from airflow_runai.core.submission import ON_CLEAR
 from airflow_runai.core.timeouts import Timeouts
@@ -25,6 +26,7 @@ _ALLOWED = {
     "on_clear": ON_CLEAR,
     "when_suspended": ("wait", "end"),
     "get_logs": GET_LOGS,
+    "submit_when": SUBMIT_WHEN,
 }
 
 
@@ -83,13 +85,25 @@ def check_wait_arguments(
     if poll_interval is not None and not _is_time(poll_interval):
         wrong.append(f"poll_interval: {poll_interval!r}; allowed: seconds greater than 0")
     wrong += _timeout_problems(timeouts)
-    if timeouts and not wait_for_completion:
+    # The wait before the submission has nothing to do with the one after it.
+    is_before = isinstance(timeouts, Mapping) and set(timeouts) == {"room"}
+    if timeouts and not is_before and not wait_for_completion:
         wrong.append(
             "timeouts: set, with wait_for_completion=False; nothing would enforce them: "
             "leave them out, or wait"
         )
+    wrong += _room_problems(timeouts, words.get("submit_when"))
     if wrong:
         raise SpecError(wrong)
+
+
+def _room_problems(timeouts: object, submit_when: str | None) -> list[str]:
+    if submit_when != "now" or not isinstance(timeouts, Mapping) or "room" not in timeouts:
+        return []
+    return [
+        "timeouts.room: set, with submit_when='now', which waits for no room: "
+        "leave it out, or use submit_when='quota' or 'idle'"
+    ]
 
 
 def _timeout_problems(timeouts: object) -> list[str]:

@@ -73,5 +73,6 @@ def fails_readably(entry: Callable[..., T]) -> Callable[..., T]:
 _WRAPPERS: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
     "execute": fails_readably,
     "execute_complete": fails_readably,
+    "execute_in_turn": fails_readably,
     "poke": fails_readably,
 }

@@ -16,7 +16,7 @@ from airflow_runai.tasks.command_line_files import is_file_name
 
 #: Arguments that name whom to call.
 CALLBACKS = ("on_interruption", "on_resume", "on_stall", "on_long_queue")
-_WORDS = ("on_kill", "on_clear", "when_suspended", "get_logs")
+_WORDS = ("on_kill", "on_clear", "when_suspended", "get_logs", "submit_when")
 
 
 def check_partial(given: Mapping[str, Any], endings: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_runai.backends import control_plane
@@ -31,15 +32,23 @@ def wait_policy(
     :param poll_interval: seconds; default: ``[runai] poll_interval``.
     :raises InvalidArgument: if a value is not allowed.
     """
-    interval = poll_interval or configuration.seconds("poll_interval")
+    return WaitPolicy(
+        poll_interval or configuration.seconds("poll_interval"),
+        # The wait for room is over when the workload exists.
+        replace(_timeouts(timeouts), room=None),
+        when_suspended,
+        allow_exit_on_preemption=allow_exit_on_preemption,
+    )
+
+
+def room_timeout(timeouts: Mapping[str, float] | None) -> float | None:
+    """Return the seconds for which a task waits for room; ``None`` for no limit."""
+    return _timeouts(timeouts).room
+
+
+def _timeouts(timeouts: Mapping[str, float] | None) -> Timeouts:
     try:
-        seconds = {clock: float(value) for clock, value in (timeouts or {}).items()}
-        return WaitPolicy(
-            interval,
-            Timeouts(**seconds),
-            when_suspended,
-            allow_exit_on_preemption=allow_exit_on_preemption,
-        )
+        return Timeouts(**{clock: float(value) for clock, value in (timeouts or {}).items()})
     # Jinja can make anything of a mapping.
     except (TypeError, ValueError, AttributeError) as error:
         raise InvalidArgument(

@@ -11,6 +11,7 @@ AMBIGUOUS_CLASSES: set[str] = set()
 #: Words in -ing that are nouns of the field, so a module may carry them.
 NOUNS_IN_ING = {
     "ending",
+    "halving",
     "lightning",
     "listing",
     "merging",
@@ -18,6 +19,7 @@ NOUNS_IN_ING = {
     "paging",
     "parsing",
     "printing",
+    "ranking",
     "retraining",
     "training",
     "waiting",

@@ -1,0 +1,152 @@
+"""
+The room in a project, asked of the control plane: four requests, one more a page of workloads.
+
+A second platform needs no more than this: a flow that returns a :class:`ProjectRoom`. The workloads
+are read before the free GPUs: one that starts in between is then counted twice, and not missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+from airflow_runai.backends import capacity
+from airflow_runai.backends.organization import MAX_NAMES, Project
+from airflow_runai.backends.paging import walk
+from airflow_runai.core.flow import Flow, Notice, Sleep, now
+from airflow_runai.core.phases import Meaning, meaning
+from airflow_runai.core.quota import Quota, gpus_in, node_pools
+from airflow_runai.core.room import NODES, PROJECT, WORKLOADS, Need, ProjectRoom
+from airflow_runai.core.texts import cut
+from airflow_runai.errors import NotResolved, Refused, Unauthorized, Unreachable, Untrusted
+
+if TYPE_CHECKING:
+    from airflow_runai.backends.rows import Holding
+
+T = TypeVar("T")
+#: Looks once.
+Look: TypeAlias = Callable[[], Flow[ProjectRoom]]
+
+_QUEUED = (Meaning.WAITING, Meaning.STARTING)
+
+
+def room(project: Project, node_pool: str | None = None) -> Flow[ProjectRoom]:
+    """
+    Read how many GPUs a project may and can have now.
+
+    :param node_pool: only those of this pool; by default those of all pools together.
+    :raises NotResolved: if the project has no such node pool.
+    """
+    record = yield from _if_told(capacity.project_record(project))
+    if record is not None and node_pool is not None:
+        _check_pool(record, project, node_pool)
+    found = yield from _if_told(_live_workloads(project))
+    free = yield from _if_told(capacity.gpus_of_nodes(project.cluster_id, "FREE_GPUS", node_pool))
+    total = yield from _if_told(capacity.gpus_of_nodes(project.cluster_id, "TOTAL_GPUS", node_pool))
+    answers = {PROJECT: record, WORKLOADS: found, NODES: free}
+    mine = [row for row in found or () if _may_use(row, node_pool)]
+    return ProjectRoom(
+        Quota.from_wire(record or {}, node_pool),
+        held=None if found is None else sum(map(_gpus_held, mine)),
+        queued=sum(map(_gpus_queued, mine)),
+        free=free,
+        total=total,
+        workloads=frozenset(str(row.name) for row in found or ()),
+        unread=tuple(figure for figure, value in answers.items() if value is None),
+    )
+
+
+def _if_told(flow: Flow[T]) -> Flow[T | None]:
+    """Return ``None`` for what this server, or this identity's role, does not let us read."""
+    try:
+        return (yield from flow)
+    except Unauthorized:
+        raise
+    except (Refused, capacity.NoFigure):
+        return None
+
+
+def _live_workloads(project: Project) -> Flow[Collection[Holding]]:
+    """List the workloads of a project that have not ended."""
+    # Imported here: it is not needed to parse a DAG.
+    from airflow_runai.backends.rows import decode_holdings
+
+    rows: dict[str, Holding] = {}
+
+    def take(page: Sequence[Holding]) -> Flow[None]:
+        yield from ()
+        # Paging over a moving set repeats rows.
+        rows.update((str(row.id), row) for row in page)
+
+    conditions = f"projectId=={project.id},phase!=Completed,phase!=Failed"
+    yield from walk("/api/v1/workloads", [("filterBy", conditions)], decode_holdings, take)
+    return rows.values()
+
+
+def _check_pool(record: Mapping[str, Any], project: Project, node_pool: str) -> None:
+    known = node_pools(record)
+    if node_pool not in known:
+        names = cut(", ".join(known[:MAX_NAMES])) or "none"
+        raise NotResolved(
+            f"node_pool {node_pool!r}: project {project.name!r} has no such node pool; "
+            f"it has: {names}"
+        )
+
+
+def _may_use(row: Holding, node_pool: str | None) -> bool:
+    """Whether a workload is in a node pool, or may get there."""
+    pools = row.currentNodePools or row.requestedNodePools
+    return node_pool is None or not isinstance(pools, list) or not pools or node_pool in pools
+
+
+def _gpus_held(row: Holding) -> float:
+    return capacity.gpus_held(row.allocatedResources)
+
+
+def _gpus_queued(row: Holding) -> float:
+    if meaning(str(row.phase)) not in _QUEUED:
+        return 0.0
+    return max(0.0, (gpus_in(row.workloadRequestedResources) or 0.0) - _gpus_held(row))
+
+
+def until_room(
+    look: Look, need: Need, interval: float, deadline: float
+) -> Flow[ProjectRoom | None]:
+    """
+    Wait for room where nobody keeps a line: in a worker, which knows of no other.
+
+    Workers that began together must not look together, or all of them would see the same free GPU:
+    each looks at moments of its own, about an interval apart.
+
+    :param deadline: epoch seconds.
+    :return: ``None`` after the deadline.
+    """
+    last_news = ""
+    while True:
+        yield Sleep(interval / 10, jitter=10.0)
+        try:
+            found = yield from look()
+        except Untrusted:
+            raise
+        except Unreachable as error:
+            news = f"the room cannot be read ({error}); still waiting"
+        else:
+            if need.hopeless(found) or need.fits(found):
+                return found
+            news = no_room(need, found)
+        if news != last_news:
+            yield Notice("room", news)
+            last_news = news
+        if (yield from now()) >= deadline:
+            return None
+
+
+def no_room(need: Need, found: ProjectRoom) -> str:
+    """Say what is waited for."""
+    too_large = need.too_large(found)
+    return f"waiting for room for {need} ({need.when}): {too_large or found}"
+
+
+def unknown(missing: Iterable[str]) -> str:
+    """Say which figures a server does not tell."""
+    return f"{' and '.join(missing)} cannot be read here"

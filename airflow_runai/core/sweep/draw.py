@@ -1,0 +1,76 @@
+"""The points of a sweep: those that its author lists, or those that a sampler takes of a space."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from airflow_runai.core.sweep.points import at_random, evenly, grid
+from airflow_runai.core.sweep.space import Parameter, Parameters, read_space
+from airflow_runai.core.sweep.trials import distinct
+from airflow_runai.core.texts import cut
+from airflow_runai.core.values import nearest
+from airflow_runai.errors import SpecError
+
+#: ``grid``; or how many points of which kind, and a seed: ``{"random": 20, "seed": 1}``.
+Sampler: TypeAlias = "str | Mapping[str, int]"
+
+_DRAWN: dict[str, Callable[[Sequence[Parameter], int, int], list[Parameters]]]
+_DRAWN = {"random": at_random, "even": evenly}
+_KEYS = (*_DRAWN, "seed")
+
+
+def draw(space: Any, sampler: Sampler, limit: int) -> list[Parameters]:
+    """
+    Return what is tried.
+
+    :param space: names of parameters to their values; or a list, the parameters of each trial.
+    :param sampler: how points of a space are taken; equal ones are left out.
+    :param limit: of points.
+    :raises SpecError: listing what is wrong.
+    """
+    if isinstance(space, Sequence) and not isinstance(space, str):
+        found = _listed(space)
+    elif sampler == "grid":
+        return grid(read_space(space), limit)
+    else:
+        kind, count, seed = _read_sampler(sampler)
+        _check_count(count, limit)
+        found = distinct(_DRAWN[kind](read_space(space), count, seed))
+    _check_count(len(found), limit)
+    return found
+
+
+def _listed(points: Sequence[Any]) -> list[Parameters]:
+    for number, point in enumerate(points):
+        if not isinstance(point, Mapping):
+            raise SpecError(
+                [f"space[{number}]: {cut(repr(point))}; allowed: names of parameters to values"]
+            )
+        if point:
+            read_space({name: [value] for name, value in point.items()})
+    return list(points)
+
+
+def _read_sampler(sampler: Any) -> tuple[str, int, int]:
+    """Return the kind of sampler, the number of points, and the seed."""
+    if not isinstance(sampler, Mapping):
+        raise SpecError(
+            [f"sampler: {cut(repr(sampler))}; allowed: 'grid', {{'random': 20}}, {{'even': 20}}"]
+        )
+    problems = [f"sampler.{name}: {nearest(str(name), _KEYS)}" for name in sampler.keys() - _KEYS]
+    kinds = [name for name in _DRAWN if name in sampler]
+    if not problems and len(kinds) != 1:
+        problems = [f"sampler: {cut(repr(sampler))}; allowed: one of 'random', 'even'"]
+    for name, value in sampler.items():
+        low = 1 if name in _DRAWN else 0
+        if isinstance(value, bool) or not isinstance(value, int) or value < low:
+            problems.append(f"sampler.{name}: {value!r}; allowed: a whole number from {low}")
+    if problems:
+        raise SpecError(problems)
+    return kinds[0], sampler[kinds[0]], sampler.get("seed", 0)
+
+
+def _check_count(count: int, limit: int) -> None:
+    if count > limit:
+        raise SpecError([f"space: {count} points; allowed: {limit}, by [core] max_map_length"])

@@ -1,0 +1,121 @@
+"""
+Whose turn it is: who waits for room in front of one project, and who may go when there is some.
+
+First come, first served, and strictly so: nobody overtakes, or a request for many GPUs would starve
+behind many for one. Who waits for quota and who waits for idle GPUs stand in two lines, because
+room for the one is no room for the other.
+
+Whoever may go has its GPUs only later: Airflow starts a worker first. Until a look shows its
+workload, they count as promised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from airflow_runai.core.naming import ending
+from airflow_runai.core.room import Need, ProjectRoom
+
+#: So many go at one look at most, whatever the figures say: they may be wrong, or without bound.
+AT_ONCE = 5
+#: Seconds for which GPUs stay promised to somebody whose workload does not appear.
+PROMISE = 600.0
+
+
+@dataclass(frozen=True, eq=False)
+class Ticket:
+    """
+    One who waits.
+
+    :param digest: of the task; its workload has it in its name.
+    :param since: epoch seconds of its first wait; it is kept by whoever comes back.
+    :param takes: whether it will take the GPUs. If not, it only asks, and is in nobody's way.
+    """
+
+    digest: str
+    need: Need
+    since: float
+    takes: bool = True
+
+
+@dataclass(frozen=True)
+class _Promise:
+    gpus: float
+    at: float
+
+
+class WaitingLine:
+    """
+    Those who wait in front of one project.
+
+    :ivar order: the place of each in its line at the last look, from 1.
+    """
+
+    def __init__(self) -> None:
+        self.order: dict[Ticket, int] = {}
+        self._tickets: set[Ticket] = set()
+        self._promises: dict[str, _Promise] = {}
+
+    def __len__(self) -> int:
+        return len(self._tickets)
+
+    def join(self, ticket: Ticket) -> None:
+        """Wait. Whoever comes back has not taken what was promised to it."""
+        self._promises.pop(ticket.digest, None)
+        self._tickets.add(ticket)
+
+    def leave(self, ticket: Ticket) -> None:
+        """Wait no more."""
+        self._tickets.discard(ticket)
+        self.order.pop(ticket, None)
+
+    @property
+    def promised(self) -> float:
+        """GPUs of those who may have gone and whose workloads were not seen yet."""
+        return sum(promise.gpus for promise in self._promises.values())
+
+    def let_go(self, room: ProjectRoom, moment: float) -> list[Ticket]:
+        """
+        Choose who may go, and let them leave.
+
+        At most :data:`AT_ONCE` of those who take GPUs, in the order of their :attr:`Ticket.since`.
+        Who can never fit goes, too: its worker says why.
+
+        :param moment: epoch seconds.
+        """
+        self._promises = dict(self._unseen(room, moment))
+        waiting = sorted(self._tickets, key=lambda one: (one.since, one.digest))
+        gone = [one for one in waiting if not one.takes and self._is_answered(one.need, room)]
+        gone += self._in_turn([one for one in waiting if one.takes], room, moment)
+        for ticket in gone:
+            self.leave(ticket)
+        left = [one for one in waiting if one in self._tickets]
+        self.order = {ticket: place for place, ticket in enumerate(left, 1)}
+        return gone
+
+    def _is_answered(self, need: Need, room: ProjectRoom) -> bool:
+        """Whether there is room; a figure that nobody knows is no answer to who only asks."""
+        return not room.missing(need.when) and need.fits(room, self.promised)
+
+    def _unseen(self, room: ProjectRoom, moment: float) -> Iterator[tuple[str, _Promise]]:
+        for digest, promise in self._promises.items():
+            is_seen = any(ending(digest) in name for name in room.workloads)
+            if not is_seen and 0 <= moment - promise.at < PROMISE:
+                yield digest, promise
+
+    def _in_turn(self, waiting: list[Ticket], room: ProjectRoom, moment: float) -> Iterator[Ticket]:
+        held_up: set[str] = set()
+        taken = 0
+        for ticket in waiting:
+            need = ticket.need
+            if need.hopeless(room):
+                yield ticket
+            elif taken == AT_ONCE or need.when in held_up or need.too_large(room):
+                continue
+            elif need.fits(room, self.promised):
+                self._promises[ticket.digest] = _Promise(need.gpus_in(room), moment)
+                taken += 1
+                yield ticket
+            else:
+                held_up.add(need.when)

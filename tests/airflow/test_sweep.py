@@ -1,0 +1,159 @@
+"""A sweep as one call: each trial in its place, the cap kept, the best found whatever failed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+
+from airflow_runai.emulator import Emulator
+from airflow_runai.errors import SpecError
+from airflow_runai.task_groups.sweep import Sweep, runai_sweep
+from tests.airflow.running import Run
+
+Runner = Callable[..., Run]
+POD = {
+    "image": "python:3.12",
+    "storage": {"pvc": [{"claim": "shared", "path": "/shared"}]},
+    "backoff_limit": 0,
+}
+#: Saves one checkpoint, and its rate beside it, which is all that the evaluation reads.
+TRAIN = """#!/bin/bash
+rate=$(echo "$1" | cut -d= -f2)
+[ "$rate" = 0.3 ] && exit 3
+mkdir -p "$CHECKPOINTS/step-1"
+cp "$(dirname "$0")/good.safetensors" "$CHECKPOINTS/step-1/model.safetensors"
+echo "$rate" > "$CHECKPOINTS/../rate"
+"""
+EVALUATE = """#!/bin/bash
+rate=$(cat "$(dirname "$CHECKPOINT")/../rate")
+[ "$rate" = 0.4 ] && rate=NaN
+echo "{\\"accuracy\\": $rate}" > "$METRICS.part"
+mv "$METRICS.part" "$METRICS"
+"""
+
+
+@pytest.fixture
+def scripts(shared: Path) -> Path:
+    from tests.checkpoints.samples import safetensors_file
+
+    (shared / "good.safetensors").write_bytes(safetensors_file())
+    for name, text in {"train.sh": TRAIN, "evaluate.sh": EVALUATE}.items():
+        (shared / name).write_text(text)
+        (shared / name).chmod(0o755)
+    return shared
+
+
+def sweep(shared: Path, **given: Any) -> Sweep:
+    known: dict[str, Any] = {
+        "run_root": "/shared/runs/{{ run_id }}",
+        "spec": POD,
+        "train": {"command": "/shared/train.sh"},
+        "evaluate": {"command": "/shared/evaluate.sh"},
+        "metric": "accuracy",
+        "max_live": 2,
+        "space": {"rate": [0.1, 0.2, 0.3, 0.4]},
+        "path_map": {"/shared": str(shared)},
+        "task_arguments": {"select": {"accept_unverifiable": True}},
+    }
+    return runai_sweep(**{**known, **given})
+
+
+@pytest.mark.slow
+def test_the_best_trial_is_promoted_though_others_failed_or_diverged(
+    run: Runner, emulator: Emulator, scripts: Path
+) -> None:
+    with DAG("dag", schedule=None) as dag:
+        made = sweep(scripts, champion="/shared/champion.json")
+    done = run(dag)
+    chosen = done.xcom(task_id="sweep.best")
+    assert chosen is not None, done.words
+    assert (chosen["trial"], chosen["parameters"]) == (1, {"rate": 0.2})
+    assert [(row["score"], row["rank"], bool(row["problem"])) for row in chosen["trials"]] == [
+        (0.1, 2, False),
+        (0.2, 1, False),
+        (None, None, True),
+        (None, None, False),
+    ]
+    champion = json.loads((scripts / "champion.json").read_text())
+    assert champion["metrics"] == {"accuracy": 0.2}
+    written = json.loads((scripts / "runs" / done.run_id / "trials.json").read_text())
+    assert written == chosen["trials"]
+    names = sorted(w.name.rsplit("-", 2)[0] for w in emulator.world.workloads.values())
+    assert names == sorted([*(t.name for t in made.trials), "rate-0-1", "rate-0-2", "rate-0-4"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pass_as", ["arguments", "environment"])
+def test_parameters_reach_the_script(
+    run: Runner, emulator: Emulator, scripts: Path, pass_as: str
+) -> None:
+    (scripts / "train.sh").write_text('#!/bin/bash\necho "$@ BATCH_SIZE=$BATCH_SIZE"\nexit 3\n')
+    with DAG("dag", schedule=None, params={"epochs": 7}) as dag:
+        sweep(
+            scripts,
+            space={"batch-size": [32, 64]},
+            pass_as=pass_as,
+            train={"command": "/shared/train.sh", "args": "epochs={{ params.epochs }}"},
+        )
+    run(dag)
+    said = sorted(emulator.log(w.name).strip() for w in emulator.world.workloads.values())
+    assert said == (
+        [f"epochs=7 batch-size={size} BATCH_SIZE=" for size in (32, 64)]
+        if pass_as == "arguments"
+        else [f"epochs=7 BATCH_SIZE={size}" for size in (32, 64)]
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"max_live": 0}, "max_live: 0; allowed: a whole number from 1"),
+        ({"space": None}, "space: None; allowed: names of parameters to their values"),
+        ({"space": {}}, "space: {}; allowed: names of parameters to their values"),
+        ({"sampler": "random"}, "sampler: 'random'; allowed: 'grid', {'random': 20}, {'even': 20}"),
+        ({"sampler": {"even": 0}}, "sampler.even: 0; allowed: a whole number from 1"),
+        ({"sampler": {"evn": 9}}, "sampler.evn: did you mean 'even'?"),
+        ({"sampler": {"seed": 9}}, "sampler: {'seed': 9}; allowed: one of 'random', 'even'"),
+        ({"sampler": {"random": 9, "seed": -1}}, "sampler.seed: -1; allowed: a whole number"),
+        ({"mode": "best"}, "mode: 'best'"),
+        ({"pass_as": "args"}, "pass_as: 'args'; did you mean 'arguments'?"),
+        ({"train": "runai submit -i x"}, "train: a text; allowed: a specification"),
+        ({"space": {"x": list(range(1025))}}, "more than 1024 points; allowed: 1024"),
+        ({"sampler": {"even": 10**6}}, "space: 1000000 points; allowed: 1024, by [core]"),
+        ({"space": [{"x": x} for x in range(1025)]}, "space: 1025 points; allowed: 1024"),
+        ({"space": [{"a": 1}, {"a": 1}]}, "space: 'a=1' is there twice"),
+        ({"space": []}, "space: no point in it"),
+        ({"space": ["a"]}, "space[0]: 'a'; allowed: names of parameters to values"),
+        ({"space": [{"a": [1]}]}, "space.a: [1]; allowed: texts"),
+    ],
+)
+def test_a_slip_is_one_sentence_with_the_place_of_the_call(
+    shared: Path, given: dict[str, Any], words: str
+) -> None:
+    with DAG("dag", schedule=None), pytest.raises(SpecError) as slip:
+        sweep(shared, **given)
+    assert words in str(slip.value)
+    assert f"({__file__}, line " in str(slip.value)
+
+
+def test_the_cap_is_that_of_the_trainings_and_of_the_evaluations(shared: Path) -> None:
+    with DAG("dag", schedule=None):
+        made = sweep(shared, max_live=3)
+    assert made.chain.evaluate is not None
+    assert made.chain.train.max_active_tis_per_dagrun == 3
+    assert made.chain.evaluate.max_active_tis_per_dagrun == 3
+
+
+def test_ids_are_as_short_as_they_can_be(shared: Path) -> None:
+    with DAG("dag", schedule=None) as dag:
+        sweep(shared, champion="/shared/champion.json")
+    assert set(dag.task_ids) == {
+        *(f"sweep.trial.{step}" for step in ("train", "select", "evaluate")),
+        "sweep.best",
+        "sweep.promote",
+    }
