@@ -1,8 +1,9 @@
 """
 The room in a project, asked of the control plane: four requests, one more a page of workloads.
 
-One more tells which workloads ended a short while ago, for those who wait for them. A second platform needs no more than this: a flow that returns a :class:`ProjectRoom`. The workloads
-are read before the free GPUs: one that starts in between is then counted twice, and not missed.
+One more tells which workloads ended a short while ago, for those who wait for them. A second
+platform needs no more than this: a flow that returns a :class:`ProjectRoom`. The workloads are read
+before the free GPUs: one that starts in between is then counted twice, and not missed.
 """
 
 from __future__ import annotations
