@@ -7,7 +7,7 @@ behind that crashed has a place, too.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -38,21 +38,34 @@ class Places:
         """Read what ``dataclasses.asdict`` wrote."""
         return cls(**{**value, "task_ids": tuple(value["task_ids"])})
 
-    def holders(self, live: Iterable[str], coming: Iterable[str], digest: str) -> list[str]:
+    def holders(
+        self, live: Mapping[str, Sequence[str]], coming: Iterable[str], digest: str
+    ) -> list[str]:
         """
         Return who has a place, other than the task that asks: its own workload is in nobody's way.
 
-        :param live: names of workloads.
+        :param live: names of workloads, as :func:`by_digest` returns them.
         :param coming: digests of tasks whose workloads no list shows yet.
         :param digest: of the task that asks.
         """
-        others = _digests(self) - {digest}
-        named = sorted(name for name in live if digest_in(name) in others)
-        return [*named, *sorted(others.intersection(coming))]
+        ours = _digests(self)
+        named = [
+            name for found in ours.intersection(live) if found != digest for name in live[found]
+        ]
+        return [*sorted(named), *sorted(ours.intersection(coming) - {digest})]
 
     def are_full(self, holders: Collection[str]) -> bool:
         """Tell whether one more would be too many."""
         return len(holders) >= self.limit
+
+
+def by_digest(names: Iterable[str]) -> dict[str, list[str]]:
+    """Return the names of workloads by the digest in them; those without one are left out."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        if digest := digest_in(name):
+            found.setdefault(digest, []).append(name)
+    return found
 
 
 @lru_cache(maxsize=32)

@@ -8,12 +8,13 @@ What cannot be read bounds nothing. Whoever must not go on without a figure asks
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 from airflow_runai.core.json_merge import JsonObject
-from airflow_runai.core.places import Places
+from airflow_runai.core.places import Places, by_digest
 from airflow_runai.core.quota import Quota, gpu_count, over_cluster, over_limit, over_quota
 from airflow_runai.core.texts import cut
 
@@ -54,6 +55,11 @@ class ProjectRoom:
     workloads: frozenset[str] = frozenset()
     unread: tuple[str, ...] = ()
     ended: frozenset[str] = frozenset()
+
+    @cached_property
+    def live(self) -> Mapping[str, Sequence[str]]:
+        """The same workloads by the digest in their names."""
+        return by_digest(self.workloads)
 
     @property
     def seen(self) -> frozenset[str]:
@@ -148,7 +154,7 @@ class Need:
         :param coming: digests of those whose workloads no list shows yet.
         """
         places = self.places
-        holders = places.holders(room.workloads, coming, digest) if places else []
+        holders = places.holders(room.live, coming, digest) if places else []
         if places is None or not places.are_full(holders):
             return ""
         named = cut(", ".join(holders))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_runai.core.naming import TaskIdentity, base_name, digest_in, generation_name
-from airflow_runai.core.places import Claim, Places, coming
+from airflow_runai.core.places import Claim, Places, by_digest, coming
 from airflow_runai.core.quota import Quota
 from airflow_runai.core.room import IDLE, NODES, NOW, WORKLOADS, Need, ProjectRoom
 from airflow_runai.core.waiting_line import AT_ONCE, PROMISE, Ticket, WaitingLine
@@ -55,7 +55,7 @@ def line_of(*tickets: Ticket) -> WaitingLine:
     ],
 )
 def test_places_are_held_by_workloads_of_the_run(live: tuple[str, ...], holders: int) -> None:
-    assert len(PLACES.holders(live, [], task(0).digest())) == holders
+    assert len(PLACES.holders(by_digest(live), [], task(0).digest())) == holders
 
 
 def test_full_names_who_has_the_places() -> None:
