@@ -12,6 +12,8 @@ from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.sweep.ranking import Result, best, check_goal, table
 from airflow_runai.core.sweep.trials import Trial, make_trials
 from airflow_runai.core.texts import cut
+from airflow_runai.errors import NoValidCheckpoint
+from airflow_runai.links import push_xcom
 from airflow_runai.tasks.failures import ReadableTask
 from airflow_runai.tasks.locations import small_file
 from airflow_runai.tasks.retries import fail_without_retry
@@ -28,7 +30,7 @@ class RunaiBestTrialOperator(BaseOperator, ReadableTask):
 
     The result is that of the trial's evaluation, as ``RunaiPromoteCheckpointOperator`` takes it,
     plus ``trial`` (its number), ``parameters`` and ``trials``: a row for each, with ``trial, name,
-    parameters, score, rank, problem``.
+    parameters, score, rank, problem``. If it fails, ``trials`` is there alone.
 
     :param points: the parameters of each trial, by map index.
     :param evaluations: id of the mapped task whose results are compared.
@@ -81,7 +83,12 @@ class RunaiBestTrialOperator(BaseOperator, ReadableTask):
         with fail_without_retry():
             if self.report:
                 self._write(rows)
-            winner = best(results, self.metric, self.mode, self.min_successful).trial
+            try:
+                winner = best(results, self.metric, self.mode, self.min_successful).trial
+            except NoValidCheckpoint:
+                # Who looks at a sweep that failed wants to see its trials.
+                push_xcom(context, "return_value", {"trials": rows})
+                raise
         self.log.info("best: %s", winner.label)
         chosen = {"trial": winner.number, "parameters": dict(winner.parameters), "trials": rows}
         return {**pulled[winner.number], **chosen}

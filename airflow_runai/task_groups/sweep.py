@@ -17,6 +17,7 @@ from airflow_runai.errors import SpecError
 from airflow_runai.operators.promotion import RunaiPromoteCheckpointOperator
 from airflow_runai.operators.sweep import RunaiBestTrialOperator
 from airflow_runai.task_groups.chain import Chain, ChainArguments, make_chain
+from airflow_runai.tasks.argument_checks import is_count
 from airflow_runai.tasks.declaration import names_its_group
 
 PASS_AS = ("arguments", "environment")
@@ -50,6 +51,7 @@ def runai_sweep(
     space: Mapping[str, Any] | Sequence[Mapping[str, Any]],
     sampler: Sampler = "grid",
     pass_as: str = "arguments",
+    submit_when: str = "now",
     mode: str = "max",
     min_successful: int = 1,
     champion: str | None = None,
@@ -71,13 +73,16 @@ def runai_sweep(
     :param train: what each trial runs: a specification; the trial's parameters are added.
     :param evaluate: what judges a trial's checkpoint: a specification or a command line.
     :param metric: of the evaluation, by which trials are compared.
-    :param max_live: trials of one run that may have a workload at the same time: so many trainings,
-        and so many evaluations.
+    :param max_live: workloads of one run, trainings and evaluations together, that may live at the
+        same time (``docs/room.md``); from 1.
     :param space: names of parameters to their values (``docs/sweeps.md``); or a list, the
         parameters of each trial.
     :param sampler: ``grid``: all points of the space; or so many of them: ``{"random": 20, "seed":
         1}``, or ``{"even": 20}`` with smaller gaps. The same seed draws the same points.
     :param pass_as: ``arguments``: ``lr=0.02``, after the training's own; ``environment``: ``LR``.
+    :param submit_when: which GPUs each training waits for before it is submitted: ``now``,
+        ``quota``, ``idle``, as for ``RunaiTrainingOperator``. Evaluations wait for a place alone,
+        because a trial without a score has wasted its training.
     :param mode: ``max`` or ``min``: which end of the metric is best.
     :param min_successful: with fewer finite metrics the sweep fails.
     :param champion: the pointer that the best trial is promoted to; ``None``: none; templated.
@@ -106,7 +111,7 @@ def runai_sweep(
         spec=spec,
         storage=storage,
         platform={},
-        own=_of_trials(own, tried, train, pass_as, max_live),
+        own=_of_trials(own, tried, train, pass_as, max_live, submit_when),
     )
     arguments.check()  # before there is a group
     sweep = Sweep(group_id=group_id, **group_arguments)
@@ -131,6 +136,9 @@ def _trials(sweep: Sweep, arguments: ChainArguments) -> None:
         sweep.chain = make_chain(arguments)
 
     trial.expand(label=[one.label for one in sweep.trials])
+    submit = [task for task in (sweep.chain.train, sweep.chain.evaluate) if task is not None]
+    for task in submit:
+        task.max_live_with = [one.task_id for one in submit]
 
 
 def _best(sweep: Sweep, given: JsonObject) -> RunaiBestTrialOperator:
@@ -148,7 +156,7 @@ def _check(train: object, max_live: object, pass_as: str) -> None:
     problems = []
     if not isinstance(train, Mapping):
         problems.append("train: a text; allowed: a specification, to which parameters are added")
-    if isinstance(max_live, bool) or not isinstance(max_live, int) or max_live < 1:
+    if not is_count(max_live):
         problems.append(f"max_live: {max_live!r}; allowed: a whole number from 1")
     if pass_as not in PASS_AS:
         problems.append(f"pass_as: {pass_as!r}; {nearest(pass_as, PASS_AS)}")
@@ -162,15 +170,22 @@ def _of_trials(
     train: Mapping[str, Any],
     pass_as: str,
     max_live: int,
+    submit_when: str,
 ) -> JsonObject:
     """Return what the mapped tasks get beside what a retraining's have."""
-    cap = {"max_active_tis_per_dagrun": max_live, "map_index_template": _LABEL}
+    cap = {"max_active_tis_per_dagrun": max_live, "max_live": max_live}
+    shared: JsonObject = {**cap, "map_index_template": _LABEL}
     variants = [_variant(one, train, pass_as) for one in tried]
     names = [{"workload_name": one.name, "label": one.label} for one in tried]
     return {
-        "train": {"variants": variants, **cap, **own.get("train", {})},
+        "train": {
+            "variants": variants,
+            "submit_when": submit_when,
+            **shared,
+            **own.get("train", {}),
+        },
         "select": own.get("select", {}),
-        "evaluate": {"variants": names, **cap, **own.get("evaluate", {})},
+        "evaluate": {"variants": names, **shared, **own.get("evaluate", {})},
     }
 
 
