@@ -38,6 +38,7 @@ EXPECTED = {
     "digits_approval",
     "digits_from_ui",
     "digits_early_evaluation",
+    "digits_registry",
     "digits_ingest",
     "digits_train_on_new_data",
     "digits_evaluate_checkpoint",
