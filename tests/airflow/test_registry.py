@@ -25,10 +25,10 @@ MLFLOW = ("mlflow-skinny==3.17.2", "sqlalchemy>=2", "alembic>=1.13")
 def mlflow_python(tmp_path: Path) -> str:
     """A fresh Python with MLflow: 170 MB."""
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "mlflow"], check=True)
-    python = tmp_path / "mlflow" / "bin" / "python"
+    python = str(tmp_path / "mlflow" / "bin" / "python")
     pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, *MLFLOW], check=True)
-    return str(python)
+    return python
 
 
 @pytest.mark.qualify

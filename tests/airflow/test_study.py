@@ -15,6 +15,7 @@ import pytest
 
 from airflow_runai.core.sweep.space import read_space
 from airflow_runai.errors import InvalidArgument, Unreachable
+from airflow_runai.operators.study import RunaiAskStudyOperator
 from airflow_runai.tasks.study import Asked, ask, open_study, tell
 from airflow_runai.tasks.study_storage import study_storage
 from tests.airflow.running import Run
@@ -64,6 +65,7 @@ def test_the_same_run_is_given_the_same_trials_and_another_one_others(opened: Op
     assert all(("depth" in one.parameters) == (one.parameters["kind"] == "b") for one in first)
 
 
+@pytest.mark.slow
 def test_a_database_by_its_connection_does_the_same(
     database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,7 +175,8 @@ def test_a_range_that_has_changed_is_asked_anew(opened: Open) -> None:
 @pytest.mark.parametrize(
     ("study", "words"),
     [
-        ("s3://bucket/digits.journal", "is in object storage; allowed: a file that all workers"),
+        ("/bucket/digits.journal", "is in object storage; allowed: a file that all workers can"),
+        ("postgresql://user:s3cr3t@host/db", "study: an address; allowed: the path of a journal"),
         ("nobody", "storage_conn_id: 'nobody' is not a connection that Airflow can read"),
         ("web", "study: 'web' is a connection of type 'http'; allowed: postgres, mysql, sqlite"),
     ],
@@ -182,9 +185,20 @@ def test_what_holds_no_study_is_refused(
     database: None, monkeypatch: pytest.MonkeyPatch, study: str, words: str
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_WEB", "http://example.com")
-    with pytest.raises(InvalidArgument) as slip, study_storage(study, None):
+    with pytest.raises(InvalidArgument) as slip, study_storage(study, {"/bucket": "s3://bucket"}):
         pass
     assert words in str(slip.value)
+    assert "s3cr3t" not in str(slip.value)
+
+
+def test_a_slip_in_an_operator_is_known_when_it_is_made() -> None:
+    where: dict[str, Any] = {"study": "/shared/digits.journal", "study_name": "digits"}
+    with pytest.raises(InvalidArgument) as slip:
+        RunaiAskStudyOperator(
+            task_id="ask", metric="accuracy", space={"x": [1]}, count=0, seed=-1, **where
+        )
+    assert len(slip.value.problems) == 2
+    assert "count: 0; allowed: a whole number of at least 1" in str(slip.value)
 
 
 def test_a_link_below_the_mount_is_not_written_through(tmp_path: Path) -> None:

@@ -74,6 +74,7 @@ def test_trials_are_asked_once_and_told_once_though_one_failed_and_one_was_preem
     assert done.xcom(task_id="sweep.best")["parameters"] == {"rate": 0.5}
     assert done.xcom(task_id="sweep.tell") == {"told": 2, "failed": 1}
     assert known(scripts) == {0.3: ("FAIL", None), 0.5: ("COMPLETE", 0.5)}
+    assert done.task("sweep.trial.train").rendered_map_index in {"rate=0.3", "rate=0.5"}
     names = {re.sub(r"-[0-9a-f]{10}-g1$", "", w.name) for w in emulator.world.workloads.values()}
     assert names == {"rate-0-3", "rate-0-5"}
     # The same run once more, with all lost that Airflow knew of it.

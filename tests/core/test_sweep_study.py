@@ -46,6 +46,10 @@ def test_a_sampler_of_another_kind_has_none(other: Any) -> None:
         ({"optuna": 0, "study": "x"}, "sampler.optuna: 0; allowed: a whole number of at least 1"),
         ({"optuna": 9}, "sampler.study: missing; give the path of a journal file, or the id of a"),
         ({"optuna": 9, "study": ""}, "sampler.study: ''; allowed: a text that is not empty"),
+        (
+            {"optuna": 9, "study": "postgresql://u:s3cr3t@h/d"},
+            "sampler.study: an address; allowed:",
+        ),
         ({"optuna": 9, "study": "x", "seed": -1}, "sampler.seed: -1; allowed: a whole number"),
         ({"optuna": 9, "study": "x", "name": 7}, "sampler.name: 7; allowed: a text"),
         ({"optuna": 9, "study": "x", "nmae": "y"}, "sampler.nmae: did you mean 'name'?"),
@@ -55,6 +59,7 @@ def test_a_slip_in_a_sampler_is_told(sampler: Any, words: str) -> None:
     with pytest.raises(SpecError) as slip:
         read_study_sampler(sampler)
     assert words in str(slip.value)
+    assert "s3cr3t" not in str(slip.value)
 
 
 def test_all_slips_in_a_sampler_are_told_at_once() -> None:

@@ -18,11 +18,28 @@ from airflow_runai.core.values import Check, nearest, text, whole
 from airflow_runai.errors import SpecError
 
 KIND = "optuna"
-_CHECKS: dict[str, Check] = {KIND: whole(1), "seed": whole(0), "study": text, "name": text}
-_NO_STUDY = (
-    "sampler.study: missing; give the path of a journal file, or the id of a connection to a "
-    "database"
-)
+_PLACES = "the path of a journal file, or the id of a connection to a database"
+_NO_STUDY = f"sampler.study: missing; give {_PLACES}"
+
+
+def place_of_study(value: object) -> str:
+    """
+    Accept a path or the id of a connection.
+
+    :raises ValueError: for anything else; an address is not shown, as it may hold a password.
+    """
+    place = text(value)
+    if "://" in place:
+        raise ValueError(f"an address; allowed: {_PLACES}, where its password belongs")
+    return place
+
+
+_CHECKS: dict[str, Check] = {
+    KIND: whole(1),
+    "seed": whole(0),
+    "study": place_of_study,
+    "name": text,
+}
 
 
 @dataclass(frozen=True)
