@@ -27,6 +27,7 @@ class LogAgenda:
 
     __slots__ = (
         "_asked",
+        "_departs",
         "_is_followed",
         "_last",
         "_leaves",
@@ -42,7 +43,7 @@ class LogAgenda:
         # The newest incarnation whose end was asked for, and the look at it while it is away.
         self._asked = 0
         self._last: LogLook | None = None
-        self._leaves = self.has_heard = False
+        self._departs = self._leaves = self.has_heard = False
 
     @property
     def untold(self) -> LogLook | None:
@@ -51,7 +52,7 @@ class LogAgenda:
 
     def depart(self, seen: JsonMapping) -> Iterator[LogLook]:
         """Take note that an incarnation leaves or has left."""
-        self._leaves = meaning(str(seen["phase"])) in GOING
+        self._leaves, self._departs = meaning(str(seen["phase"])) in GOING, True
         if self.untold is None:
             yield self._last_look(self.number, float(seen["since"]), is_told=False)
 
@@ -67,24 +68,27 @@ class LogAgenda:
             yield from self._run(seen)
         elif self._has_just_left(seen):
             yield from self._leave(seen.number, seen.since, news)
+        self._departs = False
 
     def _run(self, seen: Sighting) -> Iterator[LogLook]:
         if self.untold:
-            self._asked = self.untold.number = self.number or seen.number - 1
+            self.untold.number = self.number or max(seen.number - 1, 1)
+            self._asked = min(self.untold.number, seen.number - 1)
         elif self._asked < self.number:
             yield from self._leave(self.number, self._since)
-        if self._last is not None:
+        if self._last is not None and self._last.number < seen.number:
             # It has left and come back: what is still to be read is read by its pod's name.
-            self._last.until, self._last = seen.since, None
+            self._last.until = seen.since
+        self._last = None
         self.number, self._since = seen.number, seen.since
         if self._is_followed:
             yield self.present()
 
     def _has_just_left(self, seen: Sighting) -> bool:
         # Of what is deleted while it waits, the next incarnation never ran.
-        is_next = seen.number != self.number and seen.kind is not Meaning.LEAVING
+        is_known = seen.number == self.number or seen.kind is Meaning.LEAVING or self._departs
         has_left = seen.has_left or seen.kind is Meaning.DELETING
-        return has_left and seen.number > self._asked and not (is_next and self.untold is None)
+        return has_left and is_known and seen.number > self._asked
 
     def _leave(
         self, number: int, since: float, news: JsonMapping | None = None

@@ -13,8 +13,8 @@ from tests.benchmarks.waiting_scenarios import Scenario
 #: for 10 s, and lists are read every 10 s.
 STORM = Scenario(
     "storm-logs",
-    waits=60,
-    preempted=60,
+    waits=40,
+    preempted=40,
     get_logs="tail",
     settle=30.0,
     window=120.0,
