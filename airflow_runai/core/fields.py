@@ -79,10 +79,12 @@ def unknown_keys(cls: type, value: Mapping[Any, Any], path: str) -> list[str]:
 
 def nested_unknown_keys(cls: type, value: object, path: str) -> list[str]:
     """
-    Name each unknown key of a mapping and of whatever it holds.
+    Name each unknown key of a mapping and of whatever it holds, and each list in a mapping's place.
 
     Looks at no value but mappings and lists, so that values may still be templates.
     """
+    if isinstance(value, (list, tuple)):
+        return [f"{path}: a {type(value).__name__}; allowed: a mapping of {_names(cls)}"]
     if not isinstance(value, Mapping):
         return []
     problems = unknown_keys(cls, value, path)
@@ -157,9 +159,7 @@ class Parts(Part):
     def __call__(self, value: Any) -> tuple[Any, ...]:
         """Return the parts; raises ``Problems``."""
         if not isinstance(value, (list, tuple)):
-            raise ValueError(
-                f"a {type(value).__name__}; allowed: a list of mappings of {_names(self.cls)}"
-            )
+            raise ValueError(self._no_list(value))
         problems: list[str] = []
         found = []
         for index, entry in enumerate(value):
@@ -171,10 +171,15 @@ class Parts(Part):
         return tuple(found)
 
     def unknown_keys(self, value: object, path: str) -> list[str]:
-        """Name each unknown key of each entry."""
+        """Name each unknown key of each entry, or say that a mapping is no list."""
+        if isinstance(value, Mapping):
+            return [f"{path}: {self._no_list(value)}"]
         entries = value if isinstance(value, (list, tuple)) else ()
         problems = (
             nested_unknown_keys(self.cls, entry, f"{path}[{index}]")
             for index, entry in enumerate(entries)
         )
         return [problem for one in problems for problem in one]
+
+    def _no_list(self, value: object) -> str:
+        return f"a {type(value).__name__}; allowed: a list of mappings of {_names(self.cls)}"

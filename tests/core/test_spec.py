@@ -547,6 +547,27 @@ def test_tolerations_are_declared_completely() -> None:
             {"environment": {"A": {"secret": {"name": "{{ x }}"}}}},
             "spec.environment: A.secret: needs exactly the keys 'name' and 'key'",
         ),
+        (
+            {"environment": {"A": {"secret": "database"}}},
+            "spec.environment: A.secret: needs exactly the keys 'name' and 'key'",
+        ),
+        (
+            {"environment": [{"name": "A", "value": "b"}]},
+            "spec.environment: a list; allowed: a mapping from names to values",
+        ),
+        (
+            {"storage": {"pvc": {"claim": "a", "mount_path": "/a"}}},
+            "spec.storage.pvc: a dict; allowed: a list of mappings of access_mode, claim",
+        ),
+        ({"compute": [{"gpus": 1}]}, "spec.compute: a list; allowed: a mapping of cpu_cores"),
+        (
+            {"storage": {"secret": [{"name": "a", "path": "/a"}]}},
+            "spec.storage.secret[0].path: unknown key; did you mean 'mount_path'?",
+        ),
+        (
+            {"storage": {"volumes": []}},
+            "spec.storage.volumes: unknown key; did you mean 'data_volume'?",
+        ),
         ({"environment": {"1A": "x"}}, "spec.environment: '1A' is not a variable name"),
         (
             {"distributed": {"master": {"compute": {"gpu_devises": 1}}}},
@@ -572,3 +593,4 @@ def test_no_value_keeps_keys_from_being_checked(value: Any) -> None:
     with contextlib.suppress(SpecError):
         check_keys({name: value for name in ("storage", "environment", "distributed", "compute")})
     check_keys({"storage": "{{ a }}", "environment": "{{ b }}", "tolerations": "{{ c }}"})
+    check_keys({"environment": {"A": {"secret": "{{ a }}"}}})
