@@ -48,8 +48,11 @@ def _problems(name: object, entry: object) -> Iterator[str]:
 
 def _check_name(name: str) -> None:
     if not _VARIABLE.fullmatch(name):
+        # NAME=VALUE in one word: the value may be a secret.
+        shown, sign, _ = name.partition("=")
         raise ValueError(
-            f"{name!r} is not a variable name; allowed: letters, digits and _ , not a digit first"
+            f"{shown + sign + '…' * bool(sign)!r} is not a variable name; allowed: letters, digits "
+            "and _ , not a digit first"
         )
     if name in OWN_VARIABLES:
         raise ValueError(

@@ -45,7 +45,7 @@ def read(cls: type[P], value: object, path: str, problems: list[str]) -> P:
     :param path: the place of ``value`` in messages, for example ``spec.compute``.
     """
     if not isinstance(value, Mapping):
-        found = f"{cut(repr(value), 80)} is a {type(value).__name__}"
+        found = f"{_shown(cut(repr(value), 80))} is a {type(value).__name__}"
         problems.append(f"{path}: {found}; allowed: a mapping of {_names(cls)}")
         return cls()
     problems += unknown_keys(cls, value, path)
@@ -64,8 +64,17 @@ def _checked(item: Field[Any], value: Any, path: str, problems: list[str]) -> An
     except Problems as error:
         problems.extend(f"{path}{sentence}" for sentence in error.sentences)
     except ValueError as error:
-        problems.append(f"{path}: {error}")
+        problems.append(f"{path}: {_shown(str(error))}")
     return None
+
+
+def _shown(sentence: str) -> str:
+    """Return a sentence without secrets in the value that it found: in a command, for example."""
+    # Imported here: DAGs without mistakes need not pay for its patterns.
+    from airflow_runai.core.mask import hidden
+
+    found, separator, allowed = sentence.partition("; allowed")
+    return f"{hidden(found)}{separator}{allowed}"
 
 
 def unknown_keys(cls: type, value: Mapping[Any, Any], path: str) -> list[str]:

@@ -303,7 +303,7 @@ BAD: dict[str, tuple[Any, list[str]]] = {
     ),
     "an empty entry": ({**IMAGE, "tolerations": [{}]}, ["spec.tolerations[0]: empty; allowed: a mapping of effect"]),
     "a text for a list": ({**IMAGE, "node_pools": "a100"}, ["spec.node_pools: 'a100'; allowed: a list of texts"]),
-    "a variable name": ({**IMAGE, "environment": {"A=B": 1}}, ["spec.environment: 'A=B' is not a variable name"]),
+    "a variable name": ({**IMAGE, "environment": {"A=B": 1}}, ["spec.environment: 'A=…' is not a variable name"]),
     "variable without value": ({**IMAGE, "environment": {"A": None}}, ["spec.environment: A holds a NoneType"]),
     "two sources": (
         {**IMAGE, "environment": {"A": {"secret": {"name": "a", "key": "b"}, "pod_field": "x"}}},
@@ -486,6 +486,21 @@ def test_what_is_sent_is_json_and_the_spec_is_frozen() -> None:
     assert replace(spec).to_wire() == spec.to_wire()
     with pytest.raises(AttributeError):
         spec.image = "x"  # type: ignore[misc]  # that is the point
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"command": ["./train.sh", "--token", "s3cr3tvalue"]},
+        {"compute": "--api-key=s3cr3tvalue"},
+        {"environment": {"HF_TOKEN=s3cr3tvalue": ""}},
+        {"working_dir": "hf_s3cr3tvalue12345"},
+    ],
+)
+def test_no_mistake_shows_a_secret(spec: dict[str, Any]) -> None:
+    with pytest.raises(SpecError, match="; allowed: ") as caught:
+        spec_of(**spec)
+    assert "s3cr3t" not in str(caught.value)
 
 
 def test_keys_can_be_checked_before_the_templates_are_rendered() -> None:
