@@ -26,7 +26,7 @@ from tests.airflow.running import Person, Run, dag_of
 from tests.airflow.task_logs import assert_readable
 
 Runner = Callable[..., Run]
-READABLE = ("execute", "execute_complete", "poke")
+READABLE = ("execute", "execute_complete", "execute_in_turn", "poke")
 
 
 def tasks() -> Iterator[type[BaseOperator]]:
