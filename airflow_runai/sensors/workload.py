@@ -22,6 +22,7 @@ from airflow_runai.deployment import configuration
 from airflow_runai.errors import InvalidArgument, Refused, Unreachable, WorkloadEnded
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.links import push_timeline
+from airflow_runai.tasks.completion import warn_if_doubtful
 from airflow_runai.tasks.end_reasons import explained
 from airflow_runai.tasks.failures import ReadableTask
 from airflow_runai.tasks.retries import NON_RETRYABLE, fail_without_retry
@@ -155,6 +156,8 @@ class RunaiWorkloadSensor(BaseSensorOperator, ReadableTask):
     def _result(self, outcome: Outcome) -> dict[str, Any]:
         """Return the result, or raise; both ways of waiting end here."""
         if outcome.status == SUCCEEDED:
+            if not self.allow_exit_on_preemption:
+                warn_if_doubtful(outcome)
             return outcome.to_result(self.project or "")
         words = failure_words(outcome, self.runai_conn_id, self.project or "")
         if self.soft_fail:
