@@ -151,6 +151,7 @@ def test_a_workload_that_nobody_has_submitted_yet_ends_nothing(
     assert done.xcom()["step"] == 10
 
 
+@pytest.mark.slow
 def test_a_control_plane_that_does_not_answer_says_nothing_about_checkpoints(
     run: Runner, root: Path, connect: Callable[..., None]
 ) -> None:

@@ -207,6 +207,7 @@ def hung() -> Iterator[CheckpointRoot]:
     gate.set()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("database")
 def test_a_root_that_hangs_holds_no_worker(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, hung: CheckpointRoot

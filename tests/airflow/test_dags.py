@@ -156,6 +156,7 @@ def test_nightly_sweep_asks_for_what_nobody_uses(
     assert {w.spec["preemptibility"] for w in made} == {"preemptible"}
 
 
+@pytest.mark.slow
 def test_nightly_sweep_is_skipped_where_no_gpu_is_idle(run: Runner, emulator: Emulator) -> None:
     dag = bag().dags["digits_nightly_sweep"]
     room = dag.get_task("room")

@@ -66,6 +66,7 @@ def test_nodes_stay_with_their_incarnations_when_the_timeline_is_cut(last: str) 
     assert shown[-1]["node"] == "node-300"
 
 
+@pytest.mark.slow
 def test_a_wait_in_the_worker_tells_why_it_takes_long(
     run: Callable[..., Run],
     emulator: Emulator,

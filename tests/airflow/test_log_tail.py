@@ -369,6 +369,7 @@ def test_one_time_out_is_enough_for_all(wire: Wire) -> None:
     assert all(one.rest()["kept"] == [] for one in tails)
 
 
+@pytest.mark.slow
 def test_followed_over_two_incarnations_no_line_comes_twice(wire: Wire) -> None:
     one = tail("train", "follow")
     wire.logs["train"] = "a\n"
@@ -578,6 +579,7 @@ def test_complaints_of_a_storm_are_bounded_and_none_is_lost(wire: Wire, status: 
     assert len(told.lines) + len(kept) == 200
 
 
+@pytest.mark.slow
 def test_the_node_is_asked_once_an_incarnation_and_only_for_lines(wire: Wire) -> None:
     one = tail("train", "follow")
     wire.pods = [{"name": "p", "createdAt": "1970-01-01T00:01:40Z", "nodeName": "node-7"}]
@@ -646,6 +648,7 @@ def test_a_long_last_line_does_not_hide_the_log(wire: Wire) -> None:
     assert played(story).texts[1:] == ["| Traceback", f"| {'x' * 999}…"]
 
 
+@pytest.mark.slow
 def test_a_log_of_equal_lines_is_shown_once(wire: Wire) -> None:
     wire.logs["train"] = "waiting\n" * 2000
 

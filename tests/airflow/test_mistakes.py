@@ -164,6 +164,7 @@ with DAG("mine", schedule=None):
 """
 
 
+@pytest.mark.slow
 def test_the_import_error_in_airflow_is_short_and_names_the_line(
     database: None, tmp_path: Path
 ) -> None:
@@ -222,6 +223,7 @@ SUBMITTED_WRONGLY: dict[str, tuple[dict[str, Any], list[str]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistake", SUBMITTED_WRONGLY)
 def test_what_is_wrong_with_a_submission_is_told_with_its_remedy(
     run: Runner, emulator: Emulator, capfd: pytest.CaptureFixture[str], mistake: str

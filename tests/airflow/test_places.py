@@ -230,6 +230,7 @@ def test_no_more_live_than_the_sweep_may_have_through_crashes_and_a_clear(
     assert most_at_once(made) == LIMIT
 
 
+@pytest.mark.slow
 @both
 def test_what_an_ended_task_has_left_behind_holds_a_place(wide: Emulator, deferrable: bool) -> None:
     """The workload lives on, though no task waits for it."""
@@ -257,6 +258,7 @@ def test_what_exists_is_adopted_though_all_places_are_taken(wide: Emulator) -> N
     assert len(wide.workloads_named("")) == 1
 
 
+@pytest.mark.slow
 def test_claim_that_cannot_be_read_back_submits_nothing(wide: Emulator) -> None:
     """Else others could not see it either, and would take the same place."""
     board = Board()

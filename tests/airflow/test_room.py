@@ -203,6 +203,7 @@ def test_not_preemptible_means_quota(small: Emulator) -> None:
     assert deferred.value.trigger.need["when"] == "quota"
 
 
+@pytest.mark.slow
 @both
 def test_more_than_the_quota_is_refused_with_the_figures(
     run: Runner, small: Emulator, deferrable: bool
@@ -277,6 +278,7 @@ def test_cleared_task_ends_its_workload_and_waits_for_room_again(
     assert [one.name[-2:] for one in ours()] == ["g1", "g2"]
 
 
+@pytest.mark.slow
 @both
 def test_figures_that_the_server_does_not_tell_do_not_block_for_ever(
     run: Runner, small: Emulator, deferrable: bool, caplog: pytest.LogCaptureFixture
@@ -318,6 +320,7 @@ def test_a_mapped_task_is_checked_too() -> None:
         RunaiTrainingOperator.partial(task_id="task", spec=SPEC, max_live=0)
 
 
+@pytest.mark.slow
 def test_user_who_ends_the_task_leaves_nothing_behind(small: Emulator) -> None:
     """Airflow cancels the trigger; there is no workload, and nobody else waits for this one."""
     Person(small).submit("team-a", "long-theirs", gpus=3)

@@ -131,6 +131,7 @@ def test_trials_of_another_run_are_not_told(opened: Open) -> None:
     assert states(opened) == ["RUNNING"]
 
 
+@pytest.mark.slow
 def test_what_nights_before_have_found_is_used(opened: Open) -> None:
     """Nobody who draws at random tries nothing but the one rate in a hundred that is good."""
     space = read_space({"rate": {"uniform": [0, 1]}})

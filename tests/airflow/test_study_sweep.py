@@ -91,6 +91,7 @@ def known(shared: Path) -> dict[float, tuple[str, float | None]]:
     return {trial.params["rate"]: (trial.state.name, trial.value) for trial in trials}
 
 
+@pytest.mark.slow
 def test_without_a_study_nothing_is_trained_and_everybody_says_why(
     run: Runner, emulator: Emulator, scripts: Path
 ) -> None:

@@ -132,6 +132,7 @@ def test_workload_that_ended_between_two_looks_gives_its_place_back() -> None:
 STEPS = st.lists(st.sampled_from(["look", "create", "end", "die"]), max_size=60)
 
 
+@pytest.mark.slow
 @given(STEPS, st.integers(1, 4))
 def test_whatever_happens_no_more_live_than_there_are_places(steps: list[str], limit: int) -> None:
     """One line; whoever was let go creates later, or never."""

@@ -326,6 +326,7 @@ def test_a_week_with_three_hundred_preemptions_is_followed_to_its_end() -> None:
     assert all(len(timeline) <= 200 for timeline in published)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.floats(1, 1300), max_size=4), st.integers(15, 90))
 def test_a_wait_that_is_restarted_in_the_middle_ends_alike(
