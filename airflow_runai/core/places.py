@@ -16,7 +16,7 @@ from airflow_runai.core.naming import TaskIdentity, digest_in
 
 
 @dataclass(frozen=True)
-class Places:
+class RunPlaces:
     """
     The places of the workloads of some tasks of a run.
 
@@ -34,7 +34,7 @@ class Places:
     instances: int
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Places:
+    def from_json(cls, value: Mapping[str, Any]) -> RunPlaces:
         """Read what ``dataclasses.asdict`` wrote."""
         return cls(**{**value, "task_ids": tuple(value["task_ids"])})
 
@@ -69,7 +69,7 @@ def by_digest(names: Iterable[str]) -> dict[str, list[str]]:
 
 
 @lru_cache(maxsize=32)
-def _digests(places: Places) -> frozenset[str]:
+def _digests(places: RunPlaces) -> frozenset[str]:
     """Return the digests of all instances, and of a task that is not mapped (-1)."""
     origin = (places.instance, places.dag_id, places.run_id)
     return frozenset(

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any
 
 from airflow_runai.core.json_merge import JsonObject
-from airflow_runai.core.places import Places, by_digest
+from airflow_runai.core.places import RunPlaces, by_digest
 from airflow_runai.core.quota import Quota, gpu_count, over_cluster, over_limit, over_quota
 from airflow_runai.core.texts import cut
 
@@ -119,13 +119,13 @@ class Need:
     when: str
     gpus: float = 1.0
     share: float | None = None
-    places: Places | None = None
+    places: RunPlaces | None = None
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Need:
         """Read what :meth:`to_json` wrote."""
         places = value.get("places")
-        return cls(**{**value, "places": Places.from_json(places) if places else None})
+        return cls(**{**value, "places": RunPlaces.from_json(places) if places else None})
 
     def to_json(self) -> JsonObject:
         """Return plain JSON values."""

@@ -11,7 +11,7 @@ from airflow_runai.backends.patience import Patience
 from airflow_runai.core.flow import now
 from airflow_runai.core.naming import TaskIdentity
 from airflow_runai.core.note import Note
-from airflow_runai.core.places import Places
+from airflow_runai.core.places import RunPlaces
 from airflow_runai.core.room import NOW
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.deployment import configuration
@@ -52,7 +52,7 @@ class RoomOperator(PayloadOperator):
     def __init__(
         self,
         *,
-        submit_when: str = NOW,
+        submit_when: str = "now",
         max_live: int | None = None,
         max_live_with: Sequence[str] = (),
         **kwargs: Any,
@@ -99,12 +99,12 @@ class RoomOperator(PayloadOperator):
             self._defer_until_room(wait, since)
         self._claim = wait.claim
 
-    def _places(self, task: TaskIdentity) -> Places | None:
+    def _places(self, task: TaskIdentity) -> RunPlaces | None:
         if self.max_live is None:
             return None
         tasks = tuple(sorted({task.task_id, *self.max_live_with}))
         origin = (task.instance, task.dag_id, task.run_id)
-        return Places(self.max_live, *origin, tasks, configuration.max_map_length())
+        return RunPlaces(self.max_live, *origin, tasks, configuration.max_map_length())
 
     def _settle_claim(self, hook: RunaiHook) -> None:
         """Give up the claim of a place: the workload holds it now, or there is none."""

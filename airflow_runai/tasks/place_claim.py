@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from airflow_runai.core.places import Claim, Places
+from airflow_runai.core.places import Claim, RunPlaces
 from airflow_runai.errors import Unreachable
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class PlaceClaim:
     """
 
     context: Context
-    places: Places
+    places: RunPlaces
     name: str
     sleep: Callable[[float], None]
 

@@ -17,7 +17,7 @@ from airflow_runai.backends.organization import Project
 from airflow_runai.backends.patience import Patience
 from airflow_runai.backends.room import no_room, room, unknown, until_room
 from airflow_runai.core.flow import Flow, Notice, now
-from airflow_runai.core.places import Claim, Places, coming
+from airflow_runai.core.places import Claim, RunPlaces, coming
 from airflow_runai.core.prospects import is_preemptible
 from airflow_runai.core.quota import gpus_requested
 from airflow_runai.core.room import NOW, QUOTA, Need, ProjectRoom
@@ -32,7 +32,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-def need_of(spec: WorkloadSpec, submit_when: str, places: Places | None = None) -> Need | None:
+def need_of(spec: WorkloadSpec, submit_when: str, places: RunPlaces | None = None) -> Need | None:
     """
     Return what a workload waits for; ``None`` if it waits for nothing.
 

@@ -13,6 +13,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -179,21 +180,32 @@ async def trial(board: Board, index: int, given: Any) -> None:
 
 
 def end_one_by_one(emulator: Emulator) -> None:
-    """End a workload whenever there are as many as there may be, and somebody has looked for room since."""
+    """End a workload whenever there are as many as there may be, and somebody has looked since."""
     for ended in range(WORKLOADS):
         # At last, those that are left wait for each other: evaluations for their trainings.
-        enough = LIMIT if WORKLOADS - ended > 2 * LIMIT + 1 else 1
-        wait_until(lambda enough=enough: len(live(emulator)) >= enough)
-        seen = looks(emulator)
-        if enough == LIMIT:
-            wait_until(lambda seen=seen: looks(emulator) >= seen + 2)
+        is_last = WORKLOADS - ended <= 2 * LIMIT + 1
+        wait_until(partial(has_live, emulator, 1 if is_last else LIMIT))
+        if not is_last:
+            wait_until(partial(has_looked, emulator, looks(emulator) + 2))
         oldest = live(emulator)[0]
-        wait_until(lambda oldest=oldest: emulator.preempt(oldest.name))
-        wait_until(lambda oldest=oldest: oldest.phase in ENDED)
+        wait_until(partial(emulator.preempt, oldest.name))
+        wait_until(partial(has_ended, oldest))
+
+
+def has_live(emulator: Emulator, count: int) -> bool:
+    return len(live(emulator)) >= count
+
+
+def has_looked(emulator: Emulator, count: int) -> bool:
+    return looks(emulator) >= count
+
+
+def has_ended(workload: EmulatedWorkload) -> bool:
+    return workload.phase in ENDED
 
 
 def live(emulator: Emulator) -> list[EmulatedWorkload]:
-    return [one for one in emulator.workloads_named("held") if one.phase not in ENDED]
+    return [one for one in emulator.workloads_named("held") if not has_ended(one)]
 
 
 def looks(emulator: Emulator) -> int:
@@ -235,9 +247,9 @@ def test_no_more_live_than_the_sweep_may_have_through_crashes_and_a_clear(
 def test_what_an_ended_task_has_left_behind_holds_a_place(wide: Emulator, deferrable: bool) -> None:
     """The workload lives on, though no task waits for it."""
     board = Board()
-    left = {"wait_for_completion": False, "max_live": 1}
+    left: dict[str, Any] = {"wait_for_completion": False, "max_live": 1}
     asyncio.run(step(board, 0, "train", deferrable=deferrable, **left).settle())
-    given = {**left, "deferrable": deferrable, "timeouts": {"room": 0.5}}
+    given: dict[str, Any] = {**left, "deferrable": deferrable, "timeouts": {"room": 0.5}}
     late = step(board, 1, "evaluate", **given)
     with pytest.raises(Exception, match=r"no room for a workload \(now\) .*nothing was submitted"):
         asyncio.run(late.live())
@@ -249,7 +261,7 @@ def test_what_an_ended_task_has_left_behind_holds_a_place(wide: Emulator, deferr
 
 def test_what_exists_is_adopted_though_all_places_are_taken(wide: Emulator) -> None:
     board = Board()
-    given = {"wait_for_completion": False, "max_live": 1}
+    given: dict[str, Any] = {"wait_for_completion": False, "max_live": 1}
     first = step(board, 0, "train", **given)
     asyncio.run(first.settle())
     again = step(board, 0, "train", **given)
@@ -270,8 +282,8 @@ def test_claim_that_cannot_be_read_back_submits_nothing(wide: Emulator) -> None:
 
 
 def test_places_are_those_of_one_run_and_of_the_named_tasks(wide: Emulator) -> None:
-    given = {"wait_for_completion": False, "max_live": 1}
-    alone = {**given, "max_live_with": (), "deferrable": False}
+    given: dict[str, Any] = {"wait_for_completion": False, "max_live": 1}
+    alone: dict[str, Any] = {**given, "max_live_with": (), "deferrable": False}
     asyncio.run(step(Board(), 0, "train", **alone).settle())
     other = step(Board(), 0, "evaluate", **alone)
     asyncio.run(other.settle())

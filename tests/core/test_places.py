@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_runai.core.naming import TaskIdentity, base_name, digest_in, generation_name
-from airflow_runai.core.places import Claim, Places, by_digest, coming
+from airflow_runai.core.places import Claim, RunPlaces, by_digest, coming
 from airflow_runai.core.quota import Quota
 from airflow_runai.core.room import IDLE, NODES, NOW, WORKLOADS, Need, ProjectRoom
 from airflow_runai.core.waiting_line import AT_ONCE, PROMISE, Ticket, WaitingLine
 
 TRAIN, EVALUATE = "sweep.trial.train", "sweep.trial.evaluate"
-PLACES = Places(3, "tests", "dag", "run-1", (TRAIN, EVALUATE), 8)
+PLACES = RunPlaces(3, "tests", "dag", "run-1", (TRAIN, EVALUATE), 8)
 NEED = Need(NOW, 0.0, places=PLACES)
 
 

@@ -47,7 +47,7 @@ class BoardTi(Ti):
         _airflow_takes_a_while()
 
     def xcom_pull(self, task_ids: list[str], key: str) -> list[Any]:
-        found = []
+        found: list[Any] = []
         for task_id in task_ids:
             _airflow_takes_a_while()
             found += self.board[task_id].values()
