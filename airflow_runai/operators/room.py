@@ -12,7 +12,6 @@ from airflow_runai.core.flow import now
 from airflow_runai.core.naming import TaskIdentity
 from airflow_runai.core.note import Note
 from airflow_runai.core.places import RunPlaces
-from airflow_runai.core.room import NOW
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.deployment import configuration
 from airflow_runai.operators.payload import PayloadOperator
