@@ -11,7 +11,9 @@ _INTEGRATION = "Run:ai"
 #: Modules with public classes, by folder; a test compares them with what is there.
 _MODULES = {
     "hooks": "runai",
-    "operators": "checkpoint evaluation lifecycle orphans promotion retention rollback sweep training",
+    "operators": (
+        "checkpoint evaluation lifecycle orphans promotion retention rollback study sweep training"
+    ),
     "sensors": "checkpoint quota workload",
     "triggers": "checkpoint room workload",
 }

@@ -6,20 +6,20 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseOperator, XComArg
 
 from airflow_runai.core.json_merge import JsonObject
-from airflow_runai.core.sweep.ranking import Result, best, check_goal, table
-from airflow_runai.core.sweep.trials import Trial, make_trials
-from airflow_runai.core.texts import cut
+from airflow_runai.core.sweep.ranking import best, check_goal, table
+from airflow_runai.core.sweep.trials import make_trials
+from airflow_runai.errors import NoValidCheckpoint
+from airflow_runai.links import push_xcom
 from airflow_runai.tasks.failures import ReadableTask
 from airflow_runai.tasks.locations import small_file
 from airflow_runai.tasks.retries import fail_without_retry
+from airflow_runai.tasks.trial_results import pull_evaluations, resolved, result_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-
-_NO_RESULT = "no result: its training, its checkpoint or its evaluation did not succeed"
 
 
 class RunaiBestTrialOperator(BaseOperator, ReadableTask):
@@ -28,9 +28,9 @@ class RunaiBestTrialOperator(BaseOperator, ReadableTask):
 
     The result is that of the trial's evaluation, as ``RunaiPromoteCheckpointOperator`` takes it,
     plus ``trial`` (its number), ``parameters`` and ``trials``: a row for each, with ``trial, name,
-    parameters, score, rank, problem``.
+    parameters, score, rank, problem``. If it fails, ``trials`` is there alone.
 
-    :param points: the parameters of each trial, by map index.
+    :param points: the parameters of each trial, by map index; or the output of a task.
     :param evaluations: id of the mapped task whose results are compared.
     :param metric: name of the metric.
     :param mode: ``max`` or ``min``: which end of the metric is best.
@@ -48,7 +48,7 @@ class RunaiBestTrialOperator(BaseOperator, ReadableTask):
     def __init__(
         self,
         *,
-        points: Sequence[Mapping[str, Any]],
+        points: Sequence[Mapping[str, Any]] | XComArg,
         evaluations: str,
         metric: str,
         mode: str = "max",
@@ -70,18 +70,22 @@ class RunaiBestTrialOperator(BaseOperator, ReadableTask):
 
     def execute(self, context: Context) -> JsonObject:
         """Compare all trials, write the table, and return the best one's evaluation."""
-        trials = make_trials(self.points)
-        pulled = context["ti"].xcom_pull(
-            task_ids=self.evaluations, map_indexes=range(len(trials)), default=None
-        )
-        results = [_result(*pair) for pair in zip(trials, pulled, strict=True)]
+        points = resolved("points", self.points, context)
+        trials = make_trials(points, may_repeat=True)  # those that are written down do not
+        pulled = pull_evaluations(context, self.evaluations, len(trials))
+        results = [result_of(*pair) for pair in zip(trials, pulled, strict=True)]
         rows = table(results, self.metric, self.mode)
         for row in rows:
             self.log.info("%s", _line(row))
         with fail_without_retry():
             if self.report:
                 self._write(rows)
-            winner = best(results, self.metric, self.mode, self.min_successful).trial
+            try:
+                winner = best(results, self.metric, self.mode, self.min_successful).trial
+            except NoValidCheckpoint:
+                # Who looks at a sweep that failed wants to see its trials.
+                push_xcom(context, "return_value", {"trials": rows})
+                raise
         self.log.info("best: %s", winner.label)
         chosen = {"trial": winner.number, "parameters": dict(winner.parameters), "trials": rows}
         return {**pulled[winner.number], **chosen}
@@ -89,14 +93,6 @@ class RunaiBestTrialOperator(BaseOperator, ReadableTask):
     def _write(self, rows: Sequence[JsonObject]) -> None:
         file = small_file(str(self.report), self.path_map, self.storage_conn_id)
         file.replace(json.dumps(rows, indent=2) + "\n")
-
-
-def _result(trial: Trial, evaluation: object) -> Result:
-    if not isinstance(evaluation, Mapping) or not isinstance(evaluation.get("metrics"), Mapping):
-        return Result(trial, None, _NO_RESULT)
-    if evaluation.get("passed") is False:
-        return Result(trial, None, cut(f"did not pass: {evaluation.get('failures')}"))
-    return Result(trial, evaluation["metrics"])
 
 
 def _line(row: JsonObject) -> str:

@@ -74,12 +74,25 @@ def confirmed(
         if reached and not why_incomplete(outcome.timeline, reached_end=True):
             return replace(outcome, status=SUCCEEDED, reason=f"completed, {words}")
         return replace(outcome, reason="; ".join(filter(None, (outcome.reason, words, _ADVICE))))
-    left = leaving_into(outcome.timeline)
-    if outcome.status == SUCCEEDED and left is not None and not allowed:
-        reached, words = _step_reached(root, _listed)
-        if not reached:
-            log.warning(_DOUBT + (f"; {words}" if words else ""), outcome.name, _how(left))
+    if outcome.status == SUCCEEDED and not allowed:
+        warn_if_doubtful(outcome, root)
     return outcome
+
+
+def warn_if_doubtful(
+    outcome: Outcome, root: Callable[[], CheckpointRoot | None] = lambda: None
+) -> None:
+    """
+    Warn if a success may be none: it was going down, and the platform does not say why.
+
+    :param root: called only then.
+    """
+    left = leaving_into(outcome.timeline)
+    if left is None:
+        return
+    reached, words = _step_reached(root, _listed)
+    if not reached:
+        log.warning(_DOUBT + (f"; {words}" if words else ""), outcome.name, _how(left))
 
 
 def _how(left: Moment) -> str:

@@ -208,21 +208,22 @@ def test_storage_that_cannot_tell_two_promotions_apart_is_refused_by_name(
     assert done.task().try_number == 1
 
 
-# Alone: where other tests on S3 ran in the same process before, it could not reach its server.
-@pytest.mark.qualify
+@pytest.mark.slow
 @needs_server
 def test_the_champion_may_lie_on_s3(
     run: Runner, database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from airflow.sdk.io import attach
 
-    monkeypatch.setenv("AIRFLOW_CONN_STORE", "aws://")
+    # Airflow keeps what is attached under a connection's name for as long as the process lives, so
+    # the name is this test's own: under another's, a server would be asked that has ended.
+    monkeypatch.setenv("AIRFLOW_CONN_CHAMPIONS", "aws://")
     place = "s3://models/champion.json"
     with running_store(tmp_path) as port:
         store = s3(port)
         store.mkdir("models")
-        attach("s3", conn_id="store", fs=store)
-        there = {"champion": place, "storage_conn_id": "store"}
+        attach("s3", conn_id="champions", fs=store)
+        there = {"champion": place, "storage_conn_id": "champions"}
         for step in (1, 2):
             done = run(dag_of(promoting(real(tmp_path / "ckpt", step), Path(place), **there)))
             assert done.state == "success", done.words

@@ -40,6 +40,7 @@ EXPECTED = {
     "digits_early_evaluation",
     "digits_sweep",
     "digits_nightly_sweep",
+    "digits_registry",
     "digits_ingest",
     "digits_train_on_new_data",
     "digits_evaluate_checkpoint",
