@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -112,3 +113,18 @@ def test_own_set_trains_in_a_place_for_each_pod(
     assert [place.name for place in places] == ["0", "1", "2"]
     assert all(list(place.glob("step-*")) for place in places)
     assert done.xcom(task_id="train")["interruptions"] == 0
+
+
+def test_pool_of_the_page_counts_deferred_tasks(database: None, tmp_path: Path) -> None:
+    from airflow.cli.cli_parser import get_parser
+    from airflow.models.pool import Pool
+
+    (command,) = "".join(blocks("sweeps.md", "bash")).splitlines()
+    arguments = get_parser().parse_args(shlex.split(command)[1:])
+    arguments.func(arguments)
+    dag = dag_of("sweeps.md", "pooled_sweep", tmp_path)
+    (name,) = {dag.get_task(f"sweep.trial.{step}").pool for step in ("train", "evaluate")}
+    made, default = Pool.get_pool(name), Pool.get_default_pool()
+    assert made is not None
+    assert default is not None
+    assert (made.include_deferred, default.include_deferred) == (True, False)
