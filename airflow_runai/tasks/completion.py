@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from dataclasses import replace
-from functools import partial
 from typing import Any, TypeVar
 
 from airflow_runai.core.completion import (
@@ -119,10 +118,11 @@ def _step_reached(
 
 
 def _listed(root: CheckpointRoot, expected: int) -> tuple[bool, str]:
-    found = read_here(partial(root.saves, published=True))
+    found = read_here(root.published_saves)
     if found is None:
         return False, f"the checkpoints in {root.path} cannot be listed"
-    if any(one.step >= expected for one in found):
+    published, _ = found
+    if any(one.step >= expected for one in published):
         return True, ""
     return False, f"no checkpoint in {root.path} is of step {expected}"
 
