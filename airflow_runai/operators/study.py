@@ -140,10 +140,10 @@ class RunaiTellStudyOperator(StudyOperator):
             study_storage.study_storage(self.study, self.path_map) as storage,
         ):
             opened = study.open_study(storage, self.study_name, self.metric, self.mode)
-            told = study.tell(opened, run, scores)
-        failed = sum(scores[number] is None for number in told)
-        self.log.info("told %s, of which %d failed", plural(len(told), "trial"), failed)
-        return {"told": len(told), "failed": failed}
+            news = study.tell(opened, run, scores)
+        failed = sum(scores[number] is None for number in news)
+        self.log.info("told %s, of which %d failed", plural(len(news), "trial"), failed)
+        return {"told": len(news), "failed": failed}
 
     def _score(self, row: Mapping[str, Any], evaluation: object) -> tuple[int, float | None]:
         result = result_of(trial_of(row), evaluation)

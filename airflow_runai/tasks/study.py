@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_runai.core.sweep.space import Parameter, Parameters
-from airflow_runai.core.sweep.study import point_of, suggestion
+from airflow_runai.core.sweep.study import point_of, seed_of, suggestion
 from airflow_runai.core.texts import cut
 from airflow_runai.errors import InvalidArgument
 
@@ -139,8 +139,9 @@ def _ask_one(study: Study, space: Sequence[Parameter], place: int, run: str, see
     from optuna.samplers import TPESampler
 
     # One sampler for all would begin again, with the same points, when a try asks for the rest.
+    # It takes trials that run for bad ones, so that those of one run do not crowd.
     so_far = len(study.get_trials(deepcopy=False))
-    study.sampler = TPESampler(seed=(seed + so_far) % 2**32, constant_liar=True)
+    study.sampler = TPESampler(seed=seed_of(seed, so_far), constant_liar=True)
     trial = study.ask()
     trial.set_user_attr(_RUN, run)
     try:

@@ -23,6 +23,8 @@ from tests.support.waiting import wait_until
 
 Runner = Callable[..., Run]
 JOURNAL = "/shared/digits.journal"
+#: With it, the two trials differ.
+SEED = 2
 #: Fails with one rate; with the other, it saves only when it has been preempted.
 TRAIN = """#!/bin/bash
 rate=${1#rate=}
@@ -49,10 +51,6 @@ def asking(shared: Path, **given: Any) -> Sweep:
         "sampler": {"optuna": 2, "seed": SEED, "study": JOURNAL},
     }
     return test_sweep.sweep(shared, **{**known, **given})
-
-
-#: With it, the two trials differ.
-SEED = 1
 
 
 @pytest.mark.slow

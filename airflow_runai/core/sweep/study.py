@@ -8,6 +8,7 @@ space.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -93,6 +94,15 @@ def suggestion(values: Choice | Range) -> tuple[str, JsonObject]:
         ends: JsonObject = {"low": int(values.low), "high": int(values.high)}
         return "int", {**ends, "log": values.is_log}
     return "float", {"low": values.low, "high": values.high, "log": values.is_log}
+
+
+def seed_of(seed: int, number: int) -> int:
+    """
+    Return the seed of a trial, below 2³²: seeds that are neighbours have no points in common.
+
+    :param number: trials that the study has already.
+    """
+    return int.from_bytes(hashlib.sha256(f"{seed}:{number}".encode()).digest()[:4], "big")
 
 
 def point_of(space: Sequence[Parameter], found: Mapping[str, object]) -> Parameters | None:
