@@ -177,6 +177,38 @@ def test_the_import_error_in_airflow_is_short_and_names_the_line(
     assert shown.count("/airflow_runai/") == 1
 
 
+FROM_FILE = """
+from airflow.sdk import DAG
+from airflow_runai.operators.training import RunaiTrainingOperator
+
+with DAG("mine", schedule=None):
+    RunaiTrainingOperator(task_id="first", command_line="runai submit -i x")
+    RunaiTrainingOperator(task_id="second", command_line="train.sh")
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (None, "command_line: 'train.sh' cannot be read; allowed: a text file beside the DAG"),
+        ("runai submit -i x --gpuu 1", "--gpuu: unknown flag"),
+    ],
+)
+def test_an_import_error_about_a_line_in_a_file_names_the_task_too(
+    database: None, tmp_path: Path, line: str | None, problem: str
+) -> None:
+    from airflow.dag_processing.dagbag import DagBag
+
+    file = tmp_path / "mine.py"
+    file.write_text(FROM_FILE)
+    if line is not None:
+        (tmp_path / "train.sh").write_text(line)
+    (shown,) = DagBag(str(tmp_path)).import_errors.values()
+    assert f"task 'second' ({file}, line 7): 1 problem; nothing was submitted:" in shown
+    assert f"  - {problem}" in shown
+    assert shown.count("/airflow_runai/") <= 1
+
+
 def test_a_bad_cron_expression_is_called_that_by_airflow() -> None:
     with pytest.raises(
         AirflowTimetableInvalid, match=r"\[0 25 \* \* \*\] is not acceptable, out of range"
