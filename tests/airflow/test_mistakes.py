@@ -20,6 +20,7 @@ from airflow.sdk.exceptions import AirflowTimetableInvalid
 from airflow_runai.emulator import Emulator
 from airflow_runai.operators.checkpoint import RunaiSelectCheckpointOperator
 from airflow_runai.operators.evaluation import RunaiEvaluationOperator
+from airflow_runai.operators.orphans import RunaiReapOrphansOperator
 from airflow_runai.operators.retention import RunaiCheckpointRetentionOperator
 from airflow_runai.operators.training import RunaiTrainingOperator
 from tests.airflow.running import Run, dag_of
@@ -39,6 +40,12 @@ AT_PARSE: dict[str, tuple[type, dict[str, Any], list[str]]] = {
             "spec.enviroment: unknown key; did you mean 'environment'?",
             "spec.compute.gpus: unknown key; did you mean 'spec.compute.gpu_devices'?",
         ],
+    ),
+    "a list": (RunaiTrainingOperator, {"spec": ["x"]}, ["spec: a list; allowed: a mapping of "]),
+    "no number": (
+        RunaiReapOrphansOperator,
+        {"older_than": "1h"},
+        ["older_than: '1h'; allowed: seconds, at least 0"],
     ),
     "keys at the top": (
         RunaiTrainingOperator,
