@@ -11,6 +11,7 @@ from airflow_runai.core.json_merge import deep_merge
 from airflow_runai.errors import InvalidArgument
 from airflow_runai.tasks.argument_checks import check_payload_arguments
 from airflow_runai.tasks.command_line_files import is_file_name, read_command_line
+from airflow_runai.tasks.declaration import place, placed_later
 from airflow_runai.tasks.failures import ReadableTask
 from airflow_runai.tasks.instructions import Instructions, gather
 from airflow_runai.tasks.parse_time_lint import lint_at_parse
@@ -56,6 +57,9 @@ class PayloadOperator(BaseOperator, ReadableTask):
     #: Command line and templates as the author wrote them; the fields hold what is shown by then.
     _unrendered: tuple[str | None, Mapping[str, Any] | str | None] | None = None
 
+    #: Where it is declared, if its command line is read from a file.
+    _declared_at = ""
+
     def __init__(
         self, *, variants: Sequence[Mapping[str, Any]] | XComArg = (), **kwargs: Any
     ) -> None:
@@ -65,6 +69,7 @@ class PayloadOperator(BaseOperator, ReadableTask):
     def _check_payload(self) -> None:
         """Check and lint at parse; a line in a file is checked when the file has been read."""
         if is_file_name(self.command_line, self.template_ext):
+            self._declared_at = place()
             return
         parsed = check_payload_arguments(
             self.spec, self.command_line, self.template, self.workload_name
@@ -77,10 +82,19 @@ class PayloadOperator(BaseOperator, ReadableTask):
 
         Airflow's own method would take a line that ends with the name of a script for a file.
         """
+        try:
+            self._read_command_line()
+        except InvalidArgument as error:
+            failure = placed_later(error, self.task_id, self._declared_at)
+        else:
+            return self.prepare_template()
+        # Outside the handler, so that it gets no context.
+        raise failure
+
+    def _read_command_line(self) -> None:
         if is_file_name(self.command_line, self.template_ext):
             self.command_line = read_command_line(self.command_line, self.get_template_env())
             self._check_payload()
-        self.prepare_template()
 
     def render_template(
         self,

@@ -46,7 +46,7 @@ def check_payload_arguments(
                 "or the name of a `template`"
             ]
         )
-    if isinstance(spec, Mapping):
+    if isinstance(spec, (Mapping, list, tuple)):  # anything else may be rendered later
         check_keys(spec)
     if command_line is not None:
         # Imported here: DAGs without a command line need not pay for its grammars.
