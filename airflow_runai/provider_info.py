@@ -11,9 +11,12 @@ _INTEGRATION = "Run:ai"
 #: Modules with public classes, by folder; a test compares them with what is there.
 _MODULES = {
     "hooks": "runai",
-    "operators": "checkpoint evaluation lifecycle orphans promotion retention rollback training",
+    "operators": (
+        "checkpoint evaluation lifecycle orphans promotion retention rollback sweep training "
+        "trial_end trial_gate"
+    ),
     "sensors": "checkpoint quota workload",
-    "triggers": "checkpoint room workload",
+    "triggers": "checkpoint halving room workload",
 }
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from airflow_runai.core.json_merge import JsonObject
+from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.sweep.ranking import Result, best, check_goal, table
 from airflow_runai.core.sweep.trials import Trial, make_trials
 from airflow_runai.core.texts import cut
@@ -28,10 +28,11 @@ class RunaiBestTrialOperator(BaseOperator, ReadableTask):
 
     The result is that of the trial's evaluation, as ``RunaiPromoteCheckpointOperator`` takes it,
     plus ``trial`` (its number), ``parameters`` and ``trials``: a row for each, with ``trial, name,
-    parameters, score, rank, problem``.
+    parameters, score, rank, problem``, and ``rung`` in a successive halving.
 
     :param points: the parameters of each trial, by map index.
-    :param evaluations: id of the mapped task whose results are compared.
+    :param evaluations: id of the mapped task whose results are compared; or a list of them, one for
+        each rung: of each trial the last one counts, and whoever came further is better.
     :param metric: name of the metric.
     :param mode: ``max`` or ``min``: which end of the metric is best.
     :param min_successful: with fewer finite scores the task fails.
@@ -49,7 +50,7 @@ class RunaiBestTrialOperator(BaseOperator, ReadableTask):
         self,
         *,
         points: Sequence[Mapping[str, Any]],
-        evaluations: str,
+        evaluations: str | Sequence[str],
         metric: str,
         mode: str = "max",
         min_successful: int = 1,
@@ -71,11 +72,11 @@ class RunaiBestTrialOperator(BaseOperator, ReadableTask):
     def execute(self, context: Context) -> JsonObject:
         """Compare all trials, write the table, and return the best one's evaluation."""
         trials = make_trials(self.points)
-        pulled = context["ti"].xcom_pull(
-            task_ids=self.evaluations, map_indexes=range(len(trials)), default=None
-        )
-        results = [_result(*pair) for pair in zip(trials, pulled, strict=True)]
+        last = [_last(*found) for found in zip(trials, *self._pull(context, trials), strict=True)]
+        results = [result for result, _ in last]
         rows = table(results, self.metric, self.mode)
+        if not isinstance(self.evaluations, str):
+            rows = [{**row, "rung": one.rung} for row, one in zip(rows, results, strict=True)]
         for row in rows:
             self.log.info("%s", _line(row))
         with fail_without_retry():
@@ -84,19 +85,33 @@ class RunaiBestTrialOperator(BaseOperator, ReadableTask):
             winner = best(results, self.metric, self.mode, self.min_successful).trial
         self.log.info("best: %s", winner.label)
         chosen = {"trial": winner.number, "parameters": dict(winner.parameters), "trials": rows}
-        return {**pulled[winner.number], **chosen}
+        return {**last[winner.number][1], **chosen}
+
+    def _pull(self, context: Context, trials: Sequence[Trial]) -> list[list[Any]]:
+        """Return all trials' evaluations, by rung."""
+        tasks = [self.evaluations] if isinstance(self.evaluations, str) else self.evaluations
+        numbers = range(len(trials))
+        pull = context["ti"].xcom_pull
+        return [list(pull(task_ids=one, map_indexes=numbers, default=None)) for one in tasks]
 
     def _write(self, rows: Sequence[JsonObject]) -> None:
         file = small_file(str(self.report), self.path_map, self.storage_conn_id)
         file.replace(json.dumps(rows, indent=2) + "\n")
 
 
-def _result(trial: Trial, evaluation: object) -> Result:
-    if not isinstance(evaluation, Mapping) or not isinstance(evaluation.get("metrics"), Mapping):
-        return Result(trial, None, _NO_RESULT)
+def _last(trial: Trial, *evaluations: Any) -> tuple[Result, JsonObject]:
+    """Return the result of the last rung on which a trial has one, with its evaluation."""
+    for rung, evaluation in reversed([*enumerate(evaluations)]):
+        if isinstance(evaluation, Mapping) and isinstance(evaluation.get("metrics"), Mapping):
+            return _result(trial, rung, evaluation), dict(evaluation)
+    return Result(trial, None, _NO_RESULT), {}
+
+
+def _result(trial: Trial, rung: int, evaluation: JsonMapping) -> Result:
     if evaluation.get("passed") is False:
-        return Result(trial, None, cut(f"did not pass: {evaluation.get('failures')}"))
-    return Result(trial, evaluation["metrics"])
+        problem = cut(f"did not pass: {evaluation.get('failures')}")
+        return Result(trial, None, problem, rung)
+    return Result(trial, evaluation["metrics"], rung=rung)
 
 
 def _line(row: JsonObject) -> str:

@@ -20,7 +20,8 @@ from airflow_runai.task_groups.chain import Chain, ChainArguments, make_chain
 from airflow_runai.tasks.declaration import names_its_group
 
 PASS_AS = ("arguments", "environment")
-_LABEL = "{{ task.variants[ti.map_index].label }}"
+#: How a mapped task is shown that has variants.
+LABEL = "{{ task.variants[ti.map_index].label }}"
 
 
 class Sweep(TaskGroup):
@@ -91,7 +92,7 @@ def runai_sweep(
         which may hold ``runai_conn_id``, ``project`` and ``pool``.
     :raises SpecError: if arguments are wrong, or contradict each other.
     """
-    _check(train, max_live, pass_as)
+    check_sweep(train, max_live, pass_as)
     tried = make_trials(draw(space, sampler, configuration.max_map_length()))
     own = dict(task_arguments or {})
     last = {name: own.pop(name, {}) for name in ("best", "promote")}
@@ -144,7 +145,12 @@ def _best(sweep: Sweep, given: JsonObject) -> RunaiBestTrialOperator:
     return best
 
 
-def _check(train: object, max_live: object, pass_as: str) -> None:
+def check_sweep(train: object, max_live: object, pass_as: str) -> None:
+    """
+    Find what no sweep can be made of.
+
+    :raises SpecError: listing all of it.
+    """
     problems = []
     if not isinstance(train, Mapping):
         problems.append("train: a text; allowed: a specification, to which parameters are added")
@@ -164,8 +170,8 @@ def _of_trials(
     max_live: int,
 ) -> JsonObject:
     """Return what the mapped tasks get beside what a retraining's have."""
-    cap = {"max_active_tis_per_dagrun": max_live, "map_index_template": _LABEL}
-    variants = [_variant(one, train, pass_as) for one in tried]
+    cap = {"max_active_tis_per_dagrun": max_live, "map_index_template": LABEL}
+    variants = [variant_of(one, train, pass_as) for one in tried]
     names = [{"workload_name": one.name, "label": one.label} for one in tried]
     return {
         "train": {"variants": variants, **cap, **own.get("train", {})},
@@ -174,7 +180,8 @@ def _of_trials(
     }
 
 
-def _variant(one: Trial, train: Mapping[str, Any], pass_as: str) -> JsonObject:
+def variant_of(one: Trial, train: Mapping[str, Any], pass_as: str) -> JsonObject:
+    """Return what a trial's training has for itself."""
     if pass_as == "environment":
         patch: JsonObject = {"environment": one.environment()}
     else:

@@ -17,7 +17,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from airflow_runai.core.json_merge import JsonObject
@@ -30,7 +30,12 @@ from airflow_runai.core.sweep.rung_documents import (
     trial_in,
     trial_text,
 )
-from airflow_runai.errors import CheckpointUnreadable, NoValidCheckpoint, RunaiError
+from airflow_runai.errors import (
+    CheckpointUnreadable,
+    InvalidArgument,
+    NoValidCheckpoint,
+    RunaiError,
+)
 from airflow_runai.tasks.locations import refuse_missing_connection, small_file
 
 if TYPE_CHECKING:
@@ -40,7 +45,7 @@ log = logging.getLogger(__name__)
 
 # What a folder of ours holds, and much that somebody else may have put there.
 _MAX_NAMES = 10_000
-_NAME = re.compile(r"(0|[1-9]\d{0,5})\.json")
+_NAME = re.compile(r"(0|[1-9][0-9]{0,5})\.json")
 
 
 @dataclass(frozen=True)
@@ -48,26 +53,35 @@ class RungQuery:
     """
     What one trial asks on one rung; plain JSON.
 
-    :param folder: ``RUN_ROOT/rungs``, as the container calls it, or a URI.
     :param rung: from 0.
     :param trials: of the sweep.
     :param eta: one of so many goes on.
     :param mode: ``max`` or ``min``: which end of the metric is best.
     """
 
-    folder: str
     rung: int
     trial: int
     trials: int
     eta: int
     metric: str
     mode: str
-    path_map: PathMap | None = None
-    storage_conn_id: str | None = None
 
     def to_json(self) -> JsonObject:
         """Return the constructor's arguments."""
         return asdict(self)
+
+
+@dataclass
+class RungMemory:
+    """
+    What a wait remembers between looks.
+
+    :param scores: by trial: a result never changes, so it is read once.
+    :param told: what was said about files that are not ours.
+    """
+
+    scores: dict[int, float] = field(default_factory=dict)
+    told: set[str] = field(default_factory=set)
 
 
 class Rung:
@@ -76,17 +90,18 @@ class Rung:
 
     Storage libraries raise what they like; :func:`rung_storage` makes errors of ours of it.
 
-    :param folder: that of the query, as this machine reaches it.
+    :param folder: of all rungs.
+    :param memory: of the looks before.
     """
 
-    def __init__(self, query: RungQuery, folder: SmallFile) -> None:
+    def __init__(
+        self, query: RungQuery, folder: SmallFile, memory: RungMemory | None = None
+    ) -> None:
         self.query = query
         self._root, here = folder, folder.within(str(query.rung))
         self._results, self._claims = here.within("results"), here.within("claims")
         self._places = budget(query.trials, query.eta, query.rung)
-        self._scores: dict[int, float] = {}
-        self._told: set[str] = set()
-        self._is_proven = folder.is_mounted
+        self._memory = memory or RungMemory()
 
     def record(self, score: float | None) -> None:
         """
@@ -97,7 +112,7 @@ class Rung:
         trial, metric = self.query.trial, self.query.metric
         file = self._results.within(f"{trial}.json")
         try:
-            self._create(file, result_text(trial, metric, score))
+            _create(self._root, file, result_text(trial, metric, score))
         except FileExistsError:
             known = self._own(file)
             log.info("the first result counts: %s, and not %s", known, score)
@@ -127,17 +142,10 @@ class Rung:
             return decision
         place = min(set(range(self._places)) - set(claims))
         try:
-            self._create(self._claims.within(f"{place}.json"), trial_text(trial))
+            _create(self._root, self._claims.within(f"{place}.json"), trial_text(trial))
         except FileExistsError:
             return WAIT  # the listing may be old, as on NFS: nothing is gained by asking at once
         return PROMOTE
-
-    def end(self) -> None:
-        """Say that no further result of the trial will come."""
-        # Whatever is there under this name says the same.
-        with suppress(FileExistsError):
-            file = self._root.within("ended").within(f"{self.query.trial}.json")
-            self._create(file, trial_text(self.query.trial))
 
     def _decide(self, claims: Mapping[int, int | None]) -> str:
         scores = self._read_scores()
@@ -153,12 +161,13 @@ class Rung:
         )
 
     def _read_scores(self) -> Mapping[int, float]:
-        for trial in sorted(self._numbers(self._results) - self._scores.keys()):
+        for trial in sorted(self._numbers(self._results) - self._memory.scores.keys()):
             if trial < self.query.trials:
                 with self._passing_over(self._results.within(f"{trial}.json")) as file:
-                    # A result never changes, so it is read once.
-                    self._scores[trial] = score_in(file.read(MAX_BYTES), trial, self.query.metric)
-        return self._scores
+                    self._memory.scores[trial] = score_in(
+                        file.read(MAX_BYTES), trial, self.query.metric
+                    )
+        return self._memory.scores
 
     def _claimed(self) -> dict[int, int | None]:
         """Return who has which place; ``None`` for a place whose file does not say."""
@@ -181,27 +190,48 @@ class Rung:
             pass  # removed since it was listed
         except (ValueError, WrongKind) as error:
             words = str(error) if isinstance(error, WrongKind) else f"{file}: {error}"
-            if words not in self._told:
-                self._told.add(words)
+            if words not in self._memory.told:
+                self._memory.told.add(words)
                 log.warning("passed over: %s", words)
 
     def _numbers(self, folder: SmallFile) -> set[int]:
         matches = map(_NAME.fullmatch, folder.names(_MAX_NAMES))
         return {int(match[1]) for match in matches if match}
 
-    def _create(self, file: SmallFile, text: str) -> None:
-        from airflow_runai.checkpoints.storage.exclusive import prove_exclusive
 
-        if not self._is_proven:
-            prove_exclusive(self._root.within("exclusive").path)
-            self._is_proven = True
-        file.create(text)
+def trial_number(value: object, trials: int) -> int:
+    """
+    Return a trial's number, which may come from a template.
+
+    :raises InvalidArgument: if the sweep has no such trial.
+    """
+    text = str(value)
+    if not re.fullmatch(r"[0-9]{1,6}", text) or int(text) >= trials:
+        raise InvalidArgument([f"trial: {value!r}; allowed: a whole number from 0 to {trials - 1}"])
+    return int(text)
+
+
+def end_trial(folder: SmallFile, trial: int) -> None:
+    """Say that no further result of a trial will come; ``folder`` is that of all rungs."""
+    # Whatever is there under this name says the same.
+    with suppress(FileExistsError):
+        _create(folder, folder.within("ended").within(f"{trial}.json"), trial_text(trial))
+
+
+def _create(folder: SmallFile, file: SmallFile, text: str) -> None:
+    from airflow_runai.checkpoints.storage.exclusive import prove_exclusive
+
+    if not folder.is_mounted:
+        prove_exclusive(folder.within("exclusive").path)
+    file.create(text)
 
 
 @contextmanager
-def rung_storage(query: RungQuery) -> Iterator[Rung]:
+def rung_storage(
+    folder: str, path_map: PathMap | None, storage_conn_id: str | None
+) -> Iterator[SmallFile]:
     """
-    Open a rung.
+    Open the folder of all rungs; the parameters are those of ``location``.
 
     :raises NoValidCheckpoint: in the block, for a storage that cannot tell which of two trials was
         the first, and for a result that is not one.
@@ -211,10 +241,10 @@ def rung_storage(query: RungQuery) -> Iterator[Rung]:
     from airflow_runai.checkpoints.checking.reader import cause
     from airflow_runai.checkpoints.storage.exclusive import NotExclusive
 
-    refuse_missing_connection(query.storage_conn_id)
-    folder = small_file(query.folder, query.path_map, query.storage_conn_id)
+    refuse_missing_connection(storage_conn_id)
+    place = small_file(folder, path_map, storage_conn_id)
     try:
-        yield Rung(query, folder)
+        yield place
     except RunaiError:
         raise
     except NotExclusive as error:
@@ -226,5 +256,5 @@ def rung_storage(query: RungQuery) -> Iterator[Rung]:
         raise NoValidCheckpoint(str(error)) from error
     except Exception as error:  # storage libraries raise what they like
         raise CheckpointUnreadable(
-            f"{query.folder}: cannot be read or written now: {cause(error)}"
+            f"{place}: cannot be read or written now: {cause(error)}"
         ) from error

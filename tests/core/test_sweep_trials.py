@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -100,6 +101,15 @@ def test_only_finite_scores_count_and_of_equal_ones_the_first_wins(
     scores: tuple[float | None, ...], mode: str, order: list[int]
 ) -> None:
     assert [one.trial.number for one in ranked(results(*scores), "accuracy", mode)] == order
+
+
+def test_whoever_came_further_is_better_whatever_the_scores_before() -> None:
+    found = [
+        replace(one, rung=rung)
+        for one, rung in zip(results(0.9, 0.1, 0.2, None), (0, 1, 1, 2), strict=True)
+    ]
+    assert [one.trial.number for one in ranked(found, "accuracy", "max")] == [2, 1, 0]
+    assert [one.trial.number for one in ranked(found, "accuracy", "min")] == [1, 2, 0]
 
 
 def test_too_few_successful_trials_are_one_sentence() -> None:

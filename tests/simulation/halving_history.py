@@ -13,11 +13,12 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from airflow_runai.checkpoints.storage.small_files import SmallFile
 from airflow_runai.core.sweep.halving import PROMOTE, WAIT, budget
-from airflow_runai.tasks.rung_files import Rung, RungQuery
+from airflow_runai.tasks.rung_files import Rung, RungQuery, end_trial
 from tests.checkpoints.stepped_store import Place, Store, User
 
 #: Chances of what happens in a step; otherwise somebody makes one request.
@@ -123,14 +124,15 @@ class History:
 
     def _work(self, task: Task, score: float | None) -> Callable[[], Any]:
         trial, number = task
-        query = RungQuery("run/rungs", number or 0, trial, len(self.scores), self.eta, "a", "max")
-        rung = Rung(query, SmallFile(Place(self.store, "run/rungs")))
+        folder = SmallFile(Place(self.store, "run/rungs"))
+        query = RungQuery(number or 0, trial, len(self.scores), self.eta, "a", "max")
+        rung = Rung(query, folder)
 
         def gate() -> str:
             rung.record(score)
             return rung.settle()
 
-        return rung.end if number is None else gate
+        return partial(end_trial, folder, trial) if number is None else gate
 
     def _collect(self) -> None:
         for task, user in [one for one in self._running if one[1].ended]:
