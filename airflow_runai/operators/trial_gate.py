@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSkipException
 
 from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.sweep.halving import PROMOTE, SKIP
@@ -43,7 +43,8 @@ class RunaiPromoteTrialOperator(BaseOperator, ReadableTask):
     :param trial: its number, from 0; default: the map index; templated.
     :param path_map: container prefixes to worker prefixes; templated.
     :param storage_conn_id: Airflow connection for object storage; templated.
-    :param deferrable: wait on the triggerer; ``False`` waits in the worker. Default: ``[operators]
+    :param deferrable: wait on the triggerer; ``False`` asks again later, as
+        a sensor that is rescheduled; neither holds a worker. Default: ``[operators]
         default_deferrable`` where the site has set it, else ``True``.
     :param poll_interval: seconds between looks; default: ``[runai] poll_interval``.
     """
@@ -86,7 +87,7 @@ class RunaiPromoteTrialOperator(BaseOperator, ReadableTask):
         self.deferrable, self.poll_interval = deferrable, poll_interval
 
     def execute(self, context: Context) -> JsonObject:
-        """Write the result; then wait, deferred or here."""
+        """Write the result; then wait, deferred or rescheduled."""
         with fail_without_retry():
             with rung_storage(**self._storage()) as folder:
                 Rung(self._query(), folder).record(self._score())
@@ -98,18 +99,19 @@ class RunaiPromoteTrialOperator(BaseOperator, ReadableTask):
             return self._until_settled()
 
     def _until_settled(self) -> JsonObject:
-        while True:
-            decision = self._settle()
-            if decision == PROMOTE:
-                self.log.info("it goes on from rung %s", self.rung)
-                return {"trial": self._query().trial, "rung": self.rung, "score": self._score()}
-            if decision == SKIP:
-                raise AirflowSkipException(
-                    f"trial {self.trial} is not among the best of rung {self.rung}; it is out"
-                )
-            if configuration.deferrable(self.deferrable):
-                self._defer()
-            time.sleep(self._interval())
+        decision = self._settle()
+        if decision == PROMOTE:
+            self.log.info("it goes on from rung %s", self.rung)
+            return {"trial": self._query().trial, "rung": self.rung, "score": self._score()}
+        if decision == SKIP:
+            raise AirflowSkipException(
+                f"trial {self.trial} is not among the best of rung {self.rung}; it is out"
+            )
+        if configuration.deferrable(self.deferrable):
+            self._defer()
+        # Not a sleep: gates that hold all workers would wait for trials that get none.
+        later = timedelta(seconds=self._interval())
+        raise AirflowRescheduleException(datetime.now(tz=timezone.utc) + later)
 
     def _settle(self) -> str | None:
         """Decide; ``None`` if the files cannot be read now, which says nothing about the trial."""

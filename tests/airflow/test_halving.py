@@ -10,10 +10,14 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG
 
+from airflow_runai.checkpoints.storage.small_files import SmallFile
 from airflow_runai.emulator import Emulator
 from airflow_runai.errors import SpecError
+from airflow_runai.operators.trial_gate import RunaiPromoteTrialOperator
 from airflow_runai.task_groups.halving import SuccessiveHalving, runai_successive_halving
-from tests.airflow.running import Run
+from airflow_runai.tasks.rung_files import Rung, RungQuery
+from tests.airflow.running import Run, dag_of, meanwhile
+from tests.support.waiting import wait_until
 
 Runner = Callable[..., Run]
 POD = {
@@ -71,20 +75,17 @@ def _read(folder: Path) -> dict[str, Any]:
     return {path.stem: json.loads(path.read_text()) for path in folder.iterdir()}
 
 
+# `dag.test` plays one task at a time, so a gate that is deferred would keep the others from coming.
+RESCHEDULED = {"deferrable": False}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("deferrable", [True, False], ids=["deferred", "blocking"])
 def test_the_best_go_on_from_their_checkpoints_and_the_best_of_them_is_promoted(
-    run: Runner, emulator: Emulator, scripts: Path, deferrable: bool
+    run: Runner, emulator: Emulator, scripts: Path
 ) -> None:
+    own = {"select": {"accept_unverifiable": True}, "gate": RESCHEDULED}
     with DAG("dag", schedule=None) as dag:
-        made = halving(
-            scripts,
-            champion="/shared/champion.json",
-            task_arguments={
-                "select": {"accept_unverifiable": True},
-                "gate": {"deferrable": deferrable},
-            },
-        )
+        made = halving(scripts, champion="/shared/champion.json", task_arguments=own)
     done = run(dag)
     assert made.rungs == (2, 4)
     chosen = done.xcom(task_id="halving.best")
@@ -106,6 +107,58 @@ def test_the_best_go_on_from_their_checkpoints_and_the_best_of_them_is_promoted(
     assert champion["metrics"] == {"accuracy": made.trials[max(claims)].parameters["rate"]}
     logs = sorted(emulator.log(w.name).strip() for w in emulator.world.workloads.values())
     assert [log for log in logs if log] == [*["from  to 2"] * 3, *["from step-2 to 4"] * 2]
+
+
+def gate(shared: Path, **given: Any) -> Callable[[], RunaiPromoteTrialOperator]:
+    known: dict[str, Any] = {
+        "task_id": "task",
+        "folder": "/shared/rungs",
+        "rung": 0,
+        "trials": 3,
+        "eta": 3,
+        "evaluation": {"metrics": {"accuracy": 0.5}},
+        "metric": "accuracy",
+        "trial": 0,
+        "path_map": {"/shared": str(shared)},
+    }
+    return lambda: RunaiPromoteTrialOperator(**{**known, **given})
+
+
+def others(shared: Path, *scores: float) -> None:
+    """Write the results of the other trials once the first one waits for them."""
+    first = shared / "rungs" / "0" / "results" / "0.json"
+    wait_until(first.exists, "the first trial has a result")
+    for trial, score in enumerate(scores, start=1):
+        query = RungQuery(0, trial, 3, 3, "accuracy", "max")
+        Rung(query, SmallFile(shared / "rungs")).record(score)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("deferrable", [True, False], ids=["deferred", "rescheduled"])
+@pytest.mark.parametrize(("scores", "state"), [((0.1, 0.2), "success"), ((0.1, 0.9), "skipped")])
+def test_a_gate_waits_for_the_others(
+    run: Runner, shared: Path, deferrable: bool, scores: tuple[float, ...], state: str
+) -> None:
+    with meanwhile(lambda: others(shared, *scores)):
+        done = run(dag_of(gate(shared, deferrable=deferrable)))
+    assert done.task().state == state, done.words
+    claims = shared / "rungs" / "0" / "claims"
+    assert claims.exists() == (state == "success")
+    if state == "success":
+        assert _read(claims) == {"0": {"trial": 0}}
+        assert done.xcom() == {"trial": 0, "rung": 0, "score": 0.5}
+
+
+@pytest.mark.slow
+def test_files_of_others_are_named_and_one_in_ones_own_place_fails_the_task(
+    run: Runner, shared: Path
+) -> None:
+    results = shared / "rungs" / "0" / "results"
+    results.mkdir(parents=True)
+    (results / "0.json").write_text('{"trial": 7}')
+    done = run(dag_of(gate(shared)))
+    assert done.task().state == "failed"
+    assert "results/0.json: is no result of trial 0 (trial: 7; needed: 0); remove it" in done.words
 
 
 @pytest.mark.parametrize(
