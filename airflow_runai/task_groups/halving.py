@@ -23,8 +23,6 @@ from airflow_runai.task_groups.chain import Chain, ChainArguments, make_chain
 from airflow_runai.task_groups.sweep import LABEL, check_sweep, variant_of
 from airflow_runai.tasks.declaration import names_its_group
 
-#: The parameter that tells a training where to stop.
-STEPS = "max_steps"
 _TASKS = ("train", "select", "evaluate", "gate", "end", "best", "promote")
 #: Their work is a few files, which a storage that is away for a moment must not cost a trial.
 _RETRIES = 5
@@ -58,6 +56,7 @@ class _Arguments:
     goal: JsonObject
     max_live: int
     pass_as: str
+    steps_as: str
     chain: ChainArguments
     own: Mapping[str, Mapping[str, Any]]
 
@@ -67,7 +66,7 @@ class _Arguments:
 
 
 @names_its_group
-def runai_successive_halving(  # noqa: PLR0913  # those of runai_sweep, and three
+def runai_successive_halving(  # noqa: PLR0913  # runai_sweep's, and four
     group_id: str = "halving",
     *,
     run_root: str,
@@ -79,6 +78,7 @@ def runai_successive_halving(  # noqa: PLR0913  # those of runai_sweep, and thre
     max_steps: int,
     eta: int = 3,
     min_steps: int = 1,
+    steps_as: str = "max_steps",
     sampler: Sampler = "grid",
     pass_as: str = "arguments",
     mode: str = "max",
@@ -95,25 +95,41 @@ def runai_successive_halving(  # noqa: PLR0913  # those of runai_sweep, and thre
     Make the tasks of a sweep that gives most steps to the trials that deserve them.
 
     All trials train up to the first rung. Of those that have a result there, the best 1/η go on to
-    the next, from their newest valid checkpoint; nobody waits for the slowest. The arguments that
-    are not named here are those of :func:`runai_sweep`.
+    the next, from their newest valid checkpoint; nobody waits for the slowest (``docs/halving.md``).
 
+    :param group_id: of the group, and so the beginning of the tasks' ids.
+    :param run_root: directory of one run, as the containers call it, or a URI; templated.
+    :param train: what each trial runs: a specification; the trial's parameters are added.
+    :param evaluate: what judges a trial's checkpoint: a specification or a command line.
+    :param metric: of the evaluation, by which trials are compared.
     :param max_live: trainings, and evaluations, of one rung at the same time.
-    :param max_steps: where the last rung ends: a whole number, in a unit of the training's own. On
-        each rung the training is told where to stop, counted from the beginning of the trial:
-        ``max_steps=100`` in its arguments, or ``MAX_STEPS`` in its environment.
+    :param space: names of parameters to their values; or a list, the parameters of each trial.
+    :param max_steps: where the last rung ends: a whole number, in a unit of the training's own.
     :param eta: one of so many goes on, from 2.
     :param min_steps: the first rung ends there or later.
+    :param steps_as: parameter by which a training is told where to stop, counted from the beginning
+        of the trial: ``max_steps=100`` in its arguments, or ``MAX_STEPS`` in its environment.
+    :param sampler: ``grid``: all points of the space; or so many of them: ``{"random": 20, "seed":
+        1}``, or ``{"even": 20}`` with smaller gaps. The same seed draws the same points.
+    :param pass_as: ``arguments``: ``lr=0.02``, after the training's own; ``environment``: ``LR``.
+    :param mode: ``max`` or ``min``: which end of the metric is best.
+    :param min_successful: with fewer finite metrics the sweep fails.
+    :param champion: the pointer that the best trial is promoted to; ``None``: none; templated.
     :param gates: conditions on the metrics of the last rung; with them, only its trials are
-        compared at the end.
+        compared at the end; templated.
+    :param spec: what training and evaluation share, such as image and storage.
+    :param path_map: container prefixes to worker prefixes; templated.
+    :param storage_conn_id: Airflow connection for object storage; templated.
     :param task_arguments: further arguments of the operators, by task: ``train, select, evaluate``
         and ``gate`` (on each rung), ``end, best, promote``.
+    :param group_arguments: further arguments of Airflow's ``TaskGroup``, such as ``default_args``,
+        which may hold ``runai_conn_id``, ``project`` and ``pool``.
     :raises SpecError: if arguments are wrong, or contradict each other.
     """
     check_sweep(train, max_live, pass_as)
     tried = make_trials(draw(space, sampler, configuration.max_map_length()))
     steps = rungs(len(tried), max_steps, eta, min_steps)
-    _check(tried, task_arguments or {})
+    _check(tried, steps_as, task_arguments or {})
     root = run_root.rstrip("/")
     chain = ChainArguments(
         run_root=f"{root}/trials/{{{{ ti.map_index }}}}",
@@ -128,7 +144,7 @@ def runai_successive_halving(  # noqa: PLR0913  # those of runai_sweep, and thre
     )
     goal = {"metric": metric, "mode": mode}
     own = task_arguments or {}
-    given = _Arguments(root, eta, goal, max_live, pass_as, chain, own)
+    given = _Arguments(root, eta, goal, max_live, pass_as, steps_as, chain, own)
     chain.check()  # before there is a group
     made = SuccessiveHalving(group_id=group_id, **group_arguments)
     made.trials, made.rungs, made.chains, made.gates = tried, steps, [], []
@@ -206,7 +222,7 @@ def _promotion(
 def _of_trials(made: SuccessiveHalving, given: _Arguments, number: int) -> JsonObject:
     """Return what the mapped tasks of a rung get beside what a retraining's have."""
     cap = {"max_active_tis_per_dagrun": given.max_live, "map_index_template": LABEL}
-    until = {STEPS: made.rungs[number]}
+    until = {given.steps_as: made.rungs[number]}
     train, pass_as, own = given.chain.train, given.pass_as, given.own
     assert isinstance(train, Mapping), "it was checked"
     told = [replace(one, parameters={**one.parameters, **until}) for one in made.trials]
@@ -224,13 +240,21 @@ def _of_trials(made: SuccessiveHalving, given: _Arguments, number: int) -> JsonO
     }
 
 
-def _check(tried: Sequence[Trial], own: Mapping[str, Any]) -> None:
+def _check(tried: Sequence[Trial], steps_as: str, own: Mapping[str, Any]) -> None:
     problems = [
         f"task_arguments.{name}: no task; {nearest(name, _TASKS)}"
         for name in own
         if name not in _TASKS
     ]
-    if any(STEPS in (name.lower().replace("-", "_") for name in one.parameters) for one in tried):
-        problems.append(f"space.{STEPS}: tells a training where to stop; name the parameter else")
+    if not isinstance(steps_as, str) or not _plain(steps_as).isidentifier():
+        problems.append(
+            f"steps_as: {steps_as!r}; allowed: letters, digits, '_' and '-', no digit first"
+        )
+    elif _plain(steps_as) in {_plain(name) for one in tried for name in one.parameters}:
+        problems.append(f"steps_as: {steps_as!r} is a parameter of the space, too; rename one")
     if problems:
         raise SpecError(problems)
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "_")

@@ -5,14 +5,15 @@ What successive halving saves: the same trials, once as a grid and once halved.
 embedded Run:ai runs on a stepped clock and preempts at random; each start costs 5 % of a full
 training, and what was trained since the last step is lost. The gates are the real ones, over an
 object store in memory. Played is what Airflow does around them: it submits while fewer than the cap
-are live, the lower rung first, as its weights of tasks do. Evaluations take no time.
+are live, the lower rung first, as its weights of tasks do. A step is an epoch of the example's
+network on its digits, whose learning curves were recorded (``digits_curves.py``); evaluations take
+no time.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 import random
 import sys
 import tempfile
@@ -28,9 +29,10 @@ from airflow_runai.emulator.records import EmulatedWorkload
 from airflow_runai.emulator.replies import ApiCall
 from airflow_runai.emulator.routes_workloads import create
 from airflow_runai.tasks.rung_files import Rung, RungQuery, end_trial
+from tests.benchmarks.digits_curves import FILE, POINTS
 from tests.checkpoints.stepped_store import Place, Store
 
-TRIALS, ETA, CAP = 27, 3, 4
+TRIALS, ETA, CAP = len(POINTS), 3, 4
 #: The first rung must be long enough for its scores to say something.
 MIN_STEPS, MAX_STEPS = 3, 27
 #: Seconds.
@@ -40,30 +42,10 @@ START_UP = 0.05 * MAX_STEPS * STEP
 PREEMPTED_EVERY = 5 * STEP
 
 
-class Curves:
-    """
-    How good each trial is after how many steps, as an evaluation measures it.
-
-    Nine learning rates and three widths. Who learns slowly may end better, so that early scores
-    mislead; where the best rate lies, and the noise, follow from the seed.
-    """
-
-    def __init__(self, seed: int) -> None:
-        chance = random.Random(seed)
-        self._best = chance.uniform(2, 6)
-        self._tilt = chance.uniform(0.0, 0.01)
-        self._noise = [
-            [chance.gauss(0, 0.001) for _ in range(MAX_STEPS + 1)] for _ in range(TRIALS)
-        ]
-
-    def score(self, trial: int, steps: int) -> float:
-        """Return the accuracy after so many steps."""
-        rate, width = divmod(trial, 3)
-        away = rate - self._best
-        end = 0.95 - 0.012 * away**2 + self._tilt * width
-        # A smaller rate and a wider model need more steps.
-        pace = 2.0 + 0.6 * max(0.0, -away) + 0.5 * width
-        return end * (1 - math.exp(-steps / pace)) + self._noise[trial][steps]
+def recorded(seed: int) -> list[dict[str, float]]:
+    """Return the learning curve of each trial: its accuracy after so many steps."""
+    curves: list[dict[str, float]] = json.loads(FILE.read_text())[seed]
+    return curves
 
 
 @dataclass
@@ -102,10 +84,9 @@ class Player:
     :param ends: the step at which each rung ends; a grid has one rung.
     """
 
-    seed: int
     ends: Sequence[int]
     plane: ControlPlane
-    curves: Curves
+    curves: list[dict[str, float]]
     chance: random.Random
     files: SmallFile
     ready: list[Training] = field(default_factory=list)
@@ -157,7 +138,7 @@ class Player:
         for workload in self._workloads():
             if workload.phase == "Completed" and workload.name in self.live:
                 one = self.live.pop(workload.name)
-                score = self.curves.score(one.trial, self.ends[one.rung])
+                score = self.curves[one.trial][str(self.ends[one.rung])]
                 self.scores[one.trial] = (one.rung, score)
                 if one.rung + 1 < len(self.ends):
                     self._rung(one).record(score)
@@ -208,7 +189,7 @@ def play(seed: int, ends: Sequence[int]) -> Cost:
     with tempfile.TemporaryDirectory() as folder:
         plane = ControlPlane(settings, Path(folder))
         files = SmallFile(Place(Store(), "run/rungs"))
-        return Player(seed, ends, plane, Curves(seed), random.Random(seed), files).play()
+        return Player(ends, plane, recorded(seed), random.Random(seed), files).play()
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from statistics import mean
 
+import pytest
+
 from tests.benchmarks.halving_against_grid import CAP, compare
 
 SEEDS = 10
 
 
+@pytest.mark.slow
 def test_halving_costs_half_of_a_grid_and_finds_as_good_a_trial() -> None:
     found = [compare(seed) for seed in range(SEEDS)]
     assert mean(one.steps for one in found) <= 0.5, found
