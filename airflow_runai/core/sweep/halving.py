@@ -54,7 +54,8 @@ def budget(trials: int, eta: int, rung: int = 0) -> int:
     :param trials: of the sweep.
     :param rung: from 0.
     """
-    return max(1, trials // eta ** (rung + 1))
+    places: int = trials // eta ** (rung + 1)
+    return max(1, places)
 
 
 def decide(
