@@ -12,10 +12,11 @@ _INTEGRATION = "Run:ai"
 _MODULES = {
     "hooks": "runai",
     "operators": (
-        "checkpoint evaluation lifecycle orphans promotion retention rollback study sweep training"
+        "checkpoint evaluation lifecycle orphans promotion retention rollback study sweep training "
+        "trial_end trial_gate"
     ),
     "sensors": "checkpoint quota workload",
-    "triggers": "checkpoint room workload",
+    "triggers": "checkpoint halving room workload",
 }
 
 

@@ -9,14 +9,19 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator, XComArg
 
 from airflow_runai.core.json_merge import JsonObject
-from airflow_runai.core.sweep.ranking import best, check_goal, table
-from airflow_runai.core.sweep.trials import make_trials
+from airflow_runai.core.sweep.ranking import Result, best, check_goal, table
+from airflow_runai.core.sweep.trials import Trial, make_trials
 from airflow_runai.errors import NoValidCheckpoint
 from airflow_runai.links import push_xcom
 from airflow_runai.tasks.failures import ReadableTask
 from airflow_runai.tasks.locations import small_file
 from airflow_runai.tasks.retries import fail_without_retry
-from airflow_runai.tasks.trial_results import pull_evaluations, resolved, result_of
+from airflow_runai.tasks.trial_results import (
+    has_metrics,
+    pull_evaluations,
+    resolved,
+    result_of,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -28,10 +33,12 @@ class RunaiBestTrialOperator(BaseOperator, ReadableTask):
 
     The result is that of the trial's evaluation, as ``RunaiPromoteCheckpointOperator`` takes it,
     plus ``trial`` (its number), ``parameters`` and ``trials``: a row for each, with ``trial, name,
-    parameters, score, rank, problem``. If it fails, ``trials`` is there alone.
+    parameters, score, rank, problem``, and ``rung`` in a successive halving. If it fails,
+    ``trials`` is there alone.
 
     :param points: the parameters of each trial, by map index; or the output of a task.
-    :param evaluations: id of the mapped task whose results are compared.
+    :param evaluations: id of the mapped task whose results are compared; or a list of them, one for
+        each rung: of each trial the last one counts, and whoever came further is better.
     :param metric: name of the metric.
     :param mode: ``max`` or ``min``: which end of the metric is best.
     :param min_successful: with fewer finite scores the task fails.
@@ -49,7 +56,7 @@ class RunaiBestTrialOperator(BaseOperator, ReadableTask):
         self,
         *,
         points: Sequence[Mapping[str, Any]] | XComArg,
-        evaluations: str,
+        evaluations: str | Sequence[str],
         metric: str,
         mode: str = "max",
         min_successful: int = 1,
@@ -72,9 +79,11 @@ class RunaiBestTrialOperator(BaseOperator, ReadableTask):
         """Compare all trials, write the table, and return the best one's evaluation."""
         points = resolved("points", self.points, context)
         trials = make_trials(points, may_repeat=True)  # those that are written down do not
-        pulled = pull_evaluations(context, self.evaluations, len(trials))
-        results = [result_of(*pair) for pair in zip(trials, pulled, strict=True)]
+        last = [_last(*found) for found in zip(trials, *self._pull(context, trials), strict=True)]
+        results = [result for result, _ in last]
         rows = table(results, self.metric, self.mode)
+        if not isinstance(self.evaluations, str):
+            rows = [{**row, "rung": one.rung} for row, one in zip(rows, results, strict=True)]
         for row in rows:
             self.log.info("%s", _line(row))
         with fail_without_retry():
@@ -88,11 +97,24 @@ class RunaiBestTrialOperator(BaseOperator, ReadableTask):
                 raise
         self.log.info("best: %s", winner.label)
         chosen = {"trial": winner.number, "parameters": dict(winner.parameters), "trials": rows}
-        return {**pulled[winner.number], **chosen}
+        return {**last[winner.number][1], **chosen}
+
+    def _pull(self, context: Context, trials: Sequence[Trial]) -> list[list[Any]]:
+        """Return all trials' evaluations, by rung."""
+        tasks = [self.evaluations] if isinstance(self.evaluations, str) else self.evaluations
+        return [list(pull_evaluations(context, one, len(trials))) for one in tasks]
 
     def _write(self, rows: Sequence[JsonObject]) -> None:
         file = small_file(str(self.report), self.path_map, self.storage_conn_id)
         file.replace(json.dumps(rows, indent=2) + "\n")
+
+
+def _last(trial: Trial, *evaluations: Any) -> tuple[Result, JsonObject]:
+    """Return the result of the last rung on which a trial has one, with its evaluation."""
+    for rung, evaluation in reversed([*enumerate(evaluations)]):
+        if has_metrics(evaluation):
+            return result_of(trial, evaluation, rung), dict(evaluation)
+    return result_of(trial, None), {}
 
 
 def _line(row: JsonObject) -> str:

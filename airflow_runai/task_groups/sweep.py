@@ -31,7 +31,8 @@ from airflow_runai.tasks.argument_checks import is_count
 from airflow_runai.tasks.declaration import names_its_group
 
 PASS_AS = ("arguments", "environment")
-_LABEL = "{{ task.variants[ti.map_index].label }}"
+#: How a mapped task is shown that has variants.
+LABEL = "{{ task.variants[ti.map_index].label }}"
 
 #: The trials; or the output of the task that asks for them.
 Tried: TypeAlias = "Sequence[Trial] | XComArg"
@@ -114,7 +115,7 @@ def runai_sweep(
         which may hold ``runai_conn_id``, ``project`` and ``pool``.
     :raises SpecError: if arguments are wrong, or contradict each other.
     """
-    _check(train, max_live, pass_as)
+    check_sweep(train, max_live, pass_as)
     study = read_study_sampler(sampler)
     trials = _known(space, sampler, study)
     own = dict(task_arguments or {})
@@ -207,7 +208,12 @@ def _each(tried: Tried, make: Callable[[Trial], JsonObject]) -> list[JsonObject]
     return [make(one) for one in tried]
 
 
-def _check(train: object, max_live: object, pass_as: str) -> None:
+def check_sweep(train: object, max_live: object, pass_as: str) -> None:
+    """
+    Find what no sweep can be made of.
+
+    :raises SpecError: listing all of it.
+    """
     problems = []
     if not isinstance(train, Mapping):
         problems.append("train: a text; allowed: a specification, to which parameters are added")
@@ -229,8 +235,8 @@ def _of_trials(
 ) -> JsonObject:
     """Return what the mapped tasks get beside what a retraining's have."""
     cap = {"max_active_tis_per_dagrun": max_live, "max_live": max_live}
-    shared: JsonObject = {**cap, "map_index_template": _LABEL}
-    variants = _each(tried, lambda one: _variant(one, train, pass_as))
+    shared: JsonObject = {**cap, "map_index_template": LABEL}
+    variants = _each(tried, lambda one: variant_of(one, train, pass_as))
     names = _each(tried, lambda one: {"workload_name": one.name, "label": one.label})
     return {
         "train": {
@@ -244,7 +250,8 @@ def _of_trials(
     }
 
 
-def _variant(one: Trial, train: Mapping[str, Any], pass_as: str) -> JsonObject:
+def variant_of(one: Trial, train: Mapping[str, Any], pass_as: str) -> JsonObject:
+    """Return what a trial's training has for itself."""
     if pass_as == "environment":
         patch: JsonObject = {"environment": one.environment()}
     else:

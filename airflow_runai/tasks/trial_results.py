@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from airflow.sdk import XComArg
 
@@ -26,13 +26,18 @@ def pull_evaluations(context: Context, evaluations: str, count: int) -> Sequence
     return pulled
 
 
-def result_of(trial: Trial, evaluation: object) -> Result:
+def has_metrics(evaluation: object) -> TypeGuard[Mapping[str, Any]]:
+    """Whether something is the result of an evaluation."""
+    return isinstance(evaluation, Mapping) and isinstance(evaluation.get("metrics"), Mapping)
+
+
+def result_of(trial: Trial, evaluation: object, rung: int = 0) -> Result:
     """Return what came of a trial; ``evaluation`` is data."""
-    if not isinstance(evaluation, Mapping) or not isinstance(evaluation.get("metrics"), Mapping):
-        return Result(trial, None, _NO_RESULT)
+    if not has_metrics(evaluation):
+        return Result(trial, None, _NO_RESULT, rung)
     if evaluation.get("passed") is False:
-        return Result(trial, None, cut(f"did not pass: {evaluation.get('failures')}"))
-    return Result(trial, evaluation["metrics"])
+        return Result(trial, None, cut(f"did not pass: {evaluation.get('failures')}"), rung)
+    return Result(trial, evaluation["metrics"], rung=rung)
 
 
 def resolved(what: str, value: Any, context: Context) -> Any:

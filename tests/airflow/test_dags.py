@@ -41,6 +41,7 @@ EXPECTED = {
     "digits_sweep",
     "digits_nightly_sweep",
     "digits_registry",
+    "digits_halving",
     "digits_ingest",
     "digits_train_on_new_data",
     "digits_evaluate_checkpoint",
@@ -235,3 +236,20 @@ def test_every_operator_survives_serialization_with_its_link(
             assert getattr(again, field) == getattr(task, field), (task.task_id, field)
     linked = {t for t in read.task_dict if read.get_task(t).operator_extra_links}
     assert linked == {"train", "suspend", "resume", "delete", "evaluate"}
+
+
+@pytest.mark.slow
+def test_halving_trains_the_better_half_further_and_promotes_the_best(
+    run: Runner, emulator: Emulator, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # `dag.test` plays one task at a time: a deferred gate would keep the others from coming.
+    monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", "false")
+    done = run(bag().dags["digits_halving"])
+    best = done.xcom(task_id="halving.best")
+    assert best is not None, done.words
+    assert sorted(row["rung"] for row in best["trials"]) == [0, 0, 1, 1]
+    assert best["metrics"]["accuracy"] == max(
+        row["score"] for row in best["trials"] if row["rung"] == 1
+    )
+    champion = json.loads((shared / "champion.json").read_text())
+    assert champion["metrics"] == best["metrics"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -107,6 +108,15 @@ def test_only_finite_scores_count_and_of_equal_ones_the_first_wins(
     assert [one.trial.number for one in ranked(results(*scores), "accuracy", mode)] == order
 
 
+def test_whoever_came_further_is_better_whatever_the_scores_before() -> None:
+    found = [
+        replace(one, rung=rung)
+        for one, rung in zip(results(0.9, 0.1, 0.2, None), (0, 1, 1, 2), strict=True)
+    ]
+    assert [one.trial.number for one in ranked(found, "accuracy", "max")] == [2, 1, 0]
+    assert [one.trial.number for one in ranked(found, "accuracy", "min")] == [1, 2, 0]
+
+
 def test_too_few_successful_trials_are_one_sentence() -> None:
     found = results(0.9, None, math.nan)
     assert best(found, "accuracy", "max", 1).trial.number == 0
@@ -183,6 +193,11 @@ def test_whatever_the_order_of_gates_the_budget_holds_and_nobody_waits_for_ever(
     final: set[int] = set()
     claims: list[int] = []
     skipped: set[int] = set()
+
+    def gate(trial: int) -> str:
+        is_over = len(known.keys() | final) == trials
+        return decide(trial, known, claims, places=budget(trials, eta), is_over=is_over, eta=eta)
+
     while arrive or waiting:
         if arrive:
             trial = arrive.pop()
@@ -195,7 +210,7 @@ def test_whatever_the_order_of_gates_the_budget_holds_and_nobody_waits_for_ever(
         order.shuffle(waiting)
         before = len(waiting)
         for trial in list(waiting):
-            step = decide(trial, known, claims, trials=trials, final=final, eta=eta)
+            step = gate(trial)
             if step == PROMOTE and trial not in claims:
                 claims.append(trial)
             if step != WAIT:
@@ -208,11 +223,36 @@ def test_whatever_the_order_of_gates_the_budget_holds_and_nobody_waits_for_ever(
     assert bool(claims) == bool(finite)
     assert all(math.isfinite(known[trial]) for trial in claims)
     # A clear asks again: who has gone on goes on again, and nobody else comes in his place.
-    again = [decide(trial, known, claims, trials=trials, final=final, eta=eta) for trial in claims]
+    again = [gate(trial) for trial in claims]
     assert again == [PROMOTE] * len(claims)
 
 
 def test_the_best_of_a_whole_rung_goes_on() -> None:
     known = {trial: trial / 10 for trial in range(9)}
-    steps = [decide(trial, known, [], trials=9, final=[], eta=3) for trial in range(9)]
+    steps = [decide(trial, known, [], places=3, is_over=True, eta=3) for trial in range(9)]
     assert steps == [SKIP] * 6 + [PROMOTE] * 3
+
+
+@pytest.mark.parametrize(
+    ("scores", "claims", "is_over", "decision"),
+    [
+        ({0: 0.9}, [], False, WAIT),
+        ({0: 0.9, 1: 0.5, 2: 0.1}, [], False, PROMOTE),
+        ({0: 0.9, 1: 0.5, 2: 0.1}, [1], False, WAIT),
+        ({0: 0.1, 1: 0.5, 2: 0.9}, [], False, WAIT),
+        ({0: 0.1, 1: 0.5, 2: 0.9}, [2, 1, None], False, SKIP),
+        ({0: 0.1, 1: 0.5, 2: 0.9}, [2, None], True, SKIP),
+        ({0: 0.1, 1: 0.5, 2: 0.9}, [2, 1], True, PROMOTE),
+        ({0: math.nan}, [], False, SKIP),
+        ({0: math.nan}, [0], False, PROMOTE),
+    ],
+)
+def test_a_trial_goes_on_as_soon_as_it_is_among_the_best_so_far(
+    scores: dict[int, float], claims: list[int | None], is_over: bool, decision: str
+) -> None:
+    assert decide(0, scores, claims, places=3, is_over=is_over, eta=3) == decision
+
+
+@pytest.mark.parametrize(("rung", "places"), [(0, 9), (1, 3), (2, 1), (3, 1)])
+def test_each_rung_lets_fewer_go_on(rung: int, places: int) -> None:
+    assert budget(27, 3, rung) == places

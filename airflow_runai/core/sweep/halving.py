@@ -47,37 +47,43 @@ def rungs(trials: int, max_steps: int, eta: int, min_steps: int = 1) -> tuple[in
     return tuple(reversed(found))
 
 
-def budget(trials: int, eta: int) -> int:
-    """Return how many of a rung's trials may go on; one at least, so that a sweep has a winner."""
-    return max(1, trials // eta)
+def budget(trials: int, eta: int, rung: int = 0) -> int:
+    """
+    Return how many trials may go on from a rung; one at least, so that a sweep has a winner.
+
+    :param trials: of the sweep.
+    :param rung: from 0.
+    """
+    places: int = trials // eta ** (rung + 1)
+    return max(1, places)
 
 
 def decide(
     trial: int,
     scores: Mapping[int, float],
-    claims: Collection[int],
+    claims: Collection[int | None],
     *,
-    trials: int,
-    final: Collection[int],
+    places: int,
+    is_over: bool,
     eta: int,
 ) -> str:
     """
     Decide whether a trial that has a result on a rung goes on.
 
+    :param trial: which asks; without a finite score it does not go on.
     :param scores: results on this rung so far, by trial; greater is better.
-    :param claims: trials that have gone on from this rung.
-    :param trials: that can reach this rung at most.
-    :param final: trials of which no further result on this rung can come.
+    :param claims: trials that have gone on from this rung; ``None`` for a place that is taken by
+        nobody knows whom.
+    :param places: how many may go on from this rung (:func:`budget`).
+    :param is_over: no further result can come.
     :return: :data:`PROMOTE`, :data:`WAIT` or :data:`SKIP`.
     """
     if trial in claims:
         return PROMOTE
-    left = budget(trials, eta) - len(claims)
-    if left <= 0 or not math.isfinite(scores.get(trial, math.nan)):
+    if len(claims) >= places or not math.isfinite(scores.get(trial, math.nan)):
         return SKIP
     ahead = [other for other in _order(scores) if other not in claims]
-    is_over = len(set(scores) | set(final)) >= trials
-    so_far = budget(trials, eta) if is_over else len(scores) // eta
+    so_far = places if is_over else min(places, len(scores) // eta)
     if trial in ahead[: max(0, so_far - len(claims))]:
         return PROMOTE
     return SKIP if is_over else WAIT

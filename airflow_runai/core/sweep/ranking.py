@@ -22,11 +22,13 @@ class Result:
 
     :param metrics: of its evaluation; ``None`` if it has none, because the trial failed.
     :param problem: why, in one sentence; empty if all went well.
+    :param rung: of a successive halving, on which the trial was evaluated last.
     """
 
     trial: Trial
     metrics: Mapping[str, float] | None
     problem: str = ""
+    rung: int = 0
 
     def score(self, metric: str) -> float | None:
         """Return a metric; ``None`` if it is missing or not finite, as of a diverged trial."""
@@ -53,11 +55,19 @@ def check_goal(metric: object, mode: object, min_successful: object) -> None:
 
 
 def ranked(results: Sequence[Result], metric: str, mode: str) -> list[Result]:
-    """Return the trials that have a score, the best first; of equal ones the first of the sweep."""
+    """
+    Return the trials that have a score, the best first; of equal ones the first of the sweep.
+
+    Scores of different rungs are not compared: whoever came further is better.
+    """
     sign = -1.0 if mode == "max" else 1.0
     scored = [(one.score(metric), one) for one in results]
-    known = [(sign * score, one.trial.number, one) for score, one in scored if score is not None]
-    return [one for _, _, one in sorted(known, key=lambda found: found[:2])]
+    known = [
+        (-one.rung, sign * score, one.trial.number, one)
+        for score, one in scored
+        if score is not None
+    ]
+    return [one for *_, one in sorted(known, key=lambda found: found[:3])]
 
 
 def best(results: Sequence[Result], metric: str, mode: str, min_successful: int) -> Result:

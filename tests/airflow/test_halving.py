@@ -1,0 +1,204 @@
+"""Successive halving as one call: each rung goes on where the last one stopped, and only the best do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+
+from airflow_runai.checkpoints.storage.small_files import SmallFile
+from airflow_runai.emulator import Emulator
+from airflow_runai.errors import SpecError
+from airflow_runai.operators.trial_gate import RunaiPromoteTrialOperator
+from airflow_runai.task_groups.halving import SuccessiveHalving, runai_successive_halving
+from airflow_runai.tasks.rung_files import Rung, RungQuery
+from tests.airflow.running import Run, dag_of, meanwhile
+from tests.support.waiting import wait_until
+
+Runner = Callable[..., Run]
+POD = {
+    "image": "python:3.12",
+    "storage": {"pvc": [{"claim": "shared", "path": "/shared"}]},
+    "backoff_limit": 0,
+}
+#: Saves a checkpoint of the step at which it is told to stop, and its rate beside it.
+TRAIN = """#!/bin/bash
+rate=$(echo "$1" | cut -d= -f2)
+step=$(echo "$2" | cut -d= -f2)
+[ "$rate" = 0.5 ] && exit 3
+echo "from $(ls "$CHECKPOINTS" 2>/dev/null | tail -1) to $step"
+mkdir -p "$CHECKPOINTS/step-$step"
+cp "$(dirname "$0")/good.safetensors" "$CHECKPOINTS/step-$step/model.safetensors"
+echo "$rate" > "$CHECKPOINTS/../rate"
+"""
+EVALUATE = """#!/bin/bash
+rate=$(cat "$(dirname "$CHECKPOINT")/../rate")
+echo "{\\"accuracy\\": $rate}" > "$METRICS.part"
+mv "$METRICS.part" "$METRICS"
+"""
+
+
+@pytest.fixture
+def scripts(shared: Path) -> Path:
+    from tests.checkpoints.samples import safetensors_file
+
+    (shared / "good.safetensors").write_bytes(safetensors_file())
+    for name, text in {"train.sh": TRAIN, "evaluate.sh": EVALUATE}.items():
+        (shared / name).write_text(text)
+        (shared / name).chmod(0o755)
+    return shared
+
+
+def halving(shared: Path, **given: Any) -> SuccessiveHalving:
+    known: dict[str, Any] = {
+        "run_root": "/shared/runs/{{ run_id }}",
+        "spec": POD,
+        "train": {"command": "/shared/train.sh"},
+        "evaluate": {"command": "/shared/evaluate.sh"},
+        "metric": "accuracy",
+        "max_live": 4,
+        "space": {"rate": [0.1, 0.2, 0.3, 0.5]},
+        "max_steps": 4,
+        "eta": 2,
+        "min_steps": 2,
+        "path_map": {"/shared": str(shared)},
+        "task_arguments": {"select": {"accept_unverifiable": True}},
+    }
+    return runai_successive_halving(**{**known, **given})
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    return {path.stem: json.loads(path.read_text()) for path in folder.iterdir()}
+
+
+# `dag.test` plays one task at a time, so a gate that is deferred would keep the others from coming.
+RESCHEDULED = {"deferrable": False}
+
+
+@pytest.mark.slow
+def test_the_best_go_on_from_their_checkpoints_and_the_best_of_them_is_promoted(
+    run: Runner, emulator: Emulator, scripts: Path
+) -> None:
+    own = {"select": {"accept_unverifiable": True}, "gate": RESCHEDULED}
+    with DAG("dag", schedule=None) as dag:
+        made = halving(scripts, champion="/shared/champion.json", task_arguments=own)
+    done = run(dag)
+    assert made.rungs == (2, 4)
+    chosen = done.xcom(task_id="halving.best")
+    assert chosen is not None, done.words
+    # Who goes on depends on the order of the gates; that two do, and not who failed, does not.
+    rungs = scripts / "runs" / done.run_id / "rungs"
+    claims = sorted(one["trial"] for one in _read(rungs / "0" / "claims").values())
+    assert len(claims) == 2
+    assert 3 not in claims
+    assert {trial: one["score"] for trial, one in _read(rungs / "0" / "results").items()} == {
+        "0": 0.1,
+        "1": 0.2,
+        "2": 0.3,
+    }
+    assert sorted(_read(rungs / "ended")) == ["0", "1", "2", "3"]
+    assert [row["rung"] for row in chosen["trials"]] == [int(n in claims) for n in range(4)]
+    assert chosen["trial"] == max(claims)
+    champion = json.loads((scripts / "champion.json").read_text())
+    assert champion["metrics"] == {"accuracy": made.trials[max(claims)].parameters["rate"]}
+    logs = sorted(emulator.log(w.name).strip() for w in emulator.world.workloads.values())
+    assert [log for log in logs if log] == [*["from  to 2"] * 3, *["from step-2 to 4"] * 2]
+
+
+def gate(shared: Path, **given: Any) -> Callable[[], RunaiPromoteTrialOperator]:
+    known: dict[str, Any] = {
+        "task_id": "task",
+        "folder": "/shared/rungs",
+        "rung": 0,
+        "trials": 3,
+        "eta": 3,
+        "evaluation": {"metrics": {"accuracy": 0.5}},
+        "metric": "accuracy",
+        "trial": 0,
+        "path_map": {"/shared": str(shared)},
+    }
+    return lambda: RunaiPromoteTrialOperator(**{**known, **given})
+
+
+def others(shared: Path, *scores: float) -> None:
+    """Write the results of the other trials once the first one waits for them."""
+    first = shared / "rungs" / "0" / "results" / "0.json"
+    wait_until(first.exists, "the first trial has a result")
+    for trial, score in enumerate(scores, start=1):
+        query = RungQuery(0, trial, 3, 3, "accuracy", "max")
+        Rung(query, SmallFile(shared / "rungs")).record(score)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("deferrable", [True, False], ids=["deferred", "rescheduled"])
+@pytest.mark.parametrize(("scores", "state"), [((0.1, 0.2), "success"), ((0.1, 0.9), "skipped")])
+def test_a_gate_waits_for_the_others(
+    run: Runner, shared: Path, deferrable: bool, scores: tuple[float, ...], state: str
+) -> None:
+    with meanwhile(lambda: others(shared, *scores)):
+        done = run(dag_of(gate(shared, deferrable=deferrable)))
+    assert done.task().state == state, done.words
+    claims = shared / "rungs" / "0" / "claims"
+    assert claims.exists() == (state == "success")
+    if state == "success":
+        assert _read(claims) == {"0": {"trial": 0}}
+        assert done.xcom() == {"trial": 0, "rung": 0, "score": 0.5}
+
+
+@pytest.mark.slow
+def test_files_of_others_are_named_and_one_in_ones_own_place_fails_the_task(
+    run: Runner, shared: Path
+) -> None:
+    results = shared / "rungs" / "0" / "results"
+    results.mkdir(parents=True)
+    (results / "0.json").write_text('{"trial": 7}')
+    done = run(dag_of(gate(shared)))
+    assert done.task().state == "failed"
+    assert "results/0.json: is no result of trial 0 (trial: 7; needed: 0); remove it" in done.words
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"max_steps": 0}, "max_steps: 0; allowed: a whole number from 1"),
+        ({"eta": 1}, "eta: 1; allowed: a whole number from 2"),
+        ({"min_steps": 9}, "min_steps: 9; allowed: at most max_steps, 4"),
+        ({"max_live": 0}, "max_live: 0; allowed: a whole number from 1"),
+        ({"mode": "best"}, "mode: 'best'"),
+        ({"space": {"max-steps": [1, 2]}}, "steps_as: 'max_steps' is a parameter of the space"),
+        ({"steps_as": "1"}, "steps_as: '1'; allowed: letters, digits"),
+        ({"task_arguments": {"gates": {}}}, "task_arguments.gates: no task; did you mean 'gate'?"),
+        ({"space": {}}, "space: {}; allowed: names of parameters to their values"),
+    ],
+)
+def test_a_slip_is_one_sentence_with_the_place_of_the_call(
+    shared: Path, given: dict[str, Any], words: str
+) -> None:
+    with DAG("dag", schedule=None), pytest.raises(SpecError) as slip:
+        halving(shared, **given)
+    assert words in str(slip.value)
+    assert f"({__file__}, line " in str(slip.value)
+
+
+def test_a_trial_is_one_instance_of_one_mapped_group(shared: Path) -> None:
+    with DAG("dag", schedule=None) as dag:
+        made = halving(shared, champion="/shared/champion.json", gates=["accuracy >= 0.2"])
+    steps = ("train", "select", "evaluate")
+    assert set(dag.task_ids) == {
+        *(f"halving.trial.rung-{rung}.{step}" for rung in (0, 1) for step in steps),
+        "halving.trial.rung-0.gate",
+        "halving.trial.end",
+        "halving.best",
+        "halving.promote",
+    }
+    assert made.chains[1].train.upstream_task_ids == {"halving.trial.rung-0.gate"}
+    assert made.best.upstream_task_ids == {"halving.trial.end"}
+    assert [list(one.evaluate.gates) for one in made.chains if one.evaluate] == [
+        [],
+        ["accuracy >= 0.2"],
+    ]
+    assert made.best.evaluations == "halving.trial.rung-1.evaluate"
