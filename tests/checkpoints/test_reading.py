@@ -14,6 +14,7 @@ from typing import IO, Any
 import pytest
 
 from airflow_runai.checkpoints import Policy, Verdict, check, select
+from airflow_runai.checkpoints.checking.reader import unreadable
 from tests.checkpoints.samples import GOLDEN, publish, safetensors_file, torch_file, write
 
 
@@ -193,3 +194,10 @@ def test_a_directory_on_object_storage_is_read_like_one_on_disk(tmp_path: Path) 
         (root / name).write_bytes((local / name).read_bytes())
     there, here = check(root), check(local)
     assert (there.verdict, there.digest, there.step) == (Verdict.VALID, here.digest, 3)
+
+
+def test_a_storage_whose_library_is_missing_is_told_from_one_that_refuses() -> None:
+    missing = unreadable(ImportError("Please install gcsfs to access Google Storage"))
+    assert "install gcsfs" in missing
+    assert missing.endswith("; install what is missing where Airflow runs this")
+    assert "let the user that runs this read it" in unreadable(PermissionError(13, "denied"))

@@ -171,10 +171,13 @@ def _refused(error: Exception) -> FormatError:
 
 def unreadable(error: Exception) -> str:
     """Say why something could not be read and what to do."""
-    advice = (
-        "let the user that runs this read it (safetensors writes mode 0600), "
-        "or look again when the storage answers"
-    )
+    if isinstance(error, ImportError):  # of a storage that fsspec knows, such as gs://
+        advice = "install what is missing where Airflow runs this"
+    else:
+        advice = (
+            "let the user that runs this read it (safetensors writes mode 0600), "
+            "or look again when the storage answers"
+        )
     return f"cannot be read ({cause(error)}); this says nothing about its content; {advice}"
 
 
