@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.errors import SpecError
-from airflow_runai.links import pull_workload_xcom, push_timeline
+from airflow_runai.links import pull_workload_xcom
 from airflow_runai.operators.workload import WorkloadOperator
 from airflow_runai.tasks.callbacks import Callbacks, callbacks_of, rendered
 from airflow_runai.tasks.companions import Companion
 from airflow_runai.tasks.declaration import names_its_place
-from airflow_runai.tasks.log_facts import LogFacts
 from airflow_runai.tasks.mapped_arguments import CALLBACKS, check_partial
 from airflow_runai.tasks.voice import companions_of, voice_settings
+from airflow_runai.tasks.worker_tab import WorkerTab
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -91,17 +91,18 @@ class NotifyingOperator(WorkloadOperator):
             self.log.warning("nobody will be told what happens to the workload (%s)", why)
             return None
 
-    def _tell(self, context: Context, beside: LogFacts, news: Notice) -> None:
+    def _tell(self, tab: WorkerTab, news: Notice) -> None:
         """Log and show news of a wait in the worker."""
         if news.text:
             self.log.info("%s", news.text)
         if news.kind == "timeline":
-            push_timeline(context, beside.beside(news.data))
+            tab.show(news.data)
 
-    def _tell_reasons(self, lines: Sequence[str], news: JsonMapping) -> None:
-        """Log why a wait in the worker takes long; only the wait's own thread may write more."""
+    def _tell_reasons(self, tab: WorkerTab, lines: Sequence[str], news: JsonMapping) -> None:
+        """Log and show why a wait in the worker takes long."""
         for line in lines:
             self.log.info("%s", line)
+        tab.leave(news)
 
     def _voices(self, context: Context, workload: Workload) -> list[Companion]:
         """Return what calls people beside a wait in the worker."""

@@ -28,7 +28,6 @@ from airflow_runai.tasks.companions import Companion, Company, beside_a_worker
 from airflow_runai.tasks.completion import confirmed, count_kills
 from airflow_runai.tasks.last_look import last_look, lives_of
 from airflow_runai.tasks.log_end import show_end_of_log
-from airflow_runai.tasks.log_facts import LogFacts
 from airflow_runai.tasks.log_tail import LogTail
 from airflow_runai.tasks.long_waits import LongWait
 from airflow_runai.tasks.mark_verdicts import with_verdicts
@@ -44,6 +43,7 @@ from airflow_runai.tasks.worker_stop import (
     end_if_task_is_finished,
     leaving_the_workload,
 )
+from airflow_runai.tasks.worker_tab import WorkerTab
 from airflow_runai.triggers.workload import RunaiWorkloadTrigger
 
 if TYPE_CHECKING:
@@ -223,23 +223,23 @@ class RunaiTrainingOperator(NotifyingOperator):
         self, context: Context, hook: RunaiHook, workload: Workload, timeline: tuple[Moment, ...]
     ) -> Outcome:
         policy, root = self._policy(), self._checkpoints_now(context)
-        facts, settings = LogFacts(), hook.settings
+        tab, settings = WorkerTab(context), hook.settings
         log = LogTail(
             settings,
             workload,
             self.get_logs,
             policy.poll_interval,
-            lambda news, end, is_urgent: facts.add(*end),
+            lambda news, end, is_urgent: tab.add_log(end),
         )
-        why = LongWait(settings, workload.to_json(), self._tell_reasons)
+        why = LongWait(settings, workload.to_json(), partial(self._tell_reasons, tab))
         steps = Steps(root, lambda news: self.log.info("%s", news.text)) if root else None
         company: list[Companion] = [why, log, *self._voices(context, workload)]
         with leaving_the_workload(context, hook, workload, self.kill_action):
             reader = control_plane.reader_for(workload)
             waiting = wait(policy, reader, workload, timeline, steps)
             everyone = Company([*company, *([steps] if steps else [])])
-            with beside_a_worker(everyone, partial(self._tell, context, facts)) as hear:
-                outcome = hook.run(waiting, hear, self._stop_signal.sleep)
+            with beside_a_worker(everyone, partial(self._tell, tab)) as hear:
+                outcome = hook.run(waiting, hear, tab.pausing(self._stop_signal.sleep))
         return replace(outcome, log=log.rest())
 
     def _defer(self, context: Context, workload: Workload, policy: WaitPolicy) -> None:
