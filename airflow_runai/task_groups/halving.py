@@ -95,7 +95,8 @@ def runai_successive_halving(  # noqa: PLR0913  # runai_sweep's, and four
     Make the tasks of a sweep that gives most steps to the trials that deserve them.
 
     All trials train up to the first rung. Of those that have a result there, the best 1/η go on to
-    the next, from their newest valid checkpoint; nobody waits for the slowest (``docs/halving.md``).
+    the next, from their newest valid checkpoint; nobody waits for the slowest
+    (``docs/halving.md``).
 
     :param group_id: of the group, and so the beginning of the tasks' ids.
     :param run_root: directory of one run, as the containers call it, or a URI; templated.
@@ -187,9 +188,9 @@ def _gate(made: SuccessiveHalving, given: _Arguments, number: int) -> None:
     evaluate = made.chains[-1].evaluate
     assert evaluate is not None, "a rung has an evaluation"
     asked = {"rung": number, "trials": len(made.trials), "eta": given.eta, "retries": _RETRIES}
-    told = {**given.goal, **given.files(), "evaluation": evaluate.output}
+    known = {**given.goal, **given.files(), "evaluation": evaluate.output}
     own = given.own.get("gate", {})
-    made.gates.append(RunaiPromoteTrialOperator(**{**asked, **told, **own, "task_id": "gate"}))
+    made.gates.append(RunaiPromoteTrialOperator(**{**asked, **known, **own, "task_id": "gate"}))
 
 
 def _best(
@@ -225,13 +226,13 @@ def _of_trials(made: SuccessiveHalving, given: _Arguments, number: int) -> JsonO
     until = {given.steps_as: made.rungs[number]}
     train, pass_as, own = given.chain.train, given.pass_as, given.own
     assert isinstance(train, Mapping), "it was checked"
-    told = [replace(one, parameters={**one.parameters, **until}) for one in made.trials]
+    stopped = [replace(one, parameters={**one.parameters, **until}) for one in made.trials]
     names = [{"workload_name": one.name, "label": one.label} for one in made.trials]
     # The checkpoints are those of the trial, the metrics those of the rung.
     metrics = f"{given.chain.run_root}/rung-{number}.json"
     return {
         "train": {
-            "variants": [variant_of(one, train, pass_as) for one in told],
+            "variants": [variant_of(one, train, pass_as) for one in stopped],
             **cap,
             **own.get("train", {}),
         },
