@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG
+from structlog.testing import capture_logs
 
 from airflow_runai.checkpoints.storage.small_files import SmallFile
 from airflow_runai.emulator import Emulator
@@ -16,8 +18,9 @@ from airflow_runai.errors import SpecError
 from airflow_runai.operators.trial_gate import RunaiPromoteTrialOperator
 from airflow_runai.task_groups.halving import SuccessiveHalving, runai_successive_halving
 from airflow_runai.tasks.rung_files import Rung, RungQuery
+from airflow_runai.triggers.halving import RunaiTrialGateTrigger
 from tests.airflow.running import Run, dag_of, meanwhile
-from tests.support.waiting import wait_until
+from tests.support.waiting import eventually, wait_until
 
 Runner = Callable[..., Run]
 POD = {
@@ -147,6 +150,25 @@ def test_a_gate_waits_for_the_others(
     if state == "success":
         assert _read(claims) == {"0": {"trial": 0}}
         assert done.xcom() == {"trial": 0, "rung": 0, "score": 0.5}
+
+
+def test_a_storage_that_is_away_is_waited_for(tmp_path: Path) -> None:
+    folder = tmp_path / "rungs"
+    folder.write_text("not a folder yet")
+    query = RungQuery(0, 0, 1, 3, "accuracy", "max")
+    storage = {"folder": str(folder), "path_map": None, "storage_conn_id": None}
+    trigger = RunaiTrialGateTrigger(query.to_json(), storage, 0.01, min_defer_seconds=0)
+
+    async def fired() -> Any:
+        waiting = asyncio.ensure_future(anext(trigger.run()))
+        with capture_logs() as logs:
+            await eventually(lambda: bool(logs), "it has said why it waits")
+        assert [line["event"].endswith("; still waiting") for line in logs] == [True]
+        folder.unlink()
+        Rung(query, SmallFile(folder)).record(0.5)
+        return (await waiting).payload
+
+    assert asyncio.run(fired()) == {"decision": "promote"}
 
 
 @pytest.mark.slow
