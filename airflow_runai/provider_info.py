@@ -12,7 +12,7 @@ _INTEGRATION = "Run:ai"
 _MODULES = {
     "hooks": "runai",
     "operators": (
-        "checkpoint evaluation lifecycle orphans promotion retention rollback sweep training "
+        "checkpoint evaluation lifecycle orphans promotion retention rollback study sweep training "
         "trial_end trial_gate"
     ),
     "sensors": "checkpoint quota workload",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from airflow_runai.drill.picture import picture as draw_drill
+from docs import sweep_picture
 from docs.drill_table import recorded
 from docs.svg import arrow, bar, box, page, text
 
@@ -118,6 +119,7 @@ def _ending(y: float, name: str, when: str) -> str:
 PICTURES: dict[str, Callable[[], str]] = {
     "timeline.svg": timeline,
     "waiting.svg": waiting,
+    "sweep.svg": sweep_picture.sweep,
     "drill-survives.svg": lambda: draw_drill(recorded("survives")),
     "drill-ignores-sigterm.svg": lambda: draw_drill(recorded("ignores-sigterm")),
 }

@@ -33,6 +33,8 @@ _QUERY = {
 _CUTTING = ("tail", "since")
 #: Bytes of a log's end that are kept of one look.
 MAX_BYTES = 512 * 1024
+#: Types of content that cannot be shown as lines.
+_NO_LOGS = {"html": "a page", "zip": "an archive", "x-tar": "an archive"}
 #: In place of the end of a line that is longer.
 _TOO_LONG = b"(one line of more than %d bytes)" % MAX_BYTES
 
@@ -178,14 +180,15 @@ def _download(address: str, params: list[tuple[str, str]]) -> Flow[LogText]:
     headers = {"Accept": "text/plain, */*"}
     request = Request("GET", address, params, headers=headers, decode=_read, keep=MAX_BYTES)
     reply: Reply = yield request
-    if reply.status == 200 and "html" in reply.headers.get("content-type", ""):
+    kind = reply.headers.get("content-type", "")
+    if reply.status == 200 and (found := next((one for one in _NO_LOGS if one in kind), "")):
         raise Unreadable(
-            f"GET {address}: answers with a page instead of a log; check the connection's "
-            "cluster_url",
+            f"GET {address}: answers with {_NO_LOGS[found]} instead of a log; check the "
+            "connection's cluster_url",
             reply.status,
         )
-    found: LogText | None = accept(request, reply)
-    return found or LogText((), is_whole=True)
+    text: LogText | None = accept(request, reply)
+    return text or LogText((), is_whole=True)
 
 
 def _read(content: bytes | bytearray) -> LogText:

@@ -74,9 +74,9 @@ def get_spec(workload: Workload) -> Flow[Mapping[str, Any]]:
     return spec if isinstance(spec, Mapping) else {}
 
 
-def get_whole(workload: Workload) -> Flow[Mapping[str, Any]]:
+def get_whole(workload: Workload, rank: int = ENDED) -> Flow[Mapping[str, Any]]:
     """Read everything that the workload was made from; raises as :func:`get_spec`."""
-    request = Request("GET", _path(workload.path, workload.id))
+    request = Request("GET", _path(workload.path, workload.id), rank=rank)
     body = accept(request, (yield request))
     if not isinstance(body, Mapping):
         raise Unreadable(f"GET {request.path}: no workload in the answer")

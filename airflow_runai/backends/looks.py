@@ -8,9 +8,7 @@ waits keep their last reading and know that it is old.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from airflow_runai.backends.control_plane import walk_workloads
@@ -26,7 +24,7 @@ from airflow_runai.backends.watched_set import (
 )
 from airflow_runai.core.flow import Flow, Sleep
 from airflow_runai.core.phases import OVER
-from airflow_runai.core.workload import epoch
+from airflow_runai.core.workload import epoch, iso
 from airflow_runai.errors import (
     NotFound,
     Refused,
@@ -178,7 +176,7 @@ class Looks:
             yield from self._take(rows)
 
         try:
-            yield from walk_workloads(f"phaseUpdatedAt>={_iso(begin)}", take, MAX_PAGES)
+            yield from walk_workloads(f"phaseUpdatedAt>={iso(begin)}", take, MAX_PAGES)
         except (Unreachable, Unauthorized) as error:
             yield from self.fail(self._waits, error)
             return True
@@ -249,7 +247,3 @@ class Looks:
     def _answered(self) -> None:
         self.has_answered = True
         self._refusals = 0
-
-
-def _iso(moment: float) -> str:
-    return datetime.fromtimestamp(math.floor(moment), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,8 +1,9 @@
 """
 The room in a project, asked of the control plane: four requests, one more a page of workloads.
 
-A second platform needs no more than this: a flow that returns a :class:`ProjectRoom`. The workloads
-are read before the free GPUs: one that starts in between is then counted twice, and not missed.
+One more tells which workloads ended a short while ago, for those who wait for them. A second
+platform needs no more than this: a flow that returns a :class:`ProjectRoom`. The workloads are read
+before the free GPUs: one that starts in between is then counted twice, and not missed.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from airflow_runai.backends import capacity
 from airflow_runai.backends.organization import MAX_NAMES, Project
-from airflow_runai.backends.paging import walk
+from airflow_runai.backends.paging import MAX_PAGES, ListTooLong, walk
 from airflow_runai.core.flow import Flow, Notice, Sleep, now
 from airflow_runai.core.phases import Meaning, meaning
 from airflow_runai.core.quota import Quota, gpus_in, node_pools
 from airflow_runai.core.room import NODES, PROJECT, WORKLOADS, Need, ProjectRoom
 from airflow_runai.core.texts import cut
+from airflow_runai.core.workload import iso
 from airflow_runai.errors import NotResolved, Refused, Unauthorized, Unreachable, Untrusted
 
 if TYPE_CHECKING:
@@ -30,17 +32,21 @@ Look: TypeAlias = Callable[[], Flow[ProjectRoom]]
 _QUEUED = (Meaning.WAITING, Meaning.STARTING)
 
 
-def room(project: Project, node_pool: str | None = None) -> Flow[ProjectRoom]:
+def room(
+    project: Project, node_pool: str | None = None, ended_within: float = 0.0
+) -> Flow[ProjectRoom]:
     """
     Read how many GPUs a project may and can have now.
 
     :param node_pool: only those of this pool; by default those of all pools together.
+    :param ended_within: seconds; name the workloads that have ended since, too.
     :raises NotResolved: if the project has no such node pool.
     """
     record = yield from _if_told(capacity.project_record(project))
     if record is not None and node_pool is not None:
         _check_pool(record, project, node_pool)
-    found = yield from _if_told(_live_workloads(project))
+    found = yield from _if_told(_listed(project, "phase!=Completed,phase!=Failed"))
+    ended = yield from _if_told(_ended(project, ended_within)) if ended_within else _nothing()
     free = yield from _if_told(capacity.gpus_of_nodes(project.cluster_id, "FREE_GPUS", node_pool))
     total = yield from _if_told(capacity.gpus_of_nodes(project.cluster_id, "TOTAL_GPUS", node_pool))
     answers = {PROJECT: record, WORKLOADS: found, NODES: free}
@@ -53,6 +59,7 @@ def room(project: Project, node_pool: str | None = None) -> Flow[ProjectRoom]:
         total=total,
         workloads=frozenset(str(row.name) for row in found or ()),
         unread=tuple(figure for figure, value in answers.items() if value is None),
+        ended=frozenset(str(row.name) for row in ended or ()),
     )
 
 
@@ -66,8 +73,22 @@ def _if_told(flow: Flow[T]) -> Flow[T | None]:
         return None
 
 
-def _live_workloads(project: Project) -> Flow[Collection[Holding]]:
-    """List the workloads of a project that have not ended."""
+def _nothing() -> Flow[None]:
+    yield from ()
+
+
+def _ended(project: Project, seconds: float) -> Flow[Collection[Holding]]:
+    """List the workloads of a project that ended a short while ago; none if they fill a page."""
+    moment = yield from now()
+    try:
+        return (yield from _listed(project, f"completedAt>={iso(moment - seconds)}", 1))
+    except ListTooLong:
+        return ()
+
+
+def _listed(
+    project: Project, conditions: str, max_pages: int = MAX_PAGES
+) -> Flow[Collection[Holding]]:
     # Imported here: it is not needed to parse a DAG.
     from airflow_runai.backends.rows import decode_holdings
 
@@ -78,8 +99,8 @@ def _live_workloads(project: Project) -> Flow[Collection[Holding]]:
         # Paging over a moving set repeats rows.
         rows.update((str(row.id), row) for row in page)
 
-    conditions = f"projectId=={project.id},phase!=Completed,phase!=Failed"
-    yield from walk("/api/v1/workloads", [("filterBy", conditions)], decode_holdings, take)
+    params = [("filterBy", f"projectId=={project.id},{conditions}")]
+    yield from walk("/api/v1/workloads", params, decode_holdings, take, max_pages)
     return rows.values()
 
 
@@ -110,7 +131,7 @@ def _gpus_queued(row: Holding) -> float:
 
 
 def until_room(
-    look: Look, need: Need, interval: float, deadline: float
+    look: Look, need: Need, interval: float, deadline: float, digest: str = ""
 ) -> Flow[ProjectRoom | None]:
     """
     Wait for room where nobody keeps a line: in a worker, which knows of no other.
@@ -119,6 +140,7 @@ def until_room(
     each looks at moments of its own, about an interval apart.
 
     :param deadline: epoch seconds.
+    :param digest: of the task that waits.
     :return: ``None`` after the deadline.
     """
     last_news = ""
@@ -131,9 +153,10 @@ def until_room(
         except Unreachable as error:
             news = f"the room cannot be read ({error}); still waiting"
         else:
-            if need.hopeless(found) or need.fits(found):
+            full = need.full(found, digest)
+            if need.hopeless(found) or (need.fits(found) and not full):
                 return found
-            news = no_room(need, found)
+            news = no_room(need, found, full)
         if news != last_news:
             yield Notice("room", news)
             last_news = news
@@ -141,10 +164,10 @@ def until_room(
             return None
 
 
-def no_room(need: Need, found: ProjectRoom) -> str:
-    """Say what is waited for."""
-    too_large = need.too_large(found)
-    return f"waiting for room for {need} ({need.when}): {too_large or found}"
+def no_room(need: Need, found: ProjectRoom, full: str = "") -> str:
+    """Say what is waited for; ``full`` says who has all the places, if that is why."""
+    why = full or need.too_large(found) or str(found)
+    return f"waiting for room for {need} ({need.when}): {why}"
 
 
 def unknown(missing: Iterable[str]) -> str:

@@ -161,4 +161,5 @@ class Turnstile:
         where = (
             f"; {order[waiter.ticket]} of {len(order)} in line" if waiter.ticket in order else ""
         )
-        return f"{no_room(need, self._room)}{where}"
+        full = need.full(self._room, waiter.ticket.digest, self._line.coming)
+        return f"{no_room(need, self._room, full)}{where}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,8 +16,9 @@ from airflow_runai.backends.cluster_api import (
 from airflow_runai.backends.control_plane import get_whole
 from airflow_runai.backends.pods import pods_ever, pods_gone, pods_now
 from airflow_runai.backends.redaction import Redaction
+from airflow_runai.backends.throttle import HISTORY
 from airflow_runai.core import mask
-from airflow_runai.core.flow import Flow
+from airflow_runai.core.flow import Flow, now
 from airflow_runai.core.incarnations import leader, pods_at
 from airflow_runai.core.log_lines import LINE_LIMIT, LogPosition, cut_line, growth, newest
 from airflow_runai.core.texts import cut, plural
@@ -77,17 +78,18 @@ class UnmaskedPart:
     """
     What a look into a log has found; not to be shown yet.
 
+    :param moment: epoch seconds at which the incarnation ran whose log it is meant to be.
+    :param at: epoch seconds; it is the log of what ran or left then.
     :param lines: the newest ones, seen before or not.
     :param new: so many of them, from the end, are to be shown.
-    :param place, has_gap, left_out: as in :class:`LogPart`.
+    :param part: what is to be shown, without its texts.
     """
 
     moment: float
+    at: float
     lines: tuple[str, ...]
     new: int
-    place: LogPosition
-    has_gap: bool
-    left_out: int
+    part: LogPart
 
     @property
     def characters(self) -> int:
@@ -145,40 +147,45 @@ class WorkloadLog:
         query = LogQuery(tail=LINES if seen is None else WINDOW)
         if late:
             query = replace(query, pod=(yield from self._standing(moment)))
+        yield from self._locate(clusters)
+        at = moment if late else (yield from now())
         text = yield from self.text(clusters, query)
         found = growth(seen or LogPosition(), text.lines, is_whole=text.is_whole)
         new = len(newest(found.lines, LINES, CHARACTERS, LINE_LIMIT))
         count = max(new, len(newest(text.lines, _END_LINES, CHARACTERS, LINE_LIMIT)))
         lines = tuple(line[:_SEARCHED] for line in (text.lines[-count:] if count else ()))
         left_out = len(found.lines) - new
-        return UnmaskedPart(moment, lines, new, found.place, found.has_gap, left_out)
+        part = LogPart((), found.place, found.has_gap, left_out)
+        return UnmaskedPart(moment, at, lines, new, part)
 
     def shown(self, clusters: Clusters, found: UnmaskedPart) -> Flow[LogPart]:
-        """Do the second half of a look."""
+        """Do the second half of a look, which holds up nothing that others ask for."""
         end = yield from self.masked(clusters, found.lines)
         moment = found.moment
         if found.new and self._node[0] != moment:
             # Since the log was read, the pod may have gone.
-            present = yield from self._pods(moment, pods_now)
-            self._note_node(moment, present or (yield from self._pods(moment, pods_gone)))
-        return LogPart(
+            present = yield from self._pods(moment, pods_now(self.workload.id, HISTORY))
+            gone = pods_gone(self.workload.id, HISTORY)
+            self._note_node(moment, present or (yield from self._pods(moment, gone)))
+        return replace(
+            found.part,
             lines=end[-found.new :] if found.new else (),
-            place=found.place,
-            has_gap=found.has_gap,
-            left_out=found.left_out,
             node=self._node[1] if self._node[0] == moment else "",
             end=end[-_END_LINES:],
         )
 
     def text(self, clusters: Clusters, query: LogQuery) -> Flow[LogText]:
         """Return lines as the server has them; not to be shown before :meth:`masked`."""
-        self._address = self._address or (yield from log_address(clusters, self.workload))
+        yield from self._locate(clusters)
         return (yield from download(self._address, query))
+
+    def _locate(self, clusters: Clusters) -> Flow[None]:
+        self._address = self._address or (yield from log_address(clusters, self.workload))
 
     def masked(self, clusters: Clusters, lines: Sequence[str]) -> Flow[tuple[str, ...]]:
         """Return lines as they may be shown."""
         if self._redaction is None and lines:
-            hidden = mask.values(_variables((yield from get_whole(self.workload))))
+            hidden = mask.values(_variables((yield from get_whole(self.workload, HISTORY))))
             self._redaction = Redaction(clusters.settings.client_secret, *hidden)
         redaction = self._redaction or Redaction()
         # The end of the line tells that a secret's first letters are not the rest of a cut one.
@@ -186,17 +193,17 @@ class WorkloadLog:
         return tuple(cut_line(text.removesuffix("\n")) for text in texts)
 
     def _pods(
-        self, moment: float, read: Callable[[str], Flow[list[Mapping[str, Any]]]]
+        self, moment: float, reading: Flow[list[Mapping[str, Any]]]
     ) -> Flow[list[Mapping[str, Any]]]:
         try:
-            pods = yield from read(self.workload.id)
+            pods = yield from reading
         except RunaiError:
             return []  # it is only for the header
         return pods_at(pods, moment)
 
     def _standing(self, moment: float) -> Flow[str]:
         """Return the name of a pod that has ended, but is not gone: its log can be read."""
-        pods = yield from self._pods(moment, pods_ever)
+        pods = yield from self._pods(moment, pods_ever(self.workload.id))
         name = pods[0].get("name") if pods else None
         if not isinstance(name, str) or pods[0].get("deletedAt"):
             raise NotFound("the pod is gone", 404)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from airflow_runai.core.jinja import is_templated
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.values import mapping, scalar, text
 from airflow_runai.core.workload import OWN_VARIABLES
@@ -28,6 +29,8 @@ class Environment:
 
     def unknown_keys(self, value: object, path: str) -> list[str]:
         """Name what is wrong with the names of variables, and with the keys of their sources."""
+        if isinstance(value, (list, tuple)):
+            return [f"{path}: a {type(value).__name__}; allowed: a mapping from names to values"]
         entries = value.items() if isinstance(value, Mapping) else ()
         return [
             f"{path}: {problem}" for name, entry in entries for problem in _problems(name, entry)
@@ -45,8 +48,11 @@ def _problems(name: object, entry: object) -> Iterator[str]:
 
 def _check_name(name: str) -> None:
     if not _VARIABLE.fullmatch(name):
+        # NAME=VALUE in one word: the value may be a secret.
+        shown, sign, _ = name.partition("=")
         raise ValueError(
-            f"{name!r} is not a variable name; allowed: letters, digits and _ , not a digit first"
+            f"{shown + sign + '…' * bool(sign)!r} is not a variable name; allowed: letters, digits "
+            "and _ , not a digit first"
         )
     if name in OWN_VARIABLES:
         raise ValueError(
@@ -80,8 +86,17 @@ def _check_keys(name: str, entry: JsonMapping) -> None:
     if len(entry) != 1 or kind not in _SOURCES:
         keys = sorted(map(str, entry))
         raise ValueError(f"{name} has the keys {keys}; allowed: exactly one of {_FORMS}")
-    if kind != "pod_field" and isinstance(where, Mapping) and set(where) != {"name", "key"}:
+    if kind != "pod_field" and _lacks_keys(where):
         raise ValueError(f"{name}.{kind}: needs exactly the keys 'name' and 'key'")
+
+
+def _lacks_keys(where: object) -> bool:
+    """Whether it cannot be a source, whatever its templates become."""
+    if isinstance(where, str):
+        return not is_templated(where)
+    if isinstance(where, Mapping):
+        return set(where) != {"name", "key"}
+    return isinstance(where, (list, tuple))
 
 
 def _source(name: str, entry: JsonMapping) -> JsonObject:

@@ -45,7 +45,7 @@ def read(cls: type[P], value: object, path: str, problems: list[str]) -> P:
     :param path: the place of ``value`` in messages, for example ``spec.compute``.
     """
     if not isinstance(value, Mapping):
-        found = f"{cut(repr(value), 80)} is a {type(value).__name__}"
+        found = f"{_shown(cut(repr(value), 80))} is a {type(value).__name__}"
         problems.append(f"{path}: {found}; allowed: a mapping of {_names(cls)}")
         return cls()
     problems += unknown_keys(cls, value, path)
@@ -64,8 +64,17 @@ def _checked(item: Field[Any], value: Any, path: str, problems: list[str]) -> An
     except Problems as error:
         problems.extend(f"{path}{sentence}" for sentence in error.sentences)
     except ValueError as error:
-        problems.append(f"{path}: {error}")
+        problems.append(f"{path}: {_shown(str(error))}")
     return None
+
+
+def _shown(sentence: str) -> str:
+    """Return a sentence without secrets in the value that it found: in a command, for example."""
+    # Imported here: DAGs without mistakes need not pay for its patterns.
+    from airflow_runai.core.mask import hidden
+
+    found, separator, allowed = sentence.partition("; allowed")
+    return f"{hidden(found)}{separator}{allowed}"
 
 
 def unknown_keys(cls: type, value: Mapping[Any, Any], path: str) -> list[str]:
@@ -79,10 +88,12 @@ def unknown_keys(cls: type, value: Mapping[Any, Any], path: str) -> list[str]:
 
 def nested_unknown_keys(cls: type, value: object, path: str) -> list[str]:
     """
-    Name each unknown key of a mapping and of whatever it holds.
+    Name each unknown key of a mapping and of whatever it holds, and each list in a mapping's place.
 
     Looks at no value but mappings and lists, so that values may still be templates.
     """
+    if isinstance(value, (list, tuple)):
+        return [f"{path}: a {type(value).__name__}; allowed: a mapping of {_names(cls)}"]
     if not isinstance(value, Mapping):
         return []
     problems = unknown_keys(cls, value, path)
@@ -157,9 +168,7 @@ class Parts(Part):
     def __call__(self, value: Any) -> tuple[Any, ...]:
         """Return the parts; raises ``Problems``."""
         if not isinstance(value, (list, tuple)):
-            raise ValueError(
-                f"a {type(value).__name__}; allowed: a list of mappings of {_names(self.cls)}"
-            )
+            raise ValueError(self._no_list(value))
         problems: list[str] = []
         found = []
         for index, entry in enumerate(value):
@@ -171,10 +180,15 @@ class Parts(Part):
         return tuple(found)
 
     def unknown_keys(self, value: object, path: str) -> list[str]:
-        """Name each unknown key of each entry."""
+        """Name each unknown key of each entry, or say that a mapping is no list."""
+        if isinstance(value, Mapping):
+            return [f"{path}: {self._no_list(value)}"]
         entries = value if isinstance(value, (list, tuple)) else ()
         problems = (
             nested_unknown_keys(self.cls, entry, f"{path}[{index}]")
             for index, entry in enumerate(entries)
         )
         return [problem for one in problems for problem in one]
+
+    def _no_list(self, value: object) -> str:
+        return f"a {type(value).__name__}; allowed: a list of mappings of {_names(self.cls)}"

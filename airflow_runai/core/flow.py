@@ -83,7 +83,8 @@ class Notice:
 
     :param kind: ``timeline`` (the newest phase, with all that is known), ``moment`` (one before it,
         seen only now) or ``trouble``; without text, for what goes on beside a wait: ``sighting``
-        (the first reading holds no news) and ``end`` (with ``status`` and ``reason``).
+        (the first reading holds no news), ``departure`` (an incarnation leaves or has left, and
+        its history is read next) and ``end`` (with ``status`` and ``reason``).
     """
 
     kind: str

@@ -30,6 +30,7 @@ _PLACES = {
     "spec.termination_grace_period": "termination_grace_period grace grace_period",
     "spec.distributed.workers": "workers num_workers",
     "path": "mount_path mountpath",
+    "mount_path": "path",
     "timeouts": "limit limits timeout_seconds clocks",
     "runai_conn_id": "conn_id connection connection_id",
     "workload_name": "name job_name",
@@ -46,7 +47,7 @@ def place_of(word: str, valid: Iterable[str], path: str = "") -> str:
     """
     names = sorted(valid)
     place = _PLACE_OF.get(word.lower(), "")
-    if place in names or (path and place.startswith("spec.")):
+    if place in names or (path and place.startswith("spec.") and place != path):
         return f"did you mean {place!r}?"
     if place.startswith("spec.") and "spec" in names:
         return f"belongs in the specification: {place!r}"

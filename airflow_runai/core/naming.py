@@ -19,6 +19,7 @@ MAX_NAME_LENGTH = 40
 #: Room for a hyphen, ten hexadecimal digits, "-g" and four digits of generation.
 MAX_SLUG_LENGTH = MAX_NAME_LENGTH - 1 - 10 - 2 - 4
 
+_ENDING = re.compile(r"-([0-9a-f]{10})-g[1-9][0-9]{0,3}\Z")
 _LABEL = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
 
 
@@ -84,6 +85,12 @@ def generation_name(base: str, generation: int) -> str:
 def ending(digest: str) -> str:
     """Return the part that the names of all generations share, whatever their slug."""
     return f"-{digest}-g"
+
+
+def digest_in(name: str) -> str | None:
+    """Return the digest in the name of a workload; ``None`` in names of another form."""
+    match = _ENDING.search(name)
+    return match.group(1) if match else None
 
 
 def generation_of(digest: str, name: str) -> int | None:

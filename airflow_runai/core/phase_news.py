@@ -9,8 +9,9 @@ from airflow_runai.core.decision import Snapshot
 from airflow_runai.core.flow import Flow, Notice
 from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.outcome import news
+from airflow_runai.core.phases import GOING, Meaning
 from airflow_runai.core.texts import plural, said
-from airflow_runai.core.timeline import UNSEEN, Moment
+from airflow_runai.core.timeline import AWAY, UNSEEN, Moment
 
 #: A moment that is younger than this many seconds when a wait begins is news: an earlier wait may
 #: have been interrupted before it told it.
@@ -42,6 +43,19 @@ def tell_news(before: Snapshot, after: Snapshot) -> Flow[None]:
 def sighting(snapshot: Snapshot) -> Notice:
     """Return a first reading that holds no news, for what goes on beside the wait."""
     return Notice("sighting", "", snapshot_news(snapshot))
+
+
+def departure(before: Snapshot, seen: Snapshot) -> Flow[None]:
+    """
+    Tell what goes on beside the wait at once if an incarnation leaves or has left.
+
+    Its pod does not wait until the history is read, for which a storm may have to queue.
+    """
+    ran, found = before.workload, seen.workload
+    is_away = found.meaning in AWAY or found.meaning in GOING
+    if ran.meaning is Meaning.RUNNING and is_away:
+        since = ran.phase_updated_at or before.taken_at
+        yield Notice("departure", "", {"phase": found.phase, "since": since})
 
 
 def snapshot_news(snapshot: Snapshot) -> JsonObject:

@@ -46,6 +46,8 @@ PHASES: dict[str, tuple[Meaning, str]] = {
 }
 
 FINAL = frozenset({Meaning.SUCCEEDED, Meaning.FAILED})
+#: Its pods are going down.
+GOING = frozenset({Meaning.LEAVING, Meaning.DELETING})
 #: Nothing will run under this workload any more: it has ended, or is being removed.
 OVER = FINAL | {Meaning.DELETING}
 

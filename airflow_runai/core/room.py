@@ -8,22 +8,25 @@ What cannot be read bounds nothing. Whoever must not go on without a figure asks
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 from airflow_runai.core.json_merge import JsonObject
+from airflow_runai.core.places import RunPlaces, by_digest
 from airflow_runai.core.quota import Quota, gpu_count, over_cluster, over_limit, over_quota
+from airflow_runai.core.texts import cut
 
-QUOTA, IDLE = "quota", "idle"
+NOW, QUOTA, IDLE = "now", "quota", "idle"
 #: Which GPUs a request waits for.
 WHEN = (QUOTA, IDLE)
 #: The same for a submission; ``now`` waits for none.
-SUBMIT_WHEN = ("now", *WHEN)
+SUBMIT_WHEN = (NOW, *WHEN)
 
 #: The figures that a room is made of, by what has to be read for them.
 PROJECT, WORKLOADS, NODES = "the quota", "the workloads", "the free GPUs"
-_NEEDED = {QUOTA: (PROJECT, WORKLOADS), IDLE: (NODES, WORKLOADS)}
+_NEEDED = {NOW: (WORKLOADS,), QUOTA: (PROJECT, WORKLOADS), IDLE: (NODES, WORKLOADS)}
 #: Parts of a GPU are decimal fractions, which do not add up exactly.
 _EXACT = 1e-6
 NO_BOUNDS = Quota(None, None)
@@ -41,6 +44,7 @@ class ProjectRoom:
     :param total: all GPUs; ``None`` if not known.
     :param workloads: names of its workloads that have not ended.
     :param unread: what the server does not tell.
+    :param ended: names of its workloads that ended a short while ago, if they were asked for.
     """
 
     quota: Quota = NO_BOUNDS
@@ -50,6 +54,17 @@ class ProjectRoom:
     total: float | None = None
     workloads: frozenset[str] = frozenset()
     unread: tuple[str, ...] = ()
+    ended: frozenset[str] = frozenset()
+
+    @cached_property
+    def live(self) -> Mapping[str, Sequence[str]]:
+        """The same workloads by the digest in their names."""
+        return by_digest(self.workloads)
+
+    @property
+    def seen(self) -> frozenset[str]:
+        """Names of workloads that were submitted, whatever has become of them."""
+        return self.workloads | self.ended
 
     def left(self, when: str) -> float:
         """
@@ -57,6 +72,8 @@ class ProjectRoom:
 
         GPUs that the project's own workloads queue for count as taken, because those come first.
         """
+        if when == NOW:
+            return math.inf
         first = self._below(self.quota.deserved) if when == QUOTA else self._idle()
         return min(first, self._below(self.quota.limit))
 
@@ -93,19 +110,22 @@ class Need:
 
     :param when: ``quota``: it fits into what the project is guaranteed and does not use; ``idle``:
         so many GPUs are held by nobody, whether or not they are within the quota. The project's
-        limit holds in both cases.
+        limit holds in both cases. ``now``: it waits for no GPU.
     :param gpus: so many.
     :param share: instead of a number, this part of the quota, or of all GPUs; in (0, 1].
+    :param places: one of them, too.
     """
 
     when: str
     gpus: float = 1.0
     share: float | None = None
+    places: RunPlaces | None = None
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Need:
         """Read what :meth:`to_json` wrote."""
-        return cls(**value)
+        places = value.get("places")
+        return cls(**{**value, "places": RunPlaces.from_json(places) if places else None})
 
     def to_json(self) -> JsonObject:
         """Return plain JSON values."""
@@ -126,6 +146,20 @@ class Need:
         """
         return room.left(self.when) - promised >= self.gpus_in(room) - _EXACT
 
+    def full(self, room: ProjectRoom, digest: str, coming: Iterable[str] = ()) -> str:
+        """
+        Say who has all the places; an empty text if one is free.
+
+        :param digest: of the task that asks.
+        :param coming: digests of those whose workloads no list shows yet.
+        """
+        places = self.places
+        holders = places.holders(room.live, coming, digest) if places else []
+        if places is None or not places.are_full(holders):
+            return ""
+        named = cut(", ".join(holders))
+        return f"{len(holders)} of {places.limit} places of its run are taken: {named}"
+
     def hopeless(self, room: ProjectRoom) -> str:
         """Say why no waiting helps, as long as nobody changes the project; else an empty text."""
         gpus = self.gpus_in(room)
@@ -137,6 +171,8 @@ class Need:
         return over_cluster(self.gpus_in(room), room.total) if self.when == IDLE else ""
 
     def __str__(self) -> str:
+        if self.when == NOW:
+            return "a workload"
         if self.share is None:
             return gpu_count(self.gpus)
         return f"{self.share:.0%} of {'the quota' if self.when == QUOTA else 'all GPUs'}"

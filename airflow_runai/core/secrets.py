@@ -27,6 +27,8 @@ _REST = re.compile(r"://[^\s'\"]*")
 _TOKEN = re.compile(
     r"(?<![A-Za-z0-9])(hf_[A-Za-z0-9]{12,}|gh[oprsu]_[A-Za-z0-9]{12,}|github_pat_\w{12,}|glpat-[\w-]{12,}|"
     r"(?:AKIA|ASIA)[A-Z0-9]{12,}|xox[abeoprs]-[A-Za-z0-9-]{10,}|sk-(?:proj-|ant-)?[A-Za-z0-9_-]{20,}|AIza[\w-]{30,}|"
+    r"https://hooks\.slack\.com/(?:services|workflows|triggers)/[\w/-]{8,}|"
+    r"https://(?:\w+\.)?discord(?:app)?\.com/api/webhooks/\d+/[\w-]{12,}|"
     r"npm_[A-Za-z0-9]{20,}|pypi-[\w-]{20,}|dop_v1_[a-f0-9]{20,}|nvapi-[\w-]{12,}|wandb_v1_\w{12,}|"
     r"eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*)"
 )

@@ -253,14 +253,14 @@ _NESTED: dict[str, type] = {
 }
 
 
-def check_keys(source: JsonMapping) -> None:
+def check_keys(source: object) -> None:
     """
     Check only the names of the keys, which is possible before Airflow has rendered the values.
 
     :raises SpecError: naming every key that is not known, with the nearest valid one.
     """
     problems = nested_unknown_keys(WorkloadSpec, source, "spec")
-    several = source.get("distributed")
+    several = source.get("distributed") if isinstance(source, Mapping) else None
     if isinstance(several, Mapping):
         master = several.get("master")
         problems += nested_unknown_keys(WorkloadSpec, master, "spec.distributed.master")

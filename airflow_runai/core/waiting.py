@@ -18,7 +18,7 @@ from airflow_runai.core.decision import Snapshot, WaitPolicy, decide, past_neede
 from airflow_runai.core.flow import Flow, Notice, Sleep
 from airflow_runai.core.flow import now as present
 from airflow_runai.core.outcome import TIMED_OUT, Outcome
-from airflow_runai.core.phase_news import RECENT, sighting, tell_news
+from airflow_runai.core.phase_news import RECENT, departure, sighting, tell_news
 from airflow_runai.core.phases import OVER
 from airflow_runai.core.progress import StepProgress
 from airflow_runai.core.reader import WorkloadReader
@@ -191,6 +191,7 @@ def _understood(
     moment = yield from present()
     seen = _sighted(before, found, moment)
     if _is_news(before, seen) or (seen.past_unread and _needs_past(policy, seen)):
+        yield from departure(before, seen)
         return (yield from _with_past(reader, seen, insist))
     return seen
 

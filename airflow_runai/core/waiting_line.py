@@ -3,10 +3,11 @@ Whose turn it is: who waits for room in front of one project, and who may go whe
 
 First come, first served, and strictly so: nobody overtakes, or a request for many GPUs would starve
 behind many for one. Who waits for quota and who waits for idle GPUs stand in two lines, because
-room for the one is no room for the other.
+room for the one is no room for the other. Who waits for a place of its run, because all are taken,
+is in nobody's way: only workloads of that run make room for it.
 
-Whoever may go has its GPUs only later: Airflow starts a worker first. Until a look shows its
-workload, they count as promised.
+Whoever may go has its GPUs and its place only later: Airflow starts a worker first. Until a look
+shows its workload, they count as promised.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from airflow_runai.core.naming import ending
-from airflow_runai.core.room import Need, ProjectRoom
+from airflow_runai.core.room import NOW, WHEN, Need, ProjectRoom
 
 #: So many go at one look at most, whatever the figures say: they may be wrong, or without bound.
+#: Who waits for a place alone is not among them: places are counted.
 AT_ONCE = 5
 #: Seconds for which GPUs stay promised to somebody whose workload does not appear.
 PROMISE = 600.0
@@ -41,8 +43,15 @@ class Ticket:
 
 @dataclass(frozen=True)
 class _Promise:
+    """
+    GPUs, and a place if the ticket asks for one.
+
+    :param before: names that were seen already: of earlier workloads of the same task.
+    """
+
     gpus: float
     at: float
+    before: frozenset[str]
 
 
 class WaitingLine:
@@ -75,6 +84,11 @@ class WaitingLine:
         """GPUs of those who may have gone and whose workloads were not seen yet."""
         return sum(promise.gpus for promise in self._promises.values())
 
+    @property
+    def coming(self) -> list[str]:
+        """Digests of the same."""
+        return list(self._promises)
+
     def let_go(self, room: ProjectRoom, moment: float) -> list[Ticket]:
         """
         Choose who may go, and let them leave.
@@ -100,7 +114,7 @@ class WaitingLine:
 
     def _unseen(self, room: ProjectRoom, moment: float) -> Iterator[tuple[str, _Promise]]:
         for digest, promise in self._promises.items():
-            is_seen = any(ending(digest) in name for name in room.workloads)
+            is_seen = any(ending(digest) in name for name in room.seen - promise.before)
             if not is_seen and 0 <= moment - promise.at < PROMISE:
                 yield digest, promise
 
@@ -111,11 +125,20 @@ class WaitingLine:
             need = ticket.need
             if need.hopeless(room):
                 yield ticket
-            elif taken == AT_ONCE or need.when in held_up or need.too_large(room):
+            elif need.when in held_up or need.too_large(room) or self._is_full(ticket, room):
                 continue
             elif need.fits(room, self.promised):
-                self._promises[ticket.digest] = _Promise(need.gpus_in(room), moment)
-                taken += 1
+                self._promise(ticket, room, moment)
                 yield ticket
+                taken += need.when != NOW
+                if taken == AT_ONCE:
+                    held_up.update(WHEN)
             else:
                 held_up.add(need.when)
+
+    def _is_full(self, ticket: Ticket, room: ProjectRoom) -> bool:
+        return bool(ticket.need.full(room, ticket.digest, self._promises))
+
+    def _promise(self, ticket: Ticket, room: ProjectRoom, moment: float) -> None:
+        before = frozenset(name for name in room.seen if ending(ticket.digest) in name)
+        self._promises[ticket.digest] = _Promise(ticket.need.gpus_in(room), moment, before)

@@ -9,6 +9,7 @@ own environment variables are read: others may hold secrets.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -166,6 +167,11 @@ def epoch(value: object) -> float | None:
         return None
     seconds = (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
     return seconds if seconds >= 0 else None
+
+
+def iso(moment: float) -> str:
+    """Return epoch seconds as the control plane's conditions take them, rounded down."""
+    return datetime.fromtimestamp(math.floor(moment), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _python_iso(text: str) -> str:

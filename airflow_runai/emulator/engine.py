@@ -7,10 +7,9 @@ relies on having seen a change. It never waits or sleeps; its owner calls :meth:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from airflow_runai.emulator import lifecycle, phases
 from airflow_runai.emulator.agenda import Agenda
+from airflow_runai.emulator.completion import is_completed, is_finished
 from airflow_runai.emulator.dispatch import Dispatcher
 from airflow_runai.emulator.due_times import DueTimes, is_active
 from airflow_runai.emulator.obstacles import missing_claim, obstacles, unschedulable
@@ -167,10 +166,21 @@ class Engine:
         preemption = self._times.scripted_preemption(workload)
         if any(exits) or not exits:
             self._failed(workload, now)
-        elif _is_completed(workload, exits):
-            self._end(workload, phases.COMPLETED, "Completed", now)
+        elif is_completed(workload, exits):
+            self._go_on(workload, now)
         elif preemption is not None and now >= preemption:
             self.preempt(workload, "Preempted: node maintenance", now)
+
+    def _go_on(self, workload: EmulatedWorkload, now: float) -> None:
+        """Start the next pods of a set; after the last, the workload is complete."""
+        if workload.is_last_wave:
+            self._end(workload, phases.COMPLETED, "Completed", now)
+            return
+        self._runtime(workload).discard(workload)
+        lifecycle.next_wave(workload, now)
+        self._runtime(workload).start(workload, now)
+        lifecycle.pods_start(workload, now)
+        self.changed(workload)
 
     def _failed(self, workload: EmulatedWorkload, now: float) -> None:
         # No exit code: the real API has none. The emulator's own page shows it.
@@ -237,7 +247,7 @@ class Engine:
             return
         lifecycle.exited(workload, exits)
         # A training that used its grace period to finish is complete, not preempted.
-        if departure.by_platform and not departure.killed and _all_zero(exits):
+        if departure.by_platform and not departure.killed and is_finished(workload, exits):
             message = "Completed while it was being stopped by the platform"
             self._end(workload, phases.COMPLETED, message, now)
             return
@@ -288,12 +298,3 @@ _LEAVING_PHASES = {
     "preempted": phases.TERMINATING,
     "restart": phases.TERMINATING,
 }
-
-
-def _is_completed(workload: EmulatedWorkload, exits: Sequence[int | None]) -> bool:
-    """Whether a workload is complete: with its master if it has one, else with all its pods."""
-    return exits[0] == 0 if workload.has_master else _all_zero(exits)
-
-
-def _all_zero(exits: Sequence[int | None]) -> bool:
-    return bool(exits) and all(code == 0 for code in exits)

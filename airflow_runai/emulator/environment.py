@@ -62,7 +62,8 @@ def variables(
     """
     # The emulator's own environment may hold secrets; pods must not inherit them.
     injected = _base(places.local) | _injected(workload, pod, context)
-    if context.pods > 1:
+    # The pods of a set know nothing of each other.
+    if workload.kind == "distributed" and context.pods > 1:
         injected |= _gang(pod, context)
     requested = spec_of(workload, pod).get("environmentVariables") or ()
     own = {

@@ -66,15 +66,27 @@ def place(workload: EmulatedWorkload, slots: tuple[Slot, ...], now: float) -> No
     """Begin an incarnation: make its pods on the given slots."""
     # Names of pods carry the number, so that no two incarnations share one.
     workload.incarnation += 1
-    for index, slot in enumerate(slots):
+    _add_pods(workload, slots, now)
+    # The next incarnation prefers other nodes, so that tests see a training resume elsewhere.
+    workload.last_nodes = sorted({slot.node for slot in slots})
+    enter(workload, phases.INITIALIZING, f"Preparing on {', '.join(workload.last_nodes)}", now)
+
+
+def next_wave(workload: EmulatedWorkload, now: float) -> None:
+    """Go on with the next pods of a set, on the GPUs of those that have succeeded."""
+    slots = [pod.slot for pod in workload.live_pods]
+    workload.succeeded += len(slots)
+    pods_end(workload, "Succeeded", now)
+    _add_pods(workload, slots[: workload.wave], now)
+
+
+def _add_pods(workload: EmulatedWorkload, slots: Sequence[Slot], now: float) -> None:
+    for index, slot in enumerate(slots, start=workload.succeeded):
         role = "master" if workload.has_master and index == 0 else "worker"
         name = f"{workload.name}-{index}-{workload.incarnation - 1}"
         pod = Pod(str(uuid.uuid4()), name, index, role, slot.node, slot.gpus, slot.share, now)
         workload.pods.append(pod)
         note(workload, "Scheduled", f"Successfully assigned {name} to {slot.node}", now, pod)
-    # The next incarnation prefers other nodes, so that tests see a training resume elsewhere.
-    workload.last_nodes = sorted({slot.node for slot in slots})
-    enter(workload, phases.INITIALIZING, f"Preparing on {', '.join(workload.last_nodes)}", now)
 
 
 def hold(workload: EmulatedWorkload, words: Sequence[tuple[str, str]], now: float) -> None:
@@ -99,11 +111,16 @@ def back_off(workload: EmulatedWorkload, first_pause: float, now: float) -> str:
 
 def started(workload: EmulatedWorkload, now: float) -> None:
     """Record that all pods of the incarnation run."""
+    pods_start(workload, now)
+    enter(workload, phases.RUNNING, f"Running on {', '.join(workload.last_nodes)}", now)
+
+
+def pods_start(workload: EmulatedWorkload, now: float) -> None:
+    """Record that the pods run, without a new phase."""
     for pod in workload.live_pods:
         pod.phase = "Running"
         pod.started_at = now
         note(workload, "Started", f"Started container {workload.name} on {pod.node}", now, pod)
-    enter(workload, phases.RUNNING, f"Running on {', '.join(workload.last_nodes)}", now)
 
 
 def depart(

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from airflow_runai.emulator.records import quantity
+from airflow_runai.emulator.quantities import quantity
 
 #: Seconds between two looks at a workload that has a limit.
 PAUSE = 0.2

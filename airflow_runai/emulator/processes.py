@@ -61,7 +61,9 @@ class ProcessRuntime:
 
     def start(self, workload: EmulatedWorkload, now: float) -> None:
         """Start all pods; a pod that cannot be started counts as ended with 126 or 127."""
-        if workload.incarnation == 1:  # the logs are of an earlier workload of this name
+        if (
+            workload.incarnation == 1 and not workload.succeeded
+        ):  # the logs are of an earlier workload of this name
             shutil.rmtree(self._logs(workload), ignore_errors=True)
         pods = workload.live_pods
         # Only pods of a gang have to meet.

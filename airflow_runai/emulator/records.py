@@ -15,8 +15,8 @@ from typing import Any
 
 from airflow_runai.emulator import phases
 from airflow_runai.emulator.placement import Slot
+from airflow_runai.emulator.quantities import gpus_per_pod
 
-GPU_MEMORY_BYTES = 16 * 2**30  # of one emulated GPU, for requests by memory
 DEFAULT_GRACE_SECONDS = 30.0
 DEFAULT_BACKOFF_LIMIT = 6
 
@@ -126,6 +126,7 @@ class EmulatedWorkload:
     desired: str = "Running"
     incarnation: int = 0
     failures: int = 0
+    succeeded: int = 0
     claims: bool = False
     not_before: float = 0.0
     missing_claim: str = ""
@@ -192,13 +193,30 @@ class EmulatedWorkload:
         """GPUs per pod, master first."""
         worker = gpus_per_pod(self.spec.get("compute") or {})
         if self.kind != "distributed":
-            return (worker,)
+            return (worker,) * self.wave
         workers = (worker,) * int(self.spec.get("numWorkers") or 1)
         if not self.has_master:
             return workers
         own = self.extras.get("masterSpec")
         master = worker if own is None else gpus_per_pod(own.get("compute") or {})
         return (master, *workers)
+
+    @property
+    def wave(self) -> int:
+        """Pods of a set that run at once: ``parallelism``, or those that are left."""
+        at_once = int(self.spec.get("parallelism") or 1)
+        return max(1, min(at_once, self._left))
+
+    @property
+    def is_last_wave(self) -> bool:
+        """Whether nothing is left of the set after these pods; always so without a set."""
+        return self.kind == "distributed" or self.wave >= self._left
+
+    @property
+    def _left(self) -> int:
+        # As in Kubernetes: without a number, as many as run at once.
+        whole = self.spec.get("completions") or self.spec.get("parallelism") or 1
+        return int(whole) - self.succeeded
 
     @property
     def has_master(self) -> bool:
@@ -225,36 +243,6 @@ OLD_PRIORITIES = (
     "interactive-preemptible",
     "build",
 )
-
-_UNITS = {
-    "K": 1e3,
-    "k": 1e3,
-    "M": 1e6,
-    "G": 1e9,
-    "T": 1e12,
-    "Ki": 2**10,
-    "Mi": 2**20,
-    "Gi": 2**30,
-    "Ti": 2**40,
-}
-
-
-def gpus_per_pod(compute: dict[str, Any]) -> float:
-    """Read how many GPUs one pod requests: devices, a portion of one, or memory of one."""
-    devices = int(compute.get("gpuDevicesRequest") or 0)
-    kind = compute.get("gpuRequestType")
-    if kind == "memory" and compute.get("gpuMemoryRequest"):
-        return min(1.0, quantity(str(compute["gpuMemoryRequest"])) / GPU_MEMORY_BYTES)
-    # A portion of one device; of several there are only whole ones.
-    if compute.get("gpuPortionRequest") and devices <= 1:
-        return float(compute["gpuPortionRequest"])
-    return float(devices)
-
-
-def quantity(text: str) -> float:
-    """Read a Kubernetes quantity such as ``10M`` or ``16Gi``, in bytes."""
-    number = text.rstrip("KMGTki")
-    return float(number) * _UNITS.get(text[len(number) :], 1.0)
 
 
 def to_json(workload: EmulatedWorkload) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from airflow_runai.emulator import lifecycle, phases
 from airflow_runai.emulator.clock import iso
-from airflow_runai.emulator.records import GPU_MEMORY_BYTES, EmulatedWorkload
+from airflow_runai.emulator.quantities import GPU_MEMORY_BYTES
+from airflow_runai.emulator.records import EmulatedWorkload
 from airflow_runai.emulator.replies import JsonObject
 from airflow_runai.emulator.scheduler import OVER_LIMIT
 

@@ -55,7 +55,7 @@ class RunaiReapOrphansOperator(BaseOperator, ReadableTask):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if older_than < 0:
+        if not isinstance(older_than, (int, float)) or older_than < 0:
             raise InvalidArgument([f"older_than: {older_than!r}; allowed: seconds, at least 0"])
         self.runai_conn_id = runai_conn_id
         self.project = project

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseOperator, XComArg
 
 from airflow_runai.core.json_merge import deep_merge
 from airflow_runai.errors import InvalidArgument
 from airflow_runai.tasks.argument_checks import check_payload_arguments
 from airflow_runai.tasks.command_line_files import is_file_name, read_command_line
+from airflow_runai.tasks.declaration import place, placed_later
 from airflow_runai.tasks.failures import ReadableTask
 from airflow_runai.tasks.instructions import Instructions, gather
 from airflow_runai.tasks.parse_time_lint import lint_at_parse
 from airflow_runai.tasks.rendered_fields import shown_command_line, shown_templates
+from airflow_runai.tasks.trial_results import resolved
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -29,7 +31,8 @@ class PayloadOperator(BaseOperator, ReadableTask):
     Base of operators that submit; :class:`RunaiTrainingOperator` documents the parameters.
 
     :param variants: within a mapped task group, what differs between its instances, by map index:
-        mappings with ``spec``, which is merged into the task's, and ``workload_name``.
+        mappings with ``spec``, which is merged into the task's, and ``workload_name``; or the
+        output of a task.
     """
 
     template_fields: Sequence[str] = ("spec", "command_line", "template", "templates")
@@ -50,17 +53,23 @@ class PayloadOperator(BaseOperator, ReadableTask):
     kill_action: str
     lint_ignore: Sequence[str]
     # Of the one whose constructor has not come so far.
-    variants: Sequence[Mapping[str, Any]] = ()
+    variants: Sequence[Mapping[str, Any]] | XComArg = ()
     #: Command line and templates as the author wrote them; the fields hold what is shown by then.
     _unrendered: tuple[str | None, Mapping[str, Any] | str | None] | None = None
 
-    def __init__(self, *, variants: Sequence[Mapping[str, Any]] = (), **kwargs: Any) -> None:
+    #: Where it is declared, if its command line is read from a file.
+    _declared_at = ""
+
+    def __init__(
+        self, *, variants: Sequence[Mapping[str, Any]] | XComArg = (), **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.variants = variants
 
     def _check_payload(self) -> None:
         """Check and lint at parse; a line in a file is checked when the file has been read."""
         if is_file_name(self.command_line, self.template_ext):
+            self._declared_at = place()
             return
         parsed = check_payload_arguments(
             self.spec, self.command_line, self.template, self.workload_name
@@ -73,10 +82,19 @@ class PayloadOperator(BaseOperator, ReadableTask):
 
         Airflow's own method would take a line that ends with the name of a script for a file.
         """
+        try:
+            self._read_command_line()
+        except InvalidArgument as error:
+            failure = placed_later(error, self.task_id, self._declared_at)
+        else:
+            return self.prepare_template()
+        # Outside the handler, so that it gets no context.
+        raise failure
+
+    def _read_command_line(self) -> None:
         if is_file_name(self.command_line, self.template_ext):
             self.command_line = read_command_line(self.command_line, self.get_template_env())
             self._check_payload()
-        self.prepare_template()
 
     def render_template(
         self,
@@ -105,7 +123,8 @@ class PayloadOperator(BaseOperator, ReadableTask):
         Airflow calls this for mapped tasks, too, and also for objects within a field.
         """
         if parent is self and self.variants:
-            self._take_variant(context["ti"].map_index)
+            self.variants = variants = resolved("variants", self.variants, context)
+            self._take_variant(variants, context["ti"].map_index)
         shown = _SHOWN_FIELDS if parent is self else ()
         rendered = [name for name in template_fields if name not in shown]
         super()._do_render_template_fields(parent, rendered, context, jinja_env, seen_oids)
@@ -121,15 +140,15 @@ class PayloadOperator(BaseOperator, ReadableTask):
         )
         self.templates = shown_templates(self.templates)
 
-    def _take_variant(self, map_index: int) -> None:
-        if not 0 <= map_index < len(self.variants):
+    def _take_variant(self, variants: Sequence[Mapping[str, Any]], map_index: int) -> None:
+        if not 0 <= map_index < len(variants):
             raise InvalidArgument(
                 [
-                    f"variants: {len(self.variants)}, for map index {map_index}; allowed: one for "
+                    f"variants: {len(variants)}, for map index {map_index}; allowed: one for "
                     "each instance of the mapped task group around this task"
                 ]
             )
-        variant = self.variants[map_index]
+        variant = variants[map_index]
         self.spec = deep_merge(self.spec or {}, variant.get("spec") or {})
         self.workload_name = variant.get("workload_name") or self.workload_name
 

@@ -6,20 +6,25 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseOperator, XComArg
 
-from airflow_runai.core.json_merge import JsonMapping, JsonObject
+from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.sweep.ranking import Result, best, check_goal, table
 from airflow_runai.core.sweep.trials import Trial, make_trials
-from airflow_runai.core.texts import cut
+from airflow_runai.errors import NoValidCheckpoint
+from airflow_runai.links import push_xcom
 from airflow_runai.tasks.failures import ReadableTask
 from airflow_runai.tasks.locations import small_file
 from airflow_runai.tasks.retries import fail_without_retry
+from airflow_runai.tasks.trial_results import (
+    has_metrics,
+    pull_evaluations,
+    resolved,
+    result_of,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-
-_NO_RESULT = "no result: its training, its checkpoint or its evaluation did not succeed"
 
 
 class RunaiBestTrialOperator(BaseOperator, ReadableTask):
@@ -28,9 +33,10 @@ class RunaiBestTrialOperator(BaseOperator, ReadableTask):
 
     The result is that of the trial's evaluation, as ``RunaiPromoteCheckpointOperator`` takes it,
     plus ``trial`` (its number), ``parameters`` and ``trials``: a row for each, with ``trial, name,
-    parameters, score, rank, problem``, and ``rung`` in a successive halving.
+    parameters, score, rank, problem``, and ``rung`` in a successive halving. If it fails,
+    ``trials`` is there alone.
 
-    :param points: the parameters of each trial, by map index.
+    :param points: the parameters of each trial, by map index; or the output of a task.
     :param evaluations: id of the mapped task whose results are compared; or a list of them, one for
         each rung: of each trial the last one counts, and whoever came further is better.
     :param metric: name of the metric.
@@ -49,7 +55,7 @@ class RunaiBestTrialOperator(BaseOperator, ReadableTask):
     def __init__(
         self,
         *,
-        points: Sequence[Mapping[str, Any]],
+        points: Sequence[Mapping[str, Any]] | XComArg,
         evaluations: str | Sequence[str],
         metric: str,
         mode: str = "max",
@@ -71,7 +77,8 @@ class RunaiBestTrialOperator(BaseOperator, ReadableTask):
 
     def execute(self, context: Context) -> JsonObject:
         """Compare all trials, write the table, and return the best one's evaluation."""
-        trials = make_trials(self.points)
+        points = resolved("points", self.points, context)
+        trials = make_trials(points, may_repeat=True)  # those that are written down do not
         last = [_last(*found) for found in zip(trials, *self._pull(context, trials), strict=True)]
         results = [result for result, _ in last]
         rows = table(results, self.metric, self.mode)
@@ -82,7 +89,12 @@ class RunaiBestTrialOperator(BaseOperator, ReadableTask):
         with fail_without_retry():
             if self.report:
                 self._write(rows)
-            winner = best(results, self.metric, self.mode, self.min_successful).trial
+            try:
+                winner = best(results, self.metric, self.mode, self.min_successful).trial
+            except NoValidCheckpoint:
+                # Who looks at a sweep that failed wants to see its trials.
+                push_xcom(context, "return_value", {"trials": rows})
+                raise
         self.log.info("best: %s", winner.label)
         chosen = {"trial": winner.number, "parameters": dict(winner.parameters), "trials": rows}
         return {**last[winner.number][1], **chosen}
@@ -90,9 +102,7 @@ class RunaiBestTrialOperator(BaseOperator, ReadableTask):
     def _pull(self, context: Context, trials: Sequence[Trial]) -> list[list[Any]]:
         """Return all trials' evaluations, by rung."""
         tasks = [self.evaluations] if isinstance(self.evaluations, str) else self.evaluations
-        numbers = range(len(trials))
-        pull = context["ti"].xcom_pull
-        return [list(pull(task_ids=one, map_indexes=numbers, default=None)) for one in tasks]
+        return [list(pull_evaluations(context, one, len(trials))) for one in tasks]
 
     def _write(self, rows: Sequence[JsonObject]) -> None:
         file = small_file(str(self.report), self.path_map, self.storage_conn_id)
@@ -102,16 +112,9 @@ class RunaiBestTrialOperator(BaseOperator, ReadableTask):
 def _last(trial: Trial, *evaluations: Any) -> tuple[Result, JsonObject]:
     """Return the result of the last rung on which a trial has one, with its evaluation."""
     for rung, evaluation in reversed([*enumerate(evaluations)]):
-        if isinstance(evaluation, Mapping) and isinstance(evaluation.get("metrics"), Mapping):
-            return _result(trial, rung, evaluation), dict(evaluation)
-    return Result(trial, None, _NO_RESULT), {}
-
-
-def _result(trial: Trial, rung: int, evaluation: JsonMapping) -> Result:
-    if evaluation.get("passed") is False:
-        problem = cut(f"did not pass: {evaluation.get('failures')}")
-        return Result(trial, None, problem, rung)
-    return Result(trial, evaluation["metrics"], rung=rung)
+        if has_metrics(evaluation):
+            return result_of(trial, evaluation, rung), dict(evaluation)
+    return result_of(trial, None), {}
 
 
 def _line(row: JsonObject) -> str:

@@ -164,8 +164,8 @@ class RunaiTrainingOperator(NotifyingOperator):
             on_clear=self.on_clear,
             when_suspended=self.when_suspended,
             get_logs=self.get_logs,
-            submit_when=self.submit_when,
         )
+        self._check_room()
         self._check_callbacks()
         self._check_payload()
 

@@ -88,7 +88,10 @@ class WorkloadOperator(RoomOperator):
                 awaited=self.wait_for_completion,
             )
             ready = partial(self._make_ready, context, hook, project, spec, note)
-            workload = submission.submit_or_adopt(before_create=ready)
+            try:
+                workload = submission.submit_or_adopt(before_create=ready)
+            finally:
+                self._settle_claim(hook)
         return project.name, workload, gpus_requested(spec)
 
     def _make_ready(self, context: Context, *about: Any) -> None:

@@ -1,7 +1,8 @@
-/** Facts of tasks that judge checkpoints, from their results: verdicts, gates, the champion before and after. */
+/** Facts of tasks that judge, from their results: verdicts, gates, trials, the champion before and after. */
 
 import { Facts, h, Section, Table } from "./elements.js";
 import { bytes, clock, number } from "./text.js";
+import { Trials } from "./trials.js";
 
 const MOST = 50;
 
@@ -15,9 +16,17 @@ const pairs = (metrics) => entries(metrics).map(([name, one]) => `${name} ${show
 /** Return the component that shows a result, or null if it is not one that judges a checkpoint. */
 export function evidenceOf(result) {
   if (!isObject(result)) return null;
+  if (Array.isArray(result.trials)) return Sweep;
   if (Array.isArray(result.refused) && isText(result.verdict)) return Verdicts;
   if (Array.isArray(result.gates) && isObject(result.metrics)) return Gates;
   return "previous" in result && isText(result.uri) ? Champion : null;
+}
+
+/** All trials, and below them the evaluation of the best. */
+function Sweep({ result: { trials, ...best } }) {
+  const Evidence = evidenceOf(best);
+  return h("div", { style: { display: "grid", gap: 20, minWidth: 0 } }, h(Trials, { trials }),
+    Evidence ? h(Evidence, { result: best }) : null);
 }
 
 function Verdicts({ result }) {

@@ -6,8 +6,8 @@ const { useEffect, useState } = globalThis.React;
 
 const REFRESH_SECONDS = 5;
 const FINISHED = ["success", "failed", "skipped", "upstream_failed", "removed"];
-/** Operators whose results are facts of a checkpoint; of any other task nothing more is read. */
-const JUDGES = /checkpoint|evaluat|promot|champion/i;
+/** Operators whose results are facts of checkpoints or trials; of any other task nothing more is read. */
+const JUDGES = /checkpoint|evaluat|promot|champion|trial/i;
 const REFUSED =
   "You may not read the XComs of this task (Airflow answered 403), and the history of its workload is kept there. " +
   "Ask an administrator for the right to read XComs of this DAG.";

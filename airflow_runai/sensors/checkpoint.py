@@ -48,6 +48,7 @@ from airflow_runai.tasks.query_checks import (
     check_training_task,
 )
 from airflow_runai.tasks.retries import fail_without_retry
+from airflow_runai.tasks.whereabouts import end_words
 from airflow_runai.triggers.checkpoint import TIMED_OUT, RunaiCheckpointTrigger
 
 if TYPE_CHECKING:
@@ -82,8 +83,7 @@ class RunaiCheckpointSensor(BaseSensorOperator, ReadableTask):
         page.
     :param requirements: further requirements, as in :class:`RunaiSelectCheckpointOperator`;
         templated.
-    :param report_path: JSON file for the full report and its ledger, as in
-        :class:`RunaiSelectCheckpointOperator`; templated.
+    :param report_path: JSON file for the full report and its ledger, as there; templated.
     :param workload: ``{"task_id": "train"}`` for the training of that task in the same run, which
         need not be submitted yet and ends with its last try (add ``"map_index"`` for a mapped
         task), or the name of a workload; templated.
@@ -285,7 +285,7 @@ class RunaiCheckpointSensor(BaseSensorOperator, ReadableTask):
         """Return the result, or raise; both ways of waiting end here."""
         if event.get("status") == FOUND:
             return self._found(context, event)
-        words = str(event.get("words", event))
+        words = end_words(event, self.runai_conn_id, self.project or "")
         if self.soft_fail:
             raise AirflowSkipException(words)
         if event.get("status") == TIMED_OUT:

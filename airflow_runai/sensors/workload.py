@@ -13,7 +13,7 @@ from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 
 from airflow_runai.backends import control_plane, organization
 from airflow_runai.backends.organization import Project
-from airflow_runai.core.decision import WaitPolicy, decide
+from airflow_runai.core.decision import KeepWaiting, WaitPolicy, decide
 from airflow_runai.core.flow import now
 from airflow_runai.core.outcome import SUCCEEDED, TIMED_OUT, Outcome
 from airflow_runai.core.waiting import take_snapshot
@@ -22,6 +22,7 @@ from airflow_runai.deployment import configuration
 from airflow_runai.errors import InvalidArgument, Refused, Unreachable, WorkloadEnded
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.links import push_timeline
+from airflow_runai.tasks.completion import warn_if_doubtful
 from airflow_runai.tasks.end_reasons import explained
 from airflow_runai.tasks.failures import ReadableTask
 from airflow_runai.tasks.retries import NON_RETRYABLE, fail_without_retry
@@ -121,38 +122,43 @@ class RunaiWorkloadSensor(BaseSensorOperator, ReadableTask):
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Finish the task when the trigger has fired."""
-        outcome = Outcome.from_event(event)
+        outcome = explained(self._hook, Outcome.from_event(event))
         push_timeline(context, outcome.to_news())
-        return self._result(Outcome.from_event(event))
+        return self._result(outcome)
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Look once; done when it has completed."""
+        with fail_without_retry():
+            verdict = self._look()
+            if isinstance(verdict, Outcome):
+                result = self._result(explained(self._hook, verdict))
+                return PokeReturnValue(is_done=True, xcom_value=result)
+            return False
+
+    def _look(self) -> KeepWaiting | Outcome | None:
+        """Return what follows from one look; ``None`` if there is nothing to see."""
         hook = self._hook
         try:
             project = hook.project(self.project, self.cluster)
             workload = hook.run(control_plane.finder(self._named(project))())
             if workload is None:
-                return False
-            verdict = decide(
-                self._policy(),
-                hook.run(take_snapshot(control_plane.reader_for(workload), workload)),
-            )
+                return None
+            reader = control_plane.reader_for(workload)
+            return decide(self._policy(), hook.run(take_snapshot(reader, workload)))
         except NON_RETRYABLE:
             raise
         except (Unreachable, Refused) as error:
             self.log.warning(
                 "cannot read workload %s (%s); its state is unknown", self.workload, error
             )
-            return False
-        if isinstance(verdict, Outcome):
-            return PokeReturnValue(is_done=True, xcom_value=self._result(verdict))
-        return False
+            return None
 
     def _result(self, outcome: Outcome) -> dict[str, Any]:
         """Return the result, or raise; both ways of waiting end here."""
         if outcome.status == SUCCEEDED:
+            if not self.allow_exit_on_preemption:
+                warn_if_doubtful(outcome)
             return outcome.to_result(self.project or "")
-        outcome = explained(self._hook, outcome)
         words = failure_words(outcome, self.runai_conn_id, self.project or "")
         if self.soft_fail:
             raise AirflowSkipException(words)

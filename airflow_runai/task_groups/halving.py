@@ -95,15 +95,15 @@ def runai_successive_halving(  # noqa: PLR0913  # runai_sweep's, and four
     Make the tasks of a sweep that gives most steps to the trials that deserve them.
 
     All trials train up to the first rung. Of those that have a result there, the best 1/η go on to
-    the next, from their newest valid checkpoint; nobody waits for the slowest
-    (``docs/halving.md``).
+    the next, from their newest valid checkpoint; nobody waits for the slowest. See
+    ``docs/halving.md``.
 
     :param group_id: of the group, and so the beginning of the tasks' ids.
     :param run_root: directory of one run, as the containers call it, or a URI; templated.
     :param train: what each trial runs: a specification; the trial's parameters are added.
     :param evaluate: what judges a trial's checkpoint: a specification or a command line.
     :param metric: of the evaluation, by which trials are compared.
-    :param max_live: trainings, and evaluations, of one rung at the same time.
+    :param max_live: workloads of one run that may live at the same time, on all rungs together.
     :param space: names of parameters to their values; or a list, the parameters of each trial.
     :param max_steps: where the last rung ends: a whole number, in a unit of the training's own.
     :param eta: one of so many goes on, from 2.
@@ -174,6 +174,9 @@ def _trials(made: SuccessiveHalving, given: _Arguments, gates: tuple[str, ...]) 
         evaluate >> RunaiEndTrialOperator(**{**end, **given.files(), **own, "task_id": "end"})
 
     trial.expand(label=[one.label for one in made.trials])
+    submit = [task for one in made.chains for task in (one.train, one.evaluate) if task is not None]
+    for task in submit:
+        task.max_live_with = [one.task_id for one in submit]
 
 
 def _rung(made: SuccessiveHalving, given: _Arguments, number: int, gates: tuple[str, ...]) -> None:
@@ -222,7 +225,8 @@ def _promotion(
 
 def _of_trials(made: SuccessiveHalving, given: _Arguments, number: int) -> JsonObject:
     """Return what the mapped tasks of a rung get beside what a retraining's have."""
-    cap = {"max_active_tis_per_dagrun": given.max_live, "map_index_template": LABEL}
+    cap = {"max_active_tis_per_dagrun": given.max_live, "max_live": given.max_live}
+    shared: JsonObject = {**cap, "map_index_template": LABEL}
     until = {given.steps_as: made.rungs[number]}
     train, pass_as, own = given.chain.train, given.pass_as, given.own
     assert isinstance(train, Mapping), "it was checked"
@@ -233,11 +237,11 @@ def _of_trials(made: SuccessiveHalving, given: _Arguments, number: int) -> JsonO
     return {
         "train": {
             "variants": [variant_of(one, train, pass_as) for one in stopped],
-            **cap,
+            **shared,
             **own.get("train", {}),
         },
         "select": own.get("select", {}),
-        "evaluate": {"variants": names, "metrics": metrics, **cap, **own.get("evaluate", {})},
+        "evaluate": {"variants": names, "metrics": metrics, **shared, **own.get("evaluate", {})},
     }
 
 

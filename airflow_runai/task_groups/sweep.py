@@ -3,40 +3,58 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeAlias
 
-from airflow.sdk import TaskGroup, task_group
+from airflow.sdk import TaskGroup, XComArg, task_group
 
 from airflow_runai.core.json_merge import JsonObject
-from airflow_runai.core.sweep.draw import Sampler, draw
+from airflow_runai.core.sweep.draw import Sampler, check_count, draw
+from airflow_runai.core.sweep.space import read_space
+from airflow_runai.core.sweep.study import StudySampler, read_study_sampler
 from airflow_runai.core.sweep.trials import Trial, make_trials
 from airflow_runai.core.values import nearest
 from airflow_runai.deployment import configuration
 from airflow_runai.errors import SpecError
+from airflow_runai.operators.evaluation import RunaiEvaluationOperator
 from airflow_runai.operators.promotion import RunaiPromoteCheckpointOperator
+from airflow_runai.operators.study import (
+    RunaiAskStudyOperator,
+    RunaiTellStudyOperator,
+    trial_of,
+)
 from airflow_runai.operators.sweep import RunaiBestTrialOperator
 from airflow_runai.task_groups.chain import Chain, ChainArguments, make_chain
+from airflow_runai.task_groups.study import make_ask, make_tell
+from airflow_runai.tasks.argument_checks import is_count
 from airflow_runai.tasks.declaration import names_its_group
 
 PASS_AS = ("arguments", "environment")
 #: How a mapped task is shown that has variants.
 LABEL = "{{ task.variants[ti.map_index].label }}"
 
+#: The trials; or the output of the task that asks for them.
+Tried: TypeAlias = "Sequence[Trial] | XComArg"
+
 
 class Sweep(TaskGroup):
     """
     The tasks of :func:`runai_sweep`.
 
-    :ivar trials: what is tried, by map index.
+    :ivar trials: what is tried, by map index; empty if only a study knows.
     :ivar chain: the mapped tasks: ``train``, ``select``, ``evaluate``.
     :ivar promote: ``None`` in a sweep without a champion.
+    :ivar ask: ``None`` in a sweep without a study.
+    :ivar tell: the same.
     """
 
     trials: tuple[Trial, ...]
     chain: Chain
     best: RunaiBestTrialOperator
     promote: RunaiPromoteCheckpointOperator | None
+    ask: RunaiAskStudyOperator | None
+    tell: RunaiTellStudyOperator | None
 
 
 @names_its_group
@@ -51,6 +69,7 @@ def runai_sweep(
     space: Mapping[str, Any] | Sequence[Mapping[str, Any]],
     sampler: Sampler = "grid",
     pass_as: str = "arguments",
+    submit_when: str = "now",
     mode: str = "max",
     min_successful: int = 1,
     champion: str | None = None,
@@ -72,13 +91,17 @@ def runai_sweep(
     :param train: what each trial runs: a specification; the trial's parameters are added.
     :param evaluate: what judges a trial's checkpoint: a specification or a command line.
     :param metric: of the evaluation, by which trials are compared.
-    :param max_live: trials of one run that may have a workload at the same time: so many trainings,
-        and so many evaluations.
+    :param max_live: workloads of one run, trainings and evaluations together, that may live at the
+        same time (``docs/room.md``); from 1.
     :param space: names of parameters to their values (``docs/sweeps.md``); or a list, the
         parameters of each trial.
     :param sampler: ``grid``: all points of the space; or so many of them: ``{"random": 20, "seed":
-        1}``, or ``{"even": 20}`` with smaller gaps. The same seed draws the same points.
+        1}``, or ``{"even": 20}`` with smaller gaps. The same seed draws the same points. Optuna is
+        asked when the DAG runs: ``{"optuna": 20, "study": …}`` (``docs/optuna.md``).
     :param pass_as: ``arguments``: ``lr=0.02``, after the training's own; ``environment``: ``LR``.
+    :param submit_when: which GPUs each training waits for before it is submitted: ``now``,
+        ``quota``, ``idle``, as for ``RunaiTrainingOperator``. Evaluations wait for a place alone,
+        because a trial without a score has wasted its training.
     :param mode: ``max`` or ``min``: which end of the metric is best.
     :param min_successful: with fewer finite metrics the sweep fails.
     :param champion: the pointer that the best trial is promoted to; ``None``: none; templated.
@@ -87,15 +110,17 @@ def runai_sweep(
     :param path_map: container prefixes to worker prefixes; templated.
     :param storage_conn_id: Airflow connection for object storage; templated.
     :param task_arguments: further arguments of the operators, by task: ``train, select, evaluate,
-        best, promote``.
+        best, promote, ask, tell``.
     :param group_arguments: further arguments of Airflow's ``TaskGroup``, such as ``default_args``,
         which may hold ``runai_conn_id``, ``project`` and ``pool``.
     :raises SpecError: if arguments are wrong, or contradict each other.
     """
     check_sweep(train, max_live, pass_as)
-    tried = make_trials(draw(space, sampler, configuration.max_map_length()))
+    study = read_study_sampler(sampler)
+    trials = _known(space, sampler, study)
     own = dict(task_arguments or {})
-    last = {name: own.pop(name, {}) for name in ("best", "promote")}
+    beside = ("best", "promote", *(() if study is None else ("ask", "tell")))
+    last = {name: own.pop(name, {}) for name in beside}
     storage: JsonObject = {"path_map": path_map, "storage_conn_id": storage_conn_id}
     root = run_root.rstrip("/")
     arguments = ChainArguments(
@@ -107,42 +132,80 @@ def runai_sweep(
         spec=spec,
         storage=storage,
         platform={},
-        own=_of_trials(own, tried, train, pass_as, max_live),
+        own=own,
     )
     arguments.check()  # before there is a group
     sweep = Sweep(group_id=group_id, **group_arguments)
-    sweep.trials = tried
+    sweep.trials = trials
+    goal = {"metric": metric, "mode": mode}
     with sweep:
-        _trials(sweep, arguments)
-        goal = {"metric": metric, "mode": mode, "min_successful": min_successful}
-        report = {"report": f"{root}/trials.json", **storage}
-        sweep.best = _best(sweep, {**goal, **report, **last["best"]})
-        sweep.promote = None
+        sweep.ask = sweep.tell = sweep.promote = None
+        if study is not None:
+            asking = {**goal, "path_map": path_map}
+            sweep.ask = make_ask(study, str(sweep.group_id), space, asking, last["ask"])
+        tried = trials if sweep.ask is None else sweep.ask.output
+        mapped = _of_trials(own, tried, train, pass_as, max_live, submit_when)
+        evaluated = _trials(sweep, replace(arguments, own=mapped))
+        report = {"report": f"{root}/trials.json", "min_successful": min_successful, **storage}
+        sweep.best = _best(evaluated, tried, {**goal, **report, **last["best"]})
+        if sweep.ask is not None:
+            sweep.tell = make_tell(sweep.ask, evaluated, last["tell"])
         if champion is not None:
-            result = {"champion": champion, "evaluation": sweep.best.output, **storage}
-            sweep.promote = RunaiPromoteCheckpointOperator(
-                **{**result, **last["promote"], "task_id": "promote"}
-            )
+            sweep.promote = _promote(sweep.best, champion, storage, last["promote"])
     return sweep
 
 
-def _trials(sweep: Sweep, arguments: ChainArguments) -> None:
+def _known(space: Any, sampler: Sampler, study: StudySampler | None) -> tuple[Trial, ...]:
+    """Return the trials, as far as the DAG file decides; what a study is asked for is checked."""
+    limit = configuration.max_map_length()
+    if study is None:
+        return make_trials(draw(space, sampler, limit))
+    check_count(study.count, limit)
+    make_trials([{one.name: "" for one in read_space(space)}])
+    return ()
+
+
+def _trials(sweep: Sweep, arguments: ChainArguments) -> RunaiEvaluationOperator:
+    """Make the mapped tasks, and return the last one of each trial."""
+
     @task_group(group_id="trial")
     def trial(label: str) -> None:
         sweep.chain = make_chain(arguments)
 
-    trial.expand(label=[one.label for one in sweep.trials])
-
-
-def _best(sweep: Sweep, given: JsonObject) -> RunaiBestTrialOperator:
-    evaluate = sweep.chain.evaluate
+    if sweep.ask is None:
+        trial.expand(label=[one.label for one in sweep.trials])
+    else:
+        sweep.ask >> trial.expand(label=[str(place) for place in range(sweep.ask.count)])
+    train, evaluate = sweep.chain.train, sweep.chain.evaluate
     assert evaluate is not None, "a sweep has an evaluation"
-    found = {"points": [dict(one.parameters) for one in sweep.trials], "trigger_rule": "all_done"}
+    train.max_live_with = evaluate.max_live_with = [train.task_id, evaluate.task_id]
+    return evaluate
+
+
+def _best(
+    evaluate: RunaiEvaluationOperator, tried: Tried, given: JsonObject
+) -> RunaiBestTrialOperator:
+    points = _each(tried, lambda one: dict(one.parameters))
+    found = {"points": points, "trigger_rule": "all_done"}
     best = RunaiBestTrialOperator(
         **{**found, "evaluations": evaluate.task_id, **given, "task_id": "best"}
     )
     evaluate >> best
     return best
+
+
+def _promote(
+    best: RunaiBestTrialOperator, champion: str, storage: JsonObject, given: Mapping[str, Any]
+) -> RunaiPromoteCheckpointOperator:
+    result = {"champion": champion, "evaluation": best.output, **storage}
+    return RunaiPromoteCheckpointOperator(**{**result, **given, "task_id": "promote"})
+
+
+def _each(tried: Tried, make: Callable[[Trial], JsonObject]) -> list[JsonObject] | XComArg:
+    """Return what is made of each trial; of those that are asked for, when a task runs."""
+    if isinstance(tried, XComArg):
+        return tried.map(lambda row: make(trial_of(row)))
+    return [make(one) for one in tried]
 
 
 def check_sweep(train: object, max_live: object, pass_as: str) -> None:
@@ -154,7 +217,7 @@ def check_sweep(train: object, max_live: object, pass_as: str) -> None:
     problems = []
     if not isinstance(train, Mapping):
         problems.append("train: a text; allowed: a specification, to which parameters are added")
-    if isinstance(max_live, bool) or not isinstance(max_live, int) or max_live < 1:
+    if not is_count(max_live):
         problems.append(f"max_live: {max_live!r}; allowed: a whole number from 1")
     if pass_as not in PASS_AS:
         problems.append(f"pass_as: {pass_as!r}; {nearest(pass_as, PASS_AS)}")
@@ -164,19 +227,26 @@ def check_sweep(train: object, max_live: object, pass_as: str) -> None:
 
 def _of_trials(
     own: Mapping[str, Mapping[str, Any]],
-    tried: Sequence[Trial],
+    tried: Tried,
     train: Mapping[str, Any],
     pass_as: str,
     max_live: int,
+    submit_when: str,
 ) -> JsonObject:
     """Return what the mapped tasks get beside what a retraining's have."""
-    cap = {"max_active_tis_per_dagrun": max_live, "map_index_template": LABEL}
-    variants = [variant_of(one, train, pass_as) for one in tried]
-    names = [{"workload_name": one.name, "label": one.label} for one in tried]
+    cap = {"max_active_tis_per_dagrun": max_live, "max_live": max_live}
+    shared: JsonObject = {**cap, "map_index_template": LABEL}
+    variants = _each(tried, lambda one: variant_of(one, train, pass_as))
+    names = _each(tried, lambda one: {"workload_name": one.name, "label": one.label})
     return {
-        "train": {"variants": variants, **cap, **own.get("train", {})},
+        "train": {
+            "variants": variants,
+            "submit_when": submit_when,
+            **shared,
+            **own.get("train", {}),
+        },
         "select": own.get("select", {}),
-        "evaluate": {"variants": names, **cap, **own.get("evaluate", {})},
+        "evaluate": {"variants": names, **shared, **own.get("evaluate", {})},
     }
 
 

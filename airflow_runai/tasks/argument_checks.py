@@ -11,7 +11,7 @@ from airflow_runai.core.jinja import is_templated
 from airflow_runai.core.log_lines import GET_LOGS
 from airflow_runai.core.marks import ON_KILL_ACTIONS
 from airflow_runai.core.naming import check_slug
-from airflow_runai.core.room import SUBMIT_WHEN
+from airflow_runai.core.room import NOW, SUBMIT_WHEN
 from airflow_runai.core.spec import check_keys
 from airflow_runai.core.submission import ON_CLEAR
 from airflow_runai.core.timeouts import Timeouts
@@ -26,7 +26,6 @@ _ALLOWED = {
     "on_clear": ON_CLEAR,
     "when_suspended": ("wait", "end"),
     "get_logs": GET_LOGS,
-    "submit_when": SUBMIT_WHEN,
 }
 
 
@@ -47,7 +46,7 @@ def check_payload_arguments(
                 "or the name of a `template`"
             ]
         )
-    if isinstance(spec, Mapping):
+    if isinstance(spec, (Mapping, list, tuple)):  # anything else may be rendered later
         check_keys(spec)
     if command_line is not None:
         # Imported here: DAGs without a command line need not pay for its grammars.
@@ -92,18 +91,38 @@ def check_wait_arguments(
             "timeouts: set, with wait_for_completion=False; nothing would enforce them: "
             "leave them out, or wait"
         )
-    wrong += _room_problems(timeouts, words.get("submit_when"))
     if wrong:
         raise SpecError(wrong)
 
 
-def _room_problems(timeouts: object, submit_when: str | None) -> list[str]:
-    if submit_when != "now" or not isinstance(timeouts, Mapping) or "room" not in timeouts:
-        return []
-    return [
-        "timeouts.room: set, with submit_when='now', which waits for no room: "
-        "leave it out, or use submit_when='quota' or 'idle'"
-    ]
+def check_room_arguments(
+    submit_when: object, timeouts: object, max_live: object, max_live_with: object
+) -> None:
+    """
+    Refuse what says nothing about when to submit.
+
+    :raises SpecError: listing all problems.
+    """
+    wrong = []
+    if submit_when not in SUBMIT_WHEN:
+        wrong.append(f"submit_when: {submit_when!r}; allowed: {', '.join(SUBMIT_WHEN)}")
+    if max_live is not None and not is_count(max_live):
+        wrong.append(f"max_live: {max_live!r}; allowed: a whole number from 1")
+    if max_live is None and max_live_with:
+        wrong.append("max_live_with: set, without max_live; give it, or leave both out")
+    waits = submit_when != NOW or max_live is not None
+    if not waits and isinstance(timeouts, Mapping) and "room" in timeouts:
+        wrong.append(
+            "timeouts.room: set, with submit_when='now', which waits for no room: "
+            "leave it out, or use submit_when='quota' or 'idle', or max_live"
+        )
+    if wrong:
+        raise SpecError(wrong)
+
+
+def is_count(value: object) -> bool:
+    """Tell whether a value is a whole number from 1."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 def _timeout_problems(timeouts: object) -> list[str]:

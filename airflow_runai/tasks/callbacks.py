@@ -92,7 +92,13 @@ def _plain(value: object) -> JsonObject:
         raise _Unfit(f"{value.__name__} is a class; give {advice}")
     if callable(value):
         return {"path": _path_of(value), "kwargs": {}}
-    raise _Unfit(f"{value!r} cannot be called")
+    raise _Unfit(f"{_shown(value)} cannot be called")
+
+
+def _shown(value: object) -> str:
+    """Name a value: the arguments of a ``partial`` and the values of a mapping may be secrets."""
+    is_number = isinstance(value, (int, float))
+    return repr(value) if is_number else f"an object of type {type(value).__name__}"
 
 
 def _checked(path: str) -> str:
@@ -115,7 +121,9 @@ def _checked(path: str) -> str:
 def _path_of(target: Any) -> str:
     module, name = str(getattr(target, "__module__", "")), str(getattr(target, "__qualname__", ""))
     if not name:
-        raise _Unfit(f"{target!r} has no name to import it by; use AsyncCallback or SyncCallback")
+        raise _Unfit(
+            f"{_shown(target)} has no name to import it by; use AsyncCallback or SyncCallback"
+        )
     path = _checked(f"{module}.{name}")
     if getattr(sys.modules.get(module), name, None) is not target:
         raise _Unfit(f"{path!r} is not at the top of its module")

@@ -84,7 +84,9 @@ def roll_back(
     """
     present = history.present()
     if present is None:
-        raise InvalidArgument([f"{history.pointer}: nothing was ever promoted; nothing to go back"])
+        raise InvalidArgument(
+            [f"{history.pointer}: nothing was ever promoted; nothing to go back to"]
+        )
     entries, _ = history.entries()
     history.settle()
     number = rollback_target(entries, present, to) if to is not None else None

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.paths import PathMap
 from airflow_runai.core.saves import Saved
 from airflow_runai.errors import InvalidArgument
 from airflow_runai.tasks.locations import location
+
+if TYPE_CHECKING:
+    from airflow_runai.checkpoints.choosing.roots import Candidate
 
 
 @dataclass(frozen=True)
@@ -64,29 +67,43 @@ class CheckpointRoot:
         """What tells places apart: the same path may be mounted elsewhere for another task."""
         return self.path, tuple(sorted((self.path_map or {}).items())), self.storage_conn_id
 
-    def saves(self, *, published: bool = False) -> tuple[Saved, ...] | None:
+    def saves(self) -> tuple[Saved, ...] | None:
         """
         Return the checkpoints with a step in their name, by one listing; no file is opened.
 
-        :param published: where some have a manifest, leave out those without.
         :return: newest step first; ``None`` if the root is not there yet.
         :raises RunaiError: if this machine cannot see the root.
         """
+        listed = self._listed()
+        return None if listed is None else _with_steps(listed)
+
+    def published_saves(self) -> tuple[tuple[Saved, ...], frozenset[Saved]] | None:
+        """
+        Do the same, and tell those without a manifest apart, if some have one.
+
+        :return: checkpoints, and what is none beside them.
+        """
         # Imported here: reading checkpoints is not needed to parse a DAG.
-        from airflow_runai.checkpoints.choosing.roots import RootProblem, candidates
         from airflow_runai.checkpoints.choosing.save_times import with_manifests
+
+        listed = self._listed()
+        if listed is None:
+            return None
+        published = _with_steps(with_manifests(listed))
+        return published, frozenset(_with_steps(listed)) - set(published)
+
+    def _listed(self) -> tuple[Candidate, ...] | None:
+        from airflow_runai.checkpoints.choosing.roots import RootProblem, candidates
 
         place = location(self.path, self.path_map, self.storage_conn_id)
         try:
-            listed = candidates(place)
+            return candidates(place)
         except RootProblem as problem:
             if problem.code == "root-empty":
                 return ()
             if problem.code == "root-missing" and _may_come(place):
                 return None
             raise
-        counted = with_manifests(listed) if published else listed
-        return tuple(Saved(one.step, one.mtime) for one in counted if one.step is not None)
 
     def save_seconds(self) -> float | None:
         """
@@ -97,6 +114,10 @@ class CheckpointRoot:
         from airflow_runai.checkpoints.choosing.save_times import longest_save
 
         return longest_save(location(self.path, self.path_map, self.storage_conn_id))
+
+
+def _with_steps(listed: Iterable[Candidate]) -> tuple[Saved, ...]:
+    return tuple(Saved(one.step, one.mtime) for one in listed if one.step is not None)
 
 
 def _may_come(place: object) -> bool:

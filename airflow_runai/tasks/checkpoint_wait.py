@@ -92,11 +92,13 @@ class WorkloadStatus:
     The status of the workload; the defaults say that nothing is known.
 
     :param end: how it ended for good, in words; empty while it has not.
+    :param where: fields of the workload that ended, and the name of its project, if known.
     :param idle: nothing of it runs now.
     :param since: epoch seconds of its last change of phase, if the server says.
     """
 
     end: str = ""
+    where: JsonMapping = field(default_factory=dict)
     idle: bool = False
     since: float | None = None
 
@@ -142,7 +144,7 @@ class CheckpointWait:
         # What cannot be read now may be the very checkpoint that is waited for.
         if status.end and not self._is_undecided:
             words = f"{status.end} without a checkpoint that passes: {self.reason}"
-            return {"status": ENDED, "words": words}
+            return {"status": ENDED, "words": words, **status.where}
         self._log_reason()
         if self.quarantine_invalid and status.idle:
             yield from self._quarantine(status)
@@ -179,6 +181,8 @@ class CheckpointWait:
             status = yield from self._read_status(workload)
             if not status.end:
                 return status
+            where = {**status.where, "project": submitted.get("project") or ""}
+            status = replace(status, where=where)
         state = yield FetchTaskState(task)
         if state not in FINISHED_TASK_STATES:
             return replace(status, end="", idle=bool(status.end))
@@ -199,11 +203,12 @@ class CheckpointWait:
         is_absent = snapshot.absent_since is not None
         self._absent_since = (self._absent_since or snapshot.absent_since) if is_absent else None
         decision = decide(WaitPolicy(), replace(snapshot, absent_since=self._absent_since))
-        end = ""
+        end, where = "", {}
         if isinstance(decision, Outcome):
             end = f"workload {decision.name} {decision.status} ({decision.reason})"
+            where = {"workload": decision.workload().to_json()}
         idle = not is_absent and snapshot.workload.meaning in _IDLE
-        return WorkloadStatus(end, idle, snapshot.workload.phase_updated_at)
+        return WorkloadStatus(end, where, idle, snapshot.workload.phase_updated_at)
 
     def _select(self, *, is_last: bool) -> Steps[Selection | None]:
         """Choose a checkpoint; ``None`` if nothing has changed, or it cannot be read now."""

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from dataclasses import replace
-from functools import partial
 from typing import Any, TypeVar
 
 from airflow_runai.core.completion import (
@@ -74,12 +73,25 @@ def confirmed(
         if reached and not why_incomplete(outcome.timeline, reached_end=True):
             return replace(outcome, status=SUCCEEDED, reason=f"completed, {words}")
         return replace(outcome, reason="; ".join(filter(None, (outcome.reason, words, _ADVICE))))
-    left = leaving_into(outcome.timeline)
-    if outcome.status == SUCCEEDED and left is not None and not allowed:
-        reached, words = _step_reached(root, _listed)
-        if not reached:
-            log.warning(_DOUBT + (f"; {words}" if words else ""), outcome.name, _how(left))
+    if outcome.status == SUCCEEDED and not allowed:
+        warn_if_doubtful(outcome, root)
     return outcome
+
+
+def warn_if_doubtful(
+    outcome: Outcome, root: Callable[[], CheckpointRoot | None] = lambda: None
+) -> None:
+    """
+    Warn if a success may be none: it was going down, and the platform does not say why.
+
+    :param root: called only then.
+    """
+    left = leaving_into(outcome.timeline)
+    if left is None:
+        return
+    reached, words = _step_reached(root, _listed)
+    if not reached:
+        log.warning(_DOUBT + (f"; {words}" if words else ""), outcome.name, _how(left))
 
 
 def _how(left: Moment) -> str:
@@ -106,10 +118,11 @@ def _step_reached(
 
 
 def _listed(root: CheckpointRoot, expected: int) -> tuple[bool, str]:
-    found = read_here(partial(root.saves, published=True))
+    found = read_here(root.published_saves)
     if found is None:
         return False, f"the checkpoints in {root.path} cannot be listed"
-    if any(one.step >= expected for one in found):
+    published, _ = found
+    if any(one.step >= expected for one in published):
         return True, ""
     return False, f"no checkpoint in {root.path} is of step {expected}"
 

@@ -44,7 +44,8 @@ def names_its_place(make: Callable[..., T]) -> Callable[..., T]:
                 raise
             failure: Exception = error
         # Outside the handler, so that it gets no context.
-        raise _placed(failure, f"task {kwargs.get('task_id')!r}", _hints(cls, kwargs, failure))
+        task = f"task {kwargs.get('task_id')!r}"
+        raise _placed(failure, task + place(), _hints(cls, kwargs, failure))
 
     return placed
 
@@ -60,9 +61,18 @@ def names_its_group(make: Callable[P, T]) -> Callable[P, T]:
             failure = error
         given = inspect.signature(make).bind(*args, **kwargs)
         given.apply_defaults()
-        raise _placed(failure, f"task group {given.arguments['group_id']!r}", [])
+        raise _placed(failure, f"task group {given.arguments['group_id']!r}{place()}", [])
 
     return placed
+
+
+def placed_later(failure: Exception, task_id: str, where: str) -> Exception:
+    """
+    Return an error about a task's arguments that shows only after its declaration.
+
+    :param where: what :func:`place` returned then.
+    """
+    return _placed(failure, f"task {task_id!r}{where}", [])
 
 
 def _placed(failure: Exception, what: str, hints: Sequence[str]) -> Exception:
@@ -70,7 +80,7 @@ def _placed(failure: Exception, what: str, hints: Sequence[str]) -> Exception:
     if not hasattr(failure, _PLACED):
         setattr(failure, _PLACED, True)
         words = "\n  - ".join([str(failure), *hints])
-        failure.args = (f"{what}{_place()}: {words}",)
+        failure.args = (f"{what}: {words}",)
     failure.__cause__ = failure.__context__ = None
     return failure.with_traceback(None)
 
@@ -90,7 +100,8 @@ def _is_about_arguments(error: Exception) -> bool:
     return isinstance(error, InvalidArgument) or any(each in words for each in _ABOUT_ARGUMENTS)
 
 
-def _place() -> str:
+def place() -> str:
+    """Return file and line of what is being declared, in parentheses; empty if nothing is."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and _is_between(frame):
         frame = frame.f_back

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
 from dataclasses import replace
-from functools import partial
 
 from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
 
@@ -14,7 +12,7 @@ from airflow_runai.core.incarnations import nodes_of, shown_lives
 from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.outcome import Outcome
 from airflow_runai.core.progress import StepProgress
-from airflow_runai.core.saves import Saved, gathered, of_this_run
+from airflow_runai.core.saves import gathered, of_this_run
 from airflow_runai.core.usage import runs
 from airflow_runai.errors import RunaiError
 from airflow_runai.hooks.runai import RunaiHook
@@ -34,7 +32,7 @@ def last_look(outcome: Outcome, root: CheckpointRoot | None) -> tuple[Outcome, S
     """
     known = outcome.progress
     seen = known.checkpoints if known else ()
-    found = _published(root) if root else None
+    found = read_here(root.published_saves) if root else None
     if root is None or found is None:
         return outcome, None
     published, torn = found
@@ -53,15 +51,6 @@ def last_look(outcome: Outcome, root: CheckpointRoot | None) -> tuple[Outcome, S
     if not all(one.at > 0 for one in every):
         return outcome, None  # a storage without times
     return outcome, Saves(every, read_here(root.save_seconds), progress.is_whole)
-
-
-def _published(root: CheckpointRoot) -> tuple[Sequence[Saved], Collection[Saved]] | None:
-    """Return the checkpoints that are there, and what is no checkpoint beside them."""
-    listed = read_here(root.saves)
-    published = read_here(partial(root.saves, published=True))
-    if listed is None or published is None:
-        return None
-    return published, set(listed) - set(published)
 
 
 def lives_of(hook: RunaiHook, outcome: Outcome) -> list[JsonObject]:

@@ -13,12 +13,15 @@ from airflow_runai.core.timeline import TIMELINE_LIMIT, Moment
 from airflow_runai.core.usage import runs
 
 #: What the tab shows of a log, at most.
-TAB_LINES, TAB_CHARACTERS = 20, 4096
+TAB_LINES, TAB_BYTES = 20, 4096
 
 
 def for_tab(lines: Sequence[str]) -> list[str]:
     """Return the newest lines of a log, as many as the tab shows."""
-    return list(newest(lines, TAB_LINES, TAB_CHARACTERS))
+    shown = list(newest(lines, TAB_LINES, TAB_BYTES))
+    while len("\n".join(shown).encode("utf-8", "replace")) > TAB_BYTES:
+        del shown[0]  # a character may take four bytes
+    return shown
 
 
 class LogEnd(NamedTuple):

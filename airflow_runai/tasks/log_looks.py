@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from airflow_runai.core.json_merge import JsonMapping
 
 #: Seconds until the first look again at an incarnation that leaves.
@@ -10,16 +12,18 @@ FIRST_PAUSE = 1.0
 
 class LogLook:
     """
-    One look into the log.
+    One look into the log; the last one is taken again and again while the incarnation leaves.
 
+    :param number: of the incarnation; before it is told, the last that was known to run.
     :param moment: epoch seconds at which the incarnation ran.
     :param is_last: the incarnation leaves or has left.
-    :param is_late: the next one has begun.
+    :param is_told: the history has told which incarnation it is.
     :param news: of the workload, where people shall see the result.
-    :param pause: seconds until the next look, if it still leaves by then.
+    :ivar until: epoch seconds at which the next one began; infinite if it has not.
+    :ivar pause: seconds until it is taken again, if the incarnation still leaves by then.
     """
 
-    __slots__ = ("is_last", "is_late", "moment", "news", "number", "pause")
+    __slots__ = ("is_last", "is_told", "moment", "news", "number", "pause", "until")
 
     def __init__(
         self,
@@ -27,10 +31,19 @@ class LogLook:
         moment: float,
         *,
         is_last: bool = False,
-        is_late: bool = False,
+        is_told: bool = True,
         news: JsonMapping | None = None,
-        pause: float = FIRST_PAUSE,
     ) -> None:
-        self.news = news
-        self.number, self.moment, self.pause = number, moment, pause
-        self.is_last, self.is_late = is_last, is_late
+        self.number, self.moment = number, moment
+        self.is_last, self.is_told, self.news = is_last, is_told, news
+        self.until, self.pause = inf, FIRST_PAUSE
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it was not taken yet."""
+        return self.pause == FIRST_PAUSE
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the next incarnation has begun."""
+        return self.until < inf

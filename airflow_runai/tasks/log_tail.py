@@ -10,26 +10,26 @@ be had is a sentence, once, and never more.
 from __future__ import annotations
 
 import asyncio
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 
 from airflow_runai.backends.settings import Settings
 from airflow_runai.backends.workload_logs import LINES, LogPart, UnmaskedPart
 from airflow_runai.core.flow import Notice
-from airflow_runai.core.incarnations import Sighting, sighting
+from airflow_runai.core.incarnations import sighting
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.log_lines import FOLLOW, OFF, LogPosition, newest
-from airflow_runai.core.phases import FINAL, Meaning
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import NotFound
 from airflow_runai.hooks.sessions import one_per_loop
+from airflow_runai.tasks.log_agenda import LogAgenda
 from airflow_runai.tasks.log_facts import LogEnd
 from airflow_runai.tasks.log_fetches import LogFetches
-from airflow_runai.tasks.log_looks import FIRST_PAUSE, LogLook
+from airflow_runai.tasks.log_looks import LogLook
 from airflow_runai.tasks.log_source import LogSource
 from airflow_runai.tasks.log_words import no_log, short, tell, title
+from airflow_runai.tasks.unshown_logs import UnshownLogs
 
 log = structlog.get_logger(logger_name=__name__)
 
@@ -43,8 +43,6 @@ _WAITING = 3
 _LAST_PAUSE = 16.0
 #: One for all: a wait has to be small.
 _NOWHERE = LogPosition()
-#: Its pods are going down.
-_GOING = (Meaning.LEAVING, Meaning.DELETING)
 #: Seconds after which the news of a workload that has just been submitted has come.
 _NEWS_TAKE = 10.0
 
@@ -61,24 +59,19 @@ class LogTail:
     """
 
     __slots__ = (
-        "_asked",
+        "_agenda",
         "_complaint",
         "_connection",
-        "_ended",
-        "_has_heard",
         "_headed",
         "_interval",
         "_is_reading",
         "_kept",
-        "_leaves",
         "_left_out",
         "_mode",
         "_news",
-        "_number",
         "_place",
         "_place_of",
         "_show",
-        "_since",
         "_source",
         "_timer",
         "_todo",
@@ -102,60 +95,41 @@ class LogTail:
         # Made when it is needed: thousands of waits never look.
         self._workload = workload
         self._source: LogSource | None = None
-        # The incarnation that was seen to run, and since when; the last whose end was asked for. A
-        # wait that goes on after a restart of its process does not know them.
-        self._number, self._since, self._asked = 0, math.inf, 0
-        # The incarnation with which the workload ended: its log is the worker's.
-        self._ended = 0
+        self._agenda = LogAgenda(is_followed=get_logs == FOLLOW)
         # The incarnation whose header was written last.
         self._headed = -1
         # How far the log of which incarnation was seen.
         self._place, self._place_of = _NOWHERE, 0
         self._todo: tuple[LogLook, ...] = ()
-        # What was read; its end is not shown yet.
-        self._unshown: tuple[tuple[LogLook, UnmaskedPart], ...] = ()
+        self._unshown = UnshownLogs(self._show_found, self._forget_news)
         self._kept: tuple[str, ...] = ()
         self._left_out = 0
         self._complaint = ""
         # What was published last: of it a look publishes nothing older.
         self._news: JsonMapping | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._has_heard = self._leaves = self._is_reading = self.is_closed = False
+        self._is_reading = self.is_closed = False
 
     def hear(self, notice: Notice) -> None:
         """Take note of a change of phase."""
         if notice.kind == "sighting":
             # It may run already, and no news comes: this process has started again.
             self._follow_later(2 * self._interval + _NEWS_TAKE)
-        if self._mode == OFF or notice.kind != "timeline":
+        if self._mode == OFF:
             return
-        seen = sighting(notice.data)
-        if not self._has_heard and self._place.marks:
-            self._number = self._place_of = seen.number  # of what was followed without news
-        self._has_heard, self._leaves = True, seen.kind in _GOING
-        if seen.kind in FINAL:
-            self._ended = seen.number
-        elif seen.runs and seen.number > self._number:
-            self._run(seen)
-        elif self._has_just_left(seen):
-            self._asked = seen.number
-            since = min(self._since, seen.since)
-            self._ask(LogLook(seen.number, since, is_last=True, news=notice.data))
+        if notice.kind == "departure":
+            self._ask_all(self._agenda.depart(notice.data))
+        elif notice.kind == "timeline":
+            self._learn(notice.data)
 
-    def _run(self, seen: Sighting) -> None:
-        if self._asked < self._number:
-            # It has left and come back between two looks.
-            self._asked = self._number
-            self._ask(LogLook(self._number, self._since, is_last=True, is_late=True))
-        self._number, self._since = seen.number, seen.since
-        if self._mode == FOLLOW:
-            self._ask(LogLook(self._number, self._since))
-
-    def _has_just_left(self, seen: Sighting) -> bool:
-        # Of what is deleted while it waits, the next incarnation never ran.
-        is_known = seen.number == self._number or seen.kind is Meaning.LEAVING
-        has_left = seen.has_left or seen.kind is Meaning.DELETING
-        return has_left and is_known and seen.number > self._asked
+    def _learn(self, news: JsonMapping) -> None:
+        if not self._agenda.has_heard and self._place.marks:
+            # Of what was followed without news.
+            self._place_of = self._agenda.number = sighting(news).number
+        untold = self._agenda.untold
+        self._ask_all(self._agenda.learn(news))
+        if untold is not None:
+            self._unshown.tell(untold)
 
     def published(self, news: JsonMapping) -> None:
         """Take note of what people see of the workload now."""
@@ -165,6 +139,8 @@ class LogTail:
     def close(self) -> None:
         """Follow no longer; what was asked for already still comes."""
         self.is_closed = True
+        if self._agenda.untold:
+            self._unshown.tell(self._agenda.untold)
         if self._timer is not None:
             self._timer.cancel()
 
@@ -187,14 +163,18 @@ class LogTail:
             self._timer = asyncio.get_running_loop().call_later(seconds, self._follow)
 
     def _follow(self) -> None:
-        if self._number > self._asked or not self._has_heard:
-            self._ask(LogLook(self._number, self._since))
+        if self._agenda.may_run:
+            self._ask(self._agenda.present())
+
+    def _ask_all(self, looks: Iterable[LogLook]) -> None:
+        for look in looks:
+            self._ask(look)
 
     def _ask(self, look: LogLook) -> None:
         self._todo = (*self._todo, look)[-_WAITING:]
         if not self._is_reading:
             self._is_reading = True
-            is_urgent = look.is_last and look.pause == FIRST_PAUSE
+            is_urgent = look.is_last and look.is_first
             one_per_loop(LogFetches).read(self._read_all, is_urgent=is_urgent)
 
     async def _read_all(self) -> None:
@@ -209,45 +189,47 @@ class LogTail:
         self._follow_later(self._interval)
 
     async def _read(self, look: LogLook) -> None:
-        is_first = self._mode != FOLLOW and look.pause == FIRST_PAUSE
+        is_first = self._mode != FOLLOW and look.is_first
         self._source = self._source or LogSource(self._connection, self._workload)
         try:
             found = await self._source.read(look, None if is_first else self._seen(look.number))
-            self._show_later(look, found)
+            self._unshown.add(look, found)
             self._look_again_later(look)
-        except NotFound as error:
-            if look.is_last and look.pause == FIRST_PAUSE:
-                why = f"({short(error)})"
-                self._say(f"the log of incarnation {look.number} is gone with its pod {why}")
         except Exception as error:  # logs are never a reason to fail
+            self._miss(look, error)
+
+    def _miss(self, look: LogLook, error: Exception) -> None:
+        if look.is_first and self._agenda.forget(look):
+            return
+        if not isinstance(error, NotFound):
             self._complain(error)
+        elif look.is_last and look.is_first:
+            why = f"({short(error)})"
+            self._say(f"the log of incarnation {look.number} is gone with its pod {why}")
 
     def _seen(self, number: int) -> LogPosition:
         """Return how far the log of an incarnation was read, shown or not."""
-        if self._unshown:
-            look, found = self._unshown[-1]
-            return found.place if look.number == number else _NOWHERE
-        return self._place if self._place_of == number else _NOWHERE
+        shown = self._place if self._place_of == number else _NOWHERE
+        return self._unshown.place(number) or shown
 
-    def _show_later(self, look: LogLook, found: UnmaskedPart) -> None:
-        fetches = one_per_loop(LogFetches)
-        fetches.hold(found.characters)
-        self._unshown = (*self._unshown, (look, found))
-        if len(self._unshown) == 1:
-            fetches.show(self._show_all)
+    async def _show_found(self, look: LogLook, found: UnmaskedPart) -> None:
+        if self._is_workers(look):
+            return
+        if found.at >= look.until:
+            self._ask_late(look)
+            return
+        try:
+            assert self._source is not None, "what was read has a source"
+            self._take(look, await self._source.shown(found))
+        except Exception as error:
+            self._complain(error)
 
-    async def _show_all(self) -> None:
-        while self._unshown:
-            look, found = self._unshown[0]
-            try:
-                assert self._source is not None, "what was read has a source"
-                self._take(look, await self._source.shown(found))
-            except Exception as error:
-                self._complain(error)
-            finally:
-                self._unshown = self._unshown[1:]
-                one_per_loop(LogFetches).hold(-found.characters)
-        self._forget_news()
+    def _ask_late(self, look: LogLook) -> None:
+        """Read again, by the pod's name, what was read when the next incarnation ran already."""
+        if self._place_of != look.number:
+            late = LogLook(look.number, look.moment, is_last=True, news=look.news)
+            late.until = look.until
+            self._ask(late)
 
     def _forget_news(self) -> None:
         if not (self._mode == FOLLOW or self._is_reading or self._unshown):
@@ -256,22 +238,27 @@ class LogTail:
     def _look_again_later(self, look: LogLook) -> None:
         """What it says while it saves is the most valuable, and its last words come last."""
         if look.is_last and not look.is_late and look.pause <= _LAST_PAUSE:
-            again = LogLook(look.number, look.moment, is_last=True, pause=2 * look.pause)
-            asyncio.get_running_loop().call_later(look.pause, self._look_again, again)
+            asyncio.get_running_loop().call_later(look.pause, self._look_again, look)
+            look.pause *= 2
 
     def _look_again(self, look: LogLook) -> None:
-        if self._leaves and self._asked == look.number and not self.is_closed:
+        if self._agenda.still_leaves(look) and not self.is_closed:
             self._ask(look)
 
+    def _is_workers(self, look: LogLook) -> bool:
+        """Whether it is left to the worker, which goes on where the last look ended."""
+        return self.is_closed and (not look.is_last or look.number == self._agenda.ended)
+
     def _take(self, look: LogLook, part: LogPart) -> None:
-        if self.is_closed and (not look.is_last or look.number == self._ended):
-            return  # the worker goes on where the last look ended
+        if self._is_workers(look):
+            return
         is_blind = not (look.number or self._place.marks)
         self._place, self._place_of = part.place, look.number
         news = look.news or (self._news if part.lines else None)
         if news is not None:
             end = LogEnd(part.end, look.number, part.node)
             self._show(self._news or news, end, look.news is not None)
+            look.news = None
         if is_blind and part.lines:
             tell(["the log is followed from here on; what came before may be missing above"])
             return

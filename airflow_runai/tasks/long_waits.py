@@ -39,7 +39,16 @@ class LongWait:
     :param patience: see :data:`PATIENCE`.
     """
 
-    __slots__ = ("_asking", "_connection", "_patience", "_stretch", "_tell", "_timer", "_workload")
+    __slots__ = (
+        "_asking",
+        "_connection",
+        "_found",
+        "_patience",
+        "_stretch",
+        "_tell",
+        "_timer",
+        "_workload",
+    )
 
     def __init__(
         self,
@@ -53,6 +62,8 @@ class LongWait:
         self._tell = tell
         self._patience = patience
         self._stretch: tuple[str, float] | None = None
+        # What was told of this stretch.
+        self._found: tuple[str, ...] = ()
         self._timer: asyncio.TimerHandle | None = None
         self._asking: asyncio.Task[None] | None = None
 
@@ -63,9 +74,12 @@ class LongWait:
         last = notice.data["timeline"][-1]
         stretch = (last["phase"], last["at"])
         if stretch == self._stretch:
+            # Its words have changed. What was published with them must not hide the reasons.
+            if self._found:
+                self._tell((), {**notice.data, "reasons": list(self._found)})
             return
         self.close()
-        self._stretch = stretch
+        self._stretch, self._found = stretch, ()
         seconds = self._patience.get(meaning(last["phase"]))
         if seconds is not None:
             loop = asyncio.get_running_loop()
@@ -97,9 +111,9 @@ class LongWait:
             log.debug("why %s waits cannot be asked: %s", self._workload["name"], error)
             return
         if found:
-            sentences = [reason.sentence for reason in found]
-            lines = [f"{self._workload['name']}: {sentence}" for sentence in sentences]
-            self._tell(lines, {**news, "reasons": sentences})
+            self._found = tuple(reason.sentence for reason in found)
+            lines = [f"{self._workload['name']}: {sentence}" for sentence in self._found]
+            self._tell(lines, {**news, "reasons": list(self._found)})
 
 
 class Turns:

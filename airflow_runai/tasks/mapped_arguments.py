@@ -10,13 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from airflow_runai.tasks.argument_checks import check_payload_arguments, check_wait_arguments
+from airflow_runai.core.room import NOW
+from airflow_runai.tasks.argument_checks import (
+    check_payload_arguments,
+    check_room_arguments,
+    check_wait_arguments,
+)
 from airflow_runai.tasks.callbacks import callbacks_of
 from airflow_runai.tasks.command_line_files import is_file_name
 
 #: Arguments that name whom to call.
 CALLBACKS = ("on_interruption", "on_resume", "on_stall", "on_long_queue")
-_WORDS = ("on_kill", "on_clear", "when_suspended", "get_logs", "submit_when")
+_WORDS = ("on_kill", "on_clear", "when_suspended", "get_logs")
 
 
 def check_partial(given: Mapping[str, Any], endings: Sequence[str]) -> None:
@@ -32,6 +37,12 @@ def check_partial(given: Mapping[str, Any], endings: Sequence[str]) -> None:
         given.get("timeouts"),
         given.get("wait_for_completion", True),
         **{name: given[name] for name in _WORDS if name in given},
+    )
+    check_room_arguments(
+        given.get("submit_when", NOW),
+        given.get("timeouts") if "submit_when" in given else None,
+        given.get("max_live"),
+        given.get("max_live_with"),
     )
     callbacks_of({name: given.get(name) for name in CALLBACKS})
     line = given.get("command_line")

@@ -17,19 +17,22 @@ from airflow_runai.backends.organization import Project
 from airflow_runai.backends.patience import Patience
 from airflow_runai.backends.room import no_room, room, unknown, until_room
 from airflow_runai.core.flow import Flow, Notice, now
+from airflow_runai.core.places import Claim, RunPlaces, coming
 from airflow_runai.core.prospects import is_preemptible
 from airflow_runai.core.quota import gpus_requested
-from airflow_runai.core.room import QUOTA, Need, ProjectRoom
+from airflow_runai.core.room import NOW, QUOTA, Need, ProjectRoom
 from airflow_runai.core.spec import WorkloadSpec
+from airflow_runai.core.waiting_line import PROMISE
 from airflow_runai.errors import NoRoom, SpecError
 from airflow_runai.hooks.runai import RunaiHook
+from airflow_runai.tasks.place_claim import PlaceClaim
 
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
 
-def need_of(spec: WorkloadSpec, submit_when: str) -> Need | None:
+def need_of(spec: WorkloadSpec, submit_when: str, places: RunPlaces | None = None) -> Need | None:
     """
     Return what a workload waits for; ``None`` if it waits for nothing.
 
@@ -38,9 +41,9 @@ def need_of(spec: WorkloadSpec, submit_when: str) -> Need | None:
     """
     gpus = gpus_requested(spec)
     gpus = 1.0 if gpus is None else gpus
-    if submit_when == "now" or not gpus:
-        return None
-    return Need(submit_when if is_preemptible(spec) else QUOTA, gpus)
+    if submit_when == NOW or not gpus:
+        return Need(NOW, 0.0, places=places) if places else None
+    return Need(submit_when if is_preemptible(spec) else QUOTA, gpus, places=places)
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class RoomWait:
     """
     One task's wait for room.
 
+    :param claim: of a place in the run; ``None`` if the need has none.
     :param turn: what its trigger says; ``None`` before the first wait.
     :param interval: seconds between looks.
     :param timeout: seconds since the wait began.
@@ -59,6 +63,7 @@ class RoomWait:
     node_pool: str | None
     need: Need
     digest: str
+    claim: PlaceClaim | None
     turn: Mapping[str, Any] | None
     interval: float
     timeout: float
@@ -75,23 +80,37 @@ class RoomWait:
         self.sleep(0)  # a worker that is told to stop begins no wait
         if self.turn is None:
             return self._now()
-        since, found = float(self.turn["since"]), self._run(self.patience.retry(self._look))
-        if self._has_room(found):
-            return None
-        if self._now() >= since + self.timeout:
-            raise self._refusal(found)
-        log.info("%s", no_room(self.need, found))
-        return since
+        since = float(self.turn["since"])
+        why = self._last_look()
+        if why and self._now() >= since + self.timeout:
+            raise self._refusal(why)
+        return since if why else None
 
     def wait_here(self) -> None:
         """Wait in this worker until there is room; raises as :meth:`waits_since`."""
         deadline = self._now() + self.timeout
-        waiting = until_room(self._look, self.need, self.interval, deadline)
-        found = self.hook.run(waiting, _tell, self.sleep)
-        if found is None or not self._has_room(found):
-            raise self._refusal(found)
+        has_room = False
+        while not has_room:
+            waiting = until_room(self._look, self.need, self.interval, deadline, self.digest)
+            found = self.hook.run(waiting, _tell, self.sleep)
+            if found is None:
+                raise self._refusal()
+            # Without a claim, that look was as good as another.
+            has_room = not (self._last_look() if self.claim else self._obstacle(found, []))
 
-    def _has_room(self, found: ProjectRoom) -> bool:
+    def _last_look(self) -> str:
+        """Claim a place, look, say why there is no room; then the claim is withdrawn."""
+        has_room = False
+        try:
+            claims = self.claim.make(self._now()) if self.claim else []
+            why = self._obstacle(self._run(self.patience.retry(self._look)), claims)
+            has_room = not why
+            return why
+        finally:
+            if self.claim and not has_room:
+                self.claim.withdraw()
+
+    def _obstacle(self, found: ProjectRoom, claims: list[Claim]) -> str:
         if words := self.need.hopeless(found):
             raise SpecError(
                 [
@@ -101,18 +120,21 @@ class RoomWait:
             )
         if missing := found.missing(self.need.when):
             log.warning("%s, so nothing is waited for", unknown(missing))
-        return self.need.fits(found)
+        full = self.need.full(found, self.digest, coming(claims, found.seen, self._now()))
+        if self.need.fits(found) and not full:
+            return ""
+        log.info("%s", no_room(self.need, found, full))
+        return full or str(found)
 
-    def _refusal(self, found: ProjectRoom | None) -> NoRoom:
-        figures = f": {found}" if found else ""
+    def _refusal(self, why: str = "") -> NoRoom:
         return NoRoom(
             f"project {self.project.name}: no room for {self.need} ({self.need.when}) within "
-            f"{self.timeout:.0f} s{figures}; nothing was submitted"
+            f"{self.timeout:.0f} s{f': {why}' if why else ''}; nothing was submitted"
         )
 
     @property
     def _look(self) -> Callable[[], Flow[ProjectRoom]]:
-        return partial(room, self.project, self.node_pool)
+        return partial(room, self.project, self.node_pool, PROMISE if self.claim else 0.0)
 
     def _now(self) -> float:
         return self._run(now())

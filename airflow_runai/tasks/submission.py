@@ -77,11 +77,12 @@ class Submission:
     awaited: bool = True
     _found_elsewhere: str | None = None
 
-    def submit_or_adopt(self, before_create: Callable[[], None]) -> Workload:
+    def submit_or_adopt(self, before_create: Callable[[str], None]) -> Workload:
         """
         Return the workload of this task instance, existing or new.
 
-        :param before_create: called when a new workload is certain, before it is submitted.
+        :param before_create: called with its name when a new workload is certain, before it is
+            submitted.
         :raises Missing: if the submitted workload cannot be found.
         :raises WorkerStopped: before anything was submitted.
         """
@@ -117,9 +118,9 @@ class Submission:
     def _run(self, flow: Flow[T]) -> T:
         return self.hook.run(flow, sleep=self.sleep)
 
-    def _replace(self, step: Create, before_create: Callable[[], None]) -> Workload:
+    def _replace(self, step: Create, before_create: Callable[[str], None]) -> Workload:
         self._end(step.ends)
-        before_create()
+        before_create(self._name(step.generation))
         if step.before:
             pods_end = termination.let_pods_end(step.before)
             self._hook_of(step.before).run(pods_end, sleep=self.sleep)

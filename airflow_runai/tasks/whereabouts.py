@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import shlex
+from collections.abc import Mapping
 
+from airflow_runai.core.json_merge import JsonMapping
 from airflow_runai.core.outcome import Outcome
 from airflow_runai.core.workload import Workload
 from airflow_runai.hooks.runai import RunaiHook
@@ -21,6 +23,20 @@ def failure_words(outcome: Outcome, runai_conn_id: str, project: str) -> str:
     """
     where = where_to_look(outcome.workload(), runai_conn_id, project)
     return "\n  - ".join([outcome.sentence, *outcome.reasons, *where])
+
+
+def end_words(event: JsonMapping, runai_conn_id: str, project: str) -> str:
+    """
+    Return why a wait for something else ended, and where to look if a workload's end ended it.
+
+    :param event: of ``tasks/checkpoint_wait.py``.
+    :param project: of a workload that the event names without its project, if known.
+    """
+    words, ended = str(event.get("words", event)), event.get("workload")
+    if not isinstance(ended, Mapping):
+        return words
+    project = str(event.get("project") or project)
+    return "\n  - ".join([words, *where_to_look(Workload.from_json(ended), runai_conn_id, project)])
 
 
 def where_to_look(workload: Workload, runai_conn_id: str, project: str) -> list[str]:

@@ -21,7 +21,7 @@ from airflow_runai.backends.organization import Project
 from airflow_runai.backends.room import room
 from airflow_runai.core.flow import Notice
 from airflow_runai.core.room import Need, ProjectRoom
-from airflow_runai.core.waiting_line import Ticket
+from airflow_runai.core.waiting_line import PROMISE, Ticket
 from airflow_runai.errors import NotResolved, RunaiError
 from airflow_runai.hooks.sessions import one_per_loop, session
 from airflow_runai.tasks.turnstiles import Turnstiles, room_event
@@ -120,7 +120,8 @@ class RunaiRoomTrigger(BaseTrigger):
         project, need = Project(**self.project), Need.from_json(self.need)
         ticket = Ticket(self.digest, need, self.since, self.takes)
         turnstile = one_per_loop(Turnstiles).of(self.runai_conn_id, project.id, self.node_pool)
-        look = partial(room, project, self.node_pool)
+        # Whoever was let go and has ended since keeps nobody waiting.
+        look = partial(room, project, self.node_pool, PROMISE)
         deadline = math.inf if self.deadline is None else self.deadline
         async with session(self.runai_conn_id) as joined:
             waiting = turnstile.wait(ticket, look, self.poll_interval, deadline)

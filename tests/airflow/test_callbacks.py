@@ -72,9 +72,10 @@ def _in_a_dag_file() -> Callable[..., None]:
             "'alert' is defined in the DAG file, which a triggerer does not have; move it",
         ),
         (
-            functools.partial(heard.note),
-            "has no name to import it by; use AsyncCallback or SyncCallback",
+            functools.partial(heard.note, token="s3cr3t"),
+            "an object of type partial has no name to import it by; use AsyncCallback or",
         ),
+        ({"token": "s3cr3t"}, "an object of type dict cannot be called"),
         (
             heard.Outer().method,
             "'tests.airflow.heard.Outer.method' is not at the top of its module",
@@ -104,6 +105,7 @@ def test_what_a_trigger_cannot_call_is_refused_by_name(given: Any, words: str) -
         RunaiTrainingOperator(task_id="task", spec={"image": "x"}, on_long_queue=given)
     assert words in str(refused.value)
     assert "allowed: an Airflow notifier, AsyncCallback, SyncCallback" in str(refused.value)
+    assert "s3cr3t" not in str(refused.value)
 
 
 def test_what_a_template_has_become_is_checked_again() -> None:

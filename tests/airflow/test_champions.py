@@ -81,6 +81,7 @@ def test_what_was_judged_against_the_champion_is_promoted(
     assert (present(pointer)["step"], present(pointer)["number"]) == (2, 2)
 
 
+@pytest.mark.slow
 def test_a_former_champion_needs_an_argument(run: Runner, database: None, pointer: Path) -> None:
     for step in (1, 2):
         run(dag_of(promoting(result_of(step), pointer)))
@@ -138,6 +139,7 @@ def test_of_two_promotions_of_the_same_both_succeed(
     assert (present(pointer)["step"], present(pointer)["number"]) == (3, 2)
 
 
+@pytest.mark.slow
 def test_a_repeated_promotion_writes_the_pointer_that_a_crash_left_behind(
     run: Runner, database: None, pointer: Path
 ) -> None:
@@ -208,21 +210,22 @@ def test_storage_that_cannot_tell_two_promotions_apart_is_refused_by_name(
     assert done.task().try_number == 1
 
 
-# Alone: where other tests on S3 ran in the same process before, it could not reach its server.
-@pytest.mark.qualify
+@pytest.mark.slow
 @needs_server
 def test_the_champion_may_lie_on_s3(
     run: Runner, database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from airflow.sdk.io import attach
 
-    monkeypatch.setenv("AIRFLOW_CONN_STORE", "aws://")
+    # Airflow keeps what is attached under a connection's name for as long as the process lives, so
+    # the name is this test's own: under another's, a server would be asked that has ended.
+    monkeypatch.setenv("AIRFLOW_CONN_CHAMPIONS", "aws://")
     place = "s3://models/champion.json"
     with running_store(tmp_path) as port:
         store = s3(port)
         store.mkdir("models")
-        attach("s3", conn_id="store", fs=store)
-        there = {"champion": place, "storage_conn_id": "store"}
+        attach("s3", conn_id="champions", fs=store)
+        there = {"champion": place, "storage_conn_id": "champions"}
         for step in (1, 2):
             done = run(dag_of(promoting(real(tmp_path / "ckpt", step), Path(place), **there)))
             assert done.state == "success", done.words
@@ -275,6 +278,7 @@ BAD_CHAMPIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", BAD_CHAMPIONS)
 def test_a_champion_that_cannot_be_compared_with_costs_no_evaluation(
     run: Runner,
@@ -316,6 +320,7 @@ def three(run: Runner, database: None, pointer: Path) -> list[Any]:
     return found
 
 
+@pytest.mark.slow
 def test_a_rollback_makes_the_champion_before_the_champion_again(
     run: Runner, pointer: Path, three: list[Any]
 ) -> None:
@@ -335,6 +340,7 @@ def test_a_rollback_makes_the_champion_before_the_champion_again(
     assert (done.xcom()["step"], done.xcom()["number"]) == (1, 5)
 
 
+@pytest.mark.slow
 def test_a_rollback_leads_to_the_number_that_is_named(
     run: Runner, pointer: Path, three: list[Any]
 ) -> None:
@@ -348,6 +354,7 @@ def test_a_rollback_leads_to_the_number_that_is_named(
     assert "to: 'last'; allowed: a whole number of at least 0" in done.words
 
 
+@pytest.mark.slow
 def test_a_task_that_is_cleared_with_another_number_goes_there(
     run: Runner, pointer: Path, three: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -365,6 +372,7 @@ def test_a_task_that_is_cleared_with_another_number_goes_there(
     assert present(pointer)["step"] == 4, "a repeated task undid a promotion after it"
 
 
+@pytest.mark.slow
 def test_what_was_rolled_back_is_not_promoted_again_unnoticed(
     run: Runner, pointer: Path, three: list[Any]
 ) -> None:
@@ -374,6 +382,7 @@ def test_what_was_rolled_back_is_not_promoted_again_unnoticed(
     assert "was the champion before (number 3)" in done.words
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_is_gone_or_another_one_stays_where_it_is(
     run: Runner, pointer: Path, three: list[Any]
 ) -> None:
@@ -389,6 +398,7 @@ def test_a_checkpoint_that_is_gone_or_another_one_stays_where_it_is(
     assert pointer.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_without_a_champion_or_one_before_it_nothing_is_rolled_back(
     run: Runner, database: None, pointer: Path
 ) -> None:

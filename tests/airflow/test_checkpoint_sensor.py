@@ -131,6 +131,9 @@ def test_a_workload_that_ended_without_such_a_checkpoint_ends_the_wait(
     assert done.task().state == "failed"
     assert "succeeded (Completed) without a checkpoint that passes" in done.words
     assert "none of 0 checkpoints passed" in done.words
+    (ended,) = emulator.workloads_named("short")
+    assert f"its page: {emulator.url}/workloads?search={ended.name}" in done.words
+    assert f"`airflow runai logs {ended.name} --project team-a`" in done.words
     assert done.task().try_number == 1
 
 
@@ -148,6 +151,7 @@ def test_a_workload_that_nobody_has_submitted_yet_ends_nothing(
     assert done.xcom()["step"] == 10
 
 
+@pytest.mark.slow
 def test_a_control_plane_that_does_not_answer_says_nothing_about_checkpoints(
     run: Runner, root: Path, connect: Callable[..., None]
 ) -> None:

@@ -270,6 +270,7 @@ def promoting(
     return lambda: RunaiPromoteCheckpointOperator(**known)
 
 
+@pytest.mark.slow
 def test_promotion_keeps_the_previous_champion_and_repeats_without_change(
     run: Runner, database: None, tmp_path: Path
 ) -> None:

@@ -17,6 +17,7 @@ from airflow_runai.core.outcome import Outcome
 from airflow_runai.core.workload import Workload
 from airflow_runai.emulator import Emulator
 from airflow_runai.operators.training import RunaiTrainingOperator
+from airflow_runai.sensors.workload import RunaiWorkloadSensor
 from airflow_runai.tasks import completion, step_readers
 from airflow_runai.tasks.checkpoint_root import CheckpointRoot
 from airflow_runai.tasks.completion import SILENCE, confirmed, count_kills, grace_of, unless_silent
@@ -153,6 +154,17 @@ def test_where_the_platform_does_not_say_why_it_is_a_warning(
     assert caplog.text == ""
 
 
+@pytest.mark.parametrize("allowed", [False, True])
+def test_a_sensor_warns_too(caplog: pytest.LogCaptureFixture, allowed: bool) -> None:
+    sensor = RunaiWorkloadSensor(
+        task_id="task", workload="train-g1", allow_exit_on_preemption=allowed
+    )
+    nowhere: Any = {}
+    sensor.execute_complete(nowhere, outcome_of(*GOING_DOWN).to_event())
+    words = "train-g1 completed while it was going down (Terminating)"
+    assert (words in caplog.text) is not allowed
+
+
 def test_words_of_a_preemption_on_the_end_itself_are_a_warning(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -195,6 +207,7 @@ def hung() -> Iterator[CheckpointRoot]:
     gate.set()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("database")
 def test_a_root_that_hangs_holds_no_worker(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, hung: CheckpointRoot

@@ -38,6 +38,9 @@ EXPECTED = {
     "digits_approval",
     "digits_from_ui",
     "digits_early_evaluation",
+    "digits_sweep",
+    "digits_nightly_sweep",
+    "digits_registry",
     "digits_halving",
     "digits_ingest",
     "digits_train_on_new_data",
@@ -118,6 +121,54 @@ def test_early_evaluation_takes_a_checkpoint_of_the_step_that_is_wanted(
     judged = done.xcom(task_id="evaluate")
     assert judged["passed"]
     assert judged["checkpoint"] == done.xcom(task_id="half_way")
+
+
+@pytest.mark.slow
+def test_sweep_tries_all_pairs_and_promotes_the_best(
+    run: Runner, emulator: Emulator, shared: Path
+) -> None:
+    done = run(bag().dags["digits_sweep"])
+    assert done.state == "success", done.words
+    best = done.xcom(task_id="sweep.best")
+    scores = {row["name"]: row["score"] for row in best["trials"]}
+    assert len(scores) == 4
+    winner = next(row for row in best["trials"] if row["rank"] == 1)
+    assert winner["score"] == max(filter(None, scores.values())) >= 0.8
+    champion = json.loads((shared / "best.json").read_text())
+    assert champion["metrics"]["accuracy"] == winner["score"]
+    assert f"/trials/{winner['trial']}/checkpoints/" in champion["path"]
+    (trained,) = emulator.workloads_named(winner["name"])[:1]
+    wanted = [f"{name}={value}" for name, value in winner["parameters"].items()]
+    assert trained.spec["args"] == " ".join(["number-of-epochs=5", *wanted])
+
+
+@pytest.mark.slow
+def test_nightly_sweep_asks_for_what_nobody_uses(
+    run: Runner, emulator: Emulator, shared: Path
+) -> None:
+    done = run(bag().dags["digits_nightly_sweep"])
+    assert done.state == "success", done.words
+    assert done.xcom(task_id="room")["free"] == 4
+    losses = [row["score"] for row in done.xcom(task_id="sweep.best")["trials"]]
+    assert done.xcom(task_id="sweep.best")["metrics"]["loss"] == min(losses)
+    made = list(emulator.world.workloads.values())
+    assert len(made) == 2 * len(losses) == 8
+    assert {w.spec["priorityClass"] for w in made} == {"very-low"}
+    assert {w.spec["preemptibility"] for w in made} == {"preemptible"}
+
+
+@pytest.mark.slow
+def test_nightly_sweep_is_skipped_where_no_gpu_is_idle(run: Runner, emulator: Emulator) -> None:
+    dag = bag().dags["digits_nightly_sweep"]
+    room = dag.get_task("room")
+    room.timeout, room.poke_interval = 0.3, 0.1
+    others = Person(emulator)
+    others.submit("team-a", "long-one", gpus=2)
+    others.submit("team-b", "long-two", gpus=2)
+    others.wait_for("long-two", "Running")
+    done = run(dag)
+    assert done.task("room").state == "skipped"
+    assert len(emulator.world.workloads) == 2
 
 
 @pytest.mark.slow

@@ -26,7 +26,7 @@ from tests.airflow.running import Person, Run, dag_of
 from tests.airflow.task_logs import assert_readable
 
 Runner = Callable[..., Run]
-READABLE = ("execute", "execute_complete", "poke")
+READABLE = ("execute", "execute_complete", "execute_in_turn", "poke")
 
 
 def tasks() -> Iterator[type[BaseOperator]]:
@@ -149,6 +149,17 @@ def test_a_sensor_that_gives_up_leads_there_too(
     words = assert_readable(done, capfd)
     assert words.startswith(f"workload {workload.name} failed: Job has reached the specified")
     assert f"airflow runai logs {workload.name} --project team-a" in words
+    reasons = done.xcom("runai_timeline")["reasons"]
+    assert len(reasons) > 0
+    assert [reason for reason in reasons if f"\n  - {reason}\n" not in words] == []
+
+
+def test_a_sensor_that_pokes_says_a_mistake_once(
+    run: Runner, emulator: Emulator, capfd: pytest.CaptureFixture[str]
+) -> None:
+    given: dict[str, Any] = {"task_id": "task", "project": "team-x", "deferrable": False}
+    done = run(dag_of(lambda: RunaiWorkloadSensor(workload="any", **given)))
+    assert "project 'team-x': no such project" in assert_readable(done, capfd)
 
 
 @pytest.mark.slow

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import http.server
+import ssl
+import threading
 from collections.abc import Callable, Iterator, MutableMapping
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,6 +22,7 @@ from airflow_runai.core.outcome import FAILED, Outcome
 from airflow_runai.core.timeline import Moment, clocks
 from airflow_runai.errors import Untrusted
 from airflow_runai.tasks.log_end import show_end_of_log
+from tests.airflow.test_provider import self_signed
 
 SETTINGS = Settings("https://org.run.ai", "id", "a-secret", cluster_url="https://c.example")
 TIMELINE = tuple(
@@ -129,6 +134,24 @@ def test_an_address_that_is_none_is_a_sentence(told: list[str], url: str) -> Non
     (line,) = told
     assert line.startswith(f"the log of train cannot be read (GET {url}: not an address: ")
     assert "check the connection's cluster_url" in line
+
+
+def test_a_certificate_that_is_not_trusted_is_a_sentence(told: list[str], tmp_path: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(self_signed(tmp_path))
+    with http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), http.server.BaseHTTPRequestHandler
+    ) as cluster:
+        cluster.socket = context.wrap_socket(cluster.socket, server_side=True)
+        threading.Thread(target=cluster.serve_forever, args=(0.05,), daemon=True).start()
+        url = f"https://127.0.0.1:{cluster.server_port}"
+        settings = dataclasses.replace(SETTINGS, cluster_url=url)
+        show(Hook(lambda: httpx.Response(200), settings), ended())
+        cluster.shutdown()
+    (line,) = told
+    assert line.startswith(f"the log of train cannot be read (GET {url}: ")
+    assert "certificate is not trusted" in line
+    assert "name its CA file in the connection" in line
 
 
 def test_what_nobody_has_thought_of_is_a_sentence(told: list[str]) -> None:

@@ -14,7 +14,7 @@ from airflow_runai.core.timeline import clocks
 from airflow_runai.emulator import Emulator
 from airflow_runai.operators.training import RunaiTrainingOperator
 from airflow_runai.tasks import long_waits
-from airflow_runai.tasks.log_facts import TAB_LINES, LogFacts
+from airflow_runai.tasks.log_facts import TAB_LINES, LogFacts, for_tab
 from tests.airflow.running import Person, Run, dag_of, meanwhile
 from tests.airflow.test_long_waits import SENTENCE
 from tests.core.stage import NOON, acts
@@ -44,6 +44,12 @@ def test_the_log_and_the_nodes_stay() -> None:
     }
 
 
+@pytest.mark.parametrize(("letter", "shown"), [("x", 20), ("\N{GRINNING FACE}", 10)])
+def test_the_end_of_a_log_is_bounded_in_bytes(letter: str, shown: int) -> None:
+    lines = [f"{number:02} {97 * letter}" for number in range(100)]
+    assert for_tab(lines) == lines[-shown:]
+
+
 @pytest.mark.parametrize("last", ["Running", "Pending"])
 def test_nodes_stay_with_their_incarnations_when_the_timeline_is_cut(last: str) -> None:
     facts = LogFacts()
@@ -60,6 +66,7 @@ def test_nodes_stay_with_their_incarnations_when_the_timeline_is_cut(last: str) 
     assert shown[-1]["node"] == "node-300"
 
 
+@pytest.mark.slow
 def test_a_wait_in_the_worker_tells_why_it_takes_long(
     run: Callable[..., Run],
     emulator: Emulator,

@@ -22,12 +22,13 @@ from airflow_runai.core.flow import Notice
 from airflow_runai.core.outcome import Outcome, news
 from airflow_runai.core.timeline import Moment, clocks
 from airflow_runai.core.workload import Workload
-from airflow_runai.hooks.sessions import session
+from airflow_runai.hooks.sessions import one_per_loop, session
 from airflow_runai.tasks.log_fetches import (
     AT_ONCE,
     HELD_CHARACTERS,
     LINES_A_SECOND,
     LINES_AT_ONCE,
+    LogFetches,
 )
 from airflow_runai.tasks.log_tail import KEPT_CHARACTERS, LogTail
 from airflow_runai.triggers.workload import RunaiWorkloadTrigger
@@ -112,6 +113,7 @@ def heard(*phases: str) -> Notice:
 
 
 LEAVES = heard("Pending", "Running", "Terminating")
+DEPARTS = Notice("departure", "", {"phase": "Terminating", "since": 200.0})
 
 
 @dataclass
@@ -262,6 +264,70 @@ def test_what_left_and_came_back_between_two_looks_is_asked_for_by_its_pod(wire:
     assert wire.asked[0].params["pod"] == "first"
 
 
+def test_what_a_pod_said_is_read_before_its_history_and_shown_after_it(wire: Wire) -> None:
+    wire.logs["train"] = "last words\n"
+
+    async def story() -> None:
+        one = tail("train")
+        one.hear(DEPARTS)
+        await asyncio.sleep(2)
+        del wire.logs["train"]
+        await asyncio.sleep(50)
+        one.hear(heard("Pending", "Running", "Pending", "Running", "Pending"))
+        await asyncio.sleep(100)
+
+    told = played(story)
+    assert told.texts == ["log of train, incarnation 2:", "| last words"]
+    assert told.lines[0][0] >= 52.0
+    assert len(wire.asked) == 3, "at 0 and 1 seconds, and at 3, when it was gone"
+
+
+def test_what_was_gone_too_early_is_told_with_its_number(wire: Wire) -> None:
+    async def story() -> None:
+        one = tail("train")
+        one.hear(DEPARTS)
+        await asyncio.sleep(2)
+        one.hear(heard("Pending", "Running", "Pending"))
+        await asyncio.sleep(1)
+
+    (text,) = played(story).texts
+    assert text.startswith("the log of incarnation 1 is gone with its pod")
+
+
+def test_what_the_next_incarnation_says_is_not_shown_as_the_last_words(wire: Wire) -> None:
+    wire.logs["train"] = "bang"
+    wire.pods = [
+        {"name": "first", "createdAt": 150.0, "nodeName": "node-7"},
+        {"name": "second", "createdAt": 350.0, "nodeName": "node-8"},
+    ]
+
+    async def story() -> None:
+        one = tail("train")
+        one.hear(DEPARTS)
+        await asyncio.sleep(0.5)
+        # By the clock, the next one ran long ago when the log was read.
+        one.hear(heard("Pending", "Running", "Terminating", "Pending", "Running"))
+        await asyncio.sleep(1)
+
+    assert played(story).texts == ["log of train, incarnation 1 on node-7:", "| bang"]
+    assert [url.params.get("pod") for url in wire.asked] == [None, "first"]
+
+
+def test_a_wait_that_is_moved_leaves_nothing_held(wire: Wire) -> None:
+    wire.logs["train"] = "last words\n"
+
+    async def story() -> None:
+        one = tail("train")
+        one.hear(DEPARTS)
+        await asyncio.sleep(0.5)
+        assert one_per_loop(LogFetches)._held > 0
+        one.close()
+        await asyncio.sleep(1)
+        assert one_per_loop(LogFetches)._held == 0
+
+    assert played(story).texts == []
+
+
 def test_a_wait_that_begins_again_asks_for_nothing_that_is_over(wire: Wire) -> None:
     async def story() -> None:
         one = tail("train")
@@ -303,6 +369,7 @@ def test_one_time_out_is_enough_for_all(wire: Wire) -> None:
     assert all(one.rest()["kept"] == [] for one in tails)
 
 
+@pytest.mark.slow
 def test_followed_over_two_incarnations_no_line_comes_twice(wire: Wire) -> None:
     one = tail("train", "follow")
     wire.logs["train"] = "a\n"
@@ -512,6 +579,7 @@ def test_complaints_of_a_storm_are_bounded_and_none_is_lost(wire: Wire, status: 
     assert len(told.lines) + len(kept) == 200
 
 
+@pytest.mark.slow
 def test_the_node_is_asked_once_an_incarnation_and_only_for_lines(wire: Wire) -> None:
     one = tail("train", "follow")
     wire.pods = [{"name": "p", "createdAt": "1970-01-01T00:01:40Z", "nodeName": "node-7"}]
@@ -580,6 +648,7 @@ def test_a_long_last_line_does_not_hide_the_log(wire: Wire) -> None:
     assert played(story).texts[1:] == ["| Traceback", f"| {'x' * 999}…"]
 
 
+@pytest.mark.slow
 def test_a_log_of_equal_lines_is_shown_once(wire: Wire) -> None:
     wire.logs["train"] = "waiting\n" * 2000
 

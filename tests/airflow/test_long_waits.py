@@ -40,8 +40,8 @@ class Listener:
         self.news.append(news)
 
 
-def news(phase: str, at: float = 0.0) -> Notice:
-    return Notice("timeline", "", {"timeline": [{"at": at, "phase": phase, "message": ""}]})
+def news(phase: str, at: float = 0.0, message: str = "") -> Notice:
+    return Notice("timeline", "", {"timeline": [{"at": at, "phase": phase, "message": message}]})
 
 
 @pytest.fixture
@@ -66,14 +66,14 @@ def test_a_long_stretch_is_explained_once(crowded: Emulator) -> None:
         waiting = LongWait("runai_default", workload, heard, SOON)
         waiting.hear(news("Pending"))
         await eventually(lambda: bool(heard.lines))
-        waiting.hear(news("Pending"))  # the same stretch, told again with more history
+        waiting.hear(news("Pending", message="2 GPUs are free"))  # the same stretch, in other words
         waiting.hear(Notice("trouble", "an outage"))
         assert waiting._timer is None
 
     asyncio.run(play())
     assert heard.lines == [f"{workload['name']}: {SENTENCE}"]
-    assert heard.news[0]["reasons"] == [SENTENCE]
-    assert heard.news[0]["timeline"]
+    assert [one["reasons"] for one in heard.news] == [[SENTENCE], [SENTENCE]]
+    assert [one["timeline"][0]["message"] for one in heard.news] == ["", "2 GPUs are free"]
     assert asked(crowded) == 1
 
 

@@ -91,12 +91,14 @@ async def _all_done(seconds: float, *paths: str) -> None:
         await asyncio.wait(others)
 
 
+@pytest.mark.slow
 def test_hanging_functions_keep_no_coroutine_waiting() -> None:
     others = ["tests.airflow.heard.hanging"] * (AT_A_TIME + 2)
     asyncio.run(_all_done(SHORT / 10, *others, "tests.airflow.heard.anote"))
     assert [who for who, _, _ in heard.CALLS] == ["anote"]
 
 
+@pytest.mark.slow
 def test_an_import_that_hangs_keeps_only_its_own_module_from_being_called(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -126,6 +128,7 @@ def test_coroutines_that_catch_their_cancellation_are_left_behind(
     assert sender._open == set()
 
 
+@pytest.mark.slow
 def test_threads_that_hang_are_left_behind_and_bounded(caplog: pytest.LogCaptureFixture) -> None:
     async def post() -> None:
         sender = Messenger(SHORT / 10)

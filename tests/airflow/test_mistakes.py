@@ -20,6 +20,7 @@ from airflow.sdk.exceptions import AirflowTimetableInvalid
 from airflow_runai.emulator import Emulator
 from airflow_runai.operators.checkpoint import RunaiSelectCheckpointOperator
 from airflow_runai.operators.evaluation import RunaiEvaluationOperator
+from airflow_runai.operators.orphans import RunaiReapOrphansOperator
 from airflow_runai.operators.retention import RunaiCheckpointRetentionOperator
 from airflow_runai.operators.training import RunaiTrainingOperator
 from tests.airflow.running import Run, dag_of
@@ -39,6 +40,12 @@ AT_PARSE: dict[str, tuple[type, dict[str, Any], list[str]]] = {
             "spec.enviroment: unknown key; did you mean 'environment'?",
             "spec.compute.gpus: unknown key; did you mean 'spec.compute.gpu_devices'?",
         ],
+    ),
+    "a list": (RunaiTrainingOperator, {"spec": ["x"]}, ["spec: a list; allowed: a mapping of "]),
+    "no number": (
+        RunaiReapOrphansOperator,
+        {"older_than": "1h"},
+        ["older_than: '1h'; allowed: seconds, at least 0"],
     ),
     "keys at the top": (
         RunaiTrainingOperator,
@@ -164,6 +171,7 @@ with DAG("mine", schedule=None):
 """
 
 
+@pytest.mark.slow
 def test_the_import_error_in_airflow_is_short_and_names_the_line(
     database: None, tmp_path: Path
 ) -> None:
@@ -175,6 +183,38 @@ def test_the_import_error_in_airflow_is_short_and_names_the_line(
     assert f"task 'second' ({file}, line 7): 1 problem; nothing was submitted:" in shown
     assert shown.rstrip().endswith("  - spec.imgae: unknown key; did you mean 'image'?")
     assert shown.count("/airflow_runai/") == 1
+
+
+FROM_FILE = """
+from airflow.sdk import DAG
+from airflow_runai.operators.training import RunaiTrainingOperator
+
+with DAG("mine", schedule=None):
+    RunaiTrainingOperator(task_id="first", command_line="runai submit -i x")
+    RunaiTrainingOperator(task_id="second", command_line="train.sh")
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (None, "command_line: 'train.sh' cannot be read; allowed: a text file beside the DAG"),
+        ("runai submit -i x --gpuu 1", "--gpuu: unknown flag"),
+    ],
+)
+def test_an_import_error_about_a_line_in_a_file_names_the_task_too(
+    database: None, tmp_path: Path, line: str | None, problem: str
+) -> None:
+    from airflow.dag_processing.dagbag import DagBag
+
+    file = tmp_path / "mine.py"
+    file.write_text(FROM_FILE)
+    if line is not None:
+        (tmp_path / "train.sh").write_text(line)
+    (shown,) = DagBag(str(tmp_path)).import_errors.values()
+    assert f"task 'second' ({file}, line 7): 1 problem; nothing was submitted:" in shown
+    assert f"  - {problem}" in shown
+    assert shown.count("/airflow_runai/") <= 1
 
 
 def test_a_bad_cron_expression_is_called_that_by_airflow() -> None:
@@ -222,6 +262,7 @@ SUBMITTED_WRONGLY: dict[str, tuple[dict[str, Any], list[str]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistake", SUBMITTED_WRONGLY)
 def test_what_is_wrong_with_a_submission_is_told_with_its_remedy(
     run: Runner, emulator: Emulator, capfd: pytest.CaptureFixture[str], mistake: str

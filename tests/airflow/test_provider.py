@@ -254,7 +254,7 @@ def test_html_instead_of_json_is_called_that(
 def test_self_signed_certificate_is_refused_until_its_file_is_named(
     gateway: http.server.ThreadingHTTPServer, connect: Callable[..., None], tmp_path: Path
 ) -> None:
-    certificate = _certificate(tmp_path)
+    certificate = self_signed(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     gateway.socket = context.wrap_socket(gateway.socket, server_side=True)
@@ -268,7 +268,7 @@ def test_self_signed_certificate_is_refused_until_its_file_is_named(
     assert "answered text/html" in said()
 
 
-def _certificate(folder: Path) -> Path:
+def self_signed(folder: Path) -> Path:
     """Make a throw-away certificate with its key in one file."""
     import ipaddress
 

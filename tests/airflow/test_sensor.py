@@ -105,6 +105,7 @@ def test_outage_says_nothing_about_the_workload(
     assert done.state == "success", done.words
 
 
+@pytest.mark.slow
 @both
 def test_unknown_project_is_refused_at_once(
     run: Runner, emulator: Emulator, deferrable: bool

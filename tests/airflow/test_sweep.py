@@ -88,6 +88,18 @@ def test_the_best_trial_is_promoted_though_others_failed_or_diverged(
 
 
 @pytest.mark.slow
+def test_a_sweep_that_fails_shows_its_trials_all_the_same(
+    run: Runner, emulator: Emulator, scripts: Path
+) -> None:
+    with DAG("dag", schedule=None) as dag:
+        sweep(scripts, space={"rate": [0.3]})
+    done = run(dag)
+    assert "best: 0 of 1 trial has a finite 'accuracy'; needed: 1" in done.words
+    (row,) = done.xcom(task_id="sweep.best")["trials"]
+    assert (row["score"], row["rank"], bool(row["problem"])) == (None, None, True)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("pass_as", ["arguments", "environment"])
 def test_parameters_reach_the_script(
     run: Runner, emulator: Emulator, scripts: Path, pass_as: str
@@ -121,6 +133,7 @@ def test_parameters_reach_the_script(
         ({"sampler": {"seed": 9}}, "sampler: {'seed': 9}; allowed: one of 'random', 'even'"),
         ({"sampler": {"random": 9, "seed": -1}}, "sampler.seed: -1; allowed: a whole number"),
         ({"mode": "best"}, "mode: 'best'"),
+        ({"submit_when": "later"}, "submit_when: 'later'; allowed: now, quota, idle"),
         ({"pass_as": "args"}, "pass_as: 'args'; did you mean 'arguments'?"),
         ({"train": "runai submit -i x"}, "train: a text; allowed: a specification"),
         ({"space": {"x": list(range(1025))}}, "more than 1024 points; allowed: 1024"),
@@ -141,12 +154,19 @@ def test_a_slip_is_one_sentence_with_the_place_of_the_call(
     assert f"({__file__}, line " in str(slip.value)
 
 
-def test_the_cap_is_that_of_the_trainings_and_of_the_evaluations(shared: Path) -> None:
+def test_the_cap_is_that_of_trainings_and_evaluations_together(shared: Path) -> None:
     with DAG("dag", schedule=None):
-        made = sweep(shared, max_live=3)
-    assert made.chain.evaluate is not None
-    assert made.chain.train.max_active_tis_per_dagrun == 3
-    assert made.chain.evaluate.max_active_tis_per_dagrun == 3
+        made = sweep(shared, max_live=3, submit_when="idle")
+    train, evaluate = made.chain.train, made.chain.evaluate
+    assert evaluate is not None
+    assert train.max_active_tis_per_dagrun == evaluate.max_active_tis_per_dagrun == 3
+    assert train.max_live == evaluate.max_live == 3
+    assert (
+        train.max_live_with
+        == evaluate.max_live_with
+        == ["sweep.trial.train", "sweep.trial.evaluate"]
+    )
+    assert (train.submit_when, evaluate.submit_when) == ("idle", "now")
 
 
 def test_ids_are_as_short_as_they_can_be(shared: Path) -> None:

@@ -50,6 +50,7 @@ def once_running(emulator: Emulator, call: Callable[[Any], Any]) -> None:
     person.steer(call, "long")
 
 
+@pytest.mark.slow
 @both
 def test_success_leaves_a_small_result(run: Runner, emulator: Emulator, deferrable: bool) -> None:
     done = run(dag_of(training(deferrable=deferrable)))

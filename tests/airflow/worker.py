@@ -62,7 +62,7 @@ class Worker:
     def run_once(self, method: str = "execute", **event: Any) -> Any:
         """Run in a worker until the task ends or defers."""
         run = SimpleNamespace(run_id=self.run_id, run_after=None, start_date=None)
-        context = {"ti": Ti(self.run_id), "task": self.operator, "dag_run": run}
+        context = {"ti": self.ti(), "task": self.operator, "dag_run": run}
         token = ExecutorSafeguard.tracker.set(self.operator)
         try:
             return getattr(self.operator, method)(
@@ -70,6 +70,10 @@ class Worker:
             )
         finally:
             ExecutorSafeguard.tracker.reset(token)
+
+    def ti(self) -> Ti:
+        """Return the task instance as a worker gets it."""
+        return Ti(self.run_id)
 
     async def live(self) -> None:
         """Run to the end, through all deferrals."""

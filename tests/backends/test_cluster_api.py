@@ -190,6 +190,10 @@ def test_of_one_line_without_an_end_nothing_is_shown_but_its_size() -> None:
     ("response", "error"),
     [
         (httpx.Response(200, html="<h1>Sign in</h1>"), Unreadable),
+        (
+            httpx.Response(200, headers={"content-type": "application/zip"}, content=b"PK\3\4"),
+            Unreadable,
+        ),
         (httpx.Response(302, headers={"location": "https://evil.example"}), Unreachable),
         (httpx.Response(403, json={"message": "no"}), Forbidden),
         (httpx.Response(404, json={"message": "no such pod"}), NotFound),

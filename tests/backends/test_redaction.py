@@ -64,6 +64,7 @@ SECRETS = st.text(LETTERS, min_size=6, max_size=24).filter(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("echo", ECHOES)
 @given(SECRETS)
 @example(SECRET)

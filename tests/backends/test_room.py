@@ -17,6 +17,7 @@ from airflow_runai.core.flow import Flow, Notice, Reply, Request
 from airflow_runai.core.quota import Quota
 from airflow_runai.core.room import IDLE, NODES, PROJECT, QUOTA, WORKLOADS, Need, ProjectRoom
 from airflow_runai.core.waiting_line import AT_ONCE, Ticket
+from airflow_runai.core.workload import iso
 from airflow_runai.errors import NotResolved, Unauthorized, Unreachable
 from tests.backends.flows import Flows, Running
 from tests.backends.rest import PROJECT as TEAM
@@ -116,6 +117,47 @@ def test_row_that_a_moving_list_repeats_counts_once() -> None:
 
     found = Hand(answer=pages).run(room(TEAM))
     assert (found.held, found.queued) == (3.0, 4.0)
+
+
+def ended_within(seconds: float, answer: Callable[[str], Reply]) -> ProjectRoom:
+    """Read a room; ``answer`` gets the condition on the moment of the end."""
+
+    def told(request: Request) -> Reply:
+        condition = dict(request.params).get("filterBy", "").split(",")[-1]
+        if condition.startswith("completedAt"):
+            return decoded(request, answer(condition))
+        return Told({})(request)
+
+    return Hand(answer=told).run(room(TEAM, ended_within=seconds))
+
+
+def test_workloads_that_ended_a_short_while_ago_are_named_if_asked_for() -> None:
+    asked: list[str] = []
+
+    def answer(condition: str) -> Reply:
+        asked.append(condition)
+        return reply({"workloads": [item("over", "Completed")]})
+
+    found = ended_within(600.0, answer)
+    assert asked == [f"completedAt>={iso(NOON - 600)}"]
+    assert found.ended == {"over-g1"}
+    assert found.held == 5.0, "they hold nothing"
+    assert read().ended == frozenset()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        reply({"message": "unknown field completedAt"}, 400),
+        reply({"workloads": [item("over", "Completed")], "next": 1}),
+    ],
+    ids=["refused", "too many"],
+)
+def test_room_is_known_without_those_that_ended(answer: Reply) -> None:
+    found = ended_within(600.0, lambda condition: answer)
+    assert found.ended == frozenset()
+    assert found.held == 5.0
+    assert found.unread == ()
 
 
 @pytest.mark.parametrize("status", [400, 403, 404])

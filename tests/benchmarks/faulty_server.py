@@ -17,11 +17,11 @@ from datetime import datetime, timezone
 from functools import lru_cache
 from typing import Any
 
-from tests.benchmarks.log_pages import log_page
+from tests.benchmarks.log_pages import LOG, log_page
 
 PHASES = ("Creating", "Pending", "Initializing", "Running")
 _CONDITION = re.compile(r"(\w+)(==|!=|=\^|=@|>=)(.*)")
-_LIST = "/api/v1/workloads"
+_LIST, _CLUSTER = "/api/v1/workloads", "/cluster-api/"
 
 
 @dataclass(slots=True, eq=False)
@@ -60,7 +60,7 @@ class Fault:
     :param kind: an HTTP status as text, ``empty`` or ``shrunken`` (lists lack all or half of their
         rows), ``slow`` (replies take ``seconds``), ``down`` (no connection).
     :param since: epoch seconds, as ``until``.
-    :param everything: befalls each request, not only lists.
+    :param everything: befalls each request to the control plane, not only lists.
     """
 
     kind: str
@@ -83,6 +83,7 @@ class Server:
     :param fields: what lists can be filtered by.
     :param allowed: requests a second, beyond which it answers 429; 0 for any number.
     :param retry_after: what a 429 says; ``None`` for nothing.
+    :param logs: names of the workloads whose log was read; a pod that has left has none.
     """
 
     now: Callable[[], float]
@@ -92,12 +93,14 @@ class Server:
     faults: tuple[Fault, ...] = ()
     rows: dict[str, Row] = field(default_factory=dict)
     requests: list[tuple[float, str]] = field(default_factory=list)
+    logs: set[str] = field(default_factory=set)
+    _named: dict[str, Row] = field(default_factory=dict)
     _bucket: tuple[float, float] = (0.0, 0.0)
     _last_list: tuple[Any, list[Row]] = (None, [])
     _version: int = 0
 
     def add(self, row: Row) -> None:
-        self.rows[row.id] = row
+        self.rows[row.id] = self._named[row.name] = row
         self._version += 1
 
     def enter(self, row: Row, phase: str) -> None:
@@ -132,6 +135,8 @@ class Server:
             return self._listed(query, troubles)
         if path == f"{_LIST}/pods":
             return _json({"pods": []})
+        if path.startswith(_CLUSTER):
+            return self._log(path)
         if page := log_page(path):
             return page
         return self._one(path.removeprefix(f"{_LIST}/").split("/"))
@@ -139,7 +144,8 @@ class Server:
     def _befalls(self, path: str) -> Iterator[Fault]:
         now = self.now()
         for fault in self.faults:
-            if fault.since <= now < fault.until and (fault.everything or path == _LIST):
+            is_meant = path == _LIST or (fault.everything and not path.startswith(_CLUSTER))
+            if fault.since <= now < fault.until and is_meant:
                 yield fault
 
     def _is_too_much(self) -> bool:
@@ -156,6 +162,13 @@ class Server:
         if status == 429 and self.retry_after is not None:
             headers["retry-after"] = str(self.retry_after)
         return status, headers, body
+
+    def _log(self, path: str) -> tuple[int, dict[str, str], bytes]:
+        row = self._named[path.split("/")[-3]]
+        if row.phase not in ("Running", "Terminating"):
+            return 404, *_json({"message": "no such pod"})[1:]
+        self.logs.add(row.name)
+        return 200, {"content-type": "text/plain"}, LOG
 
     def _one(self, parts: Sequence[str]) -> tuple[int, dict[str, str], bytes]:
         row = self.rows.get(parts[0])

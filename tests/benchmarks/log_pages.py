@@ -1,4 +1,4 @@
-"""What the faulty server says to who wants a log: project, pods, specification, and the log."""
+"""What the faulty server says to who wants a log: project, pods and specification, and a log."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ LOG = "".join(f"step {step}, loss 0.{step:04}, 1.73 it/s\n" for step in range(LI
 def log_page(path: str) -> tuple[int, dict[str, str], bytes] | None:
     """Answer a request; ``None`` if it has nothing to do with logs."""
     last = path.rstrip("/").rpartition("/")[2]
-    if path.startswith("/cluster-api/"):
-        return 200, {"content-type": "text/plain"}, LOG
     if "/org-unit/projects/" in path:
         return _json({"id": last, "name": "team-0", "clusterId": "c-1"})
     if last == "pods":

@@ -55,7 +55,8 @@ class Application:
 
     def _answer(self, path: str, query: str) -> Answer:
         if path == "/bench/requests":
-            return _json(Counter(kind for _, kind in self._server.requests))
+            counted = Counter(kind for _, kind in self._server.requests)
+            return _json({**counted, "logs": len(self._server.logs)})
         if path == "/bench/storm":
             self._begin(replace(SCENARIOS["storm"], **_numbers(query)))
             return _json({})

@@ -45,7 +45,8 @@ class Figures:
     :param statements: SQL, a waiter, until then.
     :param resumed: tasks of workloads that ended in a storm, resumed while it was watched.
     :param writes: timelines written in that time; a task that is resumed writes its last one.
-    :param downloads: logs that were asked for.
+    :param downloads: requests for logs.
+    :param logs: of so many workloads the log was read before their pod had left.
     """
 
     waits: int
@@ -59,6 +60,7 @@ class Figures:
     resumed_p99: float
     writes: int
     downloads: int
+    logs: int
     storm_cpu: float
     resident_mb: float
 
@@ -128,7 +130,8 @@ class Installation:
     def others(self) -> int:
         """Count what was asked of the control plane but news."""
         asked = self.ask("/bench/requests")
-        return sum(number for kind, number in asked.items() if kind not in ("list", "delta"))
+        news = ("list", "delta", "logs")
+        return sum(number for kind, number in asked.items() if kind not in news)
 
     def resumed(self) -> int:
         return self.number("SELECT count(*) FROM task_instance WHERE state = 'scheduled'")
@@ -166,6 +169,7 @@ def measure(waits: int, ends: int, get_logs: str = "off") -> Figures:
             resumed_p99=percentile(times, 0.99),
             writes=here.xcoms() - written,
             downloads=here.ask("/bench/requests").get("download", 0),
+            logs=here.ask("/bench/requests")["logs"],
             storm_cpu=here.work() - storming,
             resident_mb=sum(process.memory_info().rss for process in here.processes()) / 2**20,
         )

@@ -91,7 +91,7 @@ def _asks(message: object) -> bool:
 
 def connection(name: str, host: str = "https://org.run.ai", **extra: Any) -> Mapping[str, Any]:
     """What Airflow knows of the control plane; each connection logs in as somebody else."""
-    about = {"project": "team-0", **extra}
+    about = {"project": "team-0", "cluster_url": host, **extra}
     return {
         "conn_id": name,
         "conn_type": "runai",

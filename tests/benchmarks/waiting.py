@@ -189,7 +189,7 @@ def _trigger(scenario: Scenario, row: Row, number: int) -> Any:
         "phase": "Pending",
     }
     connection = f"runai_{number % scenario.connections}"
-    trigger: Any = RunaiWorkloadTrigger(connection, workload, policy)
+    trigger: Any = RunaiWorkloadTrigger(connection, workload, policy, get_logs=scenario.get_logs)
     trigger.task_instance = SimpleNamespace(
         dag_id="bench", task_id=row.name, run_id="run", map_index=-1, try_number=1
     )

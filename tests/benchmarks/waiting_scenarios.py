@@ -32,6 +32,7 @@ class Scenario:
     :param faults: what goes wrong; moments count from the start of the window.
     :param allowed: requests a second that the server allows; 0 for any number.
     :param broken: rows that cannot be read.
+    :param get_logs: what of the workloads' logs the waits read.
     :param supervised: Airflow's supervisor takes the time for an answer that it really takes.
     """
 
@@ -53,6 +54,7 @@ class Scenario:
     allowed: float = 0.0
     retry_after: int | None = None
     broken: int = 0
+    get_logs: str = "off"
     supervised: bool = False
     latency: float = 0.03
     timeouts: tuple[tuple[str, float], ...] = ()

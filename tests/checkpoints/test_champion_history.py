@@ -54,6 +54,7 @@ def test_each_promotion_is_an_entry_and_the_pointer_is_the_newest(tmp_path: Path
     assert names == ["champion.json", "champion.json.history", *entries]
 
 
+@pytest.mark.slow
 def test_no_more_than_so_many_are_kept(tmp_path: Path) -> None:
     pointer = tmp_path / "champion.json"
     for number in range(KEPT + 3):

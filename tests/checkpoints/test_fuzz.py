@@ -39,6 +39,7 @@ def looked_at(name: str, data: bytes) -> Report:
         return check(write(Path(folder) / name, data))
 
 
+@pytest.mark.slow
 @given(data=st.binary(max_size=400), name=st.sampled_from(["x.pt", "x.safetensors", "x.pkl", "x"]))
 @settings(max_examples=200, deadline=None)
 def test_any_bytes_get_a_report(data: bytes, name: str) -> None:
@@ -52,6 +53,7 @@ def test_any_pickle_gets_a_report(parts: list[bytes]) -> None:
     assert sound(looked_at("x.pt", torch_file(b"\x80\x02" + b"".join(parts))))
 
 
+@pytest.mark.slow
 @given(
     edits=st.lists(
         st.tuples(st.integers(0, len(GOOD_PICKLE) - 1), st.integers(0, 255)), min_size=1, max_size=4
@@ -110,6 +112,7 @@ def test_any_manifest_gets_a_report(changes: dict[str, object]) -> None:
         assert sound(check(folder))
 
 
+@pytest.mark.slow
 @given(state=VALUES | st.dictionaries(st.sampled_from(["global_step", "log_history"]), VALUES))
 @settings(max_examples=100, deadline=None)
 def test_any_trainer_state_gets_a_report(state: object) -> None:

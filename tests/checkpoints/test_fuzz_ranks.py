@@ -62,6 +62,7 @@ def test_any_edited_file_gets_a_report(name: str, seed: st.DataObject) -> None:
         assert sound(check(path))
 
 
+@pytest.mark.slow
 @given(
     fields=st.dictionaries(
         st.sampled_from(["state_dict_metadata", "planner_data", "storage_data", "version"]), VALUES

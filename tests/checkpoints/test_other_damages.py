@@ -118,6 +118,7 @@ def test_every_flipped_bit_of_a_tensorflow_checkpoint_is_refused(tmp_path: Path,
         (root / name).write_bytes(data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["state.npz", "packed.npz", "model.keras"])
 def test_every_flipped_bit_of_a_zip_is_refused_or_in_a_byte_that_no_loader_uses(
     tmp_path: Path, name: str

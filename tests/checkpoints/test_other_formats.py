@@ -120,6 +120,7 @@ def test_a_shallower_look_never_finds_more(name: str) -> None:
         assert (report.digest is not None) == (level >= 2)
 
 
+@pytest.mark.slow
 def test_without_h5py_only_the_length_of_hdf5_is_compared() -> None:
     program = (
         "import sys, json; sys.modules['h5py'] = None\n"

@@ -43,6 +43,7 @@ def test_tensorflow_finds_the_same_tensors() -> None:
         assert {name: list(entry.shape) for name, entry in found.items()} == cleaned
 
 
+@pytest.mark.slow
 def test_tensorflow_loads_what_is_accepted_and_fails_where_a_tensor_is_refused(
     tmp_path: Path,
 ) -> None:

@@ -83,6 +83,7 @@ def test_older_generations_and_slugs_of_a_task_that_goes_on_are_ended(
     assert desired(emulator, second) == "Running"
 
 
+@pytest.mark.slow
 def test_author_s_word_to_suspend_holds_and_what_is_suspended_is_left(
     airflow: Airflow, emulator: Emulator, database: None, minutes: Minutes
 ) -> None:

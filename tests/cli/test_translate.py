@@ -25,6 +25,7 @@ LINES = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", LINES)
 def test_every_form_means_what_the_line_means(line: str, airflow: Airflow, tmp_path: Path) -> None:
     parsed = parse_command(line)

@@ -35,6 +35,8 @@ AWS = "/wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY"
         ("API_KEY", "~abcdEFGH1234"),
         ("TEAM_KEY", "abcd1234"),
         ("X", "hf_abcdefghijklmnop"),
+        ("SLACK", "https://hooks.slack.com/services/T0A1/B0C2/d3E4f5G6"),
+        ("DISCORD", "https://discord.com/api/webhooks/12345/abcDEF-123456"),
     ],
 )
 def test_a_variable_s_secret_is_masked(name: str, value: str) -> None:

@@ -130,6 +130,14 @@ SAID_BY_KUBERNETES = [
     ),
     (
         "Initializing",
+        "FailedToRetrieveImagePullSecret",
+        "Unable to retrieve some image pull secrets (ghcr); attempting to pull the image may not "
+        "succeed.",
+        "pull-secret-missing",
+        "there is no pull secret 'ghcr' in the project's namespace",
+    ),
+    (
+        "Initializing",
         "Failed",
         'Error: secret "wandb" not found',
         "secret-missing",
@@ -155,6 +163,13 @@ SAID_BY_KUBERNETES = [
         "0/3 nodes are available: pod has unbound immediate PersistentVolumeClaims.",
         "claim-unbound",
         "no volume yet",
+    ),
+    (
+        "Pending",
+        "FailedScheduling",
+        "0/4 nodes are available: 4 node(s) had volume node affinity conflict.",
+        "volume-elsewhere",
+        "a volume can be used on other nodes only",
     ),
     (
         "Initializing",
@@ -276,6 +291,22 @@ SAID_BY_KUBERNETES = [
     (
         "Pending",
         "FailedScheduling",
+        "0/4 nodes are available: 1 node(s) had untolerated taint "
+        "{node-role.kubernetes.io/control-plane: }, 3 Insufficient nvidia.com/gpu.",
+        "no-free-gpus",
+        "not enough GPUs are free",
+    ),
+    (
+        "Pending",
+        "FailedScheduling",
+        "0/4 nodes are available: 1 node(s) had untolerated taint {nvidia.com/gpu: present}, "
+        "3 Insufficient nvidia.com/gpu.",
+        "wrong-nodes",
+        "`tolerations`",
+    ),
+    (
+        "Pending",
+        "FailedScheduling",
         "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector.",
         "wrong-nodes",
         "`node_pools`",
@@ -287,6 +318,7 @@ SAID_BY_KUBERNETES = [
         "no-free-gpus",
         "not enough GPUs are free",
     ),
+    ("Failed", "Failed", "killed by signal 10", "signal", "the command was ended by SIGUSR1"),
     *(
         ("Failed", "Failed", f"Container failed with exit code {number}", f"exit-{number}", meaning)
         for number, (meaning, _) in EXIT_CODES.items()
@@ -302,7 +334,10 @@ WRITTEN = [
     ("Error: exit status 134", "exit-134"),
     ("non-zero exit code: 1", "exit-code"),
     ("exit code -13", "exit-141"),
+    ("terminated on signal 11 (core dumped)", "exit-139"),
+    ("Signal:9", "exit-137"),
     ("exit code 1370", PLATFORM),
+    ("stopped after signal 9", PLATFORM),
     ("exit 2 of 4 pods", PLATFORM),
     ("exited 2 of 4 pods", PLATFORM),
 ]

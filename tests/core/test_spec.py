@@ -303,7 +303,7 @@ BAD: dict[str, tuple[Any, list[str]]] = {
     ),
     "an empty entry": ({**IMAGE, "tolerations": [{}]}, ["spec.tolerations[0]: empty; allowed: a mapping of effect"]),
     "a text for a list": ({**IMAGE, "node_pools": "a100"}, ["spec.node_pools: 'a100'; allowed: a list of texts"]),
-    "a variable name": ({**IMAGE, "environment": {"A=B": 1}}, ["spec.environment: 'A=B' is not a variable name"]),
+    "a variable name": ({**IMAGE, "environment": {"A=B": 1}}, ["spec.environment: 'A=…' is not a variable name"]),
     "variable without value": ({**IMAGE, "environment": {"A": None}}, ["spec.environment: A holds a NoneType"]),
     "two sources": (
         {**IMAGE, "environment": {"A": {"secret": {"name": "a", "key": "b"}, "pod_field": "x"}}},
@@ -488,6 +488,21 @@ def test_what_is_sent_is_json_and_the_spec_is_frozen() -> None:
         spec.image = "x"  # type: ignore[misc]  # that is the point
 
 
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"command": ["./train.sh", "--token", "s3cr3tvalue"]},
+        {"compute": "--api-key=s3cr3tvalue"},
+        {"environment": {"HF_TOKEN=s3cr3tvalue": ""}},
+        {"working_dir": "hf_s3cr3tvalue12345"},
+    ],
+)
+def test_no_mistake_shows_a_secret(spec: dict[str, Any]) -> None:
+    with pytest.raises(SpecError, match="; allowed: ") as caught:
+        spec_of(**spec)
+    assert "s3cr3t" not in str(caught.value)
+
+
 def test_keys_can_be_checked_before_the_templates_are_rendered() -> None:
     check_keys(
         {
@@ -547,6 +562,27 @@ def test_tolerations_are_declared_completely() -> None:
             {"environment": {"A": {"secret": {"name": "{{ x }}"}}}},
             "spec.environment: A.secret: needs exactly the keys 'name' and 'key'",
         ),
+        (
+            {"environment": {"A": {"secret": "database"}}},
+            "spec.environment: A.secret: needs exactly the keys 'name' and 'key'",
+        ),
+        (
+            {"environment": [{"name": "A", "value": "b"}]},
+            "spec.environment: a list; allowed: a mapping from names to values",
+        ),
+        (
+            {"storage": {"pvc": {"claim": "a", "mount_path": "/a"}}},
+            "spec.storage.pvc: a dict; allowed: a list of mappings of access_mode, claim",
+        ),
+        ({"compute": [{"gpus": 1}]}, "spec.compute: a list; allowed: a mapping of cpu_cores"),
+        (
+            {"storage": {"secret": [{"name": "a", "path": "/a"}]}},
+            "spec.storage.secret[0].path: unknown key; did you mean 'mount_path'?",
+        ),
+        (
+            {"storage": {"volumes": []}},
+            "spec.storage.volumes: unknown key; did you mean 'data_volume'?",
+        ),
         ({"environment": {"1A": "x"}}, "spec.environment: '1A' is not a variable name"),
         (
             {"distributed": {"master": {"compute": {"gpu_devises": 1}}}},
@@ -572,3 +608,4 @@ def test_no_value_keeps_keys_from_being_checked(value: Any) -> None:
     with contextlib.suppress(SpecError):
         check_keys({name: value for name in ("storage", "environment", "distributed", "compute")})
     check_keys({"storage": "{{ a }}", "environment": "{{ b }}", "tolerations": "{{ c }}"})
+    check_keys({"environment": {"A": {"secret": "{{ a }}"}}})

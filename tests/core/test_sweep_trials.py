@@ -70,6 +70,11 @@ def test_trials_that_cannot_be_told_apart_are_refused(given_points: Any, words: 
         make_trials(given_points)
 
 
+def test_points_that_a_study_proposes_may_be_equal_and_have_names_of_their_own() -> None:
+    trials = make_trials([{"a": 1}, {"a": 1}], may_repeat=True)
+    assert [(one.name, one.label) for one in trials] == [("a-1-0", "a=1"), ("a-1-1", "a=1")]
+
+
 def test_of_equal_points_the_first_is_kept() -> None:
     assert distinct([{"a": 1}, {"a": 2}, {"a": 1}, {"a": True}]) == [
         {"a": 1},

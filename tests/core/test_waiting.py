@@ -158,6 +158,24 @@ def test_an_unseen_preemption_between_two_looks_is_found_in_the_history() -> Non
     assert (outcome.status, outcome.clocks.preemptions, outcome.clocks.running) == ("failed", 1, 93)
 
 
+def test_that_an_incarnation_leaves_is_told_before_its_history_is_read() -> None:
+    script = Script(STORY, history_troubles=[(NOON + 300, NOON + 500, Unreachable("busy"))])
+    hand = Hand()
+    hand.run_until(wait(POLICY, script.reader(), script.start), NOON + 390)
+    first, *others = (tell.data for tell in hand.told if tell.kind == "departure")
+    assert first == {"phase": "Pending", "since": NOON + 62}
+    assert all(other == first for other in others)
+    timelines = [tell.data["phase"] for tell in hand.told if tell.kind == "timeline"]
+    assert timelines[-1] == "Running"
+
+
+def test_what_never_ran_does_not_leave() -> None:
+    script = Script(acts((0, "Creating"), (2, "Pending"), (62, "Deleting")))
+    hand = Hand()
+    hand.run_until(wait(POLICY, script.reader(), script.start), NOON + 390)
+    assert hand.texts("departure") == []
+
+
 def test_a_fresh_workload_that_answers_404_for_a_moment_is_waited_for() -> None:
     script = Script(TRAINING, troubles=[(NOON, NOON + 45, NotFound("not yet", 404))])
     outcome, hand = play(script)
@@ -304,9 +322,11 @@ def test_a_week_with_three_hundred_preemptions_is_followed_to_its_end() -> None:
     )
     assert outcome.clocks.running == 301 * 2000
     assert hand.now - NOON == pytest.approx(602 * 2000, abs=900)
-    assert all(len(tell.data["timeline"]) <= 200 for tell in hand.told)
+    published = [tell.data["timeline"] for tell in hand.told if tell.kind == "timeline"]
+    assert all(len(timeline) <= 200 for timeline in published)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.floats(1, 1300), max_size=4), st.integers(15, 90))
 def test_a_wait_that_is_restarted_in_the_middle_ends_alike(

@@ -691,3 +691,72 @@ def test_results_of_other_tasks_are_not_read(airflow: StubAirflow, window: Brows
     window.open(airflow.url + "tab")
     window.until_text("has submitted nothing to Run:ai")
     assert not any("return_value" in path for path in airflow.asked)
+
+
+# -- the trials of a sweep
+# --------------------------------------------------------------------------------------------------
+
+
+def trial(number: int, score: object = None, rank: object = None, **given: Any) -> dict[str, Any]:
+    known = {"trial": number, "name": f"lr-{number}", "parameters": {"lr": number / 10}}
+    return {**known, "score": score, "rank": rank, "problem": "", **given}
+
+
+_ROWS = "return [...document.querySelectorAll('[data-part=trials] tbody tr')]"
+
+
+def test_best_trial_is_shown_among_all_trials_and_with_its_gates(
+    airflow: StubAirflow, window: Browser
+) -> None:
+    trials = [
+        trial(0, 0.5, 2),
+        trial(1, problem="no result: its training did not succeed"),
+        trial(2, 0.9, 1, parameters={"lr": 0.2, "layers": 3, "warm": True}),
+        trial(3, 0.1, 3),
+    ]
+    judged = {"metrics": {"accuracy": 0.9}, "gates": ["accuracy >= 0.4"], "failures": []}
+    best = {"trial": 2, "parameters": {"lr": 0.2}, "trials": trials, **judged, "passed": True}
+    airflow.knows_result("RunaiBestTrialOperator", best)
+    window.open(airflow.url + "tab")
+    window.until_text("lr-2", "[data-part=trials]")
+    assert window.run(
+        f"{_ROWS}.map(one => one.innerText.split('\\t').map(text => text.trim()))"
+    ) == [
+        ["1", "lr-2", "lr 0.2, layers 3, warm true", "0.9", ""],
+        ["2", "lr-0", "lr 0", "0.5", ""],
+        ["3", "lr-3", "lr 0.3", "0.1", ""],
+        ["none", "lr-1", "lr 0.1", "none", "no result: its training did not succeed"],
+    ]
+    bars = "return [...document.querySelectorAll('[data-bar]')].map(one => one.dataset.bar)"
+    assert window.run(bars) == ["100%", "50%", "0%"]
+    assert "accuracy >= 0.4" in window.text("[data-part=gates]")
+    heads = "[data-part=trials] th[scope=col]"
+    assert window.run(f"return document.querySelectorAll('{heads}').length") == 5
+    caption = "return document.querySelector('[data-part=trials] caption').textContent"
+    assert window.run(caption) == "Trials of the sweep, the best first"
+
+
+def test_trials_of_a_sweep_that_failed_are_shown(airflow: StubAirflow, window: Browser) -> None:
+    airflow.knows_result("RunaiBestTrialOperator", {"trials": [trial(0, problem="why")]}, "failed")
+    window.open(airflow.url + "tab")
+    window.until_text("why", "[data-part=trials]")
+    assert window.run("return document.querySelectorAll('[data-bar]').length") == 0
+
+
+def test_hostile_trials_are_text_and_no_more_than_a_page_holds(
+    airflow: StubAirflow, window: Browser
+) -> None:
+    odd = [7, None, "text", {}, {"rank": "first", "score": "high", "parameters": [1], "name": {}}]
+    hostile = trial(0, 1e308, 1, name=_HOSTILE, parameters={_HOSTILE: _HOSTILE}, problem=_HOSTILE)
+    long = trial(1, -1e308, 2, problem="x" * 100_000, parameters={f"p{n}": n for n in range(999)})
+    many = [trial(n, 0.0, n) for n in range(3, 1000)]
+    airflow.knows_result("RunaiBestTrialOperator", {"trials": [*odd, hostile, long, *many]})
+    window.open(airflow.url + "tab")
+    window.until_text(_HOSTILE, "[data-part=trials] table")
+    assert window.run(f"{_ROWS}.length") == 200
+    assert "… and 801 more, in this task's XCom." in window.text("[data-part=trials]")
+    assert len(window.text("[data-part=trials]")) < 20_000
+    assert window.run("return [window.hurt ?? null, document.querySelectorAll('img').length]") == [
+        None,
+        0,
+    ]

@@ -18,6 +18,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from airflow_runai.core.command_line import parse_command
 from airflow_runai.core.spec import WorkloadSpec
 
 ROOT = Path(__file__).parents[2]
@@ -157,6 +158,8 @@ def test_commands_of_ours_exist_with_these_options() -> None:
             assert place.startswith("docs/contributing.md"), (
                 f"{place}: tests/rig/test_page.py runs those of one page"
             )
+        elif words[0] == "runai":
+            assert parse_command(shlex.join(words)).spec, f"{place}: {words}"
         elif words[:2] == ["pip", "install"]:
             assert words[2:] == ["airflow-provider-runai"], f"{place}: {words}"
         else:

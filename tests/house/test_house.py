@@ -41,6 +41,7 @@ def test_no_function_outgrows_a_screen() -> None:
     assert statistics.median(one.lines for one in functions()) <= 10
 
 
+@pytest.mark.slow
 def test_functions_do_not_grow_denser() -> None:
     lines = sorted(one.lines for one in functions())
     tokens = sorted(one.tokens for one in functions())

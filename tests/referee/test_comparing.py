@@ -297,6 +297,7 @@ WRONG: dict[str, tuple[str, Callable[[list[Entry]], None], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", WRONG)
 def test_a_wrong_stand_in_is_told_apart(wrong: str) -> None:
     name, harm, complaint = WRONG[wrong]

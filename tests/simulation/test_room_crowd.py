@@ -43,10 +43,12 @@ class RoomyPlane(LimitedPlane):
 
     :param placing: seconds from a create until the workload holds its GPU.
     :param seconds: for which each workload runs; infinite for no end.
+    :param lag: seconds from a create until a list shows the workload.
     """
 
     placing: float = 4.0
     seconds: float = float("inf")
+    lag: float = 0.0
     created: dict[str, float] = field(default_factory=dict)
     most: int = 0
 
@@ -60,6 +62,9 @@ class RoomyPlane(LimitedPlane):
             return 200, {"values": [{"value": str(GPUS if total else GPUS - self._held())}]}
         if "phase!=Completed" in params.get("filterBy", ""):
             return 200, {"workloads": self._rows()}
+        if "completedAt>=" in params.get("filterBy", ""):
+            ended = self.created.keys() - self._live()
+            return 200, {"workloads": [{"id": name, "name": name} for name in ended]}
         status, body = super()._answer(who, request)
         if status == 202:
             self.created[body["name"]] = self.loop.time()
@@ -89,6 +94,7 @@ class RoomyPlane(LimitedPlane):
                 "allocatedResources": {"gpu": 1 if name in holding else 0},
             }
             for name in self._live()
+            if self.loop.time() - self.created[name] >= self.lag
         ]
 
 
@@ -138,7 +144,7 @@ class Crowd:
                 trigger: Any = deferred.trigger
                 since = trigger.since
                 where = self._triggerers[number % self.triggerers]
-                event = await self._start(where, _first(trigger), operator)
+                event = await self._start(where, first_event(trigger), operator)
                 await asyncio.sleep(random.uniform(1, 20))
                 step = partial(operator.execute_in_turn, context, event)
             except Exception as error:
@@ -162,7 +168,7 @@ class Crowd:
         await asyncio.gather(*(self._live(number) for number in range(TASKS)))
 
 
-async def _first(trigger: Any) -> Any:
+async def first_event(trigger: Any) -> Any:
     async for event in trigger.run():
         return event.payload
 

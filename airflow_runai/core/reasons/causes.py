@@ -8,7 +8,13 @@ are no interface: another version may say it differently. Then its own sentence 
 from __future__ import annotations
 
 from airflow_runai.core.reasons.cause import Cause
-from airflow_runai.core.reasons.exit_codes import BEFORE_CODE, EXIT_CODES, SIGNAL_CODE, pattern
+from airflow_runai.core.reasons.exit_codes import (
+    BEFORE_CODE,
+    BEFORE_SIGNAL,
+    EXIT_CODES,
+    SIGNAL_CODE,
+    pattern,
+)
 from airflow_runai.core.reasons.waiting_causes import WAITING_CAUSES
 
 #: In a person's order: what keeps a workload from starting at all, then why it ended, then why it
@@ -81,6 +87,13 @@ CAUSES: tuple[Cause, ...] = (
         "correct `storage` in the specification, or add the key",
     ),
     Cause(
+        "pull-secret-missing",
+        "secret",
+        r"Unable to retrieve some image pull secrets \((?P<name>[^)]+)\)",
+        "there is no pull secret '{name}' in the project's namespace",
+        "correct `image_pull_secrets` in the specification, or have it made there",
+    ),
+    Cause(
         "secret-missing",
         "secret",
         r"(?P<what>secret|configmap)s? \"(?P<name>[^\"]+)\" not found",
@@ -100,6 +113,13 @@ CAUSES: tuple[Cause, ...] = (
         r"unbound immediate PersistentVolumeClaims|ProvisioningFailed",
         "a volume claim has no volume yet: {said}",
         "check size and storage class in `storage.pvc`, or ask who runs the storage",
+    ),
+    Cause(
+        "volume-elsewhere",
+        "claim",
+        r"volume node affinity conflict|no available volume zone",
+        "a volume can be used on other nodes only: {said}",
+        "use a claim that all nodes can mount, or `node_pools` with the volume's nodes",
     ),
     Cause(
         "volume-in-use",
@@ -195,6 +215,13 @@ CAUSES: tuple[Cause, ...] = (
         "command",
         rf"{BEFORE_CODE}(?P<number>(?P<signal>{SIGNAL_CODE}))\b",
         "the command ended with exit code {number}: {signal}",
+        "see the end of its log",
+    ),
+    Cause(
+        "signal",
+        "command",
+        rf"{BEFORE_SIGNAL}(?P<signal>[1-9]|[1-5]\d|6[0-4])\b",
+        "the command was ended by {signal}",
         "see the end of its log",
     ),
     Cause(

@@ -6,6 +6,8 @@ from __future__ import annotations
 BEFORE_CODE = r"\b(?:(?:exit(?:ed)?|return)[ _-]?(?:with )?(?:code|status)[ :=(]+|exited \()"
 #: Of an exit code that is 128 and a signal's number, or as Python says it, less than zero.
 SIGNAL_CODE = r"(?:1(?:29|[3-8]\d|9[0-2])|-(?:[1-9]|[1-5]\d|6[0-4]))"
+#: How a text names the number of a signal before it.
+BEFORE_SIGNAL = r"\b(?:(?:by|with|on) signal |signal ?[:=] ?)"
 #: Of Linux, by number from 1: a container's signals are Linux', wherever this code runs.
 _SIGNALS = (
     "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP "
@@ -50,13 +52,15 @@ EXIT_CODES: dict[int, tuple[str, str]] = {
 
 
 def signal_name(code: int) -> str:
-    """Return the name of the signal that an exit code of :data:`SIGNAL_CODE` stands for."""
-    number = -code if code < 0 else code - 128
+    """Return the name of the signal that a number, or the exit code of a signal, stands for."""
+    number = code - 128 if code > 128 else abs(code)
     names = _SIGNALS.split()
     return f"SIG{names[number - 1]}" if number <= len(names) else f"signal {number}"
 
 
 def pattern(number: int) -> str:
     """Return how a text shows that a command has ended with an exit code of the table."""
-    numbers = f"(?:{number}|{128 - number})" if number > 128 else str(number)
-    return rf"{BEFORE_CODE}{numbers}\b"
+    if number < 128:
+        return rf"{BEFORE_CODE}{number}\b"
+    ended = rf"{BEFORE_CODE}(?:{number}|{128 - number})"
+    return rf"(?:{ended}|{BEFORE_SIGNAL}{number - 128})\b"

@@ -48,7 +48,9 @@ WAITING_CAUSES: tuple[Cause, ...] = (
     Cause(
         "wrong-nodes",
         "gpus",
-        r"didn't match .*(?:affinity|selector)|untolerated taint",
+        # Kubernetes' own taints keep everyone away from its control plane and from lost nodes.
+        r"didn't match .*(?:affinity|selector)|"
+        r"untolerated taint(?! \{node(?:-role)?\.kubernetes\.io/)",
         "no node that it may use can take it: {said}",
         "check `node_type`, `node_pools` and `tolerations` in the specification",
         ends_waiting=True,

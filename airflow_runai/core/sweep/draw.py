@@ -7,17 +7,20 @@ from typing import Any, TypeAlias
 
 from airflow_runai.core.sweep.points import at_random, evenly, grid
 from airflow_runai.core.sweep.space import Parameter, Parameters, read_space
+from airflow_runai.core.sweep.study import KIND
 from airflow_runai.core.sweep.trials import distinct
 from airflow_runai.core.texts import cut
 from airflow_runai.core.values import nearest
 from airflow_runai.errors import SpecError
 
-#: ``grid``; or how many points of which kind, and a seed: ``{"random": 20, "seed": 1}``.
-Sampler: TypeAlias = "str | Mapping[str, int]"
+#: ``grid``; or how many points of which kind, and a seed: ``{"random": 20, "seed": 1}``; Optuna
+#: also has a study (:mod:`airflow_runai.core.sweep.study`).
+Sampler: TypeAlias = "str | Mapping[str, int | str]"
 
 _DRAWN: dict[str, Callable[[Sequence[Parameter], int, int], list[Parameters]]]
 _DRAWN = {"random": at_random, "even": evenly}
 _KEYS = (*_DRAWN, "seed")
+_KINDS = (*_KEYS, KIND)
 
 
 def draw(space: Any, sampler: Sampler, limit: int) -> list[Parameters]:
@@ -35,9 +38,9 @@ def draw(space: Any, sampler: Sampler, limit: int) -> list[Parameters]:
         return grid(read_space(space), limit)
     else:
         kind, count, seed = _read_sampler(sampler)
-        _check_count(count, limit)
+        check_count(count, limit)
         found = distinct(_DRAWN[kind](read_space(space), count, seed))
-    _check_count(len(found), limit)
+    check_count(len(found), limit)
     return found
 
 
@@ -58,7 +61,7 @@ def _read_sampler(sampler: Any) -> tuple[str, int, int]:
         raise SpecError(
             [f"sampler: {cut(repr(sampler))}; allowed: 'grid', {{'random': 20}}, {{'even': 20}}"]
         )
-    problems = [f"sampler.{name}: {nearest(str(name), _KEYS)}" for name in sampler.keys() - _KEYS]
+    problems = [f"sampler.{name}: {nearest(str(name), _KINDS)}" for name in sampler.keys() - _KEYS]
     kinds = [name for name in _DRAWN if name in sampler]
     if not problems and len(kinds) != 1:
         problems = [f"sampler: {cut(repr(sampler))}; allowed: one of 'random', 'even'"]
@@ -71,6 +74,11 @@ def _read_sampler(sampler: Any) -> tuple[str, int, int]:
     return kinds[0], sampler[kinds[0]], sampler.get("seed", 0)
 
 
-def _check_count(count: int, limit: int) -> None:
+def check_count(count: int, limit: int) -> None:
+    """
+    Refuse more trials than Airflow makes mapped tasks.
+
+    :raises SpecError: for more than that.
+    """
     if count > limit:
         raise SpecError([f"space: {count} points; allowed: {limit}, by [core] max_map_length"])

@@ -44,6 +44,11 @@ class Choice:
         """Return the value at a place of the space, from 0 to below 1."""
         return self.values[int(share * len(self.values))]
 
+    def same(self, found: object) -> Value | None:
+        """Return the value that somebody else's is; ``None`` if it is none of these."""
+        equal = (one for one in self.values if type(one) is type(found) and one == found)
+        return next(equal, None)
+
 
 @dataclass(frozen=True)
 class Range:
@@ -70,6 +75,14 @@ class Range:
         """Return the value at a place of the space, from 0 to below 1."""
         return self._value(share)
 
+    def same(self, found: object) -> Value | None:
+        """Return somebody else's number as it is written here; ``None`` if it does not lie here."""
+        if not isinstance(found, int if self.is_whole else (int, float)) or isinstance(found, bool):
+            return None
+        if not self.low <= found <= self.high:
+            return None
+        return found if self.is_whole else self._short(found)
+
     def _value(self, share: float) -> Value:
         if self.is_whole:
             return self._whole(share)
@@ -77,6 +90,9 @@ class Range:
             found = math.exp(_between(math.log(self.low), math.log(self.high), share))
         else:
             found = _between(self.low, self.high, share)
+        return self._short(found)
+
+    def _short(self, found: float) -> float:
         return min(max(float(f"{found:.{DIGITS}g}"), self.low), self.high)
 
     def _whole(self, share: float) -> int:

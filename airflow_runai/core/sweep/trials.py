@@ -37,16 +37,17 @@ class Trial:
         return {_variable(name): shown(value) for name, value in self.parameters.items()}
 
 
-def make_trials(points: Sequence[Parameters]) -> tuple[Trial, ...]:
+def make_trials(points: Sequence[Parameters], *, may_repeat: bool = False) -> tuple[Trial, ...]:
     """
     Name points.
 
+    :param may_repeat: points may be equal, as those that are asked of a study.
     :raises SpecError: if there is none, two are equal, or two parameters would share a variable.
     """
     if not points:
         raise SpecError(["space: no point in it; allowed: at least one"])
     labels = [" ".join(f"{name}={shown(value)}" for name, value in one.items()) for one in points]
-    if repeated := _repeated(labels):
+    if not may_repeat and (repeated := _repeated(labels)):
         raise SpecError([f"space: {cut(label)!r} is there twice" for label in repeated[:5]])
     _check_variables(points)
     names = _names(points)
