@@ -219,6 +219,11 @@ def test_a_trial_is_one_instance_of_one_mapped_group(shared: Path) -> None:
     }
     assert made.chains[1].train.upstream_task_ids == {"halving.trial.rung-0.gate"}
     assert made.best.upstream_task_ids == {"halving.trial.end"}
+    workloads = {f"halving.trial.rung-{rung}.{step}" for rung in (0, 1) for step in steps[::2]}
+    for one in made.chains:
+        assert one.evaluate is not None
+        assert set(one.train.max_live_with) == set(one.evaluate.max_live_with) == workloads
+        assert (one.train.max_live, one.evaluate.max_live) == (4, 4)
     assert [list(one.evaluate.gates) for one in made.chains if one.evaluate] == [
         [],
         ["accuracy >= 0.2"],
