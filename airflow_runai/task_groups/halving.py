@@ -191,9 +191,9 @@ def _gate(made: SuccessiveHalving, given: _Arguments, number: int) -> None:
     evaluate = made.chains[-1].evaluate
     assert evaluate is not None, "a rung has an evaluation"
     asked = {"rung": number, "trials": len(made.trials), "eta": given.eta, "retries": _RETRIES}
-    told = {**given.goal, **given.files(), "evaluation": evaluate.output}
+    known = {**given.goal, **given.files(), "evaluation": evaluate.output}
     own = given.own.get("gate", {})
-    made.gates.append(RunaiPromoteTrialOperator(**{**asked, **told, **own, "task_id": "gate"}))
+    made.gates.append(RunaiPromoteTrialOperator(**{**asked, **known, **own, "task_id": "gate"}))
 
 
 def _best(
@@ -230,13 +230,13 @@ def _of_trials(made: SuccessiveHalving, given: _Arguments, number: int) -> JsonO
     until = {given.steps_as: made.rungs[number]}
     train, pass_as, own = given.chain.train, given.pass_as, given.own
     assert isinstance(train, Mapping), "it was checked"
-    told = [replace(one, parameters={**one.parameters, **until}) for one in made.trials]
+    stopped = [replace(one, parameters={**one.parameters, **until}) for one in made.trials]
     names = [{"workload_name": one.name, "label": one.label} for one in made.trials]
     # The checkpoints are those of the trial, the metrics those of the rung.
     metrics = f"{given.chain.run_root}/rung-{number}.json"
     return {
         "train": {
-            "variants": [variant_of(one, train, pass_as) for one in told],
+            "variants": [variant_of(one, train, pass_as) for one in stopped],
             **shared,
             **own.get("train", {}),
         },

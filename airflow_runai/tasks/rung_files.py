@@ -77,11 +77,11 @@ class RungMemory:
     What a wait remembers between looks.
 
     :param scores: by trial: a result never changes, so it is read once.
-    :param told: what was said about files that are not ours.
+    :param named: files that are not ours, and what is wrong with them.
     """
 
     scores: dict[int, float] = field(default_factory=dict)
-    told: set[str] = field(default_factory=set)
+    named: set[str] = field(default_factory=set)
 
 
 class Rung:
@@ -190,8 +190,8 @@ class Rung:
             pass  # removed since it was listed
         except (ValueError, WrongKind) as error:
             words = str(error) if isinstance(error, WrongKind) else f"{file}: {error}"
-            if words not in self._memory.told:
-                self._memory.told.add(words)
+            if words not in self._memory.named:
+                self._memory.named.add(words)
                 log.warning("passed over: %s", words)
 
     def _numbers(self, folder: SmallFile) -> set[int]:

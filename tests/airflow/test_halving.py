@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG
+from structlog.testing import capture_logs
 
 from airflow_runai.checkpoints.storage.small_files import SmallFile
 from airflow_runai.emulator import Emulator
@@ -16,8 +18,9 @@ from airflow_runai.errors import SpecError
 from airflow_runai.operators.trial_gate import RunaiPromoteTrialOperator
 from airflow_runai.task_groups.halving import SuccessiveHalving, runai_successive_halving
 from airflow_runai.tasks.rung_files import Rung, RungQuery
+from airflow_runai.triggers.halving import RunaiTrialGateTrigger
 from tests.airflow.running import Run, dag_of, meanwhile
-from tests.support.waiting import wait_until
+from tests.support.waiting import eventually, wait_until
 
 Runner = Callable[..., Run]
 POD = {
@@ -149,6 +152,25 @@ def test_a_gate_waits_for_the_others(
         assert done.xcom() == {"trial": 0, "rung": 0, "score": 0.5}
 
 
+def test_a_storage_that_is_away_is_waited_for(tmp_path: Path) -> None:
+    folder = tmp_path / "rungs"
+    folder.write_text("not a folder yet")
+    query = RungQuery(0, 0, 1, 3, "accuracy", "max")
+    storage = {"folder": str(folder), "path_map": None, "storage_conn_id": None}
+    trigger = RunaiTrialGateTrigger(query.to_json(), storage, 0.01, min_defer_seconds=0)
+
+    async def fired() -> Any:
+        waiting = asyncio.ensure_future(anext(trigger.run()))
+        with capture_logs() as logs:
+            await eventually(lambda: bool(logs), "it has said why it waits")
+        assert [line["event"].endswith("; still waiting") for line in logs] == [True]
+        folder.unlink()
+        Rung(query, SmallFile(folder)).record(0.5)
+        return (await waiting).payload
+
+    assert asyncio.run(fired()) == {"decision": "promote"}
+
+
 @pytest.mark.slow
 def test_files_of_others_are_named_and_one_in_ones_own_place_fails_the_task(
     run: Runner, shared: Path
@@ -197,6 +219,11 @@ def test_a_trial_is_one_instance_of_one_mapped_group(shared: Path) -> None:
     }
     assert made.chains[1].train.upstream_task_ids == {"halving.trial.rung-0.gate"}
     assert made.best.upstream_task_ids == {"halving.trial.end"}
+    workloads = {f"halving.trial.rung-{rung}.{step}" for rung in (0, 1) for step in steps[::2]}
+    for one in made.chains:
+        assert one.evaluate is not None
+        assert set(one.train.max_live_with) == set(one.evaluate.max_live_with) == workloads
+        assert (one.train.max_live, one.evaluate.max_live) == (4, 4)
     assert [list(one.evaluate.gates) for one in made.chains if one.evaluate] == [
         [],
         ["accuracy >= 0.2"],

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,7 @@ def curve(digits: Any, point: dict[str, Any], seed: int) -> dict[str, float]:
 def main() -> None:
     """Record all curves."""
     sys.path.insert(0, str(Path(__file__).parents[2] / "dags" / "digits"))
-    import digits
-
+    digits = import_module("digits")
     curves = [[curve(digits, point, seed) for point in POINTS] for seed in range(SEEDS)]
     lines = ",\n".join(json.dumps(one) for one in curves)
     FILE.write_text(f"[\n{lines}\n]\n")

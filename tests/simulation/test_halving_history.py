@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ score = st.one_of(st.integers(0, 5).map(float), st.just(math.nan), st.none())
 sweeps = st.lists(st.lists(score, min_size=RUNGS, max_size=RUNGS), min_size=1, max_size=12)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(sweeps, st.integers(2, 3), st.integers(0, 10**6), st.integers(0, 1200))
 def test_no_history_lets_more_trials_go_on_than_there_are_places(
