@@ -77,7 +77,7 @@ class Dispatcher:
                 workload.claims = False
                 lifecycle.place(workload, decision.slots, now)
                 # What the scheduler itself has decided is no reason to ask it again.
-                self._board.note(workload)
+                self._board.placed(workload)
                 self._placed(workload)
             case scheduler.Evict():
                 workload.claims = decision.claims

@@ -24,6 +24,7 @@ class JobBoard:
         self._world = world
         self._known: dict[str, None] = {}
         self._changed: set[str] = set()
+        self._placed: set[str] = set()
         self._clusters = self._empty()
         # Clusters about whose jobs the scheduler has not decided yet.
         self._undecided: set[str] = set()
@@ -31,6 +32,16 @@ class JobBoard:
     def note(self, workload: EmulatedWorkload) -> None:
         """Record that a workload has changed."""
         self._changed.add(workload.id)
+
+    def placed(self, workload: EmulatedWorkload) -> None:
+        """
+        Record that the scheduler has placed a workload.
+
+        It may lose its place again before anybody looks. Then it is as the scheduler saw it last,
+        and has to be decided about nevertheless.
+        """
+        self._placed.add(workload.id)
+        self.note(workload)
 
     def renew(self) -> None:
         """Describe the workloads that have changed, the oldest first."""
@@ -41,6 +52,7 @@ class JobBoard:
         for workload_id in changed:
             self._describe(self._world.workloads[workload_id])
         self._changed.clear()
+        self._placed.clear()
 
     def undecided(self, cluster_id: str) -> scheduler.Census | None:
         """
@@ -57,7 +69,8 @@ class JobBoard:
         # A stored workload may belong to a cluster that is no longer configured.
         census = self._clusters.get(workload.cluster_id)
         job = self._job(workload)
-        if census is None or job == census.jobs.get(workload.id):
+        is_seen = workload.id not in self._placed
+        if census is None or (is_seen and job == census.jobs.get(workload.id)):
             return
         if job is None:
             census.drop(workload.id)

@@ -74,6 +74,21 @@ def test_scenario_can_fail_a_certain_incarnation() -> None:
         assert client.phase(created) == "Completed"
 
 
+def test_preempted_again_and_again_before_it_runs_it_is_placed_again() -> None:
+    given = EmulatorSettings(
+        clock=SteppedClock(), scenarios={"slow": Scenario(run_seconds=60)}, initializing_seconds=60
+    )
+    with serve(given) as emulator:
+        client = Client(emulator)
+        created = client.create("slow")
+        for _ in range(4):
+            emulator.advance(20)
+            assert client.phase(created) == "Initializing"
+            assert emulator.preempt("slow")
+        emulator.advance(200)
+        assert client.phase(created) == "Completed"
+
+
 def test_terminate_after_preemption_fails(stepped: Emulator, steps: Client) -> None:
     created = steps.create("endless", terminateAfterPreemption=True)
     stepped.advance(5)
