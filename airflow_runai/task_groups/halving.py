@@ -20,7 +20,7 @@ from airflow_runai.operators.sweep import RunaiBestTrialOperator
 from airflow_runai.operators.trial_end import RunaiEndTrialOperator
 from airflow_runai.operators.trial_gate import RunaiPromoteTrialOperator
 from airflow_runai.task_groups.chain import Chain, ChainArguments, make_chain
-from airflow_runai.task_groups.sweep import LABEL, variant_of, with_champion
+from airflow_runai.task_groups.sweep import LABEL, named, variant_of, with_champion
 from airflow_runai.task_groups.sweep_checks import check_enough, check_sweep, refuse_mapped
 from airflow_runai.tasks.declaration import names_its_group
 
@@ -237,7 +237,7 @@ def _of_trials(made: SuccessiveHalving, given: _Arguments, number: int) -> JsonO
     assert isinstance(given.chain.train, Mapping), "it was checked"
     train = deep_merge(given.chain.spec or {}, given.chain.train)
     told = [replace(one, parameters={**one.parameters, **until}) for one in made.trials]
-    names = [{"workload_name": one.name, "label": one.label} for one in made.trials]
+    names = [named(one) for one in made.trials]
     # The checkpoints are those of the trial, the metrics those of the rung.
     metrics = f"{given.chain.run_root}/rung-{number}.json"
     return {

@@ -230,7 +230,7 @@ def _of_trials(
     cap = {"max_active_tis_per_dagrun": max_live, "max_live": max_live}
     shared: JsonObject = {**cap, "map_index_template": LABEL}
     variants = _each(tried, lambda one: variant_of(one, train, pass_as))
-    names = _each(tried, lambda one: {"workload_name": one.name, "label": one.label})
+    names = _each(tried, named)
     return {
         "train": {
             "variants": variants,
@@ -256,4 +256,12 @@ def variant_of(one: Trial, train: Mapping[str, Any], pass_as: str) -> JsonObject
         words = [deep_merge(train, one.spec).get("args"), literal(shlex.join(one.arguments()))]
         patch = {"args": " ".join(filter(None, words))}
     spec = deep_merge(one.spec, {key: value for key, value in patch.items() if value})
+    shown = named(one)
+    return {**shown, "spec": deep_merge(shown["spec"], spec)}
+
+
+def named(one: Trial) -> JsonObject:
+    """Return by what people find the workloads of a trial."""
+    labels = one.labels()
+    spec = {"labels": labels} if labels else {}
     return {"spec": spec, "workload_name": one.name, "label": one.label}

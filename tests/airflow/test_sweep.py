@@ -83,7 +83,11 @@ def test_the_best_trial_is_promoted_though_others_failed_or_diverged(
     assert champion["metrics"] == {"accuracy": 0.2}
     written = json.loads((scripts / "runs" / done.run_id / "trials.json").read_text())
     assert written == chosen["trials"]
-    names = sorted(w.name.rsplit("-", 2)[0] for w in emulator.world.workloads.values())
+    workloads = emulator.world.workloads.values()
+    assert {w.name[:8]: w.spec["labels"] for w in workloads} == {
+        f"rate-0-{tenth}": [{"name": "rate", "value": f"0.{tenth}"}] for tenth in range(1, 5)
+    }
+    names = sorted(w.name.rsplit("-", 2)[0] for w in workloads)
     assert names == sorted([*(t.name for t in made.trials), "rate-0-1", "rate-0-2", "rate-0-4"])
 
 

@@ -79,6 +79,12 @@ def test_a_mapping_as_spec_is_what_the_training_has_for_itself_and_no_parameter(
     assert [trial.name for trial in (one, other, named)] == ["a-1-0", "a-1-1", "spec-y-2"]
 
 
+def test_parameters_are_labels_of_kubernetes_where_it_allows_them() -> None:
+    point = {"lr": 0.02, "amp": True, "shift": -1, "text": "a b", "_": 1, "long": "x" * 64}
+    (one,) = make_trials([{**point, "k-2": "a.b_c", "nothing": "", "line": "a\n"}])
+    assert one.labels() == {"lr": "0.02", "amp": "true", "k-2": "a.b_c"}
+
+
 def test_a_label_fits_into_a_column_of_airflow() -> None:
     long = [{"a": "x" * 5000 + end} for end in "bc"]
     assert all(len(one.label) <= 200 for one in make_trials(long))

@@ -18,6 +18,8 @@ from airflow_runai.errors import SpecError
 SPEC = "spec"
 #: Characters of a label; Airflow stores 250.
 MAX_LABEL_LENGTH = 200
+#: What Kubernetes allows as name and as value of a label.
+_KUBERNETES = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,11 @@ class Trial:
     def environment(self) -> dict[str, str]:
         """Return the parameters as variables: ``batch-size`` as ``BATCH_SIZE``."""
         return {_variable(name): shown(value) for name, value in self.parameters.items()}
+
+    def labels(self) -> dict[str, str]:
+        """Return the parameters that Kubernetes can have as labels, such as ``lr: 0.02``."""
+        texts = {name: shown(value) for name, value in self.parameters.items()}
+        return {name: text for name, text in texts.items() if _all_labels(name, text)}
 
 
 def make_trials(points: Sequence[Parameters], *, may_repeat: bool = False) -> tuple[Trial, ...]:
@@ -122,6 +129,10 @@ def _check_variables(points: Sequence[Parameters]) -> None:
     if repeated := _repeated(map(_variable, names)):
         shared = [name for name in names if _variable(name) in repeated]
         raise SpecError([f"space: {', '.join(shared)} would be one variable; rename one"])
+
+
+def _all_labels(*texts: str) -> bool:
+    return all(_KUBERNETES.fullmatch(text) for text in texts)
 
 
 def _variable(name: str) -> str:
