@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from airflow.sdk import TaskGroup, XComArg, task_group
+from airflow.sdk import XComArg, task_group
 
 from airflow_runai.core.jinja import literal
 from airflow_runai.core.json_merge import JsonObject, deep_merge
@@ -25,6 +25,7 @@ from airflow_runai.operators.study import (
 )
 from airflow_runai.operators.sweep import RunaiBestTrialOperator
 from airflow_runai.task_groups.chain import Chain, ChainArguments, known, make_chain
+from airflow_runai.task_groups.places import PlacedGroup
 from airflow_runai.task_groups.study import make_ask, make_tell
 from airflow_runai.task_groups.sweep_checks import check_enough, check_sweep, refuse_mapped
 from airflow_runai.tasks.declaration import names_its_group
@@ -36,7 +37,7 @@ LABEL = "{{ task.variants[ti.map_index].label }}"
 Tried: TypeAlias = "Sequence[Trial] | XComArg"
 
 
-class Sweep(TaskGroup):
+class Sweep(PlacedGroup):
     """
     The tasks of :func:`runai_sweep`.
 
@@ -137,6 +138,7 @@ def runai_sweep(
     arguments.check()  # before there is a group
     sweep = Sweep(group_id=group_id, **group_arguments)
     refuse_mapped(sweep)
+    sweep.take(f"{root}/trials")
     sweep.trials = trials
     goal = {"metric": metric, "mode": mode}
     with sweep:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG, task_group
+from airflow.sdk import DAG, TaskGroup, task_group
 
 from airflow_runai.emulator import Emulator
 from airflow_runai.errors import SpecError
@@ -233,6 +233,18 @@ def test_gates_of_a_sweep_may_compare_with_the_champion(shared: Path) -> None:
         )
     assert made.chain.evaluate is not None
     assert made.chain.evaluate.champion == "/shared/champion.json"
+
+
+def test_two_sweeps_of_a_dag_have_two_places(shared: Path) -> None:
+    with DAG("dag", schedule=None):
+        sweep(shared)
+        sweep(shared, group_id="other", run_root="/shared/runs/{{ run_id }}/other")
+        with TaskGroup("outer"), pytest.raises(SpecError) as slip:
+            sweep(shared, group_id="third", run_root="/shared/runs/{{ run_id }}/")
+    assert (
+        "run_root: task group 'sweep' keeps its files in /shared/runs/{{ run_id }}/trials"
+        in str(slip.value)
+    )
 
 
 def test_a_mapped_group_around_a_sweep_is_refused(shared: Path) -> None:
