@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow.sdk import TaskGroup, task_group
 
-from airflow_runai.core.json_merge import JsonObject
+from airflow_runai.core.json_merge import JsonObject, deep_merge
 from airflow_runai.core.sweep.draw import Sampler, draw
 from airflow_runai.core.sweep.halving import rungs
 from airflow_runai.core.sweep.trials import Trial, make_trials
@@ -20,7 +20,9 @@ from airflow_runai.operators.sweep import RunaiBestTrialOperator
 from airflow_runai.operators.trial_end import RunaiEndTrialOperator
 from airflow_runai.operators.trial_gate import RunaiPromoteTrialOperator
 from airflow_runai.task_groups.chain import Chain, ChainArguments, make_chain
-from airflow_runai.task_groups.sweep import LABEL, check_sweep, variant_of
+from airflow_runai.task_groups.places import PlacedGroup
+from airflow_runai.task_groups.sweep import LABEL, named, variant_of, with_champion
+from airflow_runai.task_groups.sweep_checks import check_enough, check_sweep, refuse_mapped
 from airflow_runai.tasks.declaration import names_its_group
 
 _TASKS = ("train", "select", "evaluate", "gate", "end", "best", "promote")
@@ -28,7 +30,7 @@ _TASKS = ("train", "select", "evaluate", "gate", "end", "best", "promote")
 _RETRIES = 5
 
 
-class SuccessiveHalving(TaskGroup):
+class SuccessiveHalving(PlacedGroup):
     """
     The tasks of :func:`runai_successive_halving`.
 
@@ -74,7 +76,7 @@ def runai_successive_halving(  # noqa: PLR0913  # runai_sweep's, and four
     evaluate: Mapping[str, Any] | str,
     metric: str,
     max_live: int,
-    space: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+    space: Mapping[str, Any] | Iterable[Mapping[str, Any]],
     max_steps: int,
     eta: int = 3,
     min_steps: int = 1,
@@ -104,7 +106,8 @@ def runai_successive_halving(  # noqa: PLR0913  # runai_sweep's, and four
     :param evaluate: what judges a trial's checkpoint: a specification or a command line.
     :param metric: of the evaluation, by which trials are compared.
     :param max_live: workloads of one run that may live at the same time, on all rungs together.
-    :param space: names of parameters to their values; or a list, the parameters of each trial.
+    :param space: names of parameters to their values; or an iterable, the parameters of each trial,
+        with what its training has for itself as ``spec``.
     :param max_steps: where the last rung ends: a whole number, in a unit of the training's own.
     :param eta: one of so many goes on, from 2.
     :param min_steps: the first rung ends there or later.
@@ -127,10 +130,12 @@ def runai_successive_halving(  # noqa: PLR0913  # runai_sweep's, and four
         which may hold ``runai_conn_id``, ``project`` and ``pool``.
     :raises SpecError: if arguments are wrong, or contradict each other.
     """
-    check_sweep(train, max_live, pass_as)
+    check_sweep(train, max_live, pass_as, spec)
     tried = make_trials(draw(space, sampler, configuration.max_map_length()))
+    check_enough(min_successful, len(tried))
     steps = rungs(len(tried), max_steps, eta, min_steps)
-    _check(tried, steps_as, task_arguments or {})
+    own = with_champion(task_arguments, champion)
+    _check(tried, steps_as, own, [name for name in _TASKS if champion or name != "promote"])
     root = run_root.rstrip("/")
     chain = ChainArguments(
         run_root=f"{root}/trials/{{{{ ti.map_index }}}}",
@@ -144,10 +149,11 @@ def runai_successive_halving(  # noqa: PLR0913  # runai_sweep's, and four
         own={},
     )
     goal = {"metric": metric, "mode": mode}
-    own = task_arguments or {}
     given = _Arguments(root, eta, goal, max_live, pass_as, steps_as, chain, own)
     chain.check()  # before there is a group
     made = SuccessiveHalving(group_id=group_id, **group_arguments)
+    refuse_mapped(made)
+    made.take(f"{root}/trials")
     made.trials, made.rungs, made.chains, made.gates = tried, steps, [], []
     with made:
         _trials(made, given, tuple(gates))
@@ -211,7 +217,8 @@ def _best(
     best = RunaiBestTrialOperator(
         **{**found, **given.goal, **given.chain.storage, **own, "task_id": "best"}
     )
-    made.children[f"{made.group_id}.trial"] >> best
+    trial: str = made.child_id("trial")  # type: ignore[no-untyped-call]  # of Airflow
+    made.children[trial] >> best
     return best
 
 
@@ -228,10 +235,11 @@ def _of_trials(made: SuccessiveHalving, given: _Arguments, number: int) -> JsonO
     cap = {"max_active_tis_per_dagrun": given.max_live, "max_live": given.max_live}
     shared: JsonObject = {**cap, "map_index_template": LABEL}
     until = {given.steps_as: made.rungs[number]}
-    train, pass_as, own = given.chain.train, given.pass_as, given.own
-    assert isinstance(train, Mapping), "it was checked"
+    pass_as, own = given.pass_as, given.own
+    assert isinstance(given.chain.train, Mapping), "it was checked"
+    train = deep_merge(given.chain.spec or {}, given.chain.train)
     stopped = [replace(one, parameters={**one.parameters, **until}) for one in made.trials]
-    names = [{"workload_name": one.name, "label": one.label} for one in made.trials]
+    names = [named(one) for one in made.trials]
     # The checkpoints are those of the trial, the metrics those of the rung.
     metrics = f"{given.chain.run_root}/rung-{number}.json"
     return {
@@ -245,11 +253,13 @@ def _of_trials(made: SuccessiveHalving, given: _Arguments, number: int) -> JsonO
     }
 
 
-def _check(tried: Sequence[Trial], steps_as: str, own: Mapping[str, Any]) -> None:
+def _check(
+    tried: Sequence[Trial], steps_as: str, own: Mapping[str, Any], tasks: Sequence[str]
+) -> None:
     problems = [
-        f"task_arguments.{name}: no task; {nearest(name, _TASKS)}"
+        f"task_arguments.{name}: no task; {nearest(name, tasks)}"
         for name in own
-        if name not in _TASKS
+        if name not in tasks
     ]
     if not isinstance(steps_as, str) or not _plain(steps_as).isidentifier():
         problems.append(

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from airflow.sdk import TaskGroup
-
 from airflow_runai.operators.checkpoint import RunaiSelectCheckpointOperator
 from airflow_runai.operators.evaluation import RunaiEvaluationOperator
 from airflow_runai.operators.promotion import RunaiPromoteCheckpointOperator
 from airflow_runai.operators.training import RunaiTrainingOperator
 from airflow_runai.task_groups.chain import ChainArguments, known, make_chain
+from airflow_runai.task_groups.places import PlacedGroup
 from airflow_runai.tasks.declaration import names_its_group
 
 
-class Retraining(TaskGroup):
+class Retraining(PlacedGroup):
     """
     The tasks of :func:`runai_retraining`.
 
@@ -84,6 +83,7 @@ def runai_retraining(
     )
     given.check()  # before there is a group
     group = Retraining(group_id=group_id, **group_arguments)
+    group.take(f"{run_root.rstrip('/')}/checkpoints")
     with group:
         chain = make_chain(given)
     group.train, group.select, group.evaluate, group.promote = chain

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from airflow.sdk import TaskGroup, XComArg, task_group
+from airflow.sdk import XComArg, task_group
 
-from airflow_runai.core.json_merge import JsonObject
+from airflow_runai.core.jinja import literal
+from airflow_runai.core.json_merge import JsonObject, deep_merge
 from airflow_runai.core.sweep.draw import Sampler, check_count, draw
 from airflow_runai.core.sweep.space import read_space
 from airflow_runai.core.sweep.study import StudySampler, read_study_sampler
 from airflow_runai.core.sweep.trials import Trial, make_trials
-from airflow_runai.core.values import nearest
 from airflow_runai.deployment import configuration
-from airflow_runai.errors import SpecError
 from airflow_runai.operators.evaluation import RunaiEvaluationOperator
 from airflow_runai.operators.promotion import RunaiPromoteCheckpointOperator
 from airflow_runai.operators.study import (
@@ -25,12 +24,12 @@ from airflow_runai.operators.study import (
     trial_of,
 )
 from airflow_runai.operators.sweep import RunaiBestTrialOperator
-from airflow_runai.task_groups.chain import Chain, ChainArguments, make_chain
+from airflow_runai.task_groups.chain import Chain, ChainArguments, known, make_chain
+from airflow_runai.task_groups.places import PlacedGroup
 from airflow_runai.task_groups.study import make_ask, make_tell
-from airflow_runai.tasks.argument_checks import is_count
+from airflow_runai.task_groups.sweep_checks import check_enough, check_sweep, refuse_mapped
 from airflow_runai.tasks.declaration import names_its_group
 
-PASS_AS = ("arguments", "environment")
 #: How a mapped task is shown that has variants.
 LABEL = "{{ task.variants[ti.map_index].label }}"
 
@@ -38,7 +37,7 @@ LABEL = "{{ task.variants[ti.map_index].label }}"
 Tried: TypeAlias = "Sequence[Trial] | XComArg"
 
 
-class Sweep(TaskGroup):
+class Sweep(PlacedGroup):
     """
     The tasks of :func:`runai_sweep`.
 
@@ -66,7 +65,7 @@ def runai_sweep(
     evaluate: Mapping[str, Any] | str,
     metric: str,
     max_live: int,
-    space: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+    space: Mapping[str, Any] | Iterable[Mapping[str, Any]],
     sampler: Sampler = "grid",
     pass_as: str = "arguments",
     submit_when: str = "now",
@@ -93,8 +92,8 @@ def runai_sweep(
     :param metric: of the evaluation, by which trials are compared.
     :param max_live: workloads of one run, trainings and evaluations together, that may live at the
         same time (``docs/room.md``); from 1.
-    :param space: names of parameters to their values (``docs/sweeps.md``); or a list, the
-        parameters of each trial.
+    :param space: names of parameters to their values (``docs/sweeps.md``); or an iterable, the
+        parameters of each trial, with what its training has for itself as ``spec``.
     :param sampler: ``grid``: all points of the space; or so many of them: ``{"random": 20, "seed":
         1}``, or ``{"even": 20}`` with smaller gaps. The same seed draws the same points. Optuna is
         asked when the DAG runs: ``{"optuna": 20, "study": …}`` (``docs/optuna.md``).
@@ -105,7 +104,8 @@ def runai_sweep(
     :param mode: ``max`` or ``min``: which end of the metric is best.
     :param min_successful: with fewer finite metrics the sweep fails.
     :param champion: the pointer that the best trial is promoted to; ``None``: none; templated.
-    :param gates: conditions that a trial's metrics must meet to be compared at all; templated.
+    :param gates: conditions that a trial's metrics must meet to be compared at all; they may
+        compare with the champion; templated.
     :param spec: what training and evaluation share, such as image and storage.
     :param path_map: container prefixes to worker prefixes; templated.
     :param storage_conn_id: Airflow connection for object storage; templated.
@@ -115,11 +115,12 @@ def runai_sweep(
         which may hold ``runai_conn_id``, ``project`` and ``pool``.
     :raises SpecError: if arguments are wrong, or contradict each other.
     """
-    check_sweep(train, max_live, pass_as)
+    check_sweep(train, max_live, pass_as, spec)
     study = read_study_sampler(sampler)
     trials = _known(space, sampler, study)
-    own = dict(task_arguments or {})
-    beside = ("best", "promote", *(() if study is None else ("ask", "tell")))
+    check_enough(min_successful, len(trials) if study is None else study.count)
+    own = with_champion(task_arguments, champion)
+    beside = ("best", *known(promote=champion), *(() if study is None else ("ask", "tell")))
     last = {name: own.pop(name, {}) for name in beside}
     storage: JsonObject = {"path_map": path_map, "storage_conn_id": storage_conn_id}
     root = run_root.rstrip("/")
@@ -136,6 +137,8 @@ def runai_sweep(
     )
     arguments.check()  # before there is a group
     sweep = Sweep(group_id=group_id, **group_arguments)
+    refuse_mapped(sweep)
+    sweep.take(f"{root}/trials")
     sweep.trials = trials
     goal = {"metric": metric, "mode": mode}
     with sweep:
@@ -144,7 +147,8 @@ def runai_sweep(
             asking = {**goal, "path_map": path_map}
             sweep.ask = make_ask(study, str(sweep.group_id), space, asking, last["ask"])
         tried = trials if sweep.ask is None else sweep.ask.output
-        mapped = _of_trials(own, tried, train, pass_as, max_live, submit_when)
+        run = deep_merge(spec or {}, train)
+        mapped = _of_trials(own, tried, run, pass_as, max_live, submit_when)
         evaluated = _trials(sweep, replace(arguments, own=mapped))
         report = {"report": f"{root}/trials.json", "min_successful": min_successful, **storage}
         sweep.best = _best(evaluated, tried, {**goal, **report, **last["best"]})
@@ -208,21 +212,12 @@ def _each(tried: Tried, make: Callable[[Trial], JsonObject]) -> list[JsonObject]
     return [make(one) for one in tried]
 
 
-def check_sweep(train: object, max_live: object, pass_as: str) -> None:
-    """
-    Find what no sweep can be made of.
-
-    :raises SpecError: listing all of it.
-    """
-    problems = []
-    if not isinstance(train, Mapping):
-        problems.append("train: a text; allowed: a specification, to which parameters are added")
-    if not is_count(max_live):
-        problems.append(f"max_live: {max_live!r}; allowed: a whole number from 1")
-    if pass_as not in PASS_AS:
-        problems.append(f"pass_as: {pass_as!r}; {nearest(pass_as, PASS_AS)}")
-    if problems:
-        raise SpecError(problems)
+def with_champion(
+    own: Mapping[str, Mapping[str, Any]] | None, champion: str | None
+) -> dict[str, Mapping[str, Any]]:
+    """Return the arguments of tasks with the champion for gates that compare with it."""
+    given = own or {}
+    return {**given, "evaluate": {**known(champion=champion), **given.get("evaluate", {})}}
 
 
 def _of_trials(
@@ -237,7 +232,7 @@ def _of_trials(
     cap = {"max_active_tis_per_dagrun": max_live, "max_live": max_live}
     shared: JsonObject = {**cap, "map_index_template": LABEL}
     variants = _each(tried, lambda one: variant_of(one, train, pass_as))
-    names = _each(tried, lambda one: {"workload_name": one.name, "label": one.label})
+    names = _each(tried, named)
     return {
         "train": {
             "variants": variants,
@@ -251,10 +246,24 @@ def _of_trials(
 
 
 def variant_of(one: Trial, train: Mapping[str, Any], pass_as: str) -> JsonObject:
-    """Return what a trial's training has for itself."""
+    """
+    Return what a trial's training has for itself; Jinja changes nothing of its parameters.
+
+    :param train: what all trainings run.
+    """
     if pass_as == "environment":
-        patch: JsonObject = {"environment": one.environment()}
+        variables = {name: literal(value) for name, value in one.environment().items()}
+        patch: JsonObject = {"environment": variables}
     else:
-        before = str(train.get("args") or "")
-        patch = {"args": f"{before} {shlex.join(one.arguments())}".strip()}
-    return {"spec": patch, "workload_name": one.name, "label": one.label}
+        words = [deep_merge(train, one.spec).get("args"), literal(shlex.join(one.arguments()))]
+        patch = {"args": " ".join(filter(None, words))}
+    spec = deep_merge(one.spec, {key: value for key, value in patch.items() if value})
+    shown = named(one)
+    return {**shown, "spec": deep_merge(shown["spec"], spec)}
+
+
+def named(one: Trial) -> JsonObject:
+    """Return by what people find the workloads of a trial."""
+    labels = one.labels()
+    spec = {"labels": labels} if labels else {}
+    return {"spec": spec, "workload_name": one.name, "label": one.label}

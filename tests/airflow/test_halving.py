@@ -191,6 +191,8 @@ def test_files_of_others_are_named_and_one_in_ones_own_place_fails_the_task(
         ({"min_steps": 9}, "min_steps: 9; allowed: at most max_steps, 4"),
         ({"max_live": 0}, "max_live: 0; allowed: a whole number from 1"),
         ({"mode": "best"}, "mode: 'best'"),
+        ({"min_successful": 99}, "min_successful: 99, of "),
+        ({"task_arguments": {"promote": {}}}, "task_arguments.promote: no task"),
         ({"space": {"max-steps": [1, 2]}}, "steps_as: 'max_steps' is a parameter of the space"),
         ({"steps_as": "1"}, "steps_as: '1'; allowed: letters, digits"),
         ({"task_arguments": {"gates": {}}}, "task_arguments.gates: no task; did you mean 'gate'?"),
@@ -204,6 +206,26 @@ def test_a_slip_is_one_sentence_with_the_place_of_the_call(
         halving(shared, **given)
     assert words in str(slip.value)
     assert f"({__file__}, line " in str(slip.value)
+
+
+def test_a_rung_has_what_a_sweep_has(shared: Path) -> None:
+    point = {"rate": 0.1, "spec": {"image": "other:1", "args": "fast=1"}}
+    gates = ["accuracy >= champion.accuracy"]
+    with DAG("dag", schedule=None):
+        made = halving(
+            shared,
+            space=(one for one in [point, {"rate": 0.2}]),
+            champion="/shared/champion.json",
+            gates=gates,
+            prefix_group_id=False,
+        )
+    variants: list[Any] = [chain.train.variants for chain in made.chains]
+    told = [(first["spec"]["image"], first["spec"]["args"]) for first, _ in variants]
+    assert told == [("other:1", f"fast=1 rate=0.1 max_steps={steps}") for steps in made.rungs]
+    evaluate = made.chains[-1].evaluate
+    assert evaluate is not None
+    assert (list(evaluate.gates), evaluate.champion) == (gates, "/shared/champion.json")
+    assert made.best.upstream_task_ids == {"trial.end"}
 
 
 def test_a_trial_is_one_instance_of_one_mapped_group(shared: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG
+from airflow.sdk import DAG, TaskGroup, task_group
 
 from airflow_runai.emulator import Emulator
 from airflow_runai.errors import SpecError
@@ -83,7 +83,11 @@ def test_the_best_trial_is_promoted_though_others_failed_or_diverged(
     assert champion["metrics"] == {"accuracy": 0.2}
     written = json.loads((scripts / "runs" / done.run_id / "trials.json").read_text())
     assert written == chosen["trials"]
-    names = sorted(w.name.rsplit("-", 2)[0] for w in emulator.world.workloads.values())
+    workloads = emulator.world.workloads.values()
+    assert {w.name[:8]: w.spec["labels"] for w in workloads} == {
+        f"rate-0-{tenth}": [{"name": "rate", "value": f"0.{tenth}"}] for tenth in range(1, 5)
+    }
+    names = sorted(w.name.rsplit("-", 2)[0] for w in workloads)
     assert names == sorted([*(t.name for t in made.trials), "rate-0-1", "rate-0-2", "rate-0-4"])
 
 
@@ -136,9 +140,16 @@ def test_parameters_reach_the_script(
         ({"submit_when": "later"}, "submit_when: 'later'; allowed: now, quota, idle"),
         ({"pass_as": "args"}, "pass_as: 'args'; did you mean 'arguments'?"),
         ({"train": "runai submit -i x"}, "train: a text; allowed: a specification"),
+        ({"train": {"args": ["a", "b"]}}, "train.args: ['a', 'b']; allowed: one text, to which"),
+        ({"spec": {"args": 3}}, "spec.args: 3; allowed: one text, to which"),
+        ({"min_successful": 5}, "min_successful: 5, of 4 trials; it cannot succeed"),
+        ({"task_arguments": {"promote": {}}}, "task_arguments.promote: set, but there is no such"),
         ({"space": {"x": list(range(1025))}}, "more than 1024 points; allowed: 1024"),
         ({"sampler": {"even": 10**6}}, "space: 1000000 points; allowed: 1024, by [core]"),
-        ({"space": [{"x": x} for x in range(1025)]}, "space: 1025 points; allowed: 1024"),
+        (
+            {"space": [{"x": x} for x in range(1025)]},
+            "more than 1024 points; allowed: 1024, by [core]",
+        ),
         ({"space": [{"a": 1}, {"a": 1}]}, "space: 'a=1' is there twice"),
         ({"space": []}, "space: no point in it"),
         ({"space": ["a"]}, "space[0]: 'a'; allowed: names of parameters to values"),
@@ -152,6 +163,99 @@ def test_a_slip_is_one_sentence_with_the_place_of_the_call(
         sweep(shared, **given)
     assert words in str(slip.value)
     assert f"({__file__}, line " in str(slip.value)
+
+
+#: What a shell, Jinja or a careless quote would change.
+HOSTILE = [
+    "{{ run_id }} {% raw %} {# no #} }}",
+    "$(touch /tmp/x); `id` && $HOME | tee > y * ~",
+    """it's "quoted" \\ \\n""",
+    "two\nlines\r\nand an end\n",
+    " tabs\tand  blanks ",
+    "é 漢字 \U0001f600",
+    "--flag=1",
+    "",
+    "x" * 5000,
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pass_as", ["arguments", "environment"])
+def test_texts_reach_the_script_word_for_word(
+    run: Runner, emulator: Emulator, scripts: Path, pass_as: str
+) -> None:
+    point = {f"t{number}": text for number, text in enumerate(HOSTILE)}
+    given = '"$@"' if pass_as == "arguments" else " ".join(f'"${name.upper()}"' for name in point)
+    (scripts / "train.sh").write_text(
+        f'#!/bin/bash\nmkdir -p "$CHECKPOINTS"\nprintf "%s\\0" {given} > "$CHECKPOINTS/texts"\nexit 3\n'
+    )
+    with DAG("dag", schedule=None) as dag:
+        sweep(scripts, space=[point], pass_as=pass_as)
+    done = run(dag)
+    written = scripts / "runs" / done.run_id / "trials" / "0" / "checkpoints" / "texts"
+    said = written.read_bytes().decode().split("\0")[:-1]
+    if pass_as == "arguments":
+        said = [word.partition("=")[2] for word in said]
+    assert said == HOSTILE
+
+
+@pytest.mark.slow
+def test_a_trial_may_have_a_specification_of_its_own(
+    run: Runner, emulator: Emulator, scripts: Path
+) -> None:
+    (scripts / "train.sh").write_text('#!/bin/bash\necho "$@ MODE=$MODE"\nexit 3\n')
+    with DAG("dag", schedule=None) as dag:
+        made = sweep(
+            scripts,
+            spec={**POD, "args": "epochs=7", "environment": {"MODE": "plain"}},
+            space=[
+                {"rate": 0.1, "spec": {"image": "other:1", "compute": {"gpu_devices": 2}}},
+                {"spec": {"args": "epochs=9", "environment": {"MODE": "own"}}},
+                {},
+            ],
+        )
+    run(dag)
+    assert [one.name for one in made.trials] == ["rate-0-1-0", "t-1", "t-2"]
+    workloads = sorted(emulator.world.workloads.values(), key=lambda one: one.name)
+    assert [emulator.log(one.name).strip() for one in workloads] == [
+        "epochs=7 rate=0.1 MODE=plain",
+        "epochs=9 MODE=own",
+        "epochs=7 MODE=plain",
+    ]
+    images = [one.spec["image"] for one in workloads]
+    assert images == ["other:1", "python:3.12", "python:3.12"]
+
+
+def test_gates_of_a_sweep_may_compare_with_the_champion(shared: Path) -> None:
+    with DAG("dag", schedule=None):
+        made = sweep(
+            shared, gates=["accuracy >= champion.accuracy"], champion="/shared/champion.json"
+        )
+    assert made.chain.evaluate is not None
+    assert made.chain.evaluate.champion == "/shared/champion.json"
+
+
+def test_two_sweeps_of_a_dag_have_two_places(shared: Path) -> None:
+    with DAG("dag", schedule=None):
+        sweep(shared)
+        sweep(shared, group_id="other", run_root="/shared/runs/{{ run_id }}/other")
+        with TaskGroup("outer"), pytest.raises(SpecError) as slip:
+            sweep(shared, group_id="third", run_root="/shared/runs/{{ run_id }}/")
+    assert (
+        "run_root: task group 'sweep' keeps its files in /shared/runs/{{ run_id }}/trials"
+        in str(slip.value)
+    )
+
+
+def test_a_mapped_group_around_a_sweep_is_refused(shared: Path) -> None:
+    with DAG("dag", schedule=None):
+
+        @task_group
+        def of_country(country: str) -> None:
+            sweep(shared)
+
+        with pytest.raises(SpecError, match="in a mapped task group, in which trials cannot"):
+            of_country.expand(country=["nl", "de"])
 
 
 def test_the_cap_is_that_of_trainings_and_evaluations_together(shared: Path) -> None:

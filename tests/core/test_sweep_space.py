@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from itertools import count
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_runai.core.sweep.draw import draw
 from airflow_runai.core.sweep.points import at_random, evenly, grid
 from airflow_runai.core.sweep.space import Range, read_space
 from airflow_runai.errors import SpecError
@@ -136,6 +138,13 @@ WRONG: dict[str, tuple[Any, str]] = {
         {"lr": {"uniform": [0, 1], "points": 1}},
         "points: 1; allowed: a whole number from 2",
     ),
+    "a difference": (
+        {"lr": {"uniform": [-1e308, 1e308]}},
+        "allowed: ends whose difference is finite",
+    ),
+    "too large": ({"x": [10**400]}, "allowed: texts, finite numbers"),
+    "NUL": ({"x": ["a\0"]}, "space.x: a text that no process can be given"),
+    "a surrogate": ({"x": ["\ud800"]}, "space.x: a text that no process can be given"),
     "a name": ({"learning rate": [1]}, "space.learning rate: no name; allowed: letters, digits"),
     "later": (
         {"a": {"choice": [1], "when": {"b": 1}}, "b": [1]},
@@ -151,6 +160,16 @@ def test_what_is_no_space_is_told(space: Any, words: str) -> None:
     assert words in str(wrong.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [("x", ["a", "ghp_" + "1a" * 18]), ("password", ["open-sesame"] * 2), ("api-key", ["q1w2e3"])],
+)
+def test_a_secret_is_refused_and_not_shown(name: str, values: Any) -> None:
+    with pytest.raises(SpecError, match="looks like a secret, and everybody sees") as wrong:
+        read_space({name: values})
+    assert values[-1] not in str(wrong.value)
+
+
 def test_all_problems_are_told_at_once() -> None:
     with pytest.raises(SpecError) as wrong:
         read_space({"a": [], "b": 3, "c": [1]})
@@ -163,3 +182,18 @@ def test_a_grid_needs_points_and_has_a_limit() -> None:
     huge = {f"p{number}": list(range(10)) for number in range(6)}
     with pytest.raises(SpecError, match="more than 1024 points; allowed: 1024; sample some"):
         grid(read_space(huge), 1024)
+
+
+def test_no_list_is_made_of_too_many_values() -> None:
+    space = read_space({"x": {"integer": [1, 10**12], "points": 10**12}})
+    with pytest.raises(SpecError, match=r"space\.x: more than 1024 `points`; allowed: 1024"):
+        grid(space, 1024)
+
+
+def test_trials_may_come_from_any_iterable_also_one_without_an_end() -> None:
+    points = ({"x": x} for x in range(3))
+    assert draw(points, "grid", limit=3) == [{"x": 0}, {"x": 1}, {"x": 2}]
+    endless = count()
+    with pytest.raises(SpecError, match=r"space: more than 9 points; allowed: 9, by \[core\]"):
+        draw(({"x": x} for x in endless), "grid", limit=9)
+    assert next(endless) == 10

@@ -29,7 +29,7 @@ values = st.one_of(
     st.integers(-999, 999), st.booleans(), st.text("aé -._Z0", min_size=1, max_size=30)
 )
 points = st.lists(
-    st.dictionaries(st.sampled_from(["a", "b-c", "D_e"]), values, min_size=1),
+    st.dictionaries(st.sampled_from(["a", "b-c", "D_e", "_"]), values),
     min_size=1,
     max_size=30,
 )
@@ -62,12 +62,32 @@ def test_names_that_would_collide_when_they_are_cut_are_numbered() -> None:
         ([], "space: no point in it"),
         ([{"a": 1}, {"a": 1}], "space: 'a=1' is there twice"),
         ([{"a": True}, {"a": "true"}], "space: 'a=true' is there twice"),
+        ([{"spec": {"image": "x"}}] * 2, 'space: \'spec={"image": "x"}\' is there twice'),
         ([{"a-b": 1, "a_b": 2}], "space: a-b, a_b would be one variable; rename one"),
     ],
 )
 def test_trials_that_cannot_be_told_apart_are_refused(given_points: Any, words: str) -> None:
     with pytest.raises(SpecError, match=re.escape(words)):
         make_trials(given_points)
+
+
+def test_a_mapping_as_spec_is_what_the_training_has_for_itself_and_no_parameter() -> None:
+    one, other, named = make_trials([{"a": 1, "spec": {"image": "x"}}, {"a": 1}, {"spec": "y"}])
+    assert (one.parameters, one.spec) == ({"a": 1}, {"image": "x"})
+    assert (other.parameters, other.spec, other.label) == ({"a": 1}, {}, "a=1")
+    assert (named.parameters, named.spec) == ({"spec": "y"}, {})
+    assert [trial.name for trial in (one, other, named)] == ["a-1-0", "a-1-1", "spec-y-2"]
+
+
+def test_parameters_are_labels_of_kubernetes_where_it_allows_them() -> None:
+    point = {"lr": 0.02, "amp": True, "shift": -1, "text": "a b", "_": 1, "long": "x" * 64}
+    (one,) = make_trials([{**point, "k-2": "a.b_c", "nothing": "", "line": "a\n"}])
+    assert one.labels() == {"lr": "0.02", "amp": "true", "k-2": "a.b_c"}
+
+
+def test_a_label_fits_into_a_column_of_airflow() -> None:
+    long = [{"a": "x" * 5000 + end} for end in "bc"]
+    assert all(len(one.label) <= 200 for one in make_trials(long))
 
 
 def test_points_that_a_study_proposes_may_be_equal_and_have_names_of_their_own() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any, TypeAlias
 
 from airflow_runai.core.sweep.points import at_random, evenly, grid
 from airflow_runai.core.sweep.space import Parameter, Parameters, read_space
 from airflow_runai.core.sweep.study import KIND
-from airflow_runai.core.sweep.trials import distinct
+from airflow_runai.core.sweep.trials import distinct, split
 from airflow_runai.core.texts import cut
 from airflow_runai.core.values import nearest
 from airflow_runai.errors import SpecError
@@ -21,38 +22,41 @@ _DRAWN: dict[str, Callable[[Sequence[Parameter], int, int], list[Parameters]]]
 _DRAWN = {"random": at_random, "even": evenly}
 _KEYS = (*_DRAWN, "seed")
 _KINDS = (*_KEYS, KIND)
+_ALLOWED = "allowed: {}, by [core] max_map_length"
 
 
 def draw(space: Any, sampler: Sampler, limit: int) -> list[Parameters]:
     """
     Return what is tried.
 
-    :param space: names of parameters to their values; or a list, the parameters of each trial.
+    :param space: names of parameters to their values; or an iterable of mappings, what each trial
+        has for itself.
     :param sampler: how points of a space are taken; equal ones are left out.
     :param limit: of points.
     :raises SpecError: listing what is wrong.
     """
-    if isinstance(space, Sequence) and not isinstance(space, str):
-        found = _listed(space)
-    elif sampler == "grid":
+    if isinstance(space, Iterable) and not isinstance(space, (str, bytes, Mapping)):
+        return _listed(space, limit)
+    if sampler == "grid":
         return grid(read_space(space), limit)
-    else:
-        kind, count, seed = _read_sampler(sampler)
-        check_count(count, limit)
-        found = distinct(_DRAWN[kind](read_space(space), count, seed))
-    check_count(len(found), limit)
-    return found
+    kind, count, seed = _read_sampler(sampler)
+    check_count(count, limit)
+    return distinct(_DRAWN[kind](read_space(space), count, seed))
 
 
-def _listed(points: Sequence[Any]) -> list[Parameters]:
+def _listed(given: Iterable[Any], limit: int) -> list[Parameters]:
+    points = list(islice(given, limit + 1))  # it may have no end
+    if len(points) > limit:
+        raise SpecError([f"space: more than {limit} points; {_ALLOWED.format(limit)}"])
     for number, point in enumerate(points):
         if not isinstance(point, Mapping):
             raise SpecError(
                 [f"space[{number}]: {cut(repr(point))}; allowed: names of parameters to values"]
             )
-        if point:
-            read_space({name: [value] for name, value in point.items()})
-    return list(points)
+        parameters, _ = split(point)
+        if parameters:
+            read_space({name: [value] for name, value in parameters.items()})
+    return points
 
 
 def _read_sampler(sampler: Any) -> tuple[str, int, int]:
@@ -81,4 +85,4 @@ def check_count(count: int, limit: int) -> None:
     :raises SpecError: for more than that.
     """
     if count > limit:
-        raise SpecError([f"space: {count} points; allowed: {limit}, by [core] max_map_length"])
+        raise SpecError([f"space: {count} points; {_ALLOWED.format(limit)}"])

@@ -23,12 +23,17 @@ def grid(space: Sequence[Parameter], limit: int) -> list[Parameters]:
     Return all points of a grid, the last parameter changing fastest.
 
     :param limit: of points.
-    :raises SpecError: for a range without ``points``, or more points than that.
+    :raises SpecError: for a range without ``points``, or more points than the limit.
     """
     vague = [one for one in space if isinstance(one.values, Range) and not one.values.points]
     if vague:
         raise SpecError(
             [f"space.{one.name}: a range in a grid; say how many `points`" for one in vague]
+        )
+    dense = [one for one in space if isinstance(one.values, Range) and one.values.points > limit]
+    if dense:  # before a list is made of them
+        raise SpecError(
+            [f"space.{one.name}: more than {limit} `points`; allowed: {limit}" for one in dense]
         )
     found: list[Parameters] = []
     for point in _product(space, {}):

@@ -10,10 +10,12 @@ others the parameter exists at all.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from airflow_runai.core.secrets import in_value, is_secret
 from airflow_runai.core.texts import cut
 from airflow_runai.core.values import nearest
 from airflow_runai.errors import SpecError
@@ -156,6 +158,7 @@ def _parameter(name: object, described: object, before: Sequence[str]) -> Parame
         raise ValueError(f"{len(kinds)} of {', '.join(('choice', *_RANGES))}; allowed: one")
     (kind,) = kinds
     if kind == "choice":
+        _refuse_secrets(name, given["choice"])  # first: other errors show values
         return Parameter(name, Choice(_choices(given["choice"])), when)
     return Parameter(name, _range(kind, given[kind], given.get("points", 0)), when)
 
@@ -166,11 +169,31 @@ def _choices(values: object) -> tuple[Value, ...]:
     wrong = [value for value in values if not _is_plain(value)]
     if wrong:
         raise ValueError(f"{cut(repr(wrong[0]))}; allowed: texts, finite numbers, true and false")
+    if not all(_can_be_sent(value) for value in values if isinstance(value, str)):
+        raise ValueError("a text that no process can be given; allowed: UTF-8 without NUL")
     # 1 and true are equal to Python, and two values to whoever wrote them.
     distinct = {(type(value), value): value for value in values}
     if len(distinct) < len(values):
         raise ValueError(f"{cut(repr(list(values)))} repeats a value; leave it out")
     return tuple(values)
+
+
+def _refuse_secrets(name: str, values: object) -> None:
+    """Refuse what may be a secret: names of workloads, tables and logs show all parameters."""
+    given = values if isinstance(values, (list, tuple)) else [values]
+    texts = (one for one in given if isinstance(one, str))
+    if any(is_secret(name, text) or in_value(text) for text in texts):
+        raise ValueError(
+            "looks like a secret, and everybody sees parameters; give it as `environment` of the "
+            "training: {'secret': {'name': …, 'key': …}}"
+        )
+
+
+def _can_be_sent(text: str) -> bool:
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False
 
 
 def _range(kind: str, ends: object, points: object) -> Range:
@@ -180,6 +203,8 @@ def _range(kind: str, ends: object, points: object) -> Range:
     low, high = ends
     if not low < high:
         raise ValueError(f"{kind}: [{low}, {high}]; allowed: low < high")
+    if not _is_number(high - low):
+        raise ValueError(f"{kind}: [{low}, {high}]; allowed: ends whose difference is finite")
     if is_log and low <= 0:
         raise ValueError(f"{kind}: [{low}, {high}]; allowed: low > 0")
     if is_whole and not (float(low).is_integer() and float(high).is_integer()):
@@ -205,7 +230,8 @@ def _is_plain(value: object) -> bool:
 def _is_number(value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
-    return abs(value) < math.inf
+    # Of whole numbers, too: one that is larger is neither drawn nor shown.
+    return abs(value) <= sys.float_info.max
 
 
 def _between(low: float, high: float, share: float) -> float:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
+from airflow_runai.core.json_merge import JsonMapping
 from airflow_runai.core.naming import MAX_SLUG_LENGTH
 from airflow_runai.core.sweep.space import Parameters
 from airflow_runai.core.texts import cut
 from airflow_runai.errors import SpecError
+
+#: Key of a point whose mapping is no parameter: what its training has for itself.
+SPEC = "spec"
+#: Characters of a label; Airflow stores 250.
+MAX_LABEL_LENGTH = 200
+#: What Kubernetes allows as name and as value of a label.
+_KUBERNETES = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
 
 @dataclass(frozen=True)
@@ -21,12 +30,14 @@ class Trial:
     :param number: its place among all trials, from 0.
     :param name: readable part of its workload's name: a DNS label.
     :param label: how Airflow shows it, such as ``lr=0.02 batch-size=64``.
+    :param spec: what its training has for itself, such as an image.
     """
 
     number: int
     parameters: Parameters
     name: str
     label: str
+    spec: JsonMapping = field(default_factory=dict)
 
     def arguments(self) -> list[str]:
         """Return the parameters as a start-up script gets them in ``"$@"``."""
@@ -35,6 +46,11 @@ class Trial:
     def environment(self) -> dict[str, str]:
         """Return the parameters as variables: ``batch-size`` as ``BATCH_SIZE``."""
         return {_variable(name): shown(value) for name, value in self.parameters.items()}
+
+    def labels(self) -> dict[str, str]:
+        """Return the parameters that Kubernetes can have as labels, such as ``lr: 0.02``."""
+        texts = {name: shown(value) for name, value in self.parameters.items()}
+        return {name: text for name, text in texts.items() if _all_labels(name, text)}
 
 
 def make_trials(points: Sequence[Parameters], *, may_repeat: bool = False) -> tuple[Trial, ...]:
@@ -46,14 +62,22 @@ def make_trials(points: Sequence[Parameters], *, may_repeat: bool = False) -> tu
     """
     if not points:
         raise SpecError(["space: no point in it; allowed: at least one"])
-    labels = [" ".join(f"{name}={shown(value)}" for name, value in one.items()) for one in points]
-    if not may_repeat and (repeated := _repeated(labels)):
-        raise SpecError([f"space: {cut(label)!r} is there twice" for label in repeated[:5]])
-    _check_variables(points)
-    names = _names(points)
-    return tuple(
-        Trial(number, point, names[number], labels[number]) for number, point in enumerate(points)
-    )
+    parameters, specs = zip(*map(split, points), strict=True)
+    labels = [_label(one) for one in parameters]
+    if not may_repeat and (repeated := _repeated(map(_told_apart, labels, specs))):
+        raise SpecError([f"space: {cut(text)!r} is there twice" for text in repeated[:5]])
+    _check_variables(parameters)
+    names = _names(parameters)
+    shown_labels = [cut(label, MAX_LABEL_LENGTH) for label in labels]
+    return tuple(map(Trial, range(len(points)), parameters, names, shown_labels, specs))
+
+
+def split(point: Parameters) -> tuple[Parameters, JsonMapping]:
+    """Return the parameters of a point, and what its training has for itself."""
+    spec = point.get(SPEC)
+    if not isinstance(spec, Mapping):
+        return point, {}
+    return {name: value for name, value in point.items() if name != SPEC}, spec
 
 
 def distinct(points: Iterable[Parameters]) -> list[Parameters]:
@@ -75,11 +99,19 @@ def _names(points: Sequence[Parameters]) -> list[str]:
     return plain if fit else [_numbered(name, number) for number, name in enumerate(plain)]
 
 
+def _label(point: Parameters) -> str:
+    return " ".join(f"{name}={shown(value)}" for name, value in point.items())
+
+
+def _told_apart(label: str, spec: JsonMapping) -> str:
+    return f"{label} spec={json.dumps(spec, sort_keys=True, default=str)}" if spec else label
+
+
 def _slug(point: Parameters) -> str:
     words = "-".join(f"{name}-{shown(value)}" for name, value in point.items())
     plain = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
     # A DNS label begins with a letter.
-    return plain if plain[:1].isalpha() else f"t-{plain}"
+    return plain if plain[:1].isalpha() else f"t-{plain}".rstrip("-")
 
 
 def _numbered(name: str, number: int) -> str:
@@ -97,6 +129,10 @@ def _check_variables(points: Sequence[Parameters]) -> None:
     if repeated := _repeated(map(_variable, names)):
         shared = [name for name in names if _variable(name) in repeated]
         raise SpecError([f"space: {', '.join(shared)} would be one variable; rename one"])
+
+
+def _all_labels(*texts: str) -> bool:
+    return all(_KUBERNETES.fullmatch(text) for text in texts)
 
 
 def _variable(name: str) -> str:

@@ -1,0 +1,62 @@
+"""What no sweep can be made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from airflow.sdk import TaskGroup
+
+from airflow_runai.core.texts import cut, plural
+from airflow_runai.core.values import nearest
+from airflow_runai.errors import SpecError
+from airflow_runai.tasks.argument_checks import is_count
+
+PASS_AS = ("arguments", "environment")
+
+
+def check_sweep(train: object, max_live: object, pass_as: str, spec: object) -> None:
+    """
+    Find what no sweep can be made of.
+
+    :raises SpecError: listing all of it.
+    """
+    problems = []
+    if not isinstance(train, Mapping):
+        problems.append("train: a text; allowed: a specification, to which parameters are added")
+    for name, part in {"train": train, "spec": spec}.items():
+        args = part.get("args") if isinstance(part, Mapping) else None
+        if not isinstance(args, (str, type(None))):
+            problems.append(
+                f"{name}.args: {cut(repr(args))}; allowed: one text, to which parameters are "
+                "added; join a list with shlex.join([...])"
+            )
+    if not is_count(max_live):
+        problems.append(f"max_live: {max_live!r}; allowed: a whole number from 1")
+    if pass_as not in PASS_AS:
+        problems.append(f"pass_as: {pass_as!r}; {nearest(pass_as, PASS_AS)}")
+    if problems:
+        raise SpecError(problems)
+
+
+def check_enough(min_successful: object, trials: int) -> None:
+    """
+    Refuse a sweep that cannot succeed.
+
+    :raises SpecError: for more successful trials than there are.
+    """
+    if is_count(min_successful) and min_successful > trials:  # type: ignore[operator]  # a number
+        raise SpecError(
+            [f"min_successful: {min_successful}, of {plural(trials, 'trial')}; it cannot succeed"]
+        )
+
+
+def refuse_mapped(group: TaskGroup) -> None:
+    """
+    Refuse a sweep within a mapped task group, whose map indexes are not those of its trials.
+
+    :raises SpecError: if it is in one.
+    """
+    if any(True for _ in group.iter_mapped_task_groups()):
+        raise SpecError(
+            ["it is in a mapped task group, in which trials cannot be mapped; make one for each"]
+        )
