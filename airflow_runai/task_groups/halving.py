@@ -20,7 +20,7 @@ from airflow_runai.operators.sweep import RunaiBestTrialOperator
 from airflow_runai.operators.trial_end import RunaiEndTrialOperator
 from airflow_runai.operators.trial_gate import RunaiPromoteTrialOperator
 from airflow_runai.task_groups.chain import Chain, ChainArguments, make_chain
-from airflow_runai.task_groups.places import PlacedGroup
+from airflow_runai.task_groups.run_roots import RunRootGroup
 from airflow_runai.task_groups.sweep import LABEL, named, variant_of, with_champion
 from airflow_runai.task_groups.sweep_checks import check_enough, check_sweep, refuse_mapped
 from airflow_runai.tasks.declaration import names_its_group
@@ -30,7 +30,7 @@ _TASKS = ("train", "select", "evaluate", "gate", "end", "best", "promote")
 _RETRIES = 5
 
 
-class SuccessiveHalving(PlacedGroup):
+class SuccessiveHalving(RunRootGroup):
     """
     The tasks of :func:`runai_successive_halving`.
 
@@ -153,7 +153,7 @@ def runai_successive_halving(  # noqa: PLR0913  # runai_sweep's, and four
     chain.check()  # before there is a group
     made = SuccessiveHalving(group_id=group_id, **group_arguments)
     refuse_mapped(made)
-    made.take(f"{root}/trials")
+    made.keep_in(f"{root}/trials")
     made.trials, made.rungs, made.chains, made.gates = tried, steps, [], []
     with made:
         _trials(made, given, tuple(gates))

@@ -10,11 +10,11 @@ from airflow_runai.operators.evaluation import RunaiEvaluationOperator
 from airflow_runai.operators.promotion import RunaiPromoteCheckpointOperator
 from airflow_runai.operators.training import RunaiTrainingOperator
 from airflow_runai.task_groups.chain import ChainArguments, known, make_chain
-from airflow_runai.task_groups.places import PlacedGroup
+from airflow_runai.task_groups.run_roots import RunRootGroup
 from airflow_runai.tasks.declaration import names_its_group
 
 
-class Retraining(PlacedGroup):
+class Retraining(RunRootGroup):
     """
     The tasks of :func:`runai_retraining`.
 
@@ -83,7 +83,7 @@ def runai_retraining(
     )
     given.check()  # before there is a group
     group = Retraining(group_id=group_id, **group_arguments)
-    group.take(f"{run_root.rstrip('/')}/checkpoints")
+    group.keep_in(f"{run_root.rstrip('/')}/checkpoints")
     with group:
         chain = make_chain(given)
     group.train, group.select, group.evaluate, group.promote = chain

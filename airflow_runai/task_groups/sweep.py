@@ -25,7 +25,7 @@ from airflow_runai.operators.study import (
 )
 from airflow_runai.operators.sweep import RunaiBestTrialOperator
 from airflow_runai.task_groups.chain import Chain, ChainArguments, known, make_chain
-from airflow_runai.task_groups.places import PlacedGroup
+from airflow_runai.task_groups.run_roots import RunRootGroup
 from airflow_runai.task_groups.study import make_ask, make_tell
 from airflow_runai.task_groups.sweep_checks import check_enough, check_sweep, refuse_mapped
 from airflow_runai.tasks.declaration import names_its_group
@@ -37,7 +37,7 @@ LABEL = "{{ task.variants[ti.map_index].label }}"
 Tried: TypeAlias = "Sequence[Trial] | XComArg"
 
 
-class Sweep(PlacedGroup):
+class Sweep(RunRootGroup):
     """
     The tasks of :func:`runai_sweep`.
 
@@ -136,10 +136,7 @@ def runai_sweep(
         own=own,
     )
     arguments.check()  # before there is a group
-    sweep = Sweep(group_id=group_id, **group_arguments)
-    refuse_mapped(sweep)
-    sweep.take(f"{root}/trials")
-    sweep.trials = trials
+    sweep = _group(Sweep(group_id=group_id, **group_arguments), f"{root}/trials", trials)
     goal = {"metric": metric, "mode": mode}
     with sweep:
         sweep.ask = sweep.tell = sweep.promote = None
@@ -156,6 +153,13 @@ def runai_sweep(
             sweep.tell = make_tell(sweep.ask, evaluated, last["tell"])
         if champion is not None:
             sweep.promote = _promote(sweep.best, champion, storage, last["promote"])
+    return sweep
+
+
+def _group(sweep: Sweep, folder: str, trials: tuple[Trial, ...]) -> Sweep:
+    refuse_mapped(sweep)
+    sweep.keep_in(folder)
+    sweep.trials = trials
     return sweep
 
 

@@ -1,4 +1,4 @@
-"""Where a group of tasks keeps the files of a run: a place that no other tasks have."""
+"""Where a group of tasks keeps the files of a run: in a folder that no other group has."""
 
 from __future__ import annotations
 
@@ -9,30 +9,32 @@ from airflow.sdk import TaskGroup
 from airflow_runai.errors import SpecError
 
 
-class PlacedGroup(TaskGroup):
+class RunRootGroup(TaskGroup):
     """
-    A task group whose trainings would go on from the checkpoints of others in the same place.
+    A task group with a folder of its own.
 
-    :ivar place: folder, not yet rendered.
+    In a shared one, a training would resume from another's checkpoints.
+
+    :ivar folder: not yet rendered.
     """
 
-    place: str
+    folder: str | None = None
 
-    def take(self, place: str) -> None:
+    def keep_in(self, folder: str) -> None:
         """
-        Take a place.
+        Keep files in a folder.
 
-        :raises SpecError: if another group of the DAG has it.
+        :raises SpecError: if another group of the DAG does.
         """
         for other in _groups_around(self):
-            if isinstance(other, PlacedGroup) and getattr(other, "place", None) == place:
+            if isinstance(other, RunRootGroup) and other.folder == folder:
                 raise SpecError(
                     [
-                        f"run_root: task group {other.group_id!r} keeps its files in {place}, too; "
-                        "allowed: a directory for each"
+                        f"run_root: task group {other.group_id!r} keeps its files in {folder}, "
+                        "too; allowed: a directory for each"
                     ]
                 )
-        self.place = place
+        self.folder = folder
 
 
 def _groups_around(group: TaskGroup) -> Iterator[TaskGroup]:
