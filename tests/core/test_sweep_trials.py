@@ -145,6 +145,16 @@ def test_too_few_successful_trials_are_one_sentence() -> None:
         best(found, "accuracy", "max", 2)
 
 
+def test_a_metric_that_is_misspelt_is_told_with_those_there_are() -> None:
+    (trial,) = make_trials([{"a": 1}])
+    with pytest.raises(NoValidCheckpoint) as wrong:
+        best([Result(trial, {"accuracy": 0.9})], "acuracy", "max", 1)
+    assert str(wrong.value) == (
+        "best: 0 of 1 trial has a finite 'acuracy'; needed: 1; of the first without it: "
+        "did you mean 'accuracy'?"
+    )
+
+
 def test_the_table_has_every_trial_in_its_order() -> None:
     rows = table(results(0.5, None, 0.9), "accuracy", "max")
     assert [(row["trial"], row["score"], row["rank"], row["problem"]) for row in rows] == [

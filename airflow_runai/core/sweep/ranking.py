@@ -79,12 +79,19 @@ def best(results: Sequence[Result], metric: str, mode: str, min_successful: int)
     order = ranked(results, metric, mode)
     if len(order) < min_successful:
         counted = f"{len(order)} of {plural(len(results), 'trial')}"
-        reasons = [one.problem for one in results if one.problem]
-        first = f"; the first problem: {cut(reasons[0])}" if reasons else ""
         raise NoValidCheckpoint(
-            f"best: {counted} has a finite {metric!r}; needed: {min_successful}{first}"
+            f"best: {counted} has a finite {metric!r}; needed: {min_successful}"
+            f"{_why_so_few(results, metric)}"
         )
     return order[0]
+
+
+def _why_so_few(results: Sequence[Result], metric: str) -> str:
+    reasons = [one.problem for one in results if one.problem]
+    if reasons:
+        return f"; the first problem: {cut(reasons[0])}"
+    without = [one.metrics for one in results if one.metrics and metric not in one.metrics]
+    return f"; of the first without it: {cut(nearest(metric, without[0]))}" if without else ""
 
 
 def table(results: Sequence[Result], metric: str, mode: str) -> list[JsonObject]:
