@@ -5,6 +5,7 @@ What a cluster is made of, and the file in its folder by which another process t
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from tests.rig.waiting import RigError
 __all__ = ["Options", "read", "write"]
 
 FILE = "cluster.json"
+#: Nodes come and go in several threads, and each of them writes the cluster down.
+_WRITING = threading.Lock()
 EXTENSIONS = ("kai", "jobset", "kueue")
 
 
@@ -42,15 +45,16 @@ class Options:
 
 def write(options: Options, site: Site) -> None:
     """Write down a cluster, whole or not at all."""
-    record = {
-        "options": asdict(options),
-        "ports": site.ports,
-        "programs": str(site.programs.folder),
-        "kai": str(site.kai_home),
-    }
-    unfinished = site.folder / f"{FILE}.new"
-    unfinished.write_text(json.dumps(record, indent=1))
-    unfinished.replace(site.folder / FILE)
+    with _WRITING:
+        record = {
+            "options": asdict(options),
+            "ports": dict(site.ports),
+            "programs": str(site.programs.folder),
+            "kai": str(site.kai_home),
+        }
+        unfinished = site.folder / f"{FILE}.new"
+        unfinished.write_text(json.dumps(record, indent=1))
+        unfinished.replace(site.folder / FILE)
 
 
 def read(folder: Path) -> tuple[Options, Site]:
