@@ -141,6 +141,27 @@ def _chain_problems(
             yield f"{name}: set, without an evaluation; give `evaluate`, or leave {name} out"
 
 
+def read_task_arguments(given: object) -> Mapping[str, Mapping[str, Any]]:
+    """
+    Return further arguments of operators, by task.
+
+    :raises SpecError: if they are nothing of the kind.
+    """
+    own = {} if given is None else given
+    if not isinstance(own, Mapping):
+        raise SpecError(
+            [f"task_arguments: {cut(repr(own))}; allowed: a mapping of tasks to their arguments"]
+        )
+    problems = [
+        f"task_arguments.{name}: {cut(repr(value))}; allowed: a mapping of arguments to values"
+        for name, value in own.items()
+        if not isinstance(value, Mapping)
+    ]
+    if problems:
+        raise SpecError(problems)
+    return own
+
+
 def _payload(*layers: Mapping[str, Any] | str | None) -> JsonObject:
     """
     Return what a task runs.

@@ -9,7 +9,12 @@ from airflow_runai.operators.checkpoint import RunaiSelectCheckpointOperator
 from airflow_runai.operators.evaluation import RunaiEvaluationOperator
 from airflow_runai.operators.promotion import RunaiPromoteCheckpointOperator
 from airflow_runai.operators.training import RunaiTrainingOperator
-from airflow_runai.task_groups.chain import ChainArguments, known, make_chain
+from airflow_runai.task_groups.chain import (
+    ChainArguments,
+    known,
+    make_chain,
+    read_task_arguments,
+)
 from airflow_runai.task_groups.run_roots import RunRootGroup
 from airflow_runai.tasks.declaration import names_its_group
 
@@ -79,7 +84,7 @@ def runai_retraining(
         spec=spec,
         storage={"path_map": path_map, "storage_conn_id": storage_conn_id},
         platform=known(runai_conn_id=runai_conn_id, project=project),
-        own=task_arguments or {},
+        own=read_task_arguments(task_arguments),
     )
     given.check()  # before there is a group
     group = Retraining(group_id=group_id, **group_arguments)

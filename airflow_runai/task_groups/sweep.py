@@ -24,10 +24,21 @@ from airflow_runai.operators.study import (
     trial_of,
 )
 from airflow_runai.operators.sweep import RunaiBestTrialOperator
-from airflow_runai.task_groups.chain import Chain, ChainArguments, known, make_chain
+from airflow_runai.task_groups.chain import (
+    Chain,
+    ChainArguments,
+    known,
+    make_chain,
+    read_task_arguments,
+)
 from airflow_runai.task_groups.run_roots import RunRootGroup
 from airflow_runai.task_groups.study import make_ask, make_tell
-from airflow_runai.task_groups.sweep_checks import check_enough, check_sweep, refuse_mapped
+from airflow_runai.task_groups.sweep_checks import (
+    check_enough,
+    check_sweep,
+    check_variables,
+    refuse_mapped,
+)
 from airflow_runai.tasks.declaration import names_its_group
 
 #: How a mapped task is shown that has variants.
@@ -220,7 +231,7 @@ def with_champion(
     own: Mapping[str, Mapping[str, Any]] | None, champion: str | None
 ) -> dict[str, Mapping[str, Any]]:
     """Return the arguments of tasks with the champion for gates that compare with it."""
-    given = own or {}
+    given = read_task_arguments(own)
     return {**given, "evaluate": {**known(champion=champion), **given.get("evaluate", {})}}
 
 
@@ -254,8 +265,10 @@ def variant_of(one: Trial, train: Mapping[str, Any], pass_as: str) -> JsonObject
     Return what a trial's training has for itself; Jinja changes nothing of its parameters.
 
     :param train: what all trainings run.
+    :raises SpecError: if a parameter would replace a variable that a script needs.
     """
     if pass_as == "environment":
+        check_variables(one.environment())
         variables = {name: literal(value) for name, value in one.environment().items()}
         patch: JsonObject = {"environment": variables}
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from airflow.sdk import TaskGroup
 
@@ -12,6 +12,8 @@ from airflow_runai.errors import SpecError
 from airflow_runai.tasks.argument_checks import is_count
 
 PASS_AS = ("arguments", "environment")
+#: Variables without which no script runs, or not in its place.
+_NEEDED = ("CHECKPOINTS", "HOME", "PATH")
 
 
 def check_sweep(train: object, max_live: object, pass_as: str, spec: object) -> None:
@@ -34,6 +36,22 @@ def check_sweep(train: object, max_live: object, pass_as: str, spec: object) -> 
         problems.append(f"max_live: {max_live!r}; allowed: a whole number from 1")
     if pass_as not in PASS_AS:
         problems.append(f"pass_as: {pass_as!r}; {nearest(pass_as, PASS_AS)}")
+    if problems:
+        raise SpecError(problems)
+
+
+def check_variables(names: Iterable[str]) -> None:
+    """
+    Refuse parameters that would replace a variable that a script needs.
+
+    :raises SpecError: naming them.
+    """
+    problems = [
+        f"space: a parameter would replace the variable {name}; rename it, or use "
+        "pass_as='arguments'"
+        for name in names
+        if name in _NEEDED
+    ]
     if problems:
         raise SpecError(problems)
 

@@ -77,8 +77,9 @@ def test_the_best_trial_is_promoted_though_others_failed_or_diverged(
         (0.1, 2, False),
         (0.2, 1, False),
         (None, None, True),
-        (None, None, False),
+        (None, None, True),
     ]
+    assert chosen["trials"][3]["problem"] == "its evaluation gives no finite 'accuracy'"
     champion = json.loads((scripts / "champion.json").read_text())
     assert champion["metrics"] == {"accuracy": 0.2}
     written = json.loads((scripts / "runs" / done.run_id / "trials.json").read_text())
@@ -154,6 +155,11 @@ def test_parameters_reach_the_script(
         ({"space": []}, "space: no point in it"),
         ({"space": ["a"]}, "space[0]: 'a'; allowed: names of parameters to values"),
         ({"space": [{"a": [1]}]}, "space.a: [1]; allowed: texts"),
+        (
+            {"space": {"checkpoints": [1, 2]}, "pass_as": "environment"},
+            "space: a parameter would replace the variable CHECKPOINTS; rename it, or use",
+        ),
+        ({"task_arguments": {"train": None}}, "task_arguments.train: None; allowed: a mapping"),
     ],
 )
 def test_a_slip_is_one_sentence_with_the_place_of_the_call(

@@ -164,6 +164,14 @@ def test_the_table_has_every_trial_in_its_order() -> None:
     ]
 
 
+def test_the_table_says_why_a_trial_that_ran_has_no_score() -> None:
+    diverged, other = table(results(math.inf, 0.5), "accuracy", "max")
+    assert diverged["problem"] == "its evaluation gives no finite 'accuracy'"
+    assert other["problem"] == ""
+    (without,) = table(results(0.5), "loss", "min")
+    assert without["problem"] == "its evaluation gives no finite 'loss'"
+
+
 @pytest.mark.parametrize(
     ("given_goal", "words"),
     [

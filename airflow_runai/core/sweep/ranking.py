@@ -104,7 +104,14 @@ def table(results: Sequence[Result], metric: str, mode: str) -> list[JsonObject]
             "parameters": dict(one.trial.parameters),
             "score": one.score(metric),
             "rank": ranks.get(one.trial.number),
-            "problem": one.problem,
+            "problem": one.problem or _lack(one.metrics, metric),
         }
         for one in results
     ]
+
+
+def _lack(metrics: Mapping[str, float] | None, metric: str) -> str:
+    """Say that an evaluation that succeeded gives no score; an empty text if it does."""
+    value = (metrics or {}).get(metric)
+    has_score = value is not None and math.isfinite(value)
+    return "" if has_score else f"its evaluation gives no finite {metric!r}"
