@@ -13,8 +13,8 @@ from airflow_runai.core.sweep.ranking import check_goal
 from airflow_runai.core.sweep.space import read_space
 from airflow_runai.core.sweep.trials import Trial, make_trials
 from airflow_runai.core.texts import plural
-from airflow_runai.core.values import whole
-from airflow_runai.errors import InvalidArgument, RunaiError
+from airflow_runai.errors import RunaiError
+from airflow_runai.tasks.argument_checks import check_counts
 from airflow_runai.tasks.failures import ReadableTask
 from airflow_runai.tasks.retries import fail_without_retry
 from airflow_runai.tasks.trial_results import pull_evaluations, result_of
@@ -79,7 +79,7 @@ class RunaiAskStudyOperator(StudyOperator):
     ) -> None:
         super().__init__(**kwargs)
         read_space(space)
-        _check_counts(count=(count, 1), seed=(seed, 0))
+        check_counts(count=(count, 1), seed=(seed, 0))
         self.space, self.count, self.seed = space, count, seed
 
     def execute(self, context: Context) -> list[JsonObject]:
@@ -148,17 +148,6 @@ class RunaiTellStudyOperator(StudyOperator):
     def _score(self, row: Mapping[str, Any], evaluation: object) -> tuple[int, float | None]:
         result = result_of(trial_of(row), evaluation)
         return row[_ASKED]["trial"], result.score(self.metric)
-
-
-def _check_counts(**given: tuple[object, int]) -> None:
-    problems = []
-    for name, (value, low) in given.items():
-        try:
-            whole(low)(value)
-        except ValueError as error:
-            problems.append(f"{name}: {error}")
-    if problems:
-        raise InvalidArgument(problems)
 
 
 def trial_of(row: Mapping[str, Any]) -> Trial:

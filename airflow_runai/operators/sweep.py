@@ -11,7 +11,7 @@ from airflow.sdk import BaseOperator, XComArg
 from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.sweep.ranking import Result, best, check_goal, table
 from airflow_runai.core.sweep.trials import Trial, make_trials
-from airflow_runai.errors import NoValidCheckpoint
+from airflow_runai.errors import CheckpointUnreadable, NoValidCheckpoint
 from airflow_runai.links import push_xcom
 from airflow_runai.tasks.failures import ReadableTask
 from airflow_runai.tasks.locations import small_file
@@ -105,8 +105,17 @@ class RunaiBestTrialOperator(BaseOperator, ReadableTask):
         return [list(pull_evaluations(context, one, len(trials))) for one in tasks]
 
     def _write(self, rows: Sequence[JsonObject]) -> None:
+        # Imported here: reading checkpoints is not needed to parse a DAG.
+        from airflow_runai.checkpoints.checking.reader import cause
+
         file = small_file(str(self.report), self.path_map, self.storage_conn_id)
-        file.replace(json.dumps(rows, indent=2) + "\n")
+        try:
+            file.replace(json.dumps(rows, indent=2) + "\n")
+        except Exception as error:  # storage libraries raise what they like
+            raise CheckpointUnreadable(
+                f"report: {file} cannot be written ({cause(error)}); name a file in a folder that "
+                "this worker may write to, or try again when the storage answers"
+            ) from error
 
 
 def _last(trial: Trial, *evaluations: Any) -> tuple[Result, JsonObject]:

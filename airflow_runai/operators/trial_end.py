@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from airflow_runai.tasks.argument_checks import check_counts
 from airflow_runai.tasks.failures import ReadableTask
 from airflow_runai.tasks.retries import fail_without_retry
 from airflow_runai.tasks.rung_files import end_trial, rung_storage, trial_number
@@ -43,6 +44,7 @@ class RunaiEndTrialOperator(BaseOperator, ReadableTask):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        check_counts(trials=(trials, 1))
         self.folder = folder
         self.trials = trials
         self.trial = trial

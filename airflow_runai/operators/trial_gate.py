@@ -14,6 +14,7 @@ from airflow_runai.core.sweep.halving import PROMOTE, SKIP
 from airflow_runai.core.sweep.ranking import check_goal
 from airflow_runai.deployment import configuration
 from airflow_runai.errors import CheckpointUnreadable, InvalidArgument
+from airflow_runai.tasks.argument_checks import check_counts
 from airflow_runai.tasks.failures import ReadableTask
 from airflow_runai.tasks.retries import fail_without_retry
 from airflow_runai.tasks.rung_files import Rung, RungQuery, rung_storage, trial_number
@@ -78,6 +79,7 @@ class RunaiPromoteTrialOperator(BaseOperator, ReadableTask):
     ) -> None:
         super().__init__(**kwargs)
         check_goal(metric, mode, 1)
+        check_counts(rung=(rung, 0), trials=(trials, 1), eta=(eta, 2))
         self.folder, self.rung = folder, rung
         self.trials, self.eta = trials, eta
         self.evaluation = evaluation

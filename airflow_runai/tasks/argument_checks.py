@@ -15,7 +15,7 @@ from airflow_runai.core.room import NOW, SUBMIT_WHEN
 from airflow_runai.core.spec import check_keys
 from airflow_runai.core.submission import ON_CLEAR
 from airflow_runai.core.timeouts import Timeouts
-from airflow_runai.errors import SpecError
+from airflow_runai.errors import InvalidArgument, SpecError
 from airflow_runai.tasks.checkpoint_root import expected_steps
 
 if TYPE_CHECKING:
@@ -123,6 +123,22 @@ def check_room_arguments(
 def is_count(value: object) -> bool:
     """Tell whether a value is a whole number from 1."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def check_counts(**given: tuple[object, int]) -> None:
+    """
+    Refuse what is no whole number, or less than it may be.
+
+    :param given: by name, each with its least value.
+    :raises InvalidArgument: listing all problems.
+    """
+    wrong = [
+        f"{name}: {value!r}; allowed: a whole number from {least}"
+        for name, (value, least) in given.items()
+        if isinstance(value, bool) or not isinstance(value, int) or value < least
+    ]
+    if wrong:
+        raise InvalidArgument(wrong)
 
 
 def _timeout_problems(timeouts: object) -> list[str]:

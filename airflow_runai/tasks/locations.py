@@ -102,20 +102,21 @@ def small_file(
     return SmallFile(location(path, path_map, storage_conn_id), untrusted_below(path, path_map))
 
 
-def refuse_missing_connection(storage_conn_id: str | None) -> None:
+def refuse_missing_connection(conn_id: str | None, argument: str = "storage_conn_id") -> None:
     """
     Refuse a connection that does not exist: without credentials, providers blame the storage.
 
+    :param argument: by which it was named.
     :raises InvalidArgument: if there is none of that name.
     """
     from airflow.sdk import BaseHook
     from airflow.sdk.exceptions import AirflowNotFoundException
 
     try:
-        if storage_conn_id:
-            BaseHook.get_connection(storage_conn_id)
+        if conn_id:
+            BaseHook.get_connection(conn_id)
     except AirflowNotFoundException:
-        found = f"storage_conn_id: {storage_conn_id!r} is not a connection that Airflow can read"
+        found = f"{argument}: {conn_id!r} is not a connection that Airflow can read"
         raise InvalidArgument([f"{found}; define it, or name another"]) from None
 
 

@@ -1,7 +1,7 @@
 """
 Where a study lies: a journal file that workers share, or a database by its Airflow connection.
 
-A password belongs into a connection, so a study is never named by the address of a database.
+A password belongs in a connection, so a study is never named by the address of a database.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def _database(study: str) -> BaseStorage:
     from airflow.sdk import BaseHook
     from optuna.storages import RDBStorage
 
-    refuse_missing_connection(study)
+    refuse_missing_connection(study, "study")
     return RDBStorage(_address(study, BaseHook.get_connection(study)))
 
 

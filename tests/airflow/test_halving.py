@@ -14,7 +14,8 @@ from structlog.testing import capture_logs
 
 from airflow_runai.checkpoints.storage.small_files import SmallFile
 from airflow_runai.emulator import Emulator
-from airflow_runai.errors import SpecError
+from airflow_runai.errors import InvalidArgument, SpecError
+from airflow_runai.operators.trial_end import RunaiEndTrialOperator
 from airflow_runai.operators.trial_gate import RunaiPromoteTrialOperator
 from airflow_runai.task_groups.halving import SuccessiveHalving, runai_successive_halving
 from airflow_runai.tasks.rung_files import Rung, RungQuery
@@ -197,6 +198,10 @@ def test_files_of_others_are_named_and_one_in_ones_own_place_fails_the_task(
         ({"steps_as": "1"}, "steps_as: '1'; allowed: letters, digits"),
         ({"task_arguments": {"gates": {}}}, "task_arguments.gates: no task; did you mean 'gate'?"),
         ({"space": {}}, "space: {}; allowed: names of parameters to their values"),
+        (
+            {"sampler": {"optuna": 9, "study": "x"}},
+            "sampler.optuna: only `runai_sweep` asks a study; allowed: 'grid', {'random': 20}",
+        ),
     ],
 )
 def test_a_slip_is_one_sentence_with_the_place_of_the_call(
@@ -206,6 +211,15 @@ def test_a_slip_is_one_sentence_with_the_place_of_the_call(
         halving(shared, **given)
     assert words in str(slip.value)
     assert f"({__file__}, line " in str(slip.value)
+
+
+def test_a_slip_in_a_gate_is_known_when_it_is_made(shared: Path) -> None:
+    with pytest.raises(InvalidArgument) as slip:
+        gate(shared, rung=-1, trials="3", eta=1)()
+    assert len(slip.value.problems) == 3
+    assert "eta: 1; allowed: a whole number from 2" in str(slip.value)
+    with pytest.raises(InvalidArgument, match="trials: 0; allowed: a whole number from 1"):
+        RunaiEndTrialOperator(task_id="end", folder="/shared/rungs", trials=0)
 
 
 def test_a_rung_has_what_a_sweep_has(shared: Path) -> None:

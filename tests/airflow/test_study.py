@@ -179,7 +179,7 @@ def test_a_range_that_has_changed_is_asked_anew(opened: Open) -> None:
     [
         ("/bucket/digits.journal", "is in object storage; allowed: a file that all workers can"),
         ("postgresql://user:s3cr3t@host/db", "study: an address; allowed: the path of a journal"),
-        ("nobody", "storage_conn_id: 'nobody' is not a connection that Airflow can read"),
+        ("nobody", "study: 'nobody' is not a connection that Airflow can read"),
         ("web", "study: 'web' is a connection of type 'http'; allowed: postgres, mysql, sqlite"),
     ],
 )
@@ -200,7 +200,7 @@ def test_a_slip_in_an_operator_is_known_when_it_is_made() -> None:
             task_id="ask", metric="accuracy", space={"x": [1]}, count=0, seed=-1, **where
         )
     assert len(slip.value.problems) == 2
-    assert "count: 0; allowed: a whole number of at least 1" in str(slip.value)
+    assert "count: 0; allowed: a whole number from 1" in str(slip.value)
 
 
 def test_a_link_below_the_mount_is_not_written_through(tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ from airflow.sdk import DAG, TaskGroup, task_group
 
 from airflow_runai.emulator import Emulator
 from airflow_runai.errors import SpecError
+from airflow_runai.operators.sweep import RunaiBestTrialOperator
 from airflow_runai.task_groups.sweep import Sweep, runai_sweep
-from tests.airflow.running import Run
+from tests.airflow.running import Run, dag_of
 
 Runner = Callable[..., Run]
 POD = {
@@ -102,6 +103,15 @@ def test_a_sweep_that_fails_shows_its_trials_all_the_same(
     assert "best: 0 of 1 trial has a finite 'accuracy'; needed: 1" in done.words
     (row,) = done.xcom(task_id="sweep.best")["trials"]
     assert (row["score"], row["rank"], bool(row["problem"])) == (None, None, True)
+
+
+def test_a_report_that_cannot_be_written_is_one_sentence(run: Runner, shared: Path) -> None:
+    (shared / "file").write_text("")
+    best: dict[str, Any] = {"points": [{"rate": 0.1}], "evaluations": "task", "metric": "accuracy"}
+    report = str(shared / "file" / "trials.json")
+    done = run(dag_of(lambda: RunaiBestTrialOperator(task_id="task", report=report, **best)))
+    assert done.task().state == "failed"
+    assert f"CheckpointUnreadable: report: {report} cannot be written (" in done.words
 
 
 @pytest.mark.slow

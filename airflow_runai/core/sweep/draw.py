@@ -22,6 +22,7 @@ _DRAWN: dict[str, Callable[[Sequence[Parameter], int, int], list[Parameters]]]
 _DRAWN = {"random": at_random, "even": evenly}
 _KEYS = (*_DRAWN, "seed")
 _KINDS = (*_KEYS, KIND)
+_SAMPLERS = "allowed: 'grid', {'random': 20}, {'even': 20}"
 _ALLOWED = "allowed: {}, by [core] max_map_length"
 
 
@@ -62,14 +63,16 @@ def _listed(given: Iterable[Any], limit: int) -> list[Parameters]:
 def _read_sampler(sampler: Any) -> tuple[str, int, int]:
     """Return the kind of sampler, the number of points, and the seed."""
     if not isinstance(sampler, Mapping):
-        raise SpecError(
-            [f"sampler: {cut(repr(sampler))}; allowed: 'grid', {{'random': 20}}, {{'even': 20}}"]
-        )
+        raise SpecError([f"sampler: {cut(repr(sampler))}; {_SAMPLERS}"])
+    if KIND in sampler:
+        raise SpecError([f"sampler.{KIND}: only `runai_sweep` asks a study; {_SAMPLERS}"])
     problems = [f"sampler.{name}: {nearest(str(name), _KINDS)}" for name in sampler.keys() - _KEYS]
     kinds = [name for name in _DRAWN if name in sampler]
     if not problems and len(kinds) != 1:
         problems = [f"sampler: {cut(repr(sampler))}; allowed: one of 'random', 'even'"]
-    for name, value in sampler.items():
+    # What has an unknown name is not shown: a study's address may hold a password.
+    known = {name: sampler[name] for name in _KEYS if name in sampler}
+    for name, value in known.items():
         low = 1 if name in _DRAWN else 0
         if isinstance(value, bool) or not isinstance(value, int) or value < low:
             problems.append(f"sampler.{name}: {value!r}; allowed: a whole number from {low}")
