@@ -118,8 +118,9 @@ class Turnstile:
             self._fail(RefusedAgain(str(error)))
         except NotResolved as error:
             self._fail(error)
-        except RunaiError as error:
-            self._trouble = str(error)
+        except Exception as error:
+            # A bug must not end all waits here, one look after the other.
+            self._trouble = str(error) if isinstance(error, RunaiError) else repr(error)
             self._failures += 1
         else:
             self._room, self._trouble, self._failures = found, "", 0

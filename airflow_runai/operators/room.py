@@ -79,17 +79,18 @@ class RoomOperator(PayloadOperator):
         if need is None:
             return
         timeout, sleep = room_timeout(self.timeouts), self._stop_signal.sleep
+        patience = configuration.seconds("submission_patience")
         wait = RoomWait(
             hook,
             project,
             node_pool=spec.node_pools[0] if spec.node_pools and len(spec.node_pools) == 1 else None,
             need=need,
             digest=task.digest(),
-            claim=PlaceClaim(context, places, name, sleep) if places else None,
+            claim=PlaceClaim(context, places, name, patience, sleep) if places else None,
             turn=self._turn,
             interval=self.poll_interval or configuration.seconds("poll_interval"),
             timeout=math.inf if timeout is None else timeout,
-            patience=Patience(configuration.seconds("submission_patience")),
+            patience=Patience(patience),
             sleep=sleep,
         )
         if not configuration.deferrable(self.deferrable):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSkipException
@@ -91,8 +91,12 @@ class RunaiPromoteTrialOperator(BaseOperator, ReadableTask):
     def execute(self, context: Context) -> JsonObject:
         """Write the result; then wait, deferred or rescheduled."""
         with fail_without_retry():
-            with rung_storage(**self._storage()) as folder:
-                Rung(self._query(), folder).record(self._score())
+            try:
+                with rung_storage(**self._storage()) as folder:
+                    Rung(self._query(), folder).record(self._score())
+            except CheckpointUnreadable as error:
+                self.log.warning("%s; the result is written later", error)
+                self._ask_later()
             return self._until_settled()
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> JsonObject:
@@ -111,6 +115,9 @@ class RunaiPromoteTrialOperator(BaseOperator, ReadableTask):
             )
         if configuration.deferrable(self.deferrable):
             self._defer()
+        self._ask_later()
+
+    def _ask_later(self) -> NoReturn:
         # Not a sleep: gates that hold all workers would wait for trials that get none.
         later = timedelta(seconds=self._interval())
         raise AirflowRescheduleException(datetime.now(tz=timezone.utc) + later)

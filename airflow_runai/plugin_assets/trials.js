@@ -6,6 +6,8 @@ import { number } from "./text.js";
 /** So many rows are shown; a sweep has no more trials than `[core] max_map_length`, but XComs are data. */
 const MOST = { rows: 200, trials: 5000, parameters: 20, text: 300 };
 const HEADS = ["Rank", "Trial", "Parameters", "Score", "Problem"];
+/** The column of a successive halving. */
+const RUNG = 2;
 const BAR = { height: 4, borderRadius: 2, background: "color-mix(in srgb, currentColor 45%, transparent)" };
 
 const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
@@ -23,28 +25,36 @@ function parameters(values) {
 }
 
 /** A score, and a bar that is full for the best and empty for the worst. */
-function Score({ score, best, worst }) {
+function Score({ score, best, worst, hasBar }) {
   const share = best === worst ? 1 : (score - worst) / (best - worst);
   const width = `${Math.round(100 * Math.min(Math.max(share, 0), 1))}%`;
   return h("div", { style: { minWidth: "6em", fontVariantNumeric: "tabular-nums" } }, number(score),
-    h("div", { "aria-hidden": true, "data-bar": width, style: { ...BAR, width } }));
+    hasBar ? h("div", { "aria-hidden": true, "data-bar": width, style: { ...BAR, width } }) : null);
 }
 
-/** @param trials rows with `name, parameters, score, rank, problem`. */
+/** Scores of different rungs are not compared, so only those of the best one's rung get a bar. */
+function bounds(scored) {
+  const peers = scored.filter(({ rung }) => rung === scored[0].rung);
+  return [peers[0]?.score, peers.at(-1)?.score];
+}
+
+/** @param trials rows with `name, parameters, score, rank, problem`, and `rung` in a successive halving. */
 export function Trials({ trials }) {
   const order = trials.slice(0, MOST.trials).filter(isObject).toSorted(byRank);
   const scored = order.filter(({ rank, score }) => isNumber(rank) && isNumber(score));
-  const [best, worst] = [scored[0]?.score, scored.at(-1)?.score];
-  const rows = order.slice(0, MOST.rows).map((one) => [
+  const [best, worst] = bounds(scored);
+  const hasRungs = order.some(({ rung }) => isNumber(rung));
+  const withRung = (row, value) => (hasRungs ? row.toSpliced(RUNG, 0, value) : row);
+  const rows = order.slice(0, MOST.rows).map((one) => withRung([
     isNumber(one.rank) ? one.rank : "none",
     text(one.name),
     parameters(one.parameters),
-    isNumber(one.score) ? h(Score, { score: one.score, best, worst }) : "none",
+    isNumber(one.score) ? h(Score, { score: one.score, best, worst, hasBar: one.rung === scored[0]?.rung }) : "none",
     text(one.problem),
-  ]);
+  ], isNumber(one.rung) ? one.rung : "none"));
   const facts = [["Best", text(scored[0]?.name)], ["Trials", order.length], ["With a score", scored.length]];
   const left = order.length - rows.length;
   return h(Section, { title: "Trials", part: "trials" }, h(Facts, { facts }),
-    h(Table, { caption: "Trials of the sweep, the best first", heads: HEADS, rows }),
+    h(Table, { caption: "Trials of the sweep, the best first", heads: withRung(HEADS, "Rung"), rows }),
     left ? h("p", { style: { margin: 0, ...SOFT } }, `… and ${left} more, in this task's XCom.`) : null);
 }

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 KEY = "runai_place"
-#: Seconds for which a claim counts whose worker says no more: it crashed, or the control plane did
-#: not answer it. A submission has its own patience of ten minutes.
-VALID = 1800.0
+#: A claim whose worker says no more counts for so many times its patience with the control plane:
+#: the look and the create may each take that long.
+_PATIENCES = 3
 #: Seconds for which a list may not show what was submitted.
 LAG = 60.0
 _READS, _PAUSE = 5, 0.5
@@ -33,12 +33,14 @@ class PlaceClaim:
     The claim of one try.
 
     :param name: of the workload that it will submit.
+    :param patience: seconds for which a request is repeated that the control plane does not answer.
     :param sleep: called with seconds; raises if the worker is told to stop.
     """
 
     context: Context
     places: RunPlaces
     name: str
+    patience: float
     sleep: Callable[[float], None]
 
     def make(self, moment: float) -> list[Claim]:
@@ -48,7 +50,7 @@ class PlaceClaim:
         :param moment: epoch seconds.
         :raises Unreachable: if Airflow does not return the claim: then others may not see it.
         """
-        own = Claim(self.name, moment + VALID)
+        own = Claim(self.name, moment + _PATIENCES * self.patience)
         self._push(own)
         for _ in range(_READS):
             claims = self._read()

@@ -120,10 +120,11 @@ class Submission:
 
     def _replace(self, step: Create, before_create: Callable[[str], None]) -> Workload:
         self._end(step.ends)
-        before_create(self._name(step.generation))
         if step.before:
             pods_end = termination.let_pods_end(step.before)
             self._hook_of(step.before).run(pods_end, sleep=self.sleep)
+        # Last: its look at the room must be fresh, and nobody may write any more what it removes.
+        before_create(self._name(step.generation))
         return self._create(step)
 
     def _end(self, older_ones: tuple[Workload, ...]) -> None:

@@ -173,6 +173,25 @@ def test_a_storage_that_is_away_is_waited_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_result_that_cannot_be_written_now_is_written_later(run: Runner, shared: Path) -> None:
+    rungs = shared / "rungs"
+    rungs.write_text("not a folder yet")
+
+    looks = []
+
+    def away(context: Any) -> None:
+        looks.append(context)
+        if len(looks) == 2:
+            rungs.unlink()
+
+    alone = gate(shared, trials=1, poll_interval=0.01, pre_execute=away)
+    done = run(dag_of(alone))
+    assert (done.state, done.task().try_number) == ("success", 1), done.words
+    assert len(looks) == 2
+    assert _read(rungs / "0" / "results")["0"]["score"] == 0.5
+
+
+@pytest.mark.slow
 def test_files_of_others_are_named_and_one_in_ones_own_place_fails_the_task(
     run: Runner, shared: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -342,6 +343,25 @@ def test_outage_is_outlasted_with_growing_pauses_and_said() -> None:
     words = [text for _, _, text in front.told]
     assert "the room cannot be read (GET /api/v1/org-unit/projects/4501: 503" in words[0]
     assert words[-1].startswith("there is room for 1 GPU (idle): ")
+
+
+def test_mistake_of_ours_in_a_look_ends_no_wait() -> None:
+    front, looks = Front(free=2), itertools.count()
+
+    def look() -> Flow[ProjectRoom]:
+        if next(looks) < 2:
+            raise ZeroDivisionError
+        return (yield from room(TEAM))
+
+    waits = [
+        front.flows.start(
+            front.turnstile.wait(Ticket(digest, Need(IDLE, 1.0), NOON), look, INTERVAL)
+        )
+        for digest in ("0000000001", "0000000002")
+    ]
+    front.flows.run(900)
+    assert [(one.is_done, one.error) for one in waits] == [(True, None)] * 2
+    assert next(looks) == 3
 
 
 def test_refused_identity_sends_all_back_to_ask_for_the_connection() -> None:

@@ -201,7 +201,7 @@ def test_trials_may_come_from_any_iterable_also_one_without_an_end() -> None:
 
 @pytest.mark.parametrize("kind", ["optuna", "optnua"])
 def test_an_address_in_a_sampler_that_is_none_here_is_not_shown(kind: str) -> None:
-    sampler = {kind: 9, "study": "postgresql://user:s3cr3t@host/db"}
+    sampler: dict[str, int | str] = {kind: 9, "study": "postgresql://user:s3cr3t@host/db"}
     with pytest.raises(SpecError, match=r"sampler\.opt") as slip:
         draw({"x": [1, 2]}, sampler, limit=9)
     assert "s3cr3t" not in str(slip.value)

@@ -736,6 +736,22 @@ def test_best_trial_is_shown_among_all_trials_and_with_its_gates(
     assert window.run(caption) == "Trials of the sweep, the best first"
 
 
+def test_scores_of_different_rungs_are_told_apart(airflow: StubAirflow, window: Browser) -> None:
+    trials = [trial(0, 0.8, 3, rung=0), trial(1, 0.7, 1, rung=1), trial(2, 0.6, 2, rung=1)]
+    airflow.knows_result("RunaiBestTrialOperator", {"trial": 1, "trials": trials})
+    window.open(airflow.url + "tab")
+    window.until_text("lr-1", "[data-part=trials]")
+    assert window.run(
+        f"{_ROWS}.map(one => one.innerText.split('\\t').map(text => text.trim()))"
+    ) == [
+        ["1", "lr-1", "1", "lr 0.1", "0.7", ""],
+        ["2", "lr-2", "1", "lr 0.2", "0.6", ""],
+        ["3", "lr-0", "0", "lr 0", "0.8", ""],
+    ]
+    bars = "return [...document.querySelectorAll('[data-bar]')].map(one => one.dataset.bar)"
+    assert window.run(bars) == ["100%", "0%"]
+
+
 def test_trials_of_a_sweep_that_failed_are_shown(airflow: StubAirflow, window: Browser) -> None:
     airflow.knows_result("RunaiBestTrialOperator", {"trials": [trial(0, problem="why")]}, "failed")
     window.open(airflow.url + "tab")
