@@ -22,7 +22,7 @@ class RunaiEndTrialOperator(BaseOperator, ReadableTask):
 
     It belongs after all other tasks of the trial, with ``trigger_rule="all_done"``.
 
-    :param folder: as in :class:`RunaiPromoteTrialOperator`; templated.
+    :param folder: as in :class:`RunaiTrialGateOperator`; templated.
     :param trials: how many trials the sweep has.
     :param trial: its number, from 0; default: the map index; templated.
     :param path_map: container prefixes to worker prefixes; templated.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class RunaiPromoteTrialOperator(BaseOperator, ReadableTask):
+class RunaiTrialGateOperator(BaseOperator, ReadableTask):
     """
     Write a trial's result on a rung, and wait until it goes on or is out; it is skipped if out.
 

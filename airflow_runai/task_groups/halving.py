@@ -18,7 +18,7 @@ from airflow_runai.errors import SpecError
 from airflow_runai.operators.promotion import RunaiPromoteCheckpointOperator
 from airflow_runai.operators.sweep import RunaiBestTrialOperator
 from airflow_runai.operators.trial_end import RunaiEndTrialOperator
-from airflow_runai.operators.trial_gate import RunaiPromoteTrialOperator
+from airflow_runai.operators.trial_gate import RunaiTrialGateOperator
 from airflow_runai.task_groups.chain import Chain, ChainArguments, make_chain
 from airflow_runai.task_groups.run_roots import RunRootGroup
 from airflow_runai.task_groups.sweep import LABEL, named, variant_of, with_champion
@@ -37,14 +37,14 @@ class SuccessiveHalving(RunRootGroup):
     :ivar trials: what is tried, by map index.
     :ivar rungs: the step at which each rung ends.
     :ivar chains: the mapped tasks of each rung: ``train``, ``select``, ``evaluate``.
-    :ivar gates: the mapped gate of each rung but the last.
+    :ivar rung_gates: the mapped gate of each rung but the last.
     :ivar promote: ``None`` in a sweep without a champion.
     """
 
     trials: tuple[Trial, ...]
     rungs: tuple[int, ...]
     chains: list[Chain]
-    gates: list[RunaiPromoteTrialOperator]
+    rung_gates: list[RunaiTrialGateOperator]
     best: RunaiBestTrialOperator
     promote: RunaiPromoteCheckpointOperator | None
 
@@ -154,7 +154,7 @@ def runai_successive_halving(  # noqa: PLR0913  # runai_sweep's, and four
     made = SuccessiveHalving(group_id=group_id, **group_arguments)
     refuse_mapped(made)
     made.keep_in(f"{root}/trials")
-    made.trials, made.rungs, made.chains, made.gates = tried, steps, [], []
+    made.trials, made.rungs, made.chains, made.rung_gates = tried, steps, [], []
     with made:
         _trials(made, given, tuple(gates))
         made.best = _best(made, given, min_successful, bool(gates))
@@ -188,8 +188,8 @@ def _trials(made: SuccessiveHalving, given: _Arguments, gates: tuple[str, ...]) 
 def _rung(made: SuccessiveHalving, given: _Arguments, number: int, gates: tuple[str, ...]) -> None:
     own = _of_trials(made, given, number)
     chain = make_chain(replace(given.chain, gates=gates, own=own))
-    if made.gates:
-        made.gates[-1] >> chain.train
+    if made.rung_gates:
+        made.rung_gates[-1] >> chain.train
     made.chains.append(chain)
 
 
@@ -199,7 +199,7 @@ def _gate(made: SuccessiveHalving, given: _Arguments, number: int) -> None:
     asked = {"rung": number, "trials": len(made.trials), "eta": given.eta, "retries": _RETRIES}
     known = {**given.goal, **given.files(), "evaluation": evaluate.output}
     own = given.own.get("gate", {})
-    made.gates.append(RunaiPromoteTrialOperator(**{**asked, **known, **own, "task_id": "gate"}))
+    made.rung_gates.append(RunaiTrialGateOperator(**{**asked, **known, **own, "task_id": "gate"}))
 
 
 def _best(

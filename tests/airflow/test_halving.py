@@ -16,7 +16,7 @@ from airflow_runai.checkpoints.storage.small_files import SmallFile
 from airflow_runai.emulator import Emulator
 from airflow_runai.errors import InvalidArgument, SpecError
 from airflow_runai.operators.trial_end import RunaiEndTrialOperator
-from airflow_runai.operators.trial_gate import RunaiPromoteTrialOperator
+from airflow_runai.operators.trial_gate import RunaiTrialGateOperator
 from airflow_runai.task_groups.halving import SuccessiveHalving, runai_successive_halving
 from airflow_runai.tasks.rung_files import Rung, RungQuery
 from airflow_runai.triggers.halving import RunaiTrialGateTrigger
@@ -113,7 +113,7 @@ def test_the_best_go_on_from_their_checkpoints_and_the_best_of_them_is_promoted(
     assert [log for log in logs if log] == [*["from  to 2"] * 3, *["from step-2 to 4"] * 2]
 
 
-def gate(shared: Path, **given: Any) -> Callable[[], RunaiPromoteTrialOperator]:
+def gate(shared: Path, **given: Any) -> Callable[[], RunaiTrialGateOperator]:
     known: dict[str, Any] = {
         "task_id": "task",
         "folder": "/shared/rungs",
@@ -125,7 +125,7 @@ def gate(shared: Path, **given: Any) -> Callable[[], RunaiPromoteTrialOperator]:
         "trial": 0,
         "path_map": {"/shared": str(shared)},
     }
-    return lambda: RunaiPromoteTrialOperator(**{**known, **given})
+    return lambda: RunaiTrialGateOperator(**{**known, **given})
 
 
 def others(shared: Path, *scores: float) -> None:
