@@ -60,6 +60,8 @@ class Steps:
         # Away, after a run whose last checkpoint nobody has looked for.
         self._owes_look = self._has_run = False
         self._timer: asyncio.TimerHandle | None = None
+        # In a worker, of the thread in which this looks; the wait asks from another one.
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._last_line: tuple[int, float] | None = None
         self._saves: tuple[Saved, ...] = ()
         self._looked_at = 0.0
@@ -75,13 +77,26 @@ class Steps:
         self._runs = self._runs if kind is Meaning.UNKNOWN else kind is Meaning.RUNNING
         self._has_run = self._has_run or self._runs
         self._owes_look = self._has_run and kind in AWAY
-        with suppress(RuntimeError):  # in a worker, the wait has no event loop
-            self._arm(asyncio.get_running_loop())
+        self._begin()
         return self._progress(now)
 
     def hear(self, notice: Notice) -> None:
         """Begin to look, in a worker; nothing else is news."""
-        self._arm(asyncio.get_running_loop())
+        self._loop = asyncio.get_running_loop()
+        self._arm(self._loop)
+
+    def _begin(self) -> None:
+        """
+        Look soon, if there is something to look for.
+
+        In a worker, the notice that it runs may have been heard before this reading of it came.
+        """
+        try:
+            self._arm(asyncio.get_running_loop())
+        except RuntimeError:
+            with suppress(RuntimeError):  # the loop may have been closed
+                if self._loop is not None:
+                    self._loop.call_soon_threadsafe(self._arm, self._loop)
 
     def close(self) -> None:
         """Look no more."""

@@ -208,6 +208,19 @@ def test_it_follows_the_steps_while_it_runs_and_tells_them_rarely(tmp_path: Path
     assert told[0].data["phase"] == "Running"
 
 
+@pytest.mark.usefixtures("quick")
+def test_a_worker_looks_though_its_notice_was_heard_before_its_reading(tmp_path: Path) -> None:
+    made(tmp_path, 10)
+
+    async def main() -> None:
+        one = Steps(root_of(tmp_path), lambda _: None)
+        one.hear(Notice("timeline", ""))
+        await until(lambda: _step(one(running())) == 10)
+        one.close()
+
+    asyncio.run(main())
+
+
 def _step(progress: StepProgress | None) -> int | None:
     return progress.step if progress else None
 
