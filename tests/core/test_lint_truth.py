@@ -125,6 +125,7 @@ SIGNALLED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", SIGNALLED.values(), ids=SIGNALLED.keys())
 def test_a_shell_agrees_on_who_hears_sigterm(folder: Path, case: Case) -> None:
     unheard = bool({code for code, _ in case.codes} & UNHEARD)
