@@ -79,6 +79,19 @@ def one_of(*allowed: str) -> Check:
     return check
 
 
+def count_problems(given: Mapping[str, tuple[object, int]]) -> list[str]:
+    """
+    Say of each value that it is no whole number, or less than it may be; texts are none.
+
+    :param given: values by name, each with the least that is allowed.
+    """
+    return [
+        f"{name}: {value!r}; allowed: a whole number from {least}"
+        for name, (value, least) in given.items()
+        if isinstance(value, bool) or not isinstance(value, int) or value < least
+    ]
+
+
 def whole(low: int, high: int | None = None) -> Check:
     """Accept a whole number in the closed range."""
     span = f"a whole number of at least {low}" + ("" if high is None else f" and at most {high}")

@@ -21,7 +21,14 @@ from airflow_runai.operators.trial_end import RunaiEndTrialOperator
 from airflow_runai.operators.trial_gate import RunaiTrialGateOperator
 from airflow_runai.task_groups.chain import Chain, ChainArguments, make_chain
 from airflow_runai.task_groups.run_roots import RunRootGroup
-from airflow_runai.task_groups.sweep import LABEL, named, variant_of, with_champion
+from airflow_runai.task_groups.sweep import (
+    LABEL,
+    named,
+    promote_best,
+    share_places,
+    variant_of,
+    with_champion,
+)
 from airflow_runai.task_groups.sweep_checks import check_enough, check_sweep, refuse_mapped
 from airflow_runai.tasks.declaration import names_its_group
 
@@ -158,7 +165,10 @@ def runai_successive_halving(  # noqa: PLR0913  # runai_sweep's, and four
     with made:
         _trials(made, given, tuple(gates))
         made.best = _best(made, given, min_successful, bool(gates))
-        made.promote = None if champion is None else _promotion(made, given, champion)
+        made.promote = None
+        if champion is not None:
+            more = own.get("promote", {})
+            made.promote = promote_best(made.best, champion, chain.storage, more)
     return made
 
 
@@ -180,9 +190,7 @@ def _trials(made: SuccessiveHalving, given: _Arguments, gates: tuple[str, ...]) 
         evaluate >> RunaiEndTrialOperator(**{**end, **given.files(), **own, "task_id": "end"})
 
     trial.expand(label=[one.label for one in made.trials])
-    submit = [task for one in made.chains for task in (one.train, one.evaluate) if task is not None]
-    for task in submit:
-        task.max_live_with = [one.task_id for one in submit]
+    share_places(made.chains)
 
 
 def _rung(made: SuccessiveHalving, given: _Arguments, number: int, gates: tuple[str, ...]) -> None:
@@ -220,14 +228,6 @@ def _best(
     trial: str = made.child_id("trial")  # type: ignore[no-untyped-call]  # of Airflow
     made.children[trial] >> best
     return best
-
-
-def _promotion(
-    made: SuccessiveHalving, given: _Arguments, champion: str
-) -> RunaiPromoteCheckpointOperator:
-    result = {"champion": champion, "evaluation": made.best.output, **given.chain.storage}
-    own = given.own.get("promote", {})
-    return RunaiPromoteCheckpointOperator(**{**result, **own, "task_id": "promote"})
 
 
 def _of_trials(made: SuccessiveHalving, given: _Arguments, number: int) -> JsonObject:

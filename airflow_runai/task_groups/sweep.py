@@ -163,7 +163,7 @@ def runai_sweep(
         if sweep.ask is not None:
             sweep.tell = make_tell(sweep.ask, evaluated, last["tell"])
         if champion is not None:
-            sweep.promote = _promote(sweep.best, champion, storage, last["promote"])
+            sweep.promote = promote_best(sweep.best, champion, storage, last["promote"])
     return sweep
 
 
@@ -195,10 +195,16 @@ def _trials(sweep: Sweep, arguments: ChainArguments) -> RunaiEvaluationOperator:
         trial.expand(label=[one.label for one in sweep.trials])
     else:
         sweep.ask >> trial.expand(label=[str(place) for place in range(sweep.ask.count)])
-    train, evaluate = sweep.chain.train, sweep.chain.evaluate
-    assert evaluate is not None, "a sweep has an evaluation"
-    train.max_live_with = evaluate.max_live_with = [train.task_id, evaluate.task_id]
-    return evaluate
+    share_places([sweep.chain])
+    assert sweep.chain.evaluate is not None, "a sweep has an evaluation"
+    return sweep.chain.evaluate
+
+
+def share_places(chains: Sequence[Chain]) -> None:
+    """Let the workloads of chains count together."""
+    submit = [task for one in chains for task in (one.train, one.evaluate) if task is not None]
+    for task in submit:
+        task.max_live_with = [one.task_id for one in submit]
 
 
 def _best(
@@ -213,9 +219,10 @@ def _best(
     return best
 
 
-def _promote(
+def promote_best(
     best: RunaiBestTrialOperator, champion: str, storage: JsonObject, given: Mapping[str, Any]
 ) -> RunaiPromoteCheckpointOperator:
+    """Make the promotion of what *best* has chosen; ``given`` are further arguments."""
     result = {"champion": champion, "evaluation": best.output, **storage}
     return RunaiPromoteCheckpointOperator(**{**result, **given, "task_id": "promote"})
 

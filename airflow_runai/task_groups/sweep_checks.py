@@ -7,9 +7,8 @@ from collections.abc import Iterable, Mapping
 from airflow.sdk import TaskGroup
 
 from airflow_runai.core.texts import cut, plural
-from airflow_runai.core.values import nearest
+from airflow_runai.core.values import count_problems, nearest
 from airflow_runai.errors import SpecError
-from airflow_runai.tasks.argument_checks import is_count
 
 PASS_AS = ("arguments", "environment")
 #: Variables without which no script runs, or not in its place.
@@ -32,8 +31,7 @@ def check_sweep(train: object, max_live: object, pass_as: str, spec: object) -> 
                 f"{name}.args: {cut(repr(args))}; allowed: one text, to which parameters are "
                 "added; join a list with shlex.join([...])"
             )
-    if not is_count(max_live):
-        problems.append(f"max_live: {max_live!r}; allowed: a whole number from 1")
+    problems += count_problems({"max_live": (max_live, 1)})
     if pass_as not in PASS_AS:
         problems.append(f"pass_as: {pass_as!r}; {nearest(pass_as, PASS_AS)}")
     if problems:
@@ -62,7 +60,7 @@ def check_enough(min_successful: object, trials: int) -> None:
 
     :raises SpecError: for more successful trials than there are.
     """
-    if is_count(min_successful) and min_successful > trials:  # type: ignore[operator]  # a number
+    if isinstance(min_successful, int) and min_successful > trials:
         raise SpecError(
             [f"min_successful: {min_successful}, of {plural(trials, 'trial')}; it cannot succeed"]
         )

@@ -15,6 +15,7 @@ from airflow_runai.core.room import NOW, SUBMIT_WHEN
 from airflow_runai.core.spec import check_keys
 from airflow_runai.core.submission import ON_CLEAR
 from airflow_runai.core.timeouts import Timeouts
+from airflow_runai.core.values import count_problems
 from airflow_runai.errors import InvalidArgument, SpecError
 from airflow_runai.tasks.checkpoint_root import expected_steps
 
@@ -106,9 +107,9 @@ def check_room_arguments(
     wrong = []
     if submit_when not in SUBMIT_WHEN:
         wrong.append(f"submit_when: {submit_when!r}; allowed: {', '.join(SUBMIT_WHEN)}")
-    if max_live is not None and not is_count(max_live):
-        wrong.append(f"max_live: {max_live!r}; allowed: a whole number from 1")
-    if max_live is None and max_live_with:
+    if max_live is not None:
+        wrong += count_problems({"max_live": (max_live, 1)})
+    elif max_live_with:
         wrong.append("max_live_with: set, without max_live; give it, or leave both out")
     waits = submit_when != NOW or max_live is not None
     if not waits and isinstance(timeouts, Mapping) and "room" in timeouts:
@@ -120,11 +121,6 @@ def check_room_arguments(
         raise SpecError(wrong)
 
 
-def is_count(value: object) -> bool:
-    """Tell whether a value is a whole number from 1."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
 def check_counts(**given: tuple[object, int]) -> None:
     """
     Refuse what is no whole number, or less than it may be.
@@ -132,12 +128,7 @@ def check_counts(**given: tuple[object, int]) -> None:
     :param given: by name, each with its least value.
     :raises InvalidArgument: listing all problems.
     """
-    wrong = [
-        f"{name}: {value!r}; allowed: a whole number from {least}"
-        for name, (value, least) in given.items()
-        if isinstance(value, bool) or not isinstance(value, int) or value < least
-    ]
-    if wrong:
+    if wrong := count_problems(given):
         raise InvalidArgument(wrong)
 
 

@@ -11,7 +11,7 @@ from airflow_runai.core.sweep.space import Parameter, Parameters, read_space
 from airflow_runai.core.sweep.study import KIND
 from airflow_runai.core.sweep.trials import distinct, split
 from airflow_runai.core.texts import cut
-from airflow_runai.core.values import nearest
+from airflow_runai.core.values import count_problems, nearest
 from airflow_runai.errors import SpecError
 
 #: ``grid``; or how many points of which kind, and a seed: ``{"random": 20, "seed": 1}``; Optuna
@@ -71,11 +71,10 @@ def _read_sampler(sampler: Any) -> tuple[str, int, int]:
     if not problems and len(kinds) != 1:
         problems = [f"sampler: {cut(repr(sampler))}; allowed: one of 'random', 'even'"]
     # What has an unknown name is not shown: a study's address may hold a password.
-    known = {name: sampler[name] for name in _KEYS if name in sampler}
-    for name, value in known.items():
-        low = 1 if name in _DRAWN else 0
-        if isinstance(value, bool) or not isinstance(value, int) or value < low:
-            problems.append(f"sampler.{name}: {value!r}; allowed: a whole number from {low}")
+    known = [name for name in _KEYS if name in sampler]
+    problems += count_problems(
+        {f"sampler.{name}": (sampler[name], 1 if name in _DRAWN else 0) for name in known}
+    )
     if problems:
         raise SpecError(problems)
     return kinds[0], sampler[kinds[0]], sampler.get("seed", 0)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 
+from airflow_runai.core.values import count_problems
 from airflow_runai.errors import SpecError
 
 PROMOTE, WAIT, SKIP = "promote", "wait", "skip"
@@ -26,16 +27,14 @@ def rungs(trials: int, max_steps: int, eta: int, min_steps: int = 1) -> tuple[in
     :param min_steps: of the first rung.
     :raises SpecError: listing what is wrong.
     """
-    problems = [
-        f"{name}: {value!r}; allowed: a whole number from {low}"
-        for name, value, low in (
-            ("trials", trials, 1),
-            ("max_steps", max_steps, 1),
-            ("eta", eta, 2),
-            ("min_steps", min_steps, 1),
-        )
-        if isinstance(value, bool) or not isinstance(value, int) or value < low
-    ]
+    problems = count_problems(
+        {
+            "trials": (trials, 1),
+            "max_steps": (max_steps, 1),
+            "eta": (eta, 2),
+            "min_steps": (min_steps, 1),
+        }
+    )
     if not problems and min_steps > max_steps:
         problems = [f"min_steps: {min_steps}; allowed: at most max_steps, {max_steps}"]
     if problems:

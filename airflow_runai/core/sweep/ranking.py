@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.sweep.trials import Trial
 from airflow_runai.core.texts import cut, plural
-from airflow_runai.core.values import nearest
+from airflow_runai.core.values import count_problems, nearest
 from airflow_runai.errors import NoValidCheckpoint, SpecError
 
 MODES = ("max", "min")
@@ -47,9 +47,7 @@ def check_goal(metric: object, mode: object, min_successful: object) -> None:
         problems.append(f"metric: {metric!r}; allowed: the name of a metric, such as 'accuracy'")
     if mode not in MODES:
         problems.append(f"mode: {mode!r}; {nearest(str(mode), MODES)}")
-    is_count = isinstance(min_successful, int) and not isinstance(min_successful, bool)
-    if not is_count or min_successful < 1:  # type: ignore[operator]  # it is a number
-        problems.append(f"min_successful: {min_successful!r}; allowed: a whole number from 1")
+    problems += count_problems({"min_successful": (min_successful, 1)})
     if problems:
         raise SpecError(problems)
 
