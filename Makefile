@@ -10,24 +10,27 @@ ON_THE_RIG := tests/rig tests/referee
 .DEFAULT_GOAL := help
 SEEDS ?= 10000
 WAITS ?= 1000
-.PHONY: help install demo up down simulate test test-airflow test-rig test-training test-parts quick qualify bench lint docs rig oracles clean
+.PHONY: help install demo up preempt down simulate test test-airflow test-rig test-training test-parts quick qualify bench lint docs docs-serve screenshots rig oracles clean
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(INSTALLED)  ## create .venv with everything that demo and tests need
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Python >= 3.10 is needed; set PYTHON=python3.12 or similar"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python demo/installation.py $(VENV)/install.log
 	@touch $@
 
 demo: $(INSTALLED)  ## watch a training: preempted, resumed elsewhere, checked, evaluated, promoted (3 minutes)
 	@$(BIN)/python -m demo run
 
-up: $(INSTALLED)  ## start Airflow's UI and the embedded Run:ai, and leave them running
+up: $(INSTALLED)  ## start Airflow's UI and the embedded Run:ai (PORT=8080 RUNAI_PORT=8710), and leave them running
 	@$(BIN)/python -m demo up
+
+preempt: $(INSTALLED)  ## take the GPUs away from what runs in `make up`
+	@$(BIN)/python -m demo preempt
 
 down: $(INSTALLED)  ## stop what `make up` started
 	@$(BIN)/python -m demo down
@@ -67,8 +70,17 @@ simulate: $(INSTALLED)  ## play SEEDS=10000 random histories of the real code in
 bench: $(INSTALLED)  ## measure WAITS=1000 waits over TLS beside the stock KubernetesJobTrigger (10 minutes)
 	$(BIN)/python -m tests.benchmarks.beside_stock --waits $(WAITS)
 
-docs: $(INSTALLED)  ## rewrite the generated tables and pictures of docs/
+# The theme speaks of MkDocs 2, which pyproject.toml excludes.
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs
+docs: $(INSTALLED)  ## rewrite the generated tables and pictures of docs/, and build the site in site/
 	$(BIN)/python -m docs.generate
+	$(MKDOCS) build --strict
+
+docs-serve: $(INSTALLED)  ## show the site while you write (ADDRESS=127.0.0.1:8000)
+	$(MKDOCS) serve --dev-addr $(or $(ADDRESS),127.0.0.1:8000)
+
+screenshots: $(INSTALLED)  ## take the pictures of web pages in docs/ again, from a real Airflow (needs chromium)
+	$(BIN)/python -m docs.screenshots
 
 rig: $(INSTALLED)  ## build the Kubernetes for tests, into a cache (Go >= 1.26; 15 minutes, once)
 	@$(BIN)/python -m tests.rig.building
@@ -76,5 +88,5 @@ rig: $(INSTALLED)  ## build the Kubernetes for tests, into a cache (Go >= 1.26; 
 oracles: $(INSTALLED)  ## install the libraries that write checkpoints, into a cache (6 GB, once)
 	@$(BIN)/python -m tests.oracles
 
-clean:  ## remove what demo, up and test left behind (not .venv)
-	rm -rf .demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
+clean:  ## remove what demo, up, docs and test left behind (not .venv)
+	rm -rf .demo site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist

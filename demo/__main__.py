@@ -1,22 +1,20 @@
-"""``python -m demo run | up | down``: what ``make demo``, ``make up`` and ``make down`` call."""
+"""``python -m demo run | up | preempt | down``: what ``make demo``, ``make up``, … call."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import sys
 import tempfile
+import traceback
 from pathlib import Path
 
-from airflow_runai.emulator.settings import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET
-from airflow_runai.errors import RunaiError
-from demo.account import Account
-from demo.playground import REPOSITORY, NotReady, Playground
-from demo.story import DAG_ID, Story
+from demo import visit
+from demo.playground import Playground
 
-HOME = REPOSITORY / ".demo"
-STATE = HOME / "up.json"
+_NEXT = """
+Next: `make up` leaves Airflow and the embedded Run:ai running for you.
+Then docs/first-hour.md: your own training, preempted by your own hand."""
 
 
 def run(keep: bool, database: str) -> int:
@@ -26,73 +24,32 @@ def run(keep: bool, database: str) -> int:
     holds = False
     try:
         holds = _play(ground)
-    except (NotReady, RunaiError) as error:
-        print(f"\nThe demonstration failed: {error}", file=sys.stderr)
-        print(f"\nThe end of Airflow's log:\n{ground.tail('airflow')}", file=sys.stderr)
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
+    except Exception as error:  # one sentence, whatever it is; the rest is for who wants to know
+        (root / "failure.txt").write_text(traceback.format_exc())
+        print(f"\nThe end of Airflow's log:\n{ground.tail('airflow')}", file=sys.stderr)
+        print(f"\nThe demonstration failed: {error or type(error).__name__}", file=sys.stderr)
     finally:
         ground.stop()
     if holds and not keep:
         shutil.rmtree(root, ignore_errors=True)
     else:
         print(f"\nLogs, checkpoints and Airflow's home are kept in {root}")
-    print("\nAll promises hold." if holds else "\nNot all promises hold.")
+    print(f"\nAll promises hold.\n{_NEXT}" if holds else "\nNot all promises hold.")
     return 0 if holds else 1
 
 
 def _play(ground: Playground) -> bool:
+    # These take a second, for which nobody who only preempts should wait.
+    from demo.account import Account
+    from demo.story import Story
+
     account = Account()
     where = f"Airflow on {ground.airflow_url}, the embedded Run:ai on {ground.runai_url}"
     account.say("demo", where)
     ground.start()
     return Story(ground, account).play()
-
-
-def up() -> int:
-    """Start both for a look around; return when both answer."""
-    if _started().lives:
-        print("already up; `make down` stops it", file=sys.stderr)
-        return 1
-    HOME.mkdir(exist_ok=True)
-    ground = _ground()
-    try:
-        ground.start()
-        STATE.write_text(json.dumps(ground.processes))
-        print("Airflow is starting (30 to 70 seconds) …", flush=True)
-        ground.wait_for_airflow(DAG_ID)
-    except (NotReady, KeyboardInterrupt) as error:
-        # Without processes of ours, the log is of an earlier start.
-        log = f"\n{ground.tail('airflow')}" if ground.processes else ""
-        ground.stop()
-        STATE.unlink(missing_ok=True)
-        print(f"not up: {error or 'interrupted'}{log}", file=sys.stderr)
-        return 1
-    login = f"#client_id={DEFAULT_CLIENT_ID}&client_secret={DEFAULT_CLIENT_SECRET}"
-    print(f"Airflow            {ground.airflow_url}   (no login; trigger digits_from_ui)")
-    print(f"embedded Run:ai    {ground.runai_url}/{login}")
-    print("`make down` stops both; their files stay in .demo until `make clean`.")
-    return 0
-
-
-def _ground(processes: dict[str, int] | None = None) -> Playground:
-    return Playground(HOME, airflow_port=8080, runai_port=8710, processes=processes or {})
-
-
-def _started() -> Playground:
-    """Return the playground of an earlier :func:`up`, whose processes may have ended since."""
-    return _ground(json.loads(STATE.read_text()) if STATE.exists() else {})
-
-
-def down() -> int:
-    """Stop the processes that :func:`up` started."""
-    if not STATE.exists():
-        print("not up", file=sys.stderr)
-        return 0
-    _started().stop()
-    STATE.unlink()
-    print("stopped")
-    return 0
 
 
 def main() -> int:
@@ -107,11 +64,12 @@ def main() -> int:
         "--database", default="", help="Airflow's database (default: a SQLite file of its own)"
     )
     commands.add_parser("up", help="leave Airflow and the embedded Run:ai running")
+    commands.add_parser("preempt", help="preempt what runs in the embedded Run:ai of `up`")
     commands.add_parser("down", help="stop the processes that `up` started")
     arguments = parser.parse_args()
     if arguments.command == "run":
         return run(arguments.keep, arguments.database)
-    return up() if arguments.command == "up" else down()
+    return {"up": visit.up, "preempt": visit.preempt, "down": visit.down}[arguments.command]()
 
 
 if __name__ == "__main__":

@@ -3,12 +3,11 @@ A playground: the embedded Run:ai and a real Airflow, started and stopped togeth
 
 All files are under one directory (Airflow's home, the shared storage, the emulator's state, all
 logs), so that removing it leaves no trace. ``make demo`` uses free ports and its own directory,
-``make up`` fixed ports.
+``make up`` ports that you choose.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
@@ -25,6 +24,7 @@ import httpx
 
 from airflow_runai.backends.settings import Settings
 from airflow_runai.emulator.settings import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET
+from demo.process_groups import group_lives, signal_group
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 #: Seconds until a wait fails: enough for a machine that is busy with other work. A process that has
@@ -104,9 +104,14 @@ class Playground:
         )
 
     def wait_for_airflow(self, dag_id: str) -> None:
-        """Block until scheduler, triggerer and DAG processor are healthy and the DAG is parsed."""
+        """
+        Block until scheduler, triggerer and DAG processor are healthy and the DAG is parsed.
+
+        Airflow has the connection then.
+        """
         until("Airflow to be healthy", self._airflow_is_healthy)
         with self.airflow() as api:
+            self._store_connection(api)
             until(
                 f"DAG {dag_id} to be parsed", lambda: api.get(f"dags/{dag_id}").status_code == 200
             )
@@ -120,11 +125,24 @@ class Playground:
             timeout=PATIENCE,
         )
 
+    def runai(self) -> httpx.Client:
+        """Return a client of the embedded Run:ai."""
+        login = {
+            "grantType": "client_credentials",
+            "clientId": DEFAULT_CLIENT_ID,
+            "clientSecret": DEFAULT_CLIENT_SECRET,
+        }
+        reply = httpx.post(f"{self.runai_url}/api/v1/token", json=login).raise_for_status()
+        token = reply.json()["accessToken"]
+        return httpx.Client(
+            base_url=f"{self.runai_url}/", headers={"Authorization": f"Bearer {token}"}
+        )
+
     def stop(self) -> None:
         """Stop both with all their children; without these, orphans would stay."""
         for sent in (signal.SIGTERM, signal.SIGKILL):
             for pid in self.processes.values():
-                _signal_group(pid, sent)
+                signal_group(pid, sent)
             deadline = time.monotonic() + 12
             while self.lives and time.monotonic() < deadline:
                 time.sleep(0.1)
@@ -133,7 +151,7 @@ class Playground:
     @property
     def lives(self) -> bool:
         """Whether one of the processes, or a child of one, is alive."""
-        return any(_group_lives(pid) for pid in self.processes.values())
+        return any(group_lives(pid) for pid in self.processes.values())
 
     def tail(self, name: str, lines: int = 25) -> str:
         """Return the end of a process's log."""
@@ -157,13 +175,13 @@ class Playground:
         self.processes[name] = process.pid
 
     def _lay_out_shared_storage(self) -> None:
-        """Copy the researcher's files to the shared storage."""
-        code = self.shared / "code"
-        code.mkdir(parents=True, exist_ok=True)
-        for file in (REPOSITORY / "dags" / "digits").iterdir():
-            if file.is_file():
-                shutil.copy2(file, code)
-        shutil.copy2(REPOSITORY / "airflow_runai" / "training" / "preemptible.py", code)
+        """Copy the researcher's files to the shared storage, and once more for John."""
+        files = [file for file in (REPOSITORY / "dags" / "digits").iterdir() if file.is_file()]
+        files.append(REPOSITORY / "airflow_runai" / "training" / "preemptible.py")
+        for folder in (self.shared / "code", self.shared / "john"):
+            folder.mkdir(parents=True, exist_ok=True)
+            for file in files:
+                shutil.copy2(file, folder)
 
     def _airflow_environment(self) -> dict[str, str]:
         inherited = {
@@ -171,28 +189,39 @@ class Playground:
         }
         # `airflow standalone` starts its parts by the bare name of the command.
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-        environment = inherited | {"PATH": path} | self._airflow_settings()
+        environment = inherited | {"PATH": path} | self.airflow_settings
         if self.database:
             environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = self.database
         return environment
 
-    def _airflow_settings(self) -> dict[str, str]:
+    def _store_connection(self, api: httpx.Client) -> None:
+        """Write the connection to where the UI shows it; its port may have changed."""
         connection = {
+            "connection_id": "runai_default",
             "conn_type": "runai",
-            "host": self.runai_url,
+            "host": "http://127.0.0.1",
+            "port": self.runai_port,
             "login": DEFAULT_CLIENT_ID,
             "password": DEFAULT_CLIENT_SECRET,
-            "extra": {"project": "team-a"},
+            "extra": json.dumps({"project": "team-a"}),
         }
+        reply = api.post("connections", json=connection)
+        if reply.status_code == httpx.codes.CONFLICT:
+            reply = api.patch("connections/runai_default", json=connection)
+        reply.raise_for_status()
+
+    @property
+    def airflow_settings(self) -> dict[str, str]:
+        """What makes a process one of this Airflow."""
         return {
             "AIRFLOW_HOME": str(self.root / "airflow"),
-            "AIRFLOW_CONN_RUNAI_DEFAULT": json.dumps(connection),
             "AIRFLOW_VAR_RUNAI_SHARED": str(self.shared),
             "AIRFLOW_VAR_DIGITS_SECONDS_PER_EPOCH": str(SECONDS_PER_EPOCH),
             "AIRFLOW__API__BASE_URL": self.airflow_url,
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__PORT": str(self.airflow_port),
             "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "10",
             "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.airflow_url}/execution/",
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
@@ -225,8 +254,8 @@ class Playground:
 
     def _fail_if_dead(self) -> None:
         for name, pid in self.processes.items():
-            if not _group_lives(pid):
-                raise NotReady(f"{name} has ended:\n{self.tail(name)}")
+            if not group_lives(pid):
+                raise NotReady(f"{name} has ended; its log is {self.root / name}.log")
 
 
 def _emulator_command(ground: Playground) -> list[str]:
@@ -241,6 +270,7 @@ def _emulator_command(ground: Playground) -> list[str]:
         "--project=team-b:2",
         f"--state={ground.root / 'runai'}",
         f"--volume=shared={ground.shared}",
+        f"--volume=/nfs/john={ground.shared / 'john'}",
     ]
 
 
@@ -263,20 +293,3 @@ def free_port() -> int:
 def _is_in_use(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _signal_group(pid: int, sent: signal.Signals) -> None:
-    try:
-        os.killpg(pid, sent)
-    except (ProcessLookupError, PermissionError):
-        return
-
-
-def _group_lives(pid: int) -> bool:
-    with contextlib.suppress(ChildProcessError):  # `make down` is not the parent
-        os.waitpid(pid, os.WNOHANG)
-    try:
-        os.killpg(pid, 0)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True

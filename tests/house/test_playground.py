@@ -1,13 +1,20 @@
-"""`make up` if a port is in use, or the machine was restarted."""
+"""`make up` and `make demo` if something is wrong: a port, a restart of the machine, a database."""
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from demo.playground import NotReady, Playground, free_port
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("whose", ["airflow_port", "runai_port"])
@@ -25,3 +32,28 @@ def test_processes_of_before_a_restart_are_not_taken_for_living_ones(tmp_path: P
     assert not Playground(
         tmp_path, free_port(), free_port(), processes={"airflow": 2**22 + 1}
     ).lives
+
+
+@pytest.mark.parametrize("port", ["http", "0", "70000"])
+def test_what_is_no_port_is_said_before_anything_starts(port: str) -> None:
+    done = _demo("up", RUNAI_PORT=port)
+    assert done.returncode == 1
+    assert f"not started: RUNAI_PORT={port}: allowed: a port from 1 to 65535\n" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_demonstration_that_fails_says_so_in_a_sentence_and_keeps_everything() -> None:
+    done = _demo("run", "--database", "nonsense://nowhere")
+    assert done.returncode == 1
+    assert re.search(r"^The demonstration failed: airflow has ended", done.stderr, re.MULTILINE)
+    kept = re.search(r"^Logs, checkpoints and Airflow's home are kept in (\S+)$", done.stdout, re.M)
+    assert kept is not None
+    assert (Path(kept[1]) / "airflow.log").exists()
+    assert "NotReady" in (Path(kept[1]) / "failure.txt").read_text()
+    shutil.rmtree(kept[1])
+
+
+def _demo(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "demo", *words]
+    environment = {**os.environ, **variables}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
