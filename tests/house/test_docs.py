@@ -10,6 +10,7 @@ import re
 import shlex
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -17,8 +18,10 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 
 import pytest
+import yaml
 
 from airflow_runai.core.command_line import parse_command
+from airflow_runai.core.options import OPTIONS
 from airflow_runai.core.spec import WorkloadSpec
 
 ROOT = Path(__file__).parents[2]
@@ -27,11 +30,11 @@ PAGES = [
     *sorted((ROOT / "docs").glob("*.md")),
     ROOT / "dags" / "digits" / "README.md",
 ]
-FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^ *```([^\n]*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 OURS = re.compile(r"`((?:airflow_runai|dags|demo|docs|tests)/[\w./-]*\w/?)`")
 #: Commands of other programs, which are not checked here.
-FOREIGN = {"export", "openssl"}
+FOREIGN = {"export", "helm", "openssl"}
 CATEGORIES = {
     "python run",
     "python dag",
@@ -41,10 +44,15 @@ CATEGORIES = {
     "python lightning",
     "sql",  # tests/airflow/test_instance_name.py
     "bash",
+    "bash run",  # tests/end_to_end/test_first_hour.py
     "console",
+    "dockerfile",
     "json",
+    "yaml",
     "",
 }
+#: A DAG file that a block of commands writes.
+WRITTEN = re.compile(r"^cat > dags/\w+\.py <<'END'\n(.*?)^END$", re.MULTILINE | re.DOTALL)
 
 # Airflow takes seconds to import: one process checks all DAG files and all `airflow` commands.
 AIRFLOW_SIDE = """
@@ -84,7 +92,7 @@ def _blocks(page: Path) -> Iterator[Snippet]:
 def commands() -> Iterator[tuple[str, list[str]]]:
     """Yield all command lines, split; in console blocks those that follow the prompt."""
     for place, category, text in snippets("bash", "console"):
-        for line in text.splitlines():
+        for line in textwrap.dedent(text).splitlines():
             if category == "bash" or line.startswith("$ "):
                 yield place, shlex.split(line.removeprefix("$ "), comments=True)
 
@@ -134,11 +142,27 @@ def test_json_in_a_snippet_can_be_read(snippet: Snippet) -> None:
     assert json.loads(snippet.text)
 
 
+def test_values_for_the_chart_set_options_that_exist() -> None:
+    (values,) = (yaml.safe_load(snippet.text) for snippet in snippets("yaml"))
+    assert set(values["config"]["runai"]) <= set(OPTIONS)
+    assert values["volumeMounts"][0]["name"] == values["volumes"][0]["name"]
+    version = re.escape(values["airflowVersion"])
+    (image,) = (snippet.text for snippet in snippets("dockerfile"))
+    compose = (ROOT / "docker-compose.yaml").read_text()
+    assert re.findall(rf"^FROM (\S+:{version}\S*)$", image, re.MULTILINE) == re.findall(
+        r"FROM (apache/airflow:\S+)", compose
+    )
+
+
 @pytest.mark.slow
 def test_dags_in_snippets_parse_and_airflow_knows_its_commands(tmp_path: Path) -> None:
-    files = [tmp_path / f"{number}.py" for number, _ in enumerate(snippets("python dag"))]
-    for path, snippet in zip(files, snippets("python dag"), strict=True):
-        path.write_text(f"# {snippet.place}\n{snippet.text}")
+    dags = [(snippet.place, snippet.text) for snippet in snippets("python dag")]
+    dags += [
+        (one.place, text) for one in snippets("bash run") for text in WRITTEN.findall(one.text)
+    ]
+    files = [tmp_path / f"{number}.py" for number, _ in enumerate(dags)]
+    for path, (place, text) in zip(files, dags, strict=True):
+        path.write_text(f"# {place}\n{text}")
     airflow = [words[1:] for _, words in commands() if words[0] == "airflow"]
     request = json.dumps({"files": [str(path) for path in files], "commands": airflow})
     done = run("-c", AIRFLOW_SIDE, stdin=request, AIRFLOW_HOME=str(tmp_path / "home"))
@@ -148,7 +172,7 @@ def test_dags_in_snippets_parse_and_airflow_knows_its_commands(tmp_path: Path) -
 
 @pytest.mark.slow
 def test_commands_of_ours_exist_with_these_options() -> None:
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for place, words in commands():
         if words[0] == "make":
             assert set(words[1:]) <= targets, f"{place}: {words}"
@@ -228,3 +252,9 @@ def test_pictures_are_well_formed_and_have_a_title() -> None:
     for picture in pictures:
         root = ElementTree.fromstring(picture.read_text())
         assert root.find("{http://www.w3.org/2000/svg}title") is not None, picture.name
+
+
+def test_pictures_of_pages_are_small() -> None:
+    sizes = {path.name: path.stat().st_size for path in (ROOT / "docs" / "images").glob("*.png")}
+    assert len(sizes) >= 6
+    assert {name: size for name, size in sizes.items() if size >= 150_000} == {}
