@@ -1,5 +1,5 @@
 """
-Takes the pictures of web pages for the documentation: ``python -m docs.screenshots``.
+Takes the pictures of web pages for the documentation: ``make screenshots``.
 
 It starts an Airflow, three embedded Run:ais and a browser, as the tests do, and needs a few
 minutes. The pictures are of real runs, so they differ each time.
@@ -11,6 +11,8 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import quote
+
+from PIL import Image
 
 from tests.end_to_end.browser import Browser, browser
 from tests.end_to_end.database import postgres
@@ -79,7 +81,7 @@ def _tab(window: Browser, airflow: Airflow, run: Run, theme: str, name: str) -> 
     window.until(f"return document.querySelector('rect[data-kind={kind}]') !== null")
     window.run(f"document.querySelector('rect[data-kind={kind}]').focus()")
     window.until("return document.querySelector('[data-part=frame]') !== null")
-    window.picture(IMAGES / f"{name}.png")
+    _picture(window, name)
 
 
 def _connection_form(window: Browser, airflow: Airflow, here: Site) -> None:
@@ -94,14 +96,26 @@ def _connection_form(window: Browser, airflow: Airflow, here: Site) -> None:
     )
     window.until_text("Control plane URL")
     window.until("return document.querySelector('input[name=port]')?.value === '443'")
-    window.picture(IMAGES / "connection.png")
+    _picture(window, "connection")
 
 
 def _embedded(window: Browser, here: Site) -> None:
     fragment = f"client_id={CLIENT_ID}&client_secret={CLIENT_SECRET}"
     window.open(f"{here.emulator.url}/#{fragment}")
     window.until_text("Running", "#rows")
-    window.picture(IMAGES / "embedded.png")
+    _picture(window, "embedded")
+
+
+def _picture(window: Browser, name: str) -> None:
+    path = IMAGES / f"{name}.png"
+    window.picture(path)
+    shrink(path)
+
+
+def shrink(path: Path) -> None:
+    """Leave a picture 128 colors: a web page has few, and a reader waits for each kilobyte."""
+    with Image.open(path) as picture:
+        picture.convert("RGB").quantize(128).save(path, optimize=True)
 
 
 if __name__ == "__main__":
