@@ -187,7 +187,8 @@ def _settings(home: Path, database: str, port: int) -> dict[str, str]:
             "triggerer_health_check_threshold": TRIGGERER_SILENCE,
             "job_heartbeat_sec": 1,
         },
-        "workers": {"min_heartbeat_interval": 2},
+        # By default 5 s: on a busy machine, a task then fails before it begins.
+        "workers": {"min_heartbeat_interval": 2, "execution_api_timeout": 60},
         "runai": {"min_defer_seconds": 10, "poll_interval": 1, "digest_seconds": 1},
     }
     variables = {

@@ -105,6 +105,15 @@ def test_new_data_starts_a_training_and_its_checkpoint_an_evaluation(
     assert [len(examples.workloads(run)) for run in (training, evaluating)] == [1, 1]
 
 
+def test_the_dag_of_the_readme_runs_as_it_stands(airflow: Airflow, examples: Site) -> None:
+    run = _scheduled(airflow.rest, "retrain")
+    for task in ("train", "select", "evaluate", "promote"):
+        run.succeeds(f"retraining.{task}")
+    champion = json.loads((examples.shared / "champion.json").read_text())
+    assert champion["run"]["run_id"] == run.run_id
+    assert champion["metrics"]["accuracy"] >= 0.95
+
+
 def _checkpoint_event(rest: Rest, run: Run) -> dict[str, Any]:
     events = rest.get(f"{run.path}/upstreamAssetEvents")["asset_events"]
     assert [event["name"] for event in events] == ["digits_checkpoint"]
