@@ -153,7 +153,9 @@ def _command_problems(spec: WorkloadSpec) -> Iterator[str]:
 
 def _variable_problems(environment: JsonMapping) -> Iterator[str]:
     for name, entry in environment.items():
-        kind, where = next(iter(entry.items())) if isinstance(entry, Mapping) else ("", {})
+        if not isinstance(entry, Mapping):
+            continue
+        kind, where = next(iter(entry.items()))
         if kind == "pod_field" and not _POD_FIELD.fullmatch(where):
             yield (
                 f".environment.{name}.pod_field: {cut(repr(where), 80)}; allowed: a field such as "

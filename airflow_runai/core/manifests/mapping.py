@@ -18,6 +18,7 @@ PLACES: dict[str, dict[str, str]] = {
         "pod": "spec.template.spec",
         "main": "spec.template.spec.containers",
         "pod-annotations": "spec.template.metadata.annotations",
+        "claim": "claim",
     },
     "JobSet": {
         "job": "spec.replicatedJobs.template.spec",
@@ -25,6 +26,7 @@ PLACES: dict[str, dict[str, str]] = {
         "main": "spec.replicatedJobs.template.spec.template.spec.containers",
         "pod-annotations": "spec.replicatedJobs.template.spec.template.metadata.annotations",
         "set": "spec",
+        "claim": "claim",
     },
 }
 #: Everything that has labels and annotations: the object, and what it makes.
@@ -100,8 +102,8 @@ MAPPING: tuple[FieldPlace, ...] = (
     ),
     FieldPlace(
         "compute.gpu_memory",
-        ("pod-annotations.gpu-memory",),
-        "in MiB, rounded up",
+        ("pod-annotations.gpu-memory", "main.env"),
+        "in MiB, rounded up; how many GPUs that is, is not said",
         ("kai", "runai"),
     ),
     FieldPlace("compute.cpu_cores", ("main.resources.requests.cpu",), "rounded up to thousandths"),
@@ -116,12 +118,12 @@ MAPPING: tuple[FieldPlace, ...] = (
         "pvc",
         "claim | pod.volumes | default for a new claim: from the workload's name",
         "path | main.volumeMounts",
-        "existing | pod.volumes | false: made first, taken if it is there, never removed",
+        "existing | claim | false: made first, taken if it is there, never removed",
         "read_only | pod.volumes main.volumeMounts",
-        "ephemeral | pod.volumes | removed with each pod, so empty after every interruption",
-        "size | pod.volumes | in the new claim",
-        "storage_class | pod.volumes | in the new claim",
-        "access_mode | pod.volumes | in the new claim",
+        "ephemeral | pod.volumes claim | removed with each pod, so empty after every interruption",
+        "size | claim.spec.resources",
+        "storage_class | claim.spec.storageClassName",
+        "access_mode | claim.spec.accessModes | default `ReadWriteMany`",
     ),
     *_volume(
         "nfs",
@@ -140,7 +142,7 @@ MAPPING: tuple[FieldPlace, ...] = (
     *_volume(
         "git",
         "repository | pod.initContainers | cloned anew for each pod",
-        "path | main.volumeMounts",
+        "path | pod.initContainers main.volumeMounts",
         "branch | pod.initContainers",
         "revision | pod.initContainers",
     ),

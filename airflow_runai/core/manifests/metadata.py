@@ -62,7 +62,7 @@ def own_labels(request: ManifestRequest) -> dict[str, str]:
 def scheduling_labels(request: ManifestRequest, dialect: Dialect) -> dict[str, str]:
     """Return the labels that the scheduler or the queue reads."""
     spec = request.spec
-    read = {
+    read: dict[str | None, str | None] = {
         **dict.fromkeys(dialect.queue_labels, request.queue),
         # Written always: the schedulers' own default follows from the priority class.
         dialect.preemptibility_label: spec.preemptibility or "preemptible",

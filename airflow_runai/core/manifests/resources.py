@@ -72,16 +72,16 @@ def compute_problems(compute: Compute) -> Iterator[str]:
             )
     if compute.gpu_memory is not None and not mebibytes(compute.gpu_memory):
         yield f".gpu_memory: {compute.gpu_memory!r}; allowed: more than nothing"
-    yield from _excess("cpu_cores", compute.cpu_cores, compute.cpu_cores_limit)
-    yield from _excess("cpu_memory", _bytes(compute.cpu_memory), _bytes(compute.cpu_memory_limit))
+    cores_asked, cores_limit = (
+        None if number is None else cores(number)
+        for number in (compute.cpu_cores, compute.cpu_cores_limit)
+    )
+    yield from _excess("cpu_cores", cores_asked, cores_limit)
+    yield from _excess("cpu_memory", compute.cpu_memory, compute.cpu_memory_limit)
 
 
-def _bytes(quantity: str | None) -> Decimal | None:
-    return None if quantity is None else amount(spelled(quantity))
-
-
-def _excess(
-    name: str, asked: float | Decimal | None, limit: float | Decimal | None
-) -> Iterator[str]:
-    if asked is not None and limit is not None and asked > limit:
-        yield f".{name}: {asked:g}; allowed: at most {name}_limit, which is {limit:g}"
+def _excess(name: str, asked: str | None, limit: str | None) -> Iterator[str]:
+    if asked is None or limit is None:
+        return
+    if (amount(spelled(asked)) or 0) > (amount(spelled(limit)) or 0):
+        yield f".{name}: {asked}; allowed: at most {name}_limit, which is {limit}"
