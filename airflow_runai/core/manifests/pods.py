@@ -74,7 +74,7 @@ def _pod(plan: PodPlan, volumes: list[MountedVolume]) -> JsonObject:
         restartPolicy="Never",
         terminationGracePeriodSeconds=plan.grace,
         priorityClassName=priority_class(plan.request) if plan.dialect.pod_priority else None,
-        imagePullSecrets=[{"name": name} for name in spec.image_pull_secrets or ()],
+        imagePullSecrets=[{"name": name} for name in dict.fromkeys(spec.image_pull_secrets or ())],
         nodeSelector=_node_selector(plan),
         tolerations=[_toleration(toleration) for toleration in spec.tolerations or ()],
         securityContext=_pod_security(security),

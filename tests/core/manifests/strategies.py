@@ -7,6 +7,7 @@ Values are such that one platform or another can express them; combinations may 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from hypothesis import strategies as st
@@ -162,7 +163,7 @@ def masters() -> Strategy:
 
 
 def _mappings(
-    cls: type, prefix: str, out: set[str], most: int, always: set[str] = frozenset()
+    cls: type, prefix: str, out: set[str], most: int, always: AbstractSet[str] = frozenset()
 ) -> Strategy:
     fields = dict(_strategies(cls, prefix, out))
     required = {

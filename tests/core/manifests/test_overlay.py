@@ -17,7 +17,7 @@ def patched(pod: dict[str, Any], **source: Any) -> dict[str, Any]:
 
 
 def test_a_pod_has_what_users_of_other_operators_expect() -> None:
-    affinity = {
+    affinity: dict[str, Any] = {
         "nodeAffinity": {
             "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}
         }
