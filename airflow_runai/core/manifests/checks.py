@@ -118,9 +118,9 @@ def _whole_problems(request: ManifestRequest, dialect: Dialect) -> Iterator[str]
         yield f".node_pools: {cut(repr(spec.node_pools), 80)}; allowed: the name of a node pool"
     if spec.distributed and spec.distributed.workers is None:
         yield ".distributed.workers: missing; allowed: a whole number from 1"
-    if "kubernetes" in (spec.raw or {}):
+    if spec.for_kubernetes is not None:
         kind = "JobSet" if spec.distributed else "Job"
-        problems = overlay_problems((spec.raw or {})["kubernetes"], kind)
+        problems = overlay_problems(spec.for_kubernetes, kind)
         yield from (f".raw.kubernetes{sentence}" for sentence in problems)
 
 

@@ -13,7 +13,7 @@ from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.manifests import variables
 from airflow_runai.core.manifests.dialects import Dialect
 from airflow_runai.core.manifests.jobs import HEADROOM, TAKEN, budget, deletion
-from airflow_runai.core.manifests.members import GangMember, members
+from airflow_runai.core.manifests.members import MASTER, GangMember, members
 from airflow_runai.core.manifests.metadata import object_metadata, part_metadata
 from airflow_runai.core.manifests.pods import MAIN, PodPlan, pod_template
 from airflow_runai.core.manifests.request import ManifestRequest
@@ -97,7 +97,7 @@ def _injected(request: ManifestRequest) -> Iterator[JsonObject]:
     spec = request.spec
     pods = str(sum(member.pods for member in members(spec)))
     # JobSet names hosts by set, member, Job and pod, in a domain of the set's name.
-    master = f"{request.name}-master-0-0.{request.name}"
+    master = f"{request.name}-{MASTER}-0-0.{request.name}"
     yield variables.label("JOB_UUID", "jobset.sigs.k8s.io/jobset-uid")
     for name in ("POD_INDEX", "RANK", "PET_NODE_RANK"):
         yield variables.label(name, _RANK)

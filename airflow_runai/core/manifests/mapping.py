@@ -244,7 +244,7 @@ MAPPING: tuple[FieldPlace, ...] = (
     FieldPlace("security.read_only_root", ("main.securityContext.readOnlyRootFilesystem",)),
     FieldPlace("security.seccomp_profile", ("pod.securityContext.seccompProfile.type",)),
     FieldPlace("security.host_ipc", ("pod.hostIPC",)),
-    FieldPlace("security.host_network", ("pod.hostNetwork",)),
+    FieldPlace("security.host_network", ("pod.hostNetwork", "pod.dnsPolicy")),
     FieldPlace("labels", ("labels",)),
     FieldPlace("annotations", ("annotations",)),
     FieldPlace(

@@ -11,6 +11,8 @@ from airflow_runai.core.spec import WorkloadSpec
 
 T = TypeVar("T")
 
+MASTER, WORKER = MEMBERS = ("master", "worker")
+
 
 class GangMember(NamedTuple):
     """
@@ -33,8 +35,8 @@ def members(spec: WorkloadSpec) -> Iterator[GangMember]:
     source = spec.distributed.master
     own = read(WorkloadSpec, source or {}, "", [])
     place = "spec" if source is None else "spec.distributed.master"
-    yield GangMember("master", 1, _overlaid(_without_gpus(spec, own), own), place)
-    yield GangMember("worker", spec.distributed.workers or 1, spec, "spec")
+    yield GangMember(MASTER, 1, _overlaid(_without_gpus(spec, own), own), place)
+    yield GangMember(WORKER, spec.distributed.workers or 1, spec, "spec")
 
 
 def _without_gpus(worker: WorkloadSpec, master: WorkloadSpec) -> WorkloadSpec:

@@ -11,17 +11,21 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
+from airflow_runai.core.manifests.author_form import find
 from airflow_runai.core.manifests.labels import PREFIX
 from airflow_runai.core.manifests.mapping import METADATA, PLACES
+from airflow_runai.core.manifests.members import MEMBERS
 from airflow_runai.core.manifests.pods import MAIN
+from airflow_runai.core.texts import cut
 
 #: Lists whose entries are merged into each other, and those whose entries replace each other.
 _MERGED = {"containers": "name", "initContainers": "name", "replicatedJobs": "name"}
 _REPLACED = {
     "env": "name",
-    "volumes": "name",
-    "volumeMounts": "mountPath",
+    "imagePullSecrets": "name",
     "ports": "containerPort",
+    "volumeMounts": "mountPath",
+    "volumes": "name",
 }
 #: What waiting, counting and adopting rely on, by the first word of its place.
 _FIXED = {
@@ -48,6 +52,9 @@ def overlay_problems(patch: object, kind: str) -> Iterator[str]:
         yield f": a {type(patch).__name__}; allowed: fields of the {kind}, as in a manifest"
         return
     yield from _misshapen(patch, "")
+    for at, name in find(patch, "spec.replicatedJobs[].name", ""):
+        if name not in MEMBERS:
+            yield f"{at}: {cut(repr(name), 80)}; allowed: {' and '.join(MEMBERS)}"
     for path in sorted(set(_leaves(patch, ""))):
         if any(_touches(path, fixed) for fixed in _fixed_paths(kind)):
             yield (

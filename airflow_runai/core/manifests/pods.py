@@ -80,6 +80,8 @@ def _pod(plan: PodPlan, volumes: list[MountedVolume]) -> JsonObject:
         securityContext=_pod_security(security),
         hostIPC=security.host_ipc,
         hostNetwork=security.host_network,
+        # Else pods on the host's network do not find each other by name.
+        dnsPolicy="ClusterFirstWithHostNet" if security.host_network else None,
         initContainers=[volume.init_container for volume in volumes if volume.init_container],
         containers=[_main(plan, volumes)],
         volumes=[{"name": volume.name, **volume.source} for volume in volumes],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -18,6 +19,9 @@ from airflow_runai.core.manifests.request import ManifestRequest
 from airflow_runai.core.manifests.volumes import new_claims
 from airflow_runai.core.storage import Storage
 from airflow_runai.errors import SpecError
+
+#: Bytes. A server refuses objects of 1.5 MiB, and the cluster adds its own to each.
+MAX_SIZE = 2**20
 
 
 @dataclass(frozen=True)
@@ -58,12 +62,18 @@ def render(request: ManifestRequest, dialect: Dialect) -> Manifests:
     if found:
         raise SpecError(found)
     make = job_set if request.spec.distributed else job
-    raw = (request.spec.raw or {}).get("kubernetes", {})
-    return Manifests(
-        overlaid(make(request, dialect), raw),
-        tuple(_claims(request)),
-        tuple(_preconditions(request, dialect)),
-    )
+    workload = overlaid(make(request, dialect), request.spec.for_kubernetes or {})
+    _check_size(workload)
+    return Manifests(workload, tuple(_claims(request)), tuple(_preconditions(request, dialect)))
+
+
+def _check_size(workload: JsonObject) -> None:
+    size = len(json.dumps(workload, ensure_ascii=False).encode())
+    if size > MAX_SIZE:
+        problem = (
+            f"spec: {size} bytes as a {workload['kind']}; allowed: {MAX_SIZE}; put it in a file"
+        )
+        raise SpecError([problem])
 
 
 def _claims(request: ManifestRequest) -> Iterator[JsonObject]:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_runai.core.json_merge import JsonObject, canonical
+from airflow_runai.core.manifests.sparse import sparse
 from airflow_runai.core.mask import hidden
 from airflow_runai.core.secrets import has_secret_name, masked
 from airflow_runai.core.spec import WorkloadSpec
@@ -30,7 +31,8 @@ def specification(spec: WorkloadSpec, salt: str) -> str:
 
     :param salt: makes digests of the same text differ between workloads.
     """
-    shown = _without_secrets(canonical(spec.to_wire()), salt)
+    whole = {**spec.to_wire(), "kubernetes": spec.for_kubernetes}
+    shown = _without_secrets(canonical(sparse(**whole)), salt)
     text = json.dumps(shown, separators=(",", ":"))
     return text if len(text) <= MAX_LENGTH else ""
 

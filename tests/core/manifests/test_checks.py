@@ -65,3 +65,8 @@ def test_a_queue_that_is_no_name_is_refused() -> None:
     assert problems({}, queue="two words") == (
         "project: 'two words'; allowed: the name of a queue",
     )
+
+
+def test_an_object_that_no_server_takes_is_refused() -> None:
+    (problem,) = problems({"environment": {"A": "ä" * 600_000}})
+    assert problem.endswith("bytes as a Job; allowed: 1048576; put it in a file")

@@ -121,6 +121,7 @@ def test_the_same_holds_in_a_gang() -> None:
         ("text", ": a str; allowed: fields of the Job, as in a manifest"),
         ({"spec": {"template": {"spec": {"containers": ["main"]}}}}, f".{JOB_POD}.containers: allowed: a list of mappings, each with 'name'"),
         ({"spec": {"template": {"spec": {"containers": None}}}}, f".{JOB_POD}.containers: allowed: a list of mappings, each with 'name'"),
+        ({"spec": {"template": {"spec": {"volumes": [{"emptyDir": {}}]}}}}, f".{JOB_POD}.volumes: allowed: a list of mappings, each with 'name'"),
         ({"spec": {"template": {"spec": {"initContainers": "x"}}}}, f".{JOB_POD}.initContainers: allowed: a list of mappings, each with 'name'"),
     ],
 )  # fmt: skip
@@ -132,4 +133,13 @@ def test_fields_of_the_other_platform_are_refused() -> None:
     (problem,) = problems({"raw": {"stdin": True, "kubernetes": {}}})
     assert problem.startswith(
         "spec.raw: the keys stdin, kubernetes; allowed: the key 'kubernetes' alone"
+    )
+
+
+def test_a_gang_has_no_other_members() -> None:
+    patch = {
+        "spec": {"replicatedJobs": [{"name": "worker", "groupName": "x"}, {"name": "evaluator"}]}
+    }
+    assert problems({**SEVERAL, "raw": {"kubernetes": patch}}) == (
+        "spec.raw.kubernetes.spec.replicatedJobs[1].name: 'evaluator'; allowed: master and worker",
     )
