@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from airflow_runai.core.manifests import DIALECTS, MAPPING, REFUSALS
-from airflow_runai.core.manifests.mapping import KINDS, PLACES
+from airflow_runai.core.manifests.field_places import KINDS, PLACES
 
 Table = Callable[[Sequence[str], Iterable[Sequence[str]]], str]
 

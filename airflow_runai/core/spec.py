@@ -224,11 +224,7 @@ class WorkloadSpec:
         return (self.raw or {}).get(_KUBERNETES)
 
     def fingerprint(self) -> str:
-        """
-        Return 16 hexadecimal digits that change with what is sent, but not with its order.
-
-        They are the same for both platforms.
-        """
+        """Return 16 hexadecimal digits that change with what a platform gets, not with order."""
         sent = self.to_wire()
         if self.for_kubernetes is not None:
             sent[_KUBERNETES] = self.for_kubernetes

@@ -26,6 +26,8 @@ from tests.rig.waiting import until
 
 pytestmark = [pytest.mark.rig, pytest.mark.slow]
 PAIRS = [(dialect, kind) for dialect in DIALECTS for kind in KINDS]
+#: Dialects differ in labels only, so that one of them shows what fields become in a JobSet.
+EVERY_FIELD = [*((dialect, "Job") for dialect in DIALECTS), ("kai", "JobSet")]
 GROUPS = {
     "Job": "/apis/batch/v1/namespaces/{}/jobs",
     "JobSet": "/apis/jobset.x-k8s.io/v1alpha2/namespaces/{}/jobsets",
@@ -64,7 +66,7 @@ def refusals(lane: Lane, made: Manifests) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize(("dialect", "kind"), PAIRS)
+@pytest.mark.parametrize(("dialect", "kind"), EVERY_FIELD)
 def test_the_server_takes_every_field(rig_lane: Lane, dialect: str, kind: str) -> None:
     refused, taken = {}, 0
     for leaf, pair in EXAMPLES.items():

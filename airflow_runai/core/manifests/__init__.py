@@ -9,11 +9,12 @@ documentation and the tests are made from both.
 from __future__ import annotations
 
 from airflow_runai.core.manifests.dialects import DIALECTS, Dialect
+from airflow_runai.core.manifests.field_places import MAPPING
 from airflow_runai.core.manifests.labels import origin_labels
-from airflow_runai.core.manifests.mapping import MAPPING
+from airflow_runai.core.manifests.objects import Manifests, Precondition, render
 from airflow_runai.core.manifests.refusals import REFUSALS, refused
-from airflow_runai.core.manifests.rendering import Manifests, Precondition, render
-from airflow_runai.core.manifests.request import ClusterTerms, ManifestRequest
+from airflow_runai.core.manifests.request import ManifestRequest
+from airflow_runai.core.manifests.terms import ClusterTerms
 
 __all__ = [
     "DIALECTS",

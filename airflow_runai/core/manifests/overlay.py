@@ -12,8 +12,8 @@ from typing import Any
 
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.manifests.author_form import find
+from airflow_runai.core.manifests.field_places import METADATA, PLACES
 from airflow_runai.core.manifests.labels import PREFIX
-from airflow_runai.core.manifests.mapping import METADATA, PLACES
 from airflow_runai.core.manifests.members import MEMBERS
 from airflow_runai.core.manifests.pods import MAIN
 from airflow_runai.core.texts import cut

@@ -15,7 +15,7 @@ from airflow_runai.core.jinja import is_templated
 from airflow_runai.core.json_merge import JsonMapping
 from airflow_runai.core.manifests.author_form import find
 from airflow_runai.core.manifests.dialects import DIALECTS
-from airflow_runai.core.manifests.request import ClusterTerms
+from airflow_runai.core.manifests.terms import ClusterTerms
 from airflow_runai.core.mask import hidden
 from airflow_runai.core.texts import cut
 

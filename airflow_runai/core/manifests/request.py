@@ -5,25 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from airflow_runai.core.manifests.terms import ClusterTerms
 from airflow_runai.core.naming import digest_in, generation_name
 from airflow_runai.core.spec import WorkloadSpec
-
-
-@dataclass(frozen=True)
-class ClusterTerms:
-    """
-    What one cluster calls things; the connection says it.
-
-    :param priority_classes: a word of ``spec.priority`` to the class of the cluster.
-    :param node_type_label: label of nodes that ``spec.node_type`` selects.
-    :param git_image: image that has ``git`` and ``sh``, for ``spec.storage.git``.
-    :param service_account: of the pods; by default the namespace's own.
-    """
-
-    priority_classes: Mapping[str, str] = field(default_factory=dict)
-    node_type_label: str | None = None
-    git_image: str | None = None
-    service_account: str | None = None
 
 
 @dataclass(frozen=True)

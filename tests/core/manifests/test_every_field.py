@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from airflow_runai.core.manifests import DIALECTS, MAPPING, REFUSALS
-from airflow_runai.core.manifests.mapping import FieldPlace
+from airflow_runai.core.manifests.field_places import FieldPlace
 from airflow_runai.errors import SpecError
 from tests.core.manifests.examples import EXAMPLES
 from tests.core.manifests.fields import applies, covers, leaves
