@@ -27,6 +27,9 @@ _REPLACED = {
     "volumeMounts": "mountPath",
     "volumes": "name",
 }
+_KEYS = {**_MERGED, **_REPLACED}
+#: Their keys are the author's own words, also where they read like one of the lists.
+_TEXTS = ("annotations", "labels", "matchLabels", "nodeSelector")
 #: What waiting, counting and adopting rely on, by the first word of its place.
 _FIXED = {
     "": "apiVersion kind status metadata.name metadata.namespace metadata.generateName",
@@ -34,7 +37,8 @@ _FIXED = {
     "managedBy manualSelector parallelism podFailurePolicy podReplacementPolicy selector "
     "successPolicy suspend ttlSecondsAfterFinished",
     "pod": "activeDeadlineSeconds restartPolicy",
-    "set": "failurePolicy managedBy startupPolicy successPolicy suspend ttlSecondsAfterFinished",
+    "set": "failurePolicy managedBy replicatedJobs.replicas startupPolicy successPolicy suspend "
+    "ttlSecondsAfterFinished",
 }
 
 
@@ -69,12 +73,17 @@ def _misshapen(value: Any, path: str) -> Iterator[str]:
         for entry in value:
             yield from _misshapen(entry, path)
     for name, entry in value.items() if isinstance(value, Mapping) else ():
-        key = (_MERGED | _REPLACED).get(name)
-        entries = entry if isinstance(entry, list) else [entry]
-        if key and not all(isinstance(one, Mapping) and one.get(key) for one in entries):
+        key = _KEYS.get(name)
+        if key and not _is_keyed_list(entry, key):
             yield f"{path}.{name}: allowed: a list of mappings, each with {key!r}"
-        else:
+        elif name not in _TEXTS:
             yield from _misshapen(entry, f"{path}.{name}")
+
+
+def _is_keyed_list(value: Any, key: str) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(entry, Mapping) and isinstance(entry.get(key), (str, int)) for entry in value
+    )
 
 
 def _fixed_paths(kind: str) -> Iterator[str]:
@@ -94,10 +103,11 @@ def _touches(path: str, fixed: str) -> bool:
 
 
 def _leaves(value: Any, path: str) -> Iterator[str]:
-    if isinstance(value, Mapping) and value:
+    """Yield the paths of all that would be replaced; a list without keys is replaced as a whole."""
+    if isinstance(value, Mapping):
         for key, entry in value.items():
             yield from _leaves(entry, f"{path}.{key}".strip("."))
-    elif isinstance(value, list) and value:
+    elif isinstance(value, list) and path.rpartition(".")[2] in _KEYS:
         for entry in value:
             yield from _leaves(entry, path)
     else:
@@ -109,23 +119,23 @@ def _merged(base: Any, patch: Any, name: str) -> Any:
         beneath = base if isinstance(base, Mapping) else {}
         both = {key: _merged(beneath.get(key), entry, key) for key, entry in patch.items()}
         return {key: value for key, value in {**beneath, **both}.items() if value is not None}
-    if isinstance(patch, list) and isinstance(base, list) and name in {**_MERGED, **_REPLACED}:
-        return _merged_lists(base, patch, name)
+    if isinstance(patch, list) and name in _KEYS:
+        return _merged_lists(base or [], patch, name)
     return patch
 
 
 def _merged_lists(base: list[Any], patch: list[Any], name: str) -> list[Any]:
-    key = _MERGED.get(name) or _REPLACED[name]
+    key = _KEYS[name]
     by_key = {entry.get(key): entry for entry in base}
     for entry in patch:
-        beneath = by_key.get(entry.get(key)) if name in _MERGED else None
-        by_key[entry.get(key)] = _merged(beneath, entry, "")
+        beneath = by_key.get(entry[key]) if name in _MERGED else None
+        by_key[entry[key]] = _merged(beneath, entry, "")
     return list(by_key.values())
 
 
 def _pods(workload: JsonMapping) -> Iterator[JsonObject]:
-    replicated = workload["spec"].get("replicatedJobs")
-    jobs = [workload] if replicated is None else [one["template"] for one in replicated]
+    is_set = workload["kind"] == "JobSet"
+    jobs = [one["template"] for one in workload["spec"]["replicatedJobs"]] if is_set else [workload]
     yield from (job["spec"]["template"]["spec"] for job in jobs)
 
 

@@ -49,8 +49,8 @@ def workload(source: dict[str, Any], dialect: str = "kai", **more: Any) -> dict[
 
 def pods(made: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the pod templates of a Job or JobSet."""
-    replicated = made["spec"].get("replicatedJobs")
-    jobs = [made] if replicated is None else [one["template"] for one in replicated]
+    is_set = made["kind"] == "JobSet"
+    jobs = [one["template"] for one in made["spec"]["replicatedJobs"]] if is_set else [made]
     return [job["spec"]["template"] for job in jobs]
 
 

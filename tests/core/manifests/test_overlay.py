@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from tests.core.manifests.requests import SEVERAL, pods, problems, workload
+from airflow_runai.errors import SpecError
+from tests.core.manifests.requests import KINDS, SEVERAL, pods, problems, workload
 
 
 def patched(pod: dict[str, Any], **source: Any) -> dict[str, Any]:
@@ -94,6 +97,7 @@ GANG_JOB = "spec.replicatedJobs.template.spec"
         ({"spec": {"activeDeadlineSeconds": 60}}, ["spec.activeDeadlineSeconds"]),
         ({"spec": {"podFailurePolicy": {"rules": []}, "suspend": True}}, ["spec.podFailurePolicy.rules", "spec.suspend"]),
         ({"spec": None}, ["spec"]),
+        ({"spec": [{"paused": True}]}, ["spec"]),
         ({"spec": {"template": {"spec": {"restartPolicy": "OnFailure"}}}}, [f"{JOB_POD}.restartPolicy"]),
     ],
 )  # fmt: skip
@@ -106,11 +110,12 @@ def test_what_waiting_relies_on_stays(patch: dict[str, Any], places: list[str]) 
 
 
 def test_the_same_holds_in_a_gang() -> None:
-    jobs = [{"name": "worker", "template": {"spec": {"backoffLimit": 3}}}]
+    jobs = [{"name": "worker", "replicas": 9, "template": {"spec": {"backoffLimit": 3}}}]
     patch = {"spec": {"failurePolicy": {"maxRestarts": 1}, "replicatedJobs": jobs}}
     found = problems({**SEVERAL, "raw": {"kubernetes": patch}})
     assert [problem.partition(": ")[0] for problem in found] == [
         "spec.raw.kubernetes.spec.failurePolicy.maxRestarts",
+        "spec.raw.kubernetes.spec.replicatedJobs.replicas",
         f"spec.raw.kubernetes.{GANG_JOB}.backoffLimit",
     ]
 
@@ -122,6 +127,7 @@ def test_the_same_holds_in_a_gang() -> None:
         ({"spec": {"template": {"spec": {"containers": ["main"]}}}}, f".{JOB_POD}.containers: allowed: a list of mappings, each with 'name'"),
         ({"spec": {"template": {"spec": {"containers": None}}}}, f".{JOB_POD}.containers: allowed: a list of mappings, each with 'name'"),
         ({"spec": {"template": {"spec": {"volumes": [{"emptyDir": {}}]}}}}, f".{JOB_POD}.volumes: allowed: a list of mappings, each with 'name'"),
+        ({"spec": {"template": {"spec": {"containers": {"name": "main"}}}}}, f".{JOB_POD}.containers: allowed: a list of mappings, each with 'name'"),
         ({"spec": {"template": {"spec": {"initContainers": "x"}}}}, f".{JOB_POD}.initContainers: allowed: a list of mappings, each with 'name'"),
     ],
 )  # fmt: skip
@@ -143,3 +149,41 @@ def test_a_gang_has_no_other_members() -> None:
     assert problems({**SEVERAL, "raw": {"kubernetes": patch}}) == (
         "spec.raw.kubernetes.spec.replicatedJobs[1].name: 'evaluator'; allowed: master and worker",
     )
+
+
+def test_a_label_may_be_called_like_a_list() -> None:
+    metadata = {"labels": {"env": "prod"}, "annotations": {"ports": "none"}}
+    made = workload({"raw": {"kubernetes": {"metadata": metadata, "spec": {}}}})
+    assert made["metadata"]["labels"]["env"] == "prod"
+
+
+WORDS = (
+    "spec template metadata labels containers initContainers env volumes volumeMounts replicatedJobs name "
+    "mountPath main worker image suspend restartPolicy x"
+)
+NAMES = st.sampled_from(WORDS.split())
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), NAMES),
+    lambda inner: st.one_of(st.lists(inner, max_size=2), st.dictionaries(NAMES, inner, max_size=3)),
+    max_leaves=8,
+)
+
+
+@pytest.mark.parametrize("source", KINDS.values(), ids=KINDS)
+@given(
+    patch=st.one_of(
+        JSON,
+        st.fixed_dictionaries(
+            {"spec": st.fixed_dictionaries({"template": JSON, "replicatedJobs": JSON})}
+        ),
+    )
+)
+@example(patch={"spec": {"replicatedJobs": [{"name": "worker"}]}})
+def test_any_patch_is_merged_or_refused(source: dict[str, Any], patch: Any) -> None:
+    try:
+        made = workload({**source, "raw": {"kubernetes": patch}})
+    except SpecError:
+        return
+    for pod in pods(made):
+        (main,) = pod["spec"]["containers"]
+        assert (main["name"], pod["spec"]["restartPolicy"]) == ("main", "Never")
