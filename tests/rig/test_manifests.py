@@ -84,7 +84,7 @@ def test_the_server_takes_every_field(rig_lane: Lane, dialect: str, kind: str) -
 
 
 @pytest.mark.parametrize(("dialect", "kind"), PAIRS)
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_the_server_takes_whatever_we_do_not_refuse(
     rig_lane: Lane, dialect: str, kind: str, data: st.DataObject
