@@ -30,6 +30,7 @@ from docs import (
     drill_table,
     finding_codes,
     format_table,
+    kubernetes_tables,
     lint_table,
     operator_tables,
     pictures,
@@ -178,6 +179,11 @@ BLOCKS: dict[str, Callable[[], str]] = {
     **{f"cli-{name}": partial(cli_table.options, name, table) for name in cli_table.NAMES},
     "reasons": lambda: table(("code", "what is told", "what to do"), reason_table.rows()),
     "lint-rules": lambda: lint_table.all_rules(table),
+    "kubernetes-dialects": lambda: kubernetes_tables.dialects(table),
+    "kubernetes-beliefs": kubernetes_tables.beliefs,
+    "kubernetes-words": lambda: kubernetes_tables.words(table),
+    "kubernetes-places": lambda: kubernetes_tables.places(table),
+    "kubernetes-refusals": lambda: kubernetes_tables.refusals(table),
     "layers": rooms.contract,
 }
 

@@ -13,6 +13,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from airflow_runai.core import environment as variables
 from airflow_runai.core import storage
@@ -40,6 +41,9 @@ from airflow_runai.core.values import (
     whole,
 )
 from airflow_runai.errors import SpecError
+
+#: Key of ``raw`` that only the platform Kubernetes reads.
+_KUBERNETES = "kubernetes"
 
 
 def _write_named(value: dict[str, str]) -> list[dict[str, str]]:
@@ -157,7 +161,11 @@ class WorkloadSpec:
     template_id: str | None = wire(
         "templateId", text, "a template of the control plane, which this overrides"
     )
-    raw: JsonObject | None = wire("raw", as_json, "fields in the server's spelling, merged last")
+    raw: JsonObject | None = wire(
+        "raw",
+        as_json,
+        "fields in the server's spelling, merged last; `kubernetes`: of the Kubernetes object",
+    )
 
     @classmethod
     def from_mapping(cls, source: JsonMapping) -> WorkloadSpec:
@@ -208,12 +216,24 @@ class WorkloadSpec:
             spec |= write(replace(self.distributed, master=None))
         if self.template_id:
             body["templateId"] = self.template_id
-        return {**body, "spec": deep_merge(spec, self.raw or {})}
+        return {**body, "spec": deep_merge(spec, _for_runai(self.raw))}
+
+    @property
+    def for_kubernetes(self) -> Any:
+        """What ``raw`` says of the Kubernetes object; Run:ai's control plane never sees it."""
+        return (self.raw or {}).get(_KUBERNETES)
 
     def fingerprint(self) -> str:
-        """Return 16 hexadecimal digits that change with what is sent, but not with its order."""
-        text = json.dumps(canonical(self.to_wire()), separators=(",", ":"))
+        """Return 16 hexadecimal digits that change with what a platform gets, not with order."""
+        sent = self.to_wire()
+        if self.for_kubernetes is not None:
+            sent[_KUBERNETES] = self.for_kubernetes
+        text = json.dumps(canonical(sent), separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _for_runai(raw: JsonMapping | None) -> JsonMapping:
+    return {key: value for key, value in (raw or {}).items() if key != _KUBERNETES}
 
 
 def _master(worker: JsonMapping, source: JsonMapping | None) -> JsonObject:
@@ -223,7 +243,7 @@ def _master(worker: JsonMapping, source: JsonMapping | None) -> JsonObject:
     if own.compute and own.compute.asks_for_gpus:
         worker = _without_gpus(worker)
     master = deep_merge(worker, write(replace(own, raw=None)))
-    return {"masterSpec": deep_merge(master, own.raw or {})}
+    return {"masterSpec": deep_merge(master, _for_runai(own.raw))}
 
 
 def _without_gpus(worker: JsonMapping) -> JsonObject:

@@ -609,3 +609,19 @@ def test_no_value_keeps_keys_from_being_checked(value: Any) -> None:
         check_keys({name: value for name in ("storage", "environment", "distributed", "compute")})
     check_keys({"storage": "{{ a }}", "environment": "{{ b }}", "tolerations": "{{ c }}"})
     check_keys({"environment": {"A": {"secret": "{{ a }}"}}})
+
+
+def test_what_is_for_kubernetes_reaches_run_ai_nowhere_and_still_tells_two_apart() -> None:
+    kubernetes = {"kubernetes": {"spec": {"template": {"spec": {"serviceAccountName": "trainer"}}}}}
+    given = {**IMAGE, "raw": {"stdin": True, **kubernetes}}
+    spec = WorkloadSpec.from_mapping(given)
+    assert spec.to_wire()["spec"] == {
+        "image": "repo/train:1",
+        "preemptibility": "preemptible",
+        "stdin": True,
+    }
+    plain = WorkloadSpec.from_mapping({**IMAGE, "raw": {"stdin": True}})
+    assert spec.fingerprint() != plain.fingerprint()
+    master = {"framework": "PyTorch", "workers": 1, "master": {"raw": kubernetes}}
+    body = WorkloadSpec.from_mapping({**IMAGE, "distributed": master}).to_wire()
+    assert "kubernetes" not in body["masterSpec"]
