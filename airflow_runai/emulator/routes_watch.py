@@ -267,7 +267,8 @@ def _paged(
 
 
 def _live_workload(plane: ControlPlane, call: ApiCall) -> EmulatedWorkload:
-    workload = plane.world.live(call.params["id"])
+    found = plane.world.workloads.get if "show_deleted" in call.params else plane.world.live
+    workload = found(call.params["id"])
     if workload is None:
         raise ApiError(404, f"workload {call.params['id']} not found")
     return workload
