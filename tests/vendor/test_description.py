@@ -29,6 +29,7 @@ from tests.emulator.conftest import Client
 from tests.vendor.description import document, sent
 from tests.vendor.operations import OPERATIONS, Operation
 
+pytestmark = pytest.mark.slow
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
