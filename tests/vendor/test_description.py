@@ -138,4 +138,4 @@ def test_every_call_that_the_emulator_serves_is_described(emulator: Emulator) ->
 def test_a_call_is_answered_as_the_vendor_describes_many_times(
     emulator: Emulator, values: dict[str, list[str]], name: str
 ) -> None:
-    play(emulator, BY_NAME[name], values, examples=500)
+    play(emulator, BY_NAME[name], values, examples=200)
