@@ -31,10 +31,19 @@ _REFERENCE = "#/components/schemas/{model}"
 _NAME = "^[a-z][a-z0-9-]{0,30}[a-z0-9]$"
 #: What makes a request for a workload one that can succeed.
 _DEMANDS: dict[str, Schema] = {
-    "TrainingCreationRequest": {"name": {"type": "string", "pattern": _NAME}},
-    "DistributedCreationRequest": {"name": {"type": "string", "pattern": _NAME}},
+    "TrainingCreationRequest": {
+        "name": {"type": "string", "pattern": _NAME},
+        "spec": {"$ref": _REFERENCE.format(model="TrainingSpecSpec")},
+    },
+    "DistributedCreationRequest": {
+        "name": {"type": "string", "pattern": _NAME},
+        "spec": {"$ref": _REFERENCE.format(model="DistributedSpecSpec")},
+    },
     "TrainingSpecSpec": {"image": {"type": "string", "minLength": 1}},
-    "DistributedSpecSpec": {"image": {"type": "string", "minLength": 1}},
+    "DistributedSpecSpec": {
+        "image": {"type": "string", "minLength": 1},
+        "distributedFramework": {"enum": ["MPI", "PyTorch", "TF", "XGBoost", "JAX"]},
+    },
 }
 
 

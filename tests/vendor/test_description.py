@@ -104,7 +104,11 @@ def play(
 def test_a_call_is_answered_as_the_vendor_describes(
     emulator: Emulator, values: dict[str, list[str]], name: str
 ) -> None:
-    play(emulator, BY_NAME[name], values, examples=12)
+    before = len(emulator.workloads_named(""))
+    creates = name.startswith("create")
+    play(emulator, BY_NAME[name], values, examples=40 if creates else 12)
+    # Not only refusals are compared.
+    assert (len(emulator.workloads_named("")) > before) == creates
 
 
 def test_an_answer_that_differs_is_found(emulator: Emulator, values: dict[str, list[str]]) -> None:
