@@ -158,6 +158,10 @@ class ForeignWorkload(RunaiError):
     """A workload of our name exists, but it was made from another specification."""
 
 
+class NoEffect(RunaiError):
+    """The control plane has accepted a call, and nothing came of it."""
+
+
 class NoRoom(RunaiError):
     """A project had no room for a workload until its timeout; nothing was submitted."""
 

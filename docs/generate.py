@@ -26,6 +26,7 @@ from airflow_runai.core.phases import PHASES
 from airflow_runai.emulator.__main__ import _parser as emulator_parser
 from airflow_runai.emulator.faults import KINDS
 from docs import (
+    belief_table,
     cli_table,
     drill_table,
     finding_codes,
@@ -177,6 +178,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "operators": lambda: operator_tables.all_tables(table),
     "cli": lambda: cli_table.commands(table),
     **{f"cli-{name}": partial(cli_table.options, name, table) for name in cli_table.NAMES},
+    "beliefs": lambda: belief_table.tables(table),
     "reasons": lambda: table(("code", "what is told", "what to do"), reason_table.rows()),
     "lint-rules": lambda: lint_table.all_rules(table),
     "kubernetes-dialects": lambda: kubernetes_tables.dialects(table),

@@ -22,6 +22,7 @@ from airflow_runai.core.policies import breaches
 from airflow_runai.core.quota import (
     Quota,
     gpu_count,
+    gpus_guaranteed,
     gpus_requested,
     over_cluster,
     over_limit,
@@ -157,13 +158,17 @@ def cluster(run: DryRun) -> CheckResult:
 def version(run: DryRun) -> CheckResult:
     """Compare the cluster's version with the oldest that this provider supports."""
     text = _cluster_of_project(run).version
-    # Such as 2.24.0, or a text that is no version at all.
-    numbers = tuple(int(part) for part in text.split(".")[:2] if part.isdecimal())
+    numbers = _numbers(text)
     if len(numbers) < 2:
         return UNKNOWN, "the server does not report it"
     if numbers < _MIN_VERSION:
         return UNKNOWN, f"{text}; this provider was made for 2.18 and later"
     return OK, text
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    # Such as 2.24.0, or a text that is no version at all.
+    return tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
 
 
 def _cluster_of_project(run: DryRun) -> Cluster:
@@ -181,7 +186,24 @@ def specification(run: DryRun) -> CheckResult:
     if run.later:
         keys = ", ".join(run.later)
         return UNKNOWN, f"valid so far; known only when the task runs: {keys}"
-    return OK, f"{run.spec.kind}, {run.spec.preemptibility or 'preemptible'}"
+    return _preemptibility(run, run.spec)
+
+
+def _preemptibility(run: DryRun, spec: WorkloadSpec) -> CheckResult:
+    asked = spec.preemptibility or "preemptible"
+    if asked == "semi-preemptible" and (version := _version_of_cluster(run)) < (3, 0):
+        found = ".".join(map(str, version))
+        return PROBLEM, f"{spec.kind}, {asked}: from Run:ai 3.0 on, and this cluster has {found}"
+    return OK, f"{spec.kind}, {asked}"
+
+
+def _version_of_cluster(run: DryRun) -> tuple[int, ...]:
+    """Return the version as numbers; a late one where it is not known."""
+    try:
+        numbers = _numbers(_cluster_of_project(run).version)
+    except NotChecked:
+        numbers = ()
+    return numbers if len(numbers) == 2 else (3, 0)
 
 
 def policy(run: DryRun) -> CheckResult:
@@ -225,16 +247,17 @@ def quota(run: DryRun) -> CheckResult:
     summary = f"{request}; quota {allowed.deserved:g}, in use {used:g}"
     if gpus + used <= allowed.deserved:
         return OK, summary
-    return _over_quota(run.checked_spec, summary, fits_alone=not over_quota(gpus, allowed))
+    return _over_quota(run.checked_spec, summary, allowed)
 
 
-def _over_quota(spec: WorkloadSpec, summary: str, fits_alone: bool) -> CheckResult:
-    if spec.preemptibility != "non-preemptible":
+def _over_quota(spec: WorkloadSpec, summary: str, allowed: Quota) -> CheckResult:
+    guaranteed = gpus_guaranteed(spec)
+    if not guaranteed:
         effect = "over quota, so it takes idle GPUs only and is the first to be preempted"
         return OK, f"{summary}: {effect}"
-    if fits_alone:
-        return OK, f"{summary}: non-preemptible, so it waits for quota"
-    return PROBLEM, f"{summary}: non-preemptible, so it never starts"
+    if over_quota(guaranteed, allowed):
+        return PROBLEM, f"{summary}: {spec.preemptibility}, so it never starts"
+    return OK, f"{summary}: {spec.preemptibility}, so it waits for quota"
 
 
 def free_gpus(run: DryRun) -> CheckResult:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from airflow_runai.core.quota import Quota, over_cluster, over_limit, over_quota
+from airflow_runai.core.quota import Quota, gpus_guaranteed, over_cluster, over_limit, over_quota
 from airflow_runai.core.reasons import Clue, Evidence, Reason, reasons
 from airflow_runai.core.spec import WorkloadSpec
 
 
-def is_preemptible(spec: WorkloadSpec) -> bool:
-    """Whether it may use GPUs beyond the quota, until they are needed elsewhere."""
-    return spec.preemptibility != "non-preemptible"
-
-
 def is_worth_asking(spec: WorkloadSpec, gpus: float) -> bool:
     """Whether bounds are worth a request: hardly for one GPU, which every cluster has."""
-    return gpus > 1 or (gpus > 0 and not is_preemptible(spec))
+    return gpus > 1 or (gpus > 0 and gpus_guaranteed(spec) != 0)
 
 
 def hopeless(
@@ -25,7 +20,8 @@ def hopeless(
 
     :param total: GPUs of the cluster; ``None`` if unknown.
     """
-    beyond_quota = "" if is_preemptible(spec) else over_quota(gpus, quota)
+    guaranteed = gpus_guaranteed(spec)
+    beyond_quota = over_quota(gpus if guaranteed is None else guaranteed, quota)
     figures = {
         "MoreGpusThanCluster": over_cluster(gpus, total),
         "MoreGpusThanLimit": over_limit(gpus, quota),

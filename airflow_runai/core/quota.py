@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_runai.core.json_merge import JsonMapping
@@ -76,6 +76,25 @@ def gpus_requested(spec: WorkloadSpec) -> float | None:
         return each * (spec.parallelism or 1)
     master = _of_pod(body.get("masterSpec") or body["spec"])
     return None if master is None else each * (spec.distributed.workers or 1) + master
+
+
+def gpus_guaranteed(spec: WorkloadSpec) -> float | None:
+    """
+    Return the GPUs that must fit into the quota, and are not taken away again.
+
+    All of what is not preemptible, none of what is; of what is semi-preemptible those of the pods
+    that it needs at least.
+
+    :return: ``None`` if GPU memory is asked for.
+    """
+    if spec.preemptibility in (None, "preemptible"):
+        return 0.0
+    elastic = spec.distributed
+    least = elastic.min_replicas if elastic else None
+    if spec.preemptibility == "semi-preemptible" and elastic and least:
+        fewest = replace(elastic, workers=min(least, elastic.workers or 1))
+        return gpus_requested(replace(spec, distributed=fewest))
+    return gpus_requested(spec)
 
 
 def gpus_of_item(item: JsonMapping) -> float | None:

@@ -116,7 +116,8 @@ class WorkloadSpec:
     preemptibility: str | None = wire(
         "preemptibility",
         one_of("preemptible", "semi-preemptible", "non-preemptible"),
-        "default preemptible: may use idle GPUs beyond quota and may be stopped at any time",
+        "default preemptible: may use idle GPUs beyond quota and may be stopped at any time; "
+        "semi-preemptible (3.0 on): only the pods beyond `distributed.min_replicas`",
     )
     priority: str | None = wire(
         "priorityClass", text, "very-low … very-high, or a class of your cluster"

@@ -60,6 +60,7 @@ def admit(
         message = f"workload name already exists: {name}"
         raise ApiError(settings.duplicate_name_status, message, "name")
     _check_spec(spec)
+    _check_preemptibility(spec.get("preemptibility"), settings.version)
     if kind == "distributed":
         _check_distributed(body, spec)
     # A policy may forbid only what makes sense at all.
@@ -143,6 +144,16 @@ def _check_priority(priority: Any) -> None:
     if priority is not None and not is_known:
         names = ", ".join(PRIORITIES)
         raise ApiError(400, f"priorityClass {priority!r} does not exist: use one of {names}")
+
+
+def _check_preemptibility(asked: Any, version: tuple[int, int]) -> None:
+    known = ["preemptible", "non-preemptible"]
+    if version >= (3, 0):
+        known.append("semi-preemptible")
+    # An older control plane does not know the field, and keeps it as it keeps any other.
+    if asked is not None and version >= (2, 24) and asked not in known:
+        message = f"preemptibility {asked!r} must be one of {', '.join(known)}"
+        raise ApiError(400, message, "spec.preemptibility")
 
 
 def _check_parts(spec: Mapping[str, Any]) -> None:

@@ -79,6 +79,8 @@ _ROUTES: list[tuple[str, str, Endpoint]] = [
     ("GET", "/_emulator/workloads/{name}/story", routes_page.story),
 ]
 _KINDS = ("trainings", "distributed")
+#: Faults without details, which endpoints know.
+_SWITCHES = frozenset({"stuck_resuming", "show_deleted"})
 _KIND_ROUTES: list[tuple[str, str, Endpoint]] = [
     ("POST", "", workloads.create),
     ("GET", "/{id}", workloads.read),
@@ -213,6 +215,10 @@ class _Handler:
             params["staleness"] = str(faults["stale_list"].seconds)
         if "hide" in faults:
             params["hidden"] = faults["hide"].name
+        if "from_before_3_0" in faults:
+            params["deaf"] = faults["from_before_3_0"].name
+        for kind in _SWITCHES & faults.keys():
+            params[kind] = "true"
         call = replace(call, params=params)
         # One call at a time, and no step of the engine in between.
         with self._plane.lock:

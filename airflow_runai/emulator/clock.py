@@ -60,4 +60,5 @@ class SteppedClock:
 def iso(instant: float) -> str:
     """Write an instant as the control plane does: ISO 8601, milliseconds, UTC."""
     time_utc = datetime.fromtimestamp(instant, tz=timezone.utc)
-    return time_utc.strftime("%Y-%m-%dT%H:%M:%S.") + f"{time_utc.microsecond // 1000:03d}Z"
+    # Not strftime, which writes the year 308 with three digits.
+    return time_utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")

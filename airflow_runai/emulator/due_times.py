@@ -51,7 +51,7 @@ class DueTimes:
         return workload.phase_at + self._settings.initializing_seconds
 
     def starts_at(self, workload: EmulatedWorkload) -> float:
-        """Return when a node tries to start a placed workload, the first time or again."""
+        """Return when a workload goes on: started on its node, or queued after a suspension."""
         return max(self.ready_at(workload), workload.not_before)
 
     def scripted_preemption(self, workload: EmulatedWorkload) -> float | None:
@@ -75,7 +75,7 @@ class DueTimes:
             return workload.not_before or None
         if workload.phase == phases.RUNNING:
             return self._stops_at(workload)
-        if workload.phase == phases.INITIALIZING:
+        if workload.phase in (phases.INITIALIZING, phases.RESUMING):
             return self.starts_at(workload)
         return self.ready_at(workload)
 

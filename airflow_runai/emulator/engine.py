@@ -140,7 +140,7 @@ class Engine:
                     lifecycle.note(workload, *words, now, bad=True)
             case phases.STOPPED:
                 self._enter(workload, phases.RESUMING, "Resumed by the user", now)
-            case phases.RESUMING if now >= self._times.ready_at(workload):
+            case phases.RESUMING if now >= self._times.starts_at(workload):
                 self._enter(workload, phases.PENDING, "Waiting in the queue after resuming", now)
             case phases.PENDING if 0 < workload.not_before <= now:
                 workload.not_before = 0.0

@@ -38,6 +38,10 @@ KINDS = {
     "missing_fields": "leave out the fields named in `missing` wherever they occur",
     "replace": "put `text` in place of the fields named in `fields` (by default `phaseMessage`) "
     "wherever they occur",
+    "from_before_3_0": "suspend and resume of workloads whose name fits the pattern `name` are "
+    "accepted and do nothing, as for those from before an upgrade to Run:ai 3.0",
+    "stuck_resuming": "a workload that is resumed stays `Resuming` until it is deleted",
+    "show_deleted": "a deleted workload is still found by its id, with `deletedAt`",
     "unnamed_preemption": "preemptions happen, but no message calls them so",
 }
 

@@ -148,12 +148,8 @@ def page(
     :param strict: refuse a limit above 500 instead of cutting it.
     :return: the page, and the offset of the next one, None at the end.
     """
-    offset = _number(
-        query,
-        "offset",
-        default=0,
-        least=0,
-    )
+    # The vendor bounds the limit only.
+    offset = 0 if query.get("offset", "").startswith("-") else _number(query, "offset", 0, 0)
     limit = _number(
         query,
         "limit",

@@ -181,7 +181,15 @@ class EmulatedWorkload:
         """As the spec says; by default, a priority below 100 is preemptible."""
         # Who asks for it explicitly gets it, whatever the priority says.
         requested = self.spec.get("preemptibility")
+        if requested == "semi-preemptible":
+            return self._may_shrink
         return requested != "non-preemptible" if requested else self.priority < 100
+
+    @property
+    def _may_shrink(self) -> bool:
+        """Whether some of its pods are beyond the minimum that it needs."""
+        least, pods = self.spec.get("minReplicas") or 0, self.spec.get("numWorkers") or 1
+        return 0 < int(least) < int(pods)
 
     @property
     def priority(self) -> int:

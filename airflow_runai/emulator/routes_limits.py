@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 from airflow_runai.emulator.clock import iso
 from airflow_runai.emulator.control_plane import ControlPlane
 from airflow_runai.emulator.replies import ApiCall, ApiError, ApiReply, JsonObject
@@ -62,7 +64,7 @@ def _policy(max_gpus: int | None, distributed: bool) -> JsonObject:
 def _meta(plane: ControlPlane, scope: str) -> JsonObject:
     created_at = iso(plane.world.created_at)
     return {
-        "id": "1",
+        "id": str(uuid.uuid5(uuid.NAMESPACE_OID, f"policy of the {scope}")),
         "tenantId": TENANT_ID,
         "name": "emulated",
         "scope": scope,
@@ -79,7 +81,7 @@ def nodes_telemetry(plane: ControlPlane, call: ApiCall) -> ApiReply:
 
     All nodes are in the pool ``default``.
     """
-    measures = _gpu_measures(plane, call.query.get("clusterId"))
+    measures = _measures(plane, call.query.get("clusterId"))
     if call.query.get("nodepoolName", "default") != "default":
         measures = dict.fromkeys(measures, 0.0)
     name = call.query.get("telemetryType", "")
@@ -101,13 +103,18 @@ def nodes_telemetry(plane: ControlPlane, call: ApiCall) -> ApiReply:
     )
 
 
-def _gpu_measures(plane: ControlPlane, cluster_id: str | None) -> dict[str, float]:
+def _measures(plane: ControlPlane, cluster_id: str | None) -> dict[str, float]:
     clusters = [one for one in plane.world.clusters if cluster_id in (None, one.id)]
     total = float(sum(sum(cluster.nodes.values()) for cluster in clusters))
+    nodes = {name for cluster in clusters for name, gpus in cluster.nodes.items() if gpus}
     ids = {cluster.id for cluster in clusters}
-    workloads = plane.world.workloads.values()
-    held = float(sum(one.held_gpus for one in workloads if one.cluster_id in ids))
+    workloads = [one for one in plane.world.workloads.values() if one.cluster_id in ids]
+    held = float(sum(one.held_gpus for one in workloads))
+    in_use = {pod.node for one in workloads for pod in one.live_pods if pod.gpus}
     return {
+        "TOTAL_GPU_NODES": float(len(nodes)),
+        "READY_GPU_NODES": float(len(nodes)),
+        "FULLY_FREE_GPU_NODES": float(len(nodes - in_use)),
         "TOTAL_GPUS": total,
         "READY_GPUS": total,
         "ALLOCATED_GPUS": held,

@@ -6,24 +6,55 @@ Clusters, projects, departments, node pools, workload types and priorities.
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Mapping
+
 from airflow_runai.emulator.clock import iso
 from airflow_runai.emulator.control_plane import ControlPlane
-from airflow_runai.emulator.filters import Items, filtered_and_ordered, paged
+from airflow_runai.emulator.filters import Items, filtered, filtered_and_ordered, paged, parsed
 from airflow_runai.emulator.records import OLD_PRIORITIES, PRIORITIES
 from airflow_runai.emulator.replies import ApiCall, ApiError, ApiReply, JsonObject
 from airflow_runai.emulator.scheduler import Queue
 from airflow_runai.emulator.world import TENANT_ID, EmulatedCluster, EmulatedProject
 
-_UNIT_FIELDS = {
+_DEPARTMENT_FIELDS = {
+    "name": "name",
+    "clusterId": "clusterId",
+    "createdAt": "createdAt",
+    "totalGpuQuota": "totalResources.gpuQuota",
+    # Nothing is measured: what is sorted or filtered by these has no value.
+    "gpuAllocated": "gpuAllocated",
+    **{
+        f"avg{what}{span}": f"avg{what}{span}"
+        for what in ("GpuAllocation", "GpuUtilization", "GpuMemoryUtilization")
+        for span in ("24h", "7d", "30d")
+    },
+}
+_PROJECT_FIELDS = _DEPARTMENT_FIELDS | {
+    "departmentId": "departmentId",
+    "parentId": "parentId",
+    "parentName": "parent.name",
+    "phase": "status.phase",
+}
+_POOL_FIELDS = {
     name: name
     for name in (
-        "id",
         "name",
         "clusterId",
+        "phase",
         "createdAt",
-        "departmentId",
+        "updatedAt",
+        "networkTopologyName",
+        "gpuNetworkAccelerationDetection",
+        "gpuNetworkAccelerationDetected",
+        "gpuNetworkAccelerationLabelKey",
+        "swapEnabled",
+        "nodeLevelSchedulerEnabled",
     )
 }
+#: The group of Run:ai's own kinds in Kubernetes.
+_GROUP = "run.ai"
+_NAMES = uuid.UUID("5d8b7a2e-93cf-4a55-8f0e-0d6c3a1b9e42")
 
 
 def clusters(plane: ControlPlane, call: ApiCall) -> ApiReply:
@@ -34,7 +65,7 @@ def clusters(plane: ControlPlane, call: ApiCall) -> ApiReply:
 def projects(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /api/v1/org-unit/projects``."""
     items = [_project(plane, project) for project in plane.world.projects]
-    return _listed(plane, call, items, "projects")
+    return _listed(plane, call, items, "projects", _PROJECT_FIELDS)
 
 
 def project(plane: ControlPlane, call: ApiCall) -> ApiReply:
@@ -48,13 +79,13 @@ def project(plane: ControlPlane, call: ApiCall) -> ApiReply:
 def departments(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /api/v1/org-unit/departments``."""
     items = [_department(plane, cluster) for cluster in plane.world.clusters]
-    return _listed(plane, call, items, "departments")
+    return _listed(plane, call, items, "departments", _DEPARTMENT_FIELDS)
 
 
 def node_pools(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /api/v1/node-pools``."""
     items = [_node_pool(plane, cluster) for cluster in plane.world.clusters]
-    return _listed(plane, call, items, "nodepools")
+    return _listed(plane, call, items, "nodepools", _POOL_FIELDS)
 
 
 def workload_types(plane: ControlPlane, call: ApiCall) -> ApiReply:
@@ -62,14 +93,18 @@ def workload_types(plane: ControlPlane, call: ApiCall) -> ApiReply:
     _since(plane, (2, 22))
     types = [
         {
-            "id": str(number),
+            "id": _id("type", name),
             "name": name,
-            "categoryId": "1",
-            "priorityId": "2",
+            "group": _GROUP,
+            "categoryId": _id("category", "Train"),
+            "categoryName": "Train",
+            "priorityId": _id("priority", "low"),
+            "priorityName": "low",
         }
-        for number, name in enumerate(("Training", "Distributed"), 1)
+        for name in ("Training", "Distributed")
     ]
-    return ApiReply({"types": types})
+    filters = parsed(call.query.get("filterBy"), {"name": "name", "group": "group"})
+    return ApiReply({"types": filtered(types, filters)})
 
 
 def workload_priorities(plane: ControlPlane, call: ApiCall) -> ApiReply:
@@ -78,13 +113,18 @@ def workload_priorities(plane: ControlPlane, call: ApiCall) -> ApiReply:
     current = [name for name in PRIORITIES if name not in OLD_PRIORITIES]
     listed = [
         {
-            "id": str(number),
+            "id": _id("priority", name),
             "name": name,
             "value": PRIORITIES[name],
         }
-        for number, name in enumerate(current, 1)
+        for name in current
     ]
     return ApiReply({"priorities": listed})
+
+
+def _id(what: str, name: str) -> str:
+    """Return an id that survives a restart."""
+    return str(uuid.uuid5(_NAMES, f"{what}/{name}"))
 
 
 def _since(plane: ControlPlane, version: tuple[int, int]) -> None:
@@ -97,8 +137,9 @@ def _listed(
     call: ApiCall,
     items: Items,
     key: str,
+    fields: Mapping[str, str],
 ) -> ApiReply:
-    items = filtered_and_ordered(items, call, _UNIT_FIELDS)
+    items = filtered_and_ordered(items, call, fields)
     return paged(items, call, key, plane.settings.strict_limit)
 
 
@@ -152,7 +193,7 @@ def _unit(
                 "gpu": gpu,
                 "cpu": None,
                 "memory": None,
-                "priority": 1,
+                "priority": "Normal",
             }
         ],
         "totalResources": {"gpuQuota": queue.deserved},
@@ -164,11 +205,10 @@ def _unit(
 def _project(plane: ControlPlane, project: EmulatedProject) -> JsonObject:
     department = plane.world.department_id(project.cluster_id)
     unit = _unit(plane, project.id, project.cluster_id, project.queue)
+    # To the vendor, a department is a number as such, and a UUID as a parent.
     parent = {
-        "id": department,
+        "id": _id("department", department),
         "name": "default",
-        "type": "department",
-        "parentId": str(TENANT_ID),
     }
     status = {
         "namespace": project.namespace,
@@ -176,8 +216,9 @@ def _project(plane: ControlPlane, project: EmulatedProject) -> JsonObject:
         "phaseMessage": "",
     }
     return unit | {
+        "enforceRunaiScheduler": False,
         "departmentId": department,
-        "parentId": department,
+        "parentId": parent["id"],
         "parent": parent,
         "status": status,
         "effective": {

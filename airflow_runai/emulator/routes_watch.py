@@ -46,23 +46,22 @@ _FIELDS = {name: (name, (2, 18)) for name in _FIRST_FIELDS} | {
     "totalPendingTimeSeconds": ("totalPendingTimeSeconds", (2, 23)),
     "totalRunningTimeSeconds": ("totalRunningTimeSeconds", (2, 23)),
     "guaranteedRuntimeEndsAt": ("guaranteedRuntimeEndsAt", (2, 23)),
+    # Nothing here belongs to one.
+    "aiApplicationId": ("aiApplicationId", (2, 23)),
+    "aiApplicationName": ("aiApplicationName", (2, 23)),
 }
 _POD_FIELDS = {
     name: name
     for name in (
-        "name",
-        "id",
-        "workloadId",
-        "workloadName",
-        "projectId",
-        "projectName",
         "clusterId",
+        "workloadId",
+        "revisionId",
         "nodeName",
-        "k8sPhase",
         "createdAt",
         "completedAt",
+        "deletedAt",
     )
-}
+} | {"currentNodepool": "currentNodePool"}
 
 
 def workloads(plane: ControlPlane, call: ApiCall) -> ApiReply:
@@ -268,7 +267,8 @@ def _paged(
 
 
 def _live_workload(plane: ControlPlane, call: ApiCall) -> EmulatedWorkload:
-    workload = plane.world.live(call.params["id"])
+    found = plane.world.workloads.get if "show_deleted" in call.params else plane.world.live
+    workload = found(call.params["id"])
     if workload is None:
         raise ApiError(404, f"workload {call.params['id']} not found")
     return workload

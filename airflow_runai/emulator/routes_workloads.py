@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from fnmatch import fnmatchcase
+
 from airflow_runai.emulator import phases
 from airflow_runai.emulator.admission import admit
 from airflow_runai.emulator.control_plane import ControlPlane
@@ -35,7 +38,7 @@ def read(plane: ControlPlane, call: ApiCall) -> ApiReply:
 
 def delete(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``DELETE /api/v1/workloads/{trainings|distributed}/{id}``; 204 without a body up to 2.20."""
-    _desire(plane, _live_workload(plane, call), "delete")
+    _desire(plane, call, _live_workload(plane, call), "delete")
     if plane.settings.version < (2, 21):
         return ApiReply(None, 204)
     return ApiReply(_accepted("deleted"), 202)
@@ -75,7 +78,7 @@ def batch(plane: ControlPlane, call: ApiCall) -> ApiReply:
                 }
             )
             continue
-        _desire(plane, workload, action)
+        _desire(plane, call, workload, action)
         succeeded.append(workload_id)
     content = {
         "id": f"batch-{len(plane.requests)}",
@@ -102,17 +105,23 @@ _DESIRES = {
 def _act_on(plane: ControlPlane, call: ApiCall, action: str) -> ApiReply:
     if call.params["kind"] == "distributed" and plane.settings.version < (2, 20):
         raise ApiError(404, "not found")
-    _desire(plane, _live_workload(plane, call), action)
+    _desire(plane, call, _live_workload(plane, call), action)
     return ApiReply(_accepted(f"{action} requested"), 202)
 
 
-def _desire(plane: ControlPlane, workload: EmulatedWorkload, action: str) -> None:
-    # The vendor answers 202 also if there is nothing left to do.
-    if action != "delete" and (workload.phase in phases.ENDED or workload.desired == "Deleted"):
-        return
+def _desire(plane: ControlPlane, call: ApiCall, workload: EmulatedWorkload, action: str) -> None:
+    if action != "delete" and not _may_change(workload, call):
+        return  # the vendor answers 202 also if there is nothing left to do
     workload.desired = _DESIRES[action]
+    if action == "resume" and "stuck_resuming" in call.params:
+        workload.not_before = math.inf
     plane.engine.apply_user_action(workload, plane.clock.now())
     plane.changed(workload)
+
+
+def _may_change(workload: EmulatedWorkload, call: ApiCall) -> bool:
+    is_over = workload.phase in phases.ENDED or workload.desired == "Deleted"
+    return not is_over and not fnmatchcase(workload.name, call.params.get("deaf", ""))
 
 
 def _accepted(what: str) -> dict[str, object]:

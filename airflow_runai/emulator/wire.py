@@ -82,7 +82,6 @@ class Wire:
             "completedAt": _iso(workload.completed_at),
             "source": "Control-plane",
             "category": "Train",
-            "childrenIds": [],
         }
 
     def _state(self, workload: EmulatedWorkload, now: float) -> JsonObject:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
-from airflow_runai.backends import control_plane
+from airflow_runai.backends import control_plane, suspension
 from airflow_runai.backends.patience import retry_while_unreachable
 from airflow_runai.core.flow import Flow
 from airflow_runai.core.json_merge import JsonObject
@@ -91,6 +91,8 @@ class RunaiSuspendWorkloadOperator(_RunaiLifecycleOperator):
     """
     Suspend a workload: its pods stop, its GPUs are freed, and it can be resumed.
 
+    Fails if the workload does not react within a minute.
+
     :param workload: name or id; templated.
     :param runai_conn_id: connection of type ``runai``; templated.
     :param project: Run:ai project; default: the connection's; templated.
@@ -100,12 +102,14 @@ class RunaiSuspendWorkloadOperator(_RunaiLifecycleOperator):
     nothing_to_do = (Meaning.SUSPENDED,)
 
     def _call(self, workload: Workload) -> Flow[None]:
-        return control_plane.suspend(workload)
+        return suspension.suspend(workload)
 
 
 class RunaiResumeWorkloadOperator(_RunaiLifecycleOperator):
     """
     Let a suspended workload queue again.
+
+    Fails if the workload does not react within a minute.
 
     :param workload: name or id; templated.
     :param runai_conn_id: connection of type ``runai``; templated.
@@ -116,7 +120,7 @@ class RunaiResumeWorkloadOperator(_RunaiLifecycleOperator):
     nothing_to_do = (Meaning.WAITING, Meaning.STARTING, Meaning.RUNNING)
 
     def _call(self, workload: Workload) -> Flow[None]:
-        return control_plane.resume(workload)
+        return suspension.resume(workload)
 
 
 class RunaiDeleteWorkloadOperator(_RunaiLifecycleOperator):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_runai.backends import control_plane
+from airflow_runai.backends.suspension import ADVICE
 from airflow_runai.backends.termination import present
 from airflow_runai.core.decision import ABSENCE_SECONDS
 from airflow_runai.core.flow import now
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 
 #: Pauses (seconds) between two attempts of a kill grow from the first to the last.
 FIRST_PAUSE, MAX_PAUSE = 1.0, 300.0
+#: What so many suspensions have not changed does not react to them: then that is said, once.
+_MANY_CALLS = 5
 
 
 @dataclass
@@ -37,6 +40,7 @@ class Kill:
     :param action: ``stop`` or ``suspend``.
     :param spare_suspended: leave a workload alone that is suspended: its task ended because a
         person suspended it.
+    :param calls: how often it was told to end.
     """
 
     ti: Any
@@ -45,6 +49,7 @@ class Kill:
     action: str
     spare_suspended: bool
     absent_since: float | None = None
+    calls: int = 0
 
     async def until_done(self) -> None:
         """Try, with growing pauses, until the workload has ended or its task turns out to live."""
@@ -82,6 +87,9 @@ class Kill:
             call = control_plane.delete if self.action == "stop" else control_plane.suspend
             await joined.run(call(workload))
             count("runai.kills", by="trigger")
+        self.calls += 1
+        if self.calls == _MANY_CALLS and self.action == "suspend":
+            log.warning("workload %s is still %s; %s", workload.name, workload.phase, ADVICE)
         log.info(
             "workload %s: its task has ended; asked Run:ai to %s it", workload.name, self.action
         )

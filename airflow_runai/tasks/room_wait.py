@@ -18,8 +18,7 @@ from airflow_runai.backends.patience import Patience
 from airflow_runai.backends.room import no_room, room, unknown, until_room
 from airflow_runai.core.flow import Flow, Notice, now
 from airflow_runai.core.places import Claim, RunPlaces, coming
-from airflow_runai.core.prospects import is_preemptible
-from airflow_runai.core.quota import gpus_requested
+from airflow_runai.core.quota import gpus_guaranteed, gpus_requested
 from airflow_runai.core.room import NOW, QUOTA, Need, ProjectRoom
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.waiting_line import PROMISE
@@ -37,13 +36,17 @@ def need_of(spec: WorkloadSpec, submit_when: str, places: RunPlaces | None = Non
     Return what a workload waits for; ``None`` if it waits for nothing.
 
     Which part of a GPU a request for memory is depends on the node: it counts as one GPU. What is
-    not preemptible gets nothing beyond the quota.
+    not preemptible gets nothing beyond the quota, nor do the pods that a semi-preemptible one needs
+    at least.
     """
-    gpus = gpus_requested(spec)
-    gpus = 1.0 if gpus is None else gpus
+    gpus, guaranteed = (
+        1.0 if asked is None else asked for asked in (gpus_requested(spec), gpus_guaranteed(spec))
+    )
     if submit_when == NOW or not gpus:
         return Need(NOW, 0.0, places=places) if places else None
-    return Need(submit_when if is_preemptible(spec) else QUOTA, gpus, places=places)
+    if guaranteed:
+        return Need(QUOTA, guaranteed, places=places)
+    return Need(submit_when, gpus, places=places)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_runai.backends import control_plane, submission, termination
+from airflow_runai.backends import submission, suspension, termination
 from airflow_runai.backends.organization import Project
 from airflow_runai.backends.patience import Patience
 from airflow_runai.backends.prospects import prospects
@@ -35,7 +35,7 @@ from airflow_runai.core.submission import (
     plan_submission,
 )
 from airflow_runai.core.workload import Workload
-from airflow_runai.errors import ForeignWorkload, Missing, NameTaken
+from airflow_runai.errors import ForeignWorkload, Missing, NameTaken, NoEffect
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.tasks.note_store import remember, write_note
 from airflow_runai.tasks.try_identity import identity, may_be_made_again, tries_of
@@ -255,12 +255,18 @@ class Submission:
         )
         if workload.meaning is Meaning.SUSPENDED and step.cleared:
             # A user has cleared the task since it was suspended. A retry alone does not resume it.
-            self._run(self.patience.retry(lambda: control_plane.resume(workload)))
-            log.info("%s was suspended: resumed, because the task was cleared", workload.name)
+            self._resume(workload)
         self._note_adopted(
             replace(self._new_note(step.generation, request), workload_id=workload.id)
         )
         return workload
+
+    def _resume(self, workload: Workload) -> None:
+        try:
+            self._run(self.patience.retry(lambda: suspension.resume(workload)))
+            log.info("%s was suspended: resumed, because the task was cleared", workload.name)
+        except NoEffect as error:
+            log.warning("%s; clear the task with on_clear='restart' to do so", error)
 
     def _noted_fingerprint(self, workload: Workload) -> str | None:
         if self.note and self.note.workload_id == workload.id:

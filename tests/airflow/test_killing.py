@@ -64,6 +64,22 @@ def test_killed_it_suspends_where_the_author_says_so(
     wait_until(lambda: emulator.workloads_named("long-t")[0].phase == "Stopped")
 
 
+@pytest.mark.slow
+def test_a_workload_that_does_not_react_to_suspensions_is_told_of_once(
+    emulator: Emulator, supervised: Supervised, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = with_task(trigger(emulator, "long-t", on_kill="suspend"))
+    supervised("failed")
+    emulator.faults.add("from_before_3_0", path="*/suspend", name="long-t")
+    workload = Workload.from_json(made.workload)
+    kill = Kill(made.task_instance, "runai_default", workload, "suspend", False, calls=4)
+    asyncio.run(kill.until_done())
+    told = [line for line in caplog.messages if "before an upgrade to Run:ai 3.0" in line]
+    assert len(told) == 1
+    assert told[0].startswith("workload long-t is still ")
+    wait_until(lambda: emulator.workloads_named("long-t")[0].phase == "Stopped")
+
+
 def test_killed_it_asks_nobody_where_the_workload_is_to_be_kept(
     emulator: Emulator, supervised: Supervised
 ) -> None:

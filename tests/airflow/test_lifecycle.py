@@ -37,6 +37,10 @@ def test_suspended_resumed_and_deleted_each_twice(run: Runner, emulator: Emulato
         "name": "long-theirs",
         "phase": "Running",
     }
+    # One look shows that it took effect.
+    calls = [(seen.method, seen.path) for seen in emulator.requests if made.id in seen.path]
+    suspended = calls.index(("POST", f"/api/v1/workloads/trainings/{made.id}/suspend"))
+    assert calls[suspended + 1] == ("GET", f"/api/v1/workloads/{made.id}")
     wait_until(lambda: found.phase == "Stopped")
     assert twice(RunaiResumeWorkloadOperator).state == "success"
     person.wait_for("long-theirs", "Running")

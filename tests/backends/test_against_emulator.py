@@ -225,6 +225,21 @@ def test_trouble_on_the_way_changes_nothing(emulator: Emulator, trouble: dict[st
     assert outcome.clocks.running == pytest.approx(100, abs=3)
 
 
+@pytest.mark.parametrize("shown", [False, True])
+def test_a_deletion_is_the_same_end_whether_or_not_the_id_is_still_answered(
+    talk: Blocking, shown: bool
+) -> None:
+    workload = submit(talk)
+    talk.emulator.advance(10)
+    if shown:
+        talk.emulator.faults.add("show_deleted", times=None)
+    talk.run(control_plane.delete(workload))
+    talk.emulator.advance(5)
+    outcome = wait_for(talk, workload)
+    assert (outcome.status, outcome.absent) == ("gone", False)
+    assert "was deleted by someone else" in outcome.reason
+
+
 @pytest.mark.parametrize(
     "fault", [{"kind": "future"}, {"kind": "missing_fields"}, {"kind": "hide_new", "seconds": 30}]
 )

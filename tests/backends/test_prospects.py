@@ -48,13 +48,24 @@ FIXED = {"preemptibility": "non-preemptible"}
             "non-preemptible, so it can never start: asks for 3 GPUs; the project's quota is 2; "
             "make it preemptible, ask for fewer GPUs, or have the quota raised",
         ),
+        (
+            spec(3, preemptibility="semi-preemptible"),
+            "non-preemptible, so it can never start: asks for 3 GPUs; the project's quota is 2; "
+            "make it preemptible, ask for fewer GPUs, or have the quota raised",
+        ),
     ],
 )
 def test_what_can_never_start_is_said(one: WorkloadSpec, sentence: str) -> None:
     assert told(one) == ([sentence], 2)
 
 
-@pytest.mark.parametrize("one", [spec(3), spec(6), spec(2, **FIXED), spec(0.5, **FIXED)])
+ELASTIC = {"framework": "PyTorch", "workers": 3, "master": {"compute": {"gpu_devices": 0}}}
+SEMI = {"preemptibility": "semi-preemptible", "distributed": {**ELASTIC, "min_replicas": 2}}
+
+
+@pytest.mark.parametrize(
+    "one", [spec(3), spec(6), spec(2, **FIXED), spec(0.5, **FIXED), spec(1, **SEMI)]
+)
 def test_what_can_start_some_day_is_not_warned_of(one: WorkloadSpec) -> None:
     assert told(one) == ([], 2)
 

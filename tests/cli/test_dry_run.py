@@ -134,6 +134,31 @@ def test_policy_quota_and_cluster_size_are_compared(
         assert checked(airflow, "--line", never, code=1)["quota"][0] == "problem"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("version", "verdict", "says"),
+    [
+        ("2.24", "problem", "semi-preemptible: from Run:ai 3.0 on, and this cluster has 2.24"),
+        ("3.0", "ok", "trainings, semi-preemptible"),
+    ],
+)
+def test_a_server_may_be_too_old_for_semi_preemptible(
+    airflow: Airflow,
+    shared: Path,
+    connect: Callable[..., None],
+    version: str,
+    verdict: str,
+    says: str,
+) -> None:
+    line = "runai training submit a --image x:1 --gpu-devices-request 1 --preemptibility semi-preemptible"
+    with serve(fast(shared, control_plane_version=version)) as emulator:
+        connect(emulator.url)
+        found = checked(airflow, "--line", line, code=0 if verdict == "ok" else 1)
+        assert found["specification"][0] == verdict
+        assert found["specification"][1].endswith(says)
+        assert not emulator.workloads_named("")
+
+
 def test_spec_in_a_file_is_checked_before_anything_is_compared(
     airflow: Airflow, emulator: Emulator, tmp_path: Path
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from airflow_runai.core.policies import breaches
-from airflow_runai.core.quota import Quota, gpus_requested
+from airflow_runai.core.quota import Quota, gpus_guaranteed, gpus_requested
 from airflow_runai.core.spec import WorkloadSpec
 
 GPUS = {"compute": {"gpuDevicesRequest": {"min": 1, "max": 4}}}
@@ -118,3 +118,26 @@ def test_gpus_of_all_pods_count(more: dict[str, Any], gpus: float | None) -> Non
 )
 def test_quota_is_that_of_all_node_pools_together(resources: Any, quota: Quota) -> None:
     assert Quota.from_wire({"resources": resources}) == quota
+
+
+ELASTIC = {"framework": "PyTorch", "workers": 4}
+
+
+@pytest.mark.parametrize(
+    ("preemptibility", "more", "gpus"),
+    [
+        (None, {}, 0),
+        ("preemptible", {"distributed": ELASTIC}, 0),
+        ("non-preemptible", {"distributed": {**ELASTIC, "min_replicas": 1}}, 10),
+        ("semi-preemptible", {}, 2),
+        ("semi-preemptible", {"distributed": ELASTIC}, 10),
+        ("semi-preemptible", {"distributed": {**ELASTIC, "min_replicas": 1}}, 4),
+        ("semi-preemptible", {"distributed": {**ELASTIC, "min_replicas": 9}}, 10),
+        ("semi-preemptible", {"compute": {"gpu_memory": "10G"}}, None),
+    ],
+)
+def test_what_it_needs_at_least_must_fit_into_the_quota(
+    preemptibility: str | None, more: dict[str, Any], gpus: float | None
+) -> None:
+    spec = {"image": "x", "compute": {"gpu_devices": 2}, "preemptibility": preemptibility, **more}
+    assert gpus_guaranteed(WorkloadSpec.from_mapping(spec)) == gpus

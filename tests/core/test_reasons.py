@@ -105,6 +105,13 @@ SAID_BY_KUBERNETES = [
     ),
     ("Failed", "Failed", "terminated: exit code 129", "exit-signal", "exit code 129: SIGHUP (pod"),
     (
+        "Resuming",
+        "Resumed",
+        "Resumed by the user",
+        "resuming",
+        "it was resumed, and there are no pods of it yet; wait; if it stays so, Run:ai before 2.26",
+    ),
+    (
         "Pending",
         "FailedScheduling",
         "0/4 nodes are available: 1 Insufficient memory, 3 Insufficient cpu.",

@@ -127,7 +127,11 @@ V2 = (
         "deleted so long after the end",
     ),
     row("priority", spec_key("priority"), "very-low … very-high"),
-    row("preemptibility", spec_key("preemptibility"), "preemptible or non-preemptible"),
+    row(
+        "preemptibility",
+        spec_key("preemptibility"),
+        "preemptible, non-preemptible or, from 3.0 on, semi-preemptible",
+    ),
     row("node-pools", texts("node_pools"), "in order of preference"),
     row("label", named("labels"), "K=V"),
     row("annotation", named("annotations"), "K=V"),

@@ -93,7 +93,7 @@ class Evidence:
         listed = [*_rows(pods)]
         dated = sorted(_of_events(events), key=lambda clue: -(clue.at or 0.0))
         recent = (one for one in dated if one.at is None or one.at >= since - SLACK)
-        clues = (*_of_workload(workload), *_of_pods(listed, since), *recent)
+        clues = (*_of_workload(workload), *_of_pods(listed, since), *recent, *_of_phase(phase))
         nodes = {_word(pod.get("name")): _word(pod.get("nodeName")) for pod in listed}
         return cls(phase, clues, nodes)
 
@@ -113,6 +113,12 @@ def chapter_start(timeline: Sequence[Moment]) -> float:
         return timeline[-1].at if timeline else 0.0
     runs = (one.at for one in reversed(timeline) if meaning(one.phase) is Meaning.RUNNING)
     return next(runs, 0.0)
+
+
+def _of_phase(phase: str) -> Iterator[Clue]:
+    """A phase that a platform leaves by itself within seconds says enough."""
+    if phase == "Resuming":
+        yield Clue("StillResuming")
 
 
 def _of_workload(item: object) -> Iterator[Clue]:

@@ -80,4 +80,14 @@ WAITING_CAUSES: tuple[Cause, ...] = (
         "wait, or ask for less",
         ends_waiting=True,
     ),
+    Cause(
+        "resuming",
+        "resuming",
+        r"^StillResuming",
+        "it was resumed, and there are no pods of it yet",
+        "wait; if it stays so, Run:ai before 2.26 and some versions of Kubernetes leave it there "
+        "for ever: delete it and clear the task, which goes on from its checkpoints; "
+        "`starting` in `timeouts` ends such a wait",
+        ends_waiting=True,
+    ),
 )
