@@ -1,0 +1,117 @@
+"""What Kueue says of a training in its Workload, and schedulers in their events."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, NamedTuple
+
+from airflow_runai.core.kubernetes.facts import Word, newest_of
+from airflow_runai.core.kubernetes.objects import (
+    at,
+    conditions,
+    controller,
+    moment,
+    rows,
+    sentence,
+    version,
+    word,
+)
+
+#: By which a Workload says whose it is.
+JOB_UID = "kueue.x-k8s.io/job-uid"
+#: How Kueue repeats the words of an eviction that is over.
+_PREVIOUSLY = "Previously: "
+#: Characters of an event in which the pod's name is searched.
+_SEARCHED = 1024
+_NAMED_POD = re.compile(r"[a-z0-9][a-z0-9.-]*/[a-z0-9][a-z0-9.-]*[a-z0-9]")
+
+
+class QueueEviction(NamedTuple):
+    """
+    One eviction by Kueue.
+
+    :param at: when it began; when it was over, if ``is_over``.
+    :param is_over: only what was left of it after the next admission was seen.
+    """
+
+    at: float
+    version: int
+    reason: str
+    message: str
+    is_over: bool
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFacts:
+    """What the Workload of one Job or JobSet says."""
+
+    owner: Word
+    evictions: Annotated[frozenset[QueueEviction], newest_of] = frozenset()
+
+
+def read_workload(workload: Mapping[str, Any]) -> QueueFacts:
+    """Return what one sighting of a Workload says."""
+    label = word(workload, "metadata", "labels", JOB_UID)
+    owner = label or controller(workload, "JobSet") or controller(workload, "Job")
+    return QueueFacts(owner, frozenset(_evictions(workload)))
+
+
+def _evictions(workload: Mapping[str, Any]) -> Iterator[QueueEviction]:
+    evicted = conditions(workload).get("Evicted")
+    when, words = moment(evicted, "lastTransitionTime"), sentence(evicted, "message")
+    if not when:
+        return
+    if at(evicted, "status") == "True":
+        yield QueueEviction(when, version(workload), word(evicted, "reason"), words, False)
+    elif words.startswith(_PREVIOUSLY):
+        said = words.removeprefix(_PREVIOUSLY)
+        reason = _reason(workload, said)
+        yield QueueEviction(when, version(workload), reason, said, True)
+
+
+def _reason(workload: Mapping[str, Any], said: str) -> str:
+    """Return the reason of an eviction of which only the words are left."""
+    if said.startswith("Preempted"):
+        return "Preempted"
+    counted = rows(workload, "status", "schedulingStats", "evictions")
+    reasons = {word(one, "reason") for one in counted}
+    return reasons.pop() if len(reasons) == 1 else ""
+
+
+class EvictionWord(NamedTuple):
+    """
+    What an event says of one pod that a scheduler takes away.
+
+    :param action: KAI's action, such as ``reclaim``; empty where the event does not say it.
+    """
+
+    action: str
+    message: str
+    at: float
+
+
+def read_event(event: Mapping[str, Any]) -> dict[str, EvictionWord]:
+    """
+    Return the pods that an event says are evicted, as ``namespace/name``; empty for other events.
+
+    KAI's is about a PodGroup, which a gang keeps over all its attempts: only the message tells
+    whose eviction it is. That of the kube-scheduler is about the pod.
+    """
+    reason, about = word(event, "reason"), at(event, "involvedObject")
+    message, when = sentence(event, "message"), _when(event)
+    if reason == "Evict" and word(about, "kind") == "PodGroup":
+        action = word(event, "metadata", "annotations", "evictor-action-type")
+        # The evictor is named, too, but behind it, and as a PodGroup.
+        victim = _NAMED_POD.search(str(at(event, "message"))[:_SEARCHED])
+        return {victim.group(): EvictionWord(action, message, when)} if victim else {}
+    if reason == "Preempted" and word(about, "kind") == "Pod":
+        pod = f"{word(about, 'namespace')}/{word(about, 'name')}"
+        return {pod: EvictionWord("kube-scheduler", message, when)}
+    return {}
+
+
+def _when(event: Mapping[str, Any]) -> float:
+    times = (moment(event, key) for key in ("eventTime", "firstTimestamp", "lastTimestamp"))
+    return next((when for when in times if when), 0.0)
