@@ -20,7 +20,7 @@ class Case:
     :param jobs: the Jobs that make its pods, by uid: itself, or those of the set.
     :param pods: all pods that were seen, in the order in which they were made.
     :param evictions: what its Workload says, if Kueue has one for it.
-    :param words: what events say of its pods, by :attr:`PodFacts.key`.
+    :param words: what events say of its pods, by :attr:`PodFacts.key`; also of unseen ones.
     :param asked: names of PodGroups: when their events were last asked for, epoch seconds.
     :param unreadable: kinds that these rights do not show.
     :param pods_through: version up to which its pods are known.
@@ -43,7 +43,8 @@ class Case:
     @cached_property
     def attempt(self) -> int:
         """The newest attempt of a set; -1 for a Job."""
-        return max((one.attempt for one in (*self.pods, *self.jobs.values())), default=-1)
+        attempts = [pod.attempt for pod in self.pods]
+        return max([*attempts, *(job.attempt for job in self.jobs.values())], default=-1)
 
     def owners(self, pod: PodFacts) -> list[JobFacts]:
         """Return the Job and the set that decide about a pod, as far as they are known."""

@@ -58,5 +58,9 @@ def _ways(kind: type) -> tuple[tuple[str, Callable[[Any, Any], Any]], ...]:
 
 def unite(one: _Fact, other: _Fact) -> _Fact:
     """Unite what two sightings of one object say; both are dataclasses of one kind."""
-    ways = _ways(type(one))
-    return type(one)(**{name: way(getattr(one, name), getattr(other, name)) for name, way in ways})
+    kind: type[Any] = type(one)
+    ways = _ways(kind)
+    united: _Fact = kind(
+        **{name: way(getattr(one, name), getattr(other, name)) for name, way in ways}
+    )
+    return united

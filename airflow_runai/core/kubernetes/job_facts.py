@@ -159,11 +159,17 @@ def _now(job: Mapping[str, Any], known: Mapping[str, Mapping[str, Any]], seen: i
         count(job, "status", "active"),
         count(job, "status", "ready"),
         count(job, "status", "terminating"),
-        count(job, "status", "succeeded"),
+        count(job, "status", "succeeded") + _uncounted(job),
         count(job, "status", "failed"),
         count(job, "status", "restarts"),
         any(holds(known.get(one)) for one in ("Complete", "Completed", "Failed")),
     )
+
+
+def _uncounted(job: Mapping[str, Any]) -> int:
+    """Return the successes that the controller has seen, and will add to its count."""
+    uids = at(job, "status", "uncountedTerminatedPods", "succeeded")
+    return len(uids) if isinstance(uids, list) else 0
 
 
 def _history(job: Mapping[str, Any], seen: int) -> tuple[int, str] | None:

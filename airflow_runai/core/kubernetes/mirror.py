@@ -29,6 +29,7 @@ from airflow_runai.core.kubernetes.queue_facts import (
 KINDS = ("Job", "JobSet", "Pod", "Workload", "Event")
 #: Seconds by which a successor is surely newer than what it replaces.
 _LATER = 1e-3
+_UID_LENGTH = 36
 _Kept = TypeVar("_Kept", PodFacts, JobFacts)
 
 
@@ -55,6 +56,7 @@ class Mirror:
         self._refused: set[str] = set()
         self._pods_of: defaultdict[str, set[str]] = defaultdict(set)
         self._jobs_of: defaultdict[str, set[str]] = defaultdict(set)
+        self._words_for: defaultdict[str, set[str]] = defaultdict(set)
         self._named: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
 
     def through(self, kind: str) -> int:
@@ -135,14 +137,16 @@ class Mirror:
             jobs=jobs,
             pods=sorted(pods, key=lambda pod: (pod.made, pod.name, pod.uid)),
             evictions=tuple(sorted(queue.evictions)) if queue else (),
-            words={pod.key: self._words[pod.key] for pod in pods if pod.key in self._words},
-            asked=self._asked,
+            words=self._words_of(uid, pods),
+            asked={pod.group: self._asked.get(pod.group, 0.0) for pod in pods},
             unreadable=frozenset(self._refused),
             pods_through=self.through("Pod"),
         )
 
     def forget(self, uid: str) -> None:
         """Forget a training that nobody waits for any more."""
+        for pod in self._words_for.pop(uid, ()):
+            self._words.pop(pod, None)
         for job in (uid, *self._jobs_of.pop(uid, ())):
             for pod in self._pods_of.pop(job, ()):
                 if facts := self._pods.pop(pod, None):
@@ -158,6 +162,10 @@ class Mirror:
         """Return the Jobs and JobSets that no other object made."""
         return [self._job(uid) for uid, job in self._jobs.items() if not job.set_uid]
 
+    def _words_of(self, uid: str, pods: Iterable[PodFacts]) -> dict[str, EvictionWord]:
+        keys = {pod.key for pod in pods} | self._words_for[uid]
+        return {key: self._words[key] for key in keys if key in self._words}
+
     def _pass(self, kind: str, version: int) -> None:
         self._through[kind] = max(version, self.through(kind))
 
@@ -167,6 +175,7 @@ class Mirror:
         if kind == "Event":
             for pod, said in read_event(item).items():
                 self._words[pod] = max(said, self._words.get(pod, said))
+                self._words_for[said.group[-_UID_LENGTH:]].add(pod)
         elif kind == "Workload":
             queue = read_workload(item)
             known = self._queues.get(queue.owner)

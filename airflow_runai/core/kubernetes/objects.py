@@ -1,6 +1,4 @@
-"""
-Fields of Kubernetes objects, read as data of others: what has another shape than expected is absent.
-"""
+"""Fields of Kubernetes objects, read as data of others: what has another shape is absent."""
 
 from __future__ import annotations
 
@@ -85,4 +83,4 @@ def conditions(found: object) -> dict[str, Mapping[str, Any]]:
 
 def holds(condition: Mapping[str, Any] | None) -> bool:
     """Whether a condition is there and true."""
-    return at(condition, "status") == "True"
+    return bool(at(condition, "status") == "True")

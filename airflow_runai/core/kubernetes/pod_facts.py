@@ -207,7 +207,7 @@ def _disruption(pod: Mapping[str, Any], seen: int) -> Disruption | None:
 
 
 def _containers(pod: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the states of the containers, the training's first, then others, then init containers."""
+    """Return the states of the containers: the training's, others, init containers."""
     specified = [word(one, "name") for one in rows(pod, "spec", "containers")]
     first = word(pod, "metadata", "annotations", _TRAINING_CONTAINER)
     order = {name: place for place, name in enumerate([*reversed(specified), first])}

@@ -85,11 +85,13 @@ class EvictionWord(NamedTuple):
     What an event says of one pod that a scheduler takes away.
 
     :param action: KAI's action, such as ``reclaim``; empty where the event does not say it.
+    :param group: name of the PodGroup that the event is about, which ends with the training's uid.
     """
 
     action: str
     message: str
     at: float
+    group: str = ""
 
 
 def read_event(event: Mapping[str, Any]) -> dict[str, EvictionWord]:
@@ -105,7 +107,8 @@ def read_event(event: Mapping[str, Any]) -> dict[str, EvictionWord]:
         action = word(event, "metadata", "annotations", "evictor-action-type")
         # The evictor is named, too, but behind it, and as a PodGroup.
         victim = _NAMED_POD.search(str(at(event, "message"))[:_SEARCHED])
-        return {victim.group(): EvictionWord(action, message, when)} if victim else {}
+        said = EvictionWord(action, message, when, word(about, "name"))
+        return {victim.group(): said} if victim else {}
     if reason == "Preempted" and word(about, "kind") == "Pod":
         pod = f"{word(about, 'namespace')}/{word(about, 'name')}"
         return {pod: EvictionWord("kube-scheduler", message, when)}

@@ -12,14 +12,24 @@ from dataclasses import dataclass
 
 from airflow_runai.core.completion import is_complete
 from airflow_runai.core.kubernetes.case import Case
-from airflow_runai.core.kubernetes.endings import FAILED, SUCCEEDED, ended_by_itself, ending
+from airflow_runai.core.kubernetes.endings import (
+    FAILED,
+    INFRASTRUCTURE,
+    KUEUE,
+    PREEMPTED,
+    REMOVED,
+    SUCCEEDED,
+    ended_by_itself,
+    ending,
+)
 from airflow_runai.core.kubernetes.incarnations import PodIncarnation, failures
-from airflow_runai.core.kubernetes.job_facts import JobFacts
 from airflow_runai.core.kubernetes.pod_facts import PodFacts
 
 DELETED = "deleted"
 #: Seconds after which an eviction's event is there, if it ever comes.
 EVENT_DELAY = 1.0
+#: Ways to end that somebody outside of the training causes.
+_TAKEN = (PREEMPTED, INFRASTRUCTURE, REMOVED)
 _TAKEN_WITH_0 = (
     "its pod was taken away and ended with exit code 0, which Kubernetes counts as success; "
     "the training is not finished: after SIGTERM it should exit with another code"
@@ -66,7 +76,7 @@ def verdict(
     training = case.training
     asked_for = frozenset(_events_of(case))
     if training.success:
-        doubt = "" if is_complete(told_to_leave=True, reached_end=reached_end) else _doubt(case)
+        doubt = "" if is_complete(told_to_leave=True, reached_end=reached_end) else _doubt(case, lives)
         final, reason = (FAILED, doubt) if doubt else (SUCCEEDED, training.success.message)
         return TrainingVerdict(final, reason, _charged(case, lives), asked_for, _lags(case))
     if training.failure:
@@ -87,30 +97,24 @@ def _charged(case: Case, lives: Sequence[PodIncarnation]) -> int:
     return failures(lives)
 
 
-def _doubt(case: Case) -> str:
+def _doubt(case: Case, lives: Sequence[PodIncarnation]) -> str:
     """Return why a completion is none; empty if it is one, or if nothing speaks against it."""
-    doubts = (_doubt_of(job, case) for job in _completed(case))
-    return next(filter(None, doubts), "")
-
-
-def _completed(case: Case) -> Iterator[JobFacts]:
-    """Yield the Jobs whose success made the training's."""
-    for job in case.jobs.values():
-        if job.success and job.attempt in (-1, case.attempt):
-            yield job
-
-
-def _doubt_of(job: JobFacts, case: Case) -> str:
-    pods = [pod for pod in case.pods if pod.job_uid == job.uid]
-    proven = sum(pod.exit_code == 0 and ended_by_itself(pod, case) for pod in pods)
-    needed = max(1, job.now.succeeded if job.now else 0)
-    if proven >= needed:
+    newest = max([case.attempt, *(one.attempt for one in lives)])
+    last = [one for one in lives if one.attempt == newest]
+    jobs = [one for one in case.jobs.values() if one.success and one.attempt in (-1, newest)]
+    counted = sum(max(1, job.now.succeeded if job.now else 0) for job in jobs)
+    if jobs and sum(one.ended == SUCCEEDED for one in last) >= counted:
         return ""
-    # Of what the Job controller itself took away, it counts nothing.
-    rest = [pod for pod in pods if not pod.released and not ended_by_itself(pod, case)]
-    if any(pod.exit_code == 0 for pod in rest):
+    # What the Job controller itself takes away is not counted.
+    taken = [one for one in last if one.ended in _TAKEN and one.by != KUEUE]
+    if any(one.exit_code == 0 for one in taken):
         return _TAKEN_WITH_0
-    return _UNSEEN_END if any(pod.end is None and pod.presence.is_gone for pod in rest) else ""
+    return _UNSEEN_END if jobs and (taken or _is_unseen_named(case)) else ""
+
+
+def _is_unseen_named(case: Case) -> bool:
+    """Whether an event names a pod that no list or watch has shown."""
+    return not case.words.keys() <= {pod.key for pod in case.pods}
 
 
 def _lags(case: Case) -> bool:
