@@ -116,7 +116,7 @@ def _by_controller(pod: PodFacts, case: Case) -> Iterator[PodEnding]:
     owners = case.owners(pod)
     # To suspend, the controller first lets go and then deletes.
     if not pod.held:
-        evictions = sorted(one for one in case.evictions if _falls_into(one, pod))
+        evictions = sorted(one for one in case.evictions if _falls_into(one, pod, case))
         yield from map(_of_queue, evictions)
         if any(_was_paused(job, pod) for job in owners):
             yield PodEnding(SUSPENDED)
@@ -136,13 +136,15 @@ def _of_queue(eviction: QueueEviction) -> PodEnding:
     return PodEnding(PREEMPTED, KUEUE, words)
 
 
-def _falls_into(eviction: QueueEviction, pod: PodFacts) -> bool:
+def _falls_into(eviction: QueueEviction, pod: PodFacts, case: Case) -> bool:
     """Whether an eviction by Kueue came in a pod's life."""
     if eviction.is_over:
-        return pod.made < eviction.at and pod.until_at <= eviction.at
+        # It took the last pods before it; which ones these are, is seen by those that came after.
+        successors = (one for one in case.pods if pod.until < one.first)
+        is_last = all(one.made >= eviction.at for one in successors)
+        return pod.made < eviction.at and pod.until_at <= eviction.at and is_last
     is_new = eviction.version > pod.first if eviction.at == pod.made else eviction.at > pod.made
-    is_early = eviction.at <= pod.until_at + _ROUNDING or eviction.version < pod.until < NEVER
-    return is_new and is_early
+    return is_new and (eviction.version < pod.until or eviction.at < pod.until_at)
 
 
 def _was_paused(job: JobFacts, pod: PodFacts) -> bool:
@@ -154,4 +156,4 @@ def _was_paused(job: JobFacts, pod: PodFacts) -> bool:
 
 
 def _is_past(job: JobFacts, pod: PodFacts) -> bool:
-    return pod.released or pod.began >= job.deadline - _ROUNDING
+    return pod.released or pod.began >= job.deadline

@@ -127,9 +127,9 @@ class Mirror:
         if uid not in self._jobs:
             return None
         training = self._job(uid)
-        members = {one: self._job(one) for one in self._jobs_of[uid]}
+        members = {one: self._job(one) for one in self._jobs_of.get(uid, ())}
         jobs = members if training.kind == "JobSet" else {uid: training}
-        uids = set[str]().union(*(self._pods_of[one] for one in (uid, *jobs)))
+        uids = set[str]().union(*(self._pods_of.get(one, ()) for one in (uid, *jobs)))
         pods = [self._standing("Pod", self._pods[one]) for one in uids]
         queue = self._queues.get(uid)
         return Case(
@@ -163,7 +163,7 @@ class Mirror:
         return [self._job(uid) for uid, job in self._jobs.items() if not job.set_uid]
 
     def _words_of(self, uid: str, pods: Iterable[PodFacts]) -> dict[str, EvictionWord]:
-        keys = {pod.key for pod in pods} | self._words_for[uid]
+        keys = {pod.key for pod in pods} | self._words_for.get(uid, set())
         return {key: self._words[key] for key in keys if key in self._words}
 
     def _pass(self, kind: str, version: int) -> None:

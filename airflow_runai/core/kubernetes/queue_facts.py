@@ -43,12 +43,23 @@ class QueueEviction(NamedTuple):
     is_over: bool
 
 
+def _first_of_each(
+    one: frozenset[QueueEviction], other: frozenset[QueueEviction]
+) -> frozenset[QueueEviction]:
+    """Return the evictions of both, each as it was first seen."""
+    first: dict[tuple[float, bool, str], QueueEviction] = {}
+    for eviction in one | other:
+        key = eviction.at, eviction.is_over, eviction.reason
+        first[key] = min(eviction, first.get(key, eviction))
+    return newest_of(frozenset(first.values()), frozenset())
+
+
 @dataclass(frozen=True, slots=True)
 class QueueFacts:
     """What the Workload of one Job or JobSet says."""
 
     owner: Word
-    evictions: Annotated[frozenset[QueueEviction], newest_of] = frozenset()
+    evictions: Annotated[frozenset[QueueEviction], _first_of_each] = frozenset()
 
 
 def read_workload(workload: Mapping[str, Any]) -> QueueFacts:
