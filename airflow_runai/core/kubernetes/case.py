@@ -8,7 +8,7 @@ from functools import cached_property
 
 from airflow_runai.core.kubernetes.job_facts import JobFacts
 from airflow_runai.core.kubernetes.pod_facts import PodFacts
-from airflow_runai.core.kubernetes.queue_facts import EvictionWord, QueueEviction
+from airflow_runai.core.kubernetes.queue_facts import EvictionWord, QueueEviction, QueueFacts
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Case:
     :param training: the object that was submitted.
     :param jobs: the Jobs that make its pods, by uid: itself, or those of the set.
     :param pods: all pods that were seen, in the order in which they were made.
-    :param evictions: what its Workload says, if Kueue has one for it.
+    :param queue: what its Workload says, if Kueue has one for it.
     :param words: what events say of its pods, by :attr:`PodFacts.key`; also of unseen ones.
     :param asked: names of PodGroups: when their events were last asked for, epoch seconds.
     :param unreadable: kinds that these rights do not show.
@@ -29,11 +29,16 @@ class Case:
     training: JobFacts
     jobs: Mapping[str, JobFacts]
     pods: Sequence[PodFacts]
-    evictions: Sequence[QueueEviction] = ()
+    queue: QueueFacts | None = None
     words: Mapping[str, EvictionWord] = field(default_factory=dict)
     asked: Mapping[str, float] = field(default_factory=dict)
     unreadable: frozenset[str] = frozenset()
     pods_through: int = 0
+
+    @property
+    def evictions(self) -> list[QueueEviction]:
+        """The evictions by Kueue, oldest first."""
+        return sorted(self.queue.evictions) if self.queue else []
 
     @property
     def is_set(self) -> bool:

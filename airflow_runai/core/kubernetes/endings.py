@@ -116,8 +116,7 @@ def _by_controller(pod: PodFacts, case: Case) -> Iterator[PodEnding]:
     owners = case.owners(pod)
     # To suspend, the controller first lets go and then deletes.
     if not pod.held:
-        evictions = sorted(one for one in case.evictions if _falls_into(one, pod, case))
-        yield from map(_of_queue, evictions)
+        yield from (_of_queue(one) for one in case.evictions if _falls_into(one, pod, case))
         if any(_was_paused(job, pod) for job in owners):
             yield PodEnding(SUSPENDED)
     for job in owners:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from airflow_runai.core.kubernetes.case import Case
 from airflow_runai.core.kubernetes.endings import (
@@ -18,6 +19,8 @@ from airflow_runai.core.kubernetes.endings import (
 from airflow_runai.core.kubernetes.facts import NEVER
 from airflow_runai.core.kubernetes.pod_facts import PodFacts
 from airflow_runai.core.kubernetes.presence import Presence
+
+_Number = TypeVar("_Number", int, float)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,28 +128,31 @@ def _vanished(one: PodIncarnation, case: Case) -> PodFacts:
 
 
 def _united(one: PodIncarnation, other: PodIncarnation) -> PodIncarnation:
-    first, second = sorted((one, other), key=_knowledge)
+    how = min(one, other, key=_ending_order)
     return PodIncarnation(
         uid=one.uid,
         name=max(one.name, other.name),
         node=max(one.node, other.node),
         made=max(one.made, other.made),
-        start=min((when for when in (one.start, other.start) if when is not None), default=None),
-        end=second.end if first.end is None else first.end,
-        exit_code=second.exit_code if first.exit_code is None else first.exit_code,
-        reason=first.reason or second.reason,
-        ended=first.ended,
-        by=first.by or (second.by if first.ended == second.ended else ""),
-        words=first.words or (second.words if first.ended == second.ended else ""),
+        start=_known(min, one.start, other.start),
+        end=_known(min, one.end, other.end),
+        exit_code=_known(max, one.exit_code, other.exit_code),
+        reason=max(one.reason, other.reason),
+        ended=how.ended,
+        by=how.by,
+        words=how.words,
         attempt=max(one.attempt, other.attempt),
     )
 
 
-def _knowledge(one: PodIncarnation) -> tuple[object, ...]:
-    """Order two accounts of one incarnation: the one that knows more comes first."""
+def _known(choose: Callable[..., _Number], *values: _Number | None) -> _Number | None:
+    return choose((value for value in values if value is not None), default=None)
+
+
+def _ending_order(one: PodIncarnation) -> tuple[int, bool, str, bool, str]:
+    """Order two accounts of one end: the one that knows more comes first."""
     place = ENDS.index(one.ended) if one.ended in ENDS else len(ENDS)
-    known = (one.by, one.exit_code is not None, one.end is not None, one.reason)
-    return (place, *(not fact for fact in known), repr(one))
+    return place, not one.by, one.by, not one.words, one.words
 
 
 def _complete(lives: Sequence[PodIncarnation]) -> tuple[PodIncarnation, ...]:

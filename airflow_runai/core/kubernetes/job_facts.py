@@ -36,6 +36,7 @@ from airflow_runai.core.kubernetes.presence import Presence
 HISTORY = "airflow-runai/history"
 #: Characters of it that are kept for reading; a longer one is not ours.
 LONGEST_HISTORY = 64 * 1024
+_QUEUE = "kueue.x-k8s.io/queue-name"
 #: The first says that the verdict is sure, the second that nothing runs any more.
 _SUCCESS = ("SuccessCriteriaMet", "Complete", "Completed")
 _FAILURE = ("FailureTarget", "Failed")
@@ -80,6 +81,7 @@ class JobFacts:
     :param resumed_at: when it was resumed.
     :param deadline: when its activeDeadlineSeconds are over, once it has failed.
     :param leaving: when its deletion began.
+    :param queue: the queue of Kueue's that decides when it runs.
     :param history: version and text of its history annotation.
     """
 
@@ -97,6 +99,7 @@ class JobFacts:
     failure: Annotated[Conclusion | None, earlier] = None
     deadline: Greatest = 0.0
     leaving: Smallest = NEVER
+    queue: Word = ""
     now: Annotated[JobNow | None, later] = None
     history: Annotated[tuple[int, str] | None, later] = None
     presence: Annotated[Presence, unite] = field(default_factory=Presence)
@@ -129,6 +132,7 @@ def read_job(job: Mapping[str, Any], kind: str, presence: Presence) -> JobFacts:
         failure=failure,
         deadline=_deadline(job) if failure else 0.0,
         leaving=moment(job, "metadata", "deletionTimestamp") or NEVER,
+        queue=word(job, "metadata", "labels", _QUEUE),
         now=_now(job, known, seen),
         history=_history(job, seen),
         presence=presence,

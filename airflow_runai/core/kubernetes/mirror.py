@@ -131,12 +131,11 @@ class Mirror:
         jobs = members if training.kind == "JobSet" else {uid: training}
         uids = set[str]().union(*(self._pods_of.get(one, ()) for one in (uid, *jobs)))
         pods = [self._standing("Pod", self._pods[one]) for one in uids]
-        queue = self._queues.get(uid)
         return Case(
             training=training,
             jobs=jobs,
             pods=sorted(pods, key=lambda pod: (pod.made, pod.name, pod.uid)),
-            evictions=tuple(sorted(queue.evictions)) if queue else (),
+            queue=self._queues.get(uid),
             words=self._words_of(uid, pods),
             asked={pod.group: self._asked.get(pod.group, 0.0) for pod in pods},
             unreadable=frozenset(self._refused),

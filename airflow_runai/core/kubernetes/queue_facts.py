@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
-from airflow_runai.core.kubernetes.facts import Word, newest_of
+from airflow_runai.core.kubernetes.facts import Word, later, newest_of
 from airflow_runai.core.kubernetes.objects import (
     at,
     conditions,
     controller,
+    holds,
     moment,
     rows,
     sentence,
@@ -54,11 +55,20 @@ def _first_of_each(
     return newest_of(frozenset(first.values()), frozenset())
 
 
+class QueueNow(NamedTuple):
+    """The newest state of a Workload: whether it may run, and why it does not yet."""
+
+    version: int
+    is_active: bool
+    message: str
+
+
 @dataclass(frozen=True, slots=True)
 class QueueFacts:
     """What the Workload of one Job or JobSet says."""
 
     owner: Word
+    now: Annotated[QueueNow | None, later] = None
     evictions: Annotated[frozenset[QueueEviction], _first_of_each] = frozenset()
 
 
@@ -66,7 +76,10 @@ def read_workload(workload: Mapping[str, Any]) -> QueueFacts:
     """Return what one sighting of a Workload says."""
     label = word(workload, "metadata", "labels", JOB_UID)
     owner = label or controller(workload, "JobSet") or controller(workload, "Job")
-    return QueueFacts(owner, frozenset(_evictions(workload)))
+    reserved = conditions(workload).get("QuotaReserved")
+    waits = "" if holds(reserved) else sentence(reserved, "message")
+    now = QueueNow(version(workload), at(workload, "spec", "active") is not False, waits)
+    return QueueFacts(owner, now, frozenset(_evictions(workload)))
 
 
 def _evictions(workload: Mapping[str, Any]) -> Iterator[QueueEviction]:
