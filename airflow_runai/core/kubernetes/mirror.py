@@ -158,8 +158,9 @@ class Mirror:
                 self._missed.pop(key, None)
 
     def trainings(self) -> list[JobFacts]:
-        """Return the Jobs and JobSets that no other object made."""
-        return [self._job(uid) for uid, job in self._jobs.items() if not job.set_uid]
+        """Return the Jobs and JobSets that no other object made, oldest first."""
+        own = [self._job(uid) for uid, job in self._jobs.items() if not job.set_uid]
+        return sorted(own, key=lambda job: (job.made, job.name, job.uid))
 
     def _words_of(self, uid: str, pods: Iterable[PodFacts]) -> dict[str, EvictionWord]:
         keys = {pod.key for pod in pods} | self._words_for.get(uid, set())

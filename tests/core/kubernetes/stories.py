@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
-from tests.core.kubernetes.world import START, Object, Training, World
+from tests.core.kubernetes.world import START, Gang, Object, Training, World
 
 CODES = (0, 1, 137, 143)
 End = Callable[[Training, Object, int], None]
@@ -41,7 +41,7 @@ class Story:
     """A training that has been played, and what a client must say of it."""
 
     world: World
-    training: Training
+    training: Training | Gang
     final: str
     failures: int
 
@@ -95,3 +95,52 @@ def _last(draw: st.DrawFn, world: World, job: Training) -> tuple[str, int]:
     if end == "node":
         job.lose_node(pod)
     return "", 0
+
+
+@st.composite
+def gang_stories(draw: st.DrawFn) -> Story:
+    """Draw a JobSet's life."""
+    world = World()
+    gang = Gang(world, draw(st.sampled_from((1, 2, 3, 9))))
+    everyone = list(range(gang.members))
+    failed = 0
+    for name in draw(st.lists(st.sampled_from(("evicted", "failed", "taken", "suspended")), max_size=3)):
+        pods = gang.run()
+        if name == "suspended":
+            pods = gang.suspend(pods)
+            name = "failed"
+        if name == "evicted":
+            codes = [draw(st.sampled_from(CODES)) for _ in everyone]
+            codes[draw(st.sampled_from(everyone))] = 143
+            gang.evict(pods, codes, draw(st.sampled_from(("event", "combined", "nothing"))))
+        elif name == "failed":
+            failing = draw(st.sets(st.sampled_from(everyone), min_size=1))
+            gang.fail(pods, failing, draw(st.sampled_from(CODES[1:])))
+            failed += 1
+        else:
+            victim = draw(st.sampled_from(everyone))
+            take = draw(st.sampled_from((Training.take, Training.preempt, Training.drain)))
+            take(gang.jobs[victim], pods[victim], draw(st.sampled_from(CODES[1:])))
+        gang.restart(pods)
+    return Story(world, gang, *_last_of_gang(draw, gang, failed))
+
+
+def _last_of_gang(draw: st.DrawFn, gang: Gang, failed: int) -> tuple[str, int]:
+    pods, tell = gang.run(), draw(st.sampled_from(("event", "combined", "nothing")))
+    end = draw(st.sampled_from(("itself", "evicted with 0", "failed", "deleted", "lives")))
+    if end == "itself":
+        gang.finish(pods)
+        gang.conclude("Completed")
+        return "succeeded", failed
+    if end == "evicted with 0":
+        gang.evict(pods, [0] * gang.members, tell)
+        gang.conclude("Completed")
+        return "failed", failed
+    if end == "failed":
+        gang.fail(pods, {0}, 3)
+        gang.conclude("Failed")
+        return "failed", failed + 1
+    if end == "deleted":
+        gang.delete(pods)
+        return "deleted", failed
+    return "", failed

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from airflow_runai.core.kubernetes.incarnations import PodIncarnation, incarnations
 from airflow_runai.core.kubernetes.mirror import Mirror
 from airflow_runai.core.kubernetes.verdict import TrainingVerdict, verdict
-from tests.core.kubernetes.stories import Story, stories
+from tests.core.kubernetes.stories import Story, gang_stories, stories
 from tests.core.kubernetes.world import Said
 
-many = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+any_story = stories() | gang_stories()
+many = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def told(said: Iterable[Said], uid: str) -> tuple[tuple[PodIncarnation, ...], TrainingVerdict]:
@@ -43,7 +44,7 @@ def truths(story: Story) -> dict[str, tuple[Any, ...]]:
 
 
 @many
-@given(stories())
+@given(any_story)
 def test_who_hears_everything_tells_the_truth(story: Story) -> None:
     lives, judged = told(story.world.said, story.training.uid)
     assert ends(lives) == truths(story)
@@ -51,7 +52,7 @@ def test_who_hears_everything_tells_the_truth(story: Story) -> None:
 
 
 @many
-@given(stories(), st.data())
+@given(any_story, st.data())
 def test_neither_order_nor_repetition_matters(story: Story, data: st.DataObject) -> None:
     said = story.world.said
     again = data.draw(st.lists(st.sampled_from(said), max_size=10))
@@ -60,7 +61,7 @@ def test_neither_order_nor_repetition_matters(story: Story, data: st.DataObject)
 
 
 @many
-@given(stories(), st.data())
+@given(any_story, st.data())
 def test_without_events_nobody_is_accused_and_the_end_is_the_same(
     story: Story, data: st.DataObject
 ) -> None:
@@ -74,14 +75,14 @@ def test_without_events_nobody_is_accused_and_the_end_is_the_same(
 
 
 @many
-@given(stories(), st.data())
+@given(any_story, st.data())
 def test_a_gap_costs_details_and_never_the_truth(story: Story, data: st.DataObject) -> None:
     """The client is away for a while, and lists anew when it comes back."""
     said = story.world.said
     begin = data.draw(st.integers(0, len(said)))
     end = data.draw(st.integers(begin, len(said)))
     heard = [*said[:begin], *lists_after(said[:end]), *said[end:]]
-    lives, judged = told(heard, story.training.uid) if story_seen(heard, story) else ((), None)
+    lives, judged = told(heard, story.training.uid) if is_known(heard, story) else ((), None)
     true = truths(story)
     for uid, (ended, _, code) in ends(lives).items():
         # Of several things that happened in a gap, each may be what took the pod; own ends are seen.
@@ -97,10 +98,8 @@ def test_a_gap_costs_details_and_never_the_truth(story: Story, data: st.DataObje
         assert judged.final == story.final
 
 
-def story_seen(heard: Iterable[Said], story: Story) -> bool:
-    return any(
-        one.kind == "Job" and one.how != "LISTED" or one.object.get("items") for one in heard
-    ) and any(story.training.uid in str(one.object) for one in heard if one.kind == "Job")
+def is_known(heard: Iterable[Said], story: Story) -> bool:
+    return any(story.training.uid in str(one.object) for one in heard if one.kind in ("Job", "JobSet"))
 
 
 def lists_after(said: list[Said]) -> list[Said]:
@@ -115,7 +114,7 @@ def lists_after(said: list[Said]) -> list[Said]:
     version = max((int(one.object["metadata"]["resourceVersion"]) for one in said if "metadata" in one.object), default=1)
     at = said[-1].at if said else 0.0
     shown = []
-    for kind in ("Job", "Pod", "Workload"):
+    for kind in ("JobSet", "Job", "Pod", "Workload"):
         items = [one.object for one in store.values() if one.kind == kind]
         shown.append(Said(at, kind, "LISTED", {"items": items, "version": version}))
     return shown
