@@ -46,7 +46,10 @@ def differences(label: Label, found: Any) -> Iterator[str]:
         is_named = one["ended"] == "preempted" and real.evict_event
         if is_named and one["by"] != real.by:
             yield f"{real.pod} by {one['by']}, not {real.by}"
-        if one["exit_code"] not in {real.exit_code, real.exit_code if real.exit_code_seen else None}:
+        if one["exit_code"] not in {
+            real.exit_code,
+            real.exit_code if real.exit_code_seen else None,
+        }:
             yield f"{real.pod} exit code {one['exit_code']}, not {real.exit_code}"
     yield from (f"{uid} is none of its pods" for uid in read)
 

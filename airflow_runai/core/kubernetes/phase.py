@@ -152,7 +152,9 @@ def _between(
     if not ended:
         return None
     due = None if case.is_set or ended[-1].ended == SUSPENDED else next_start(lives)
-    words = f"the next pod starts at {iso(due)} at the earliest" if due else "waits for its next pod"
+    words = (
+        f"the next pod starts at {iso(due)} at the earliest" if due else "waits for its next pod"
+    )
     return PhaseReading("Pending", _after(lives, words), _last_moment(case, lives), due)
 
 

@@ -76,7 +76,9 @@ def verdict(
     training = case.training
     asked_for = frozenset(_events_of(case))
     if training.success:
-        doubt = "" if is_complete(told_to_leave=True, reached_end=reached_end) else _doubt(case, lives)
+        doubt = (
+            "" if is_complete(told_to_leave=True, reached_end=reached_end) else _doubt(case, lives)
+        )
         final, reason = (FAILED, doubt) if doubt else (SUCCEEDED, training.success.message)
         return TrainingVerdict(final, reason, _charged(case, lives), asked_for, _lags(case))
     if training.failure:

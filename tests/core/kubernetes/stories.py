@@ -15,7 +15,10 @@ End = Callable[[Training, Object, int], None]
 #: Ends after which another pod comes, whatever the exit code; Kueue's need a Workload.
 LETS_GO: dict[str, End] = {
     "suspended": lambda job, pod, code: (job.suspend([pod], code), job.resume())[0],
-    "parallelism 0": lambda job, pod, code: (job.suspend([pod], code, parallelism=True), job.resume())[0],
+    "parallelism 0": lambda job, pod, code: (
+        job.suspend([pod], code, parallelism=True),
+        job.resume(),
+    )[0],
 }
 QUEUE: dict[str, End] = {
     "preempted by Kueue": lambda job, pod, code: job.queue_evicts([pod], code),
@@ -46,13 +49,19 @@ class Story:
     failures: int
 
     def __repr__(self) -> str:
-        lines = [f"{one.at - START:.2f} {one.kind} {one.how} {words(one.object)}" for one in self.world.said]
+        lines = [
+            f"{one.at - START:.2f} {one.kind} {one.how} {words(one.object)}"
+            for one in self.world.said
+        ]
         return "\n".join([*lines, f"{self.world.truth} {self.final!r} {self.failures}"])
 
 
 def words(found: Object) -> str:
     metadata, status = found.get("metadata", {}), found.get("status", {})
-    kept = {key: metadata.get(key) for key in ("name", "resourceVersion", "deletionTimestamp", "finalizers")}
+    kept = {
+        key: metadata.get(key)
+        for key in ("name", "resourceVersion", "deletionTimestamp", "finalizers")
+    }
     return f"{kept} {found.get('spec', {}).get('suspend')} {status}"[:400]
 
 
@@ -104,7 +113,9 @@ def gang_stories(draw: st.DrawFn) -> Story:
     gang = Gang(world, draw(st.sampled_from((1, 2, 3, 9))))
     everyone = list(range(gang.members))
     failed = 0
-    for name in draw(st.lists(st.sampled_from(("evicted", "failed", "taken", "suspended")), max_size=3)):
+    for name in draw(
+        st.lists(st.sampled_from(("evicted", "failed", "taken", "suspended")), max_size=3)
+    ):
         pods = gang.run()
         if name == "suspended":
             pods = gang.suspend(pods)

@@ -51,7 +51,9 @@ def test_what_is_written_is_read(some: list[PodIncarnation]) -> None:
 
 @few
 @given(st.lists(lives), st.lists(lives))
-def test_accounts_unite_in_any_order(some: list[PodIncarnation], others: list[PodIncarnation]) -> None:
+def test_accounts_unite_in_any_order(
+    some: list[PodIncarnation], others: list[PodIncarnation]
+) -> None:
     both = united(some, others)
     assert both == united(others, some) == united(others, some, both)
 
@@ -135,8 +137,10 @@ def test_values_by_hand_are_bounded_and_cleaned() -> None:
 
 _json: Any = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(st.sampled_from(("lives", "earlier", "uid", "made", "ended", "x")), inner),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from(("lives", "earlier", "uid", "made", "ended", "x")), inner)
+    ),
     max_leaves=20,
 )
 

@@ -99,7 +99,9 @@ def test_a_gap_costs_details_and_never_the_truth(story: Story, data: st.DataObje
 
 
 def is_known(heard: Iterable[Said], story: Story) -> bool:
-    return any(story.training.uid in str(one.object) for one in heard if one.kind in ("Job", "JobSet"))
+    return any(
+        story.training.uid in str(one.object) for one in heard if one.kind in ("Job", "JobSet")
+    )
 
 
 def lists_after(said: list[Said]) -> list[Said]:
@@ -111,7 +113,14 @@ def lists_after(said: list[Said]) -> list[Said]:
             store.pop(uid, None)
         elif uid:
             store[uid] = one
-    version = max((int(one.object["metadata"]["resourceVersion"]) for one in said if "metadata" in one.object), default=1)
+    version = max(
+        (
+            int(one.object["metadata"]["resourceVersion"])
+            for one in said
+            if "metadata" in one.object
+        ),
+        default=1,
+    )
     at = said[-1].at if said else 0.0
     shown = []
     for kind in ("JobSet", "Job", "Pod", "Workload"):

@@ -163,7 +163,13 @@ class Training:
         listed[:] = [one for one in listed if one["type"] != form]
         when = stamp(self.world.now)
         listed.append(
-            {"type": form, "status": status, "reason": reason, "message": f"{reason}!", "lastTransitionTime": when}
+            {
+                "type": form,
+                "status": status,
+                "reason": reason,
+                "message": f"{reason}!",
+                "lastTransitionTime": when,
+            }
         )
 
     # -- pods
@@ -174,7 +180,11 @@ class Training:
         pod = world.new(f"{self.name}-{index}-{world.version:05d}", self.labels, self.job)
         pod["metadata"]["finalizers"] = [TRACKING]
         pod["metadata"]["annotations"] = {"pod-group-name": self.group(pod)}
-        pod["spec"] = {"schedulerName": self.scheduler, "containers": [{"name": "main"}], "restartPolicy": "Never"}
+        pod["spec"] = {
+            "schedulerName": self.scheduler,
+            "containers": [{"name": "main"}],
+            "restartPolicy": "Never",
+        }
         pod["status"] = {"phase": "Pending"}
         world.write("Pod", pod, "ADDED")
         pod["spec"]["nodeName"] = "node-0"
@@ -253,7 +263,9 @@ class Training:
         self.note(pod, "succeeded" if code == 0 else "failed", None, code)
         self.count(pod, code == 0)
 
-    def evict(self, pod: Object, code: int, by: str = "reclaim", tell: str = "event", grace: int = 5) -> None:
+    def evict(
+        self, pod: Object, code: int, by: str = "reclaim", tell: str = "event", grace: int = 5
+    ) -> None:
         """KAI takes it; `tell` is what the scheduler leaves behind: event, condition, both or nothing."""
         if tell in ("condition", "both"):
             self.disrupt(pod, "PreemptionByScheduler", f"Pod {self.key(pod)} was preempted")
@@ -261,19 +273,29 @@ class Training:
         if tell in ("event", "both"):
             self.evict_event(pod, by)
         self.end(pod, code)
-        named = {"event": ("preempted", by), "both": ("preempted", by), "condition": ("preempted", None)}
+        named = {
+            "event": ("preempted", by),
+            "both": ("preempted", by),
+            "condition": ("preempted", None),
+        }
         self.note(pod, *named.get(tell, ("removed", None)), code)
         self.count(pod, code == 0)
 
     def preempt(self, pod: Object, code: int, grace: int = 5) -> None:
         """The kube-scheduler takes it."""
-        self.disrupt(pod, "PreemptionByScheduler", "default-scheduler: preempting to accommodate a higher priority pod")
+        self.disrupt(
+            pod,
+            "PreemptionByScheduler",
+            "default-scheduler: preempting to accommodate a higher priority pod",
+        )
         self.delete_pod(pod, grace)
         self.end(pod, code)
         self.note(pod, "preempted", "kube-scheduler", code)
         self.count(pod, code == 0)
 
-    def drain(self, pod: Object, code: int, reason: str = "EvictionByEvictionAPI", grace: int = 5) -> None:
+    def drain(
+        self, pod: Object, code: int, reason: str = "EvictionByEvictionAPI", grace: int = 5
+    ) -> None:
         self.disrupt(pod, reason, "Eviction API: evicting")
         self.delete_pod(pod, grace)
         self.end(pod, code)
@@ -294,7 +316,14 @@ class Training:
         self.note(pod, "removed", None, code)
         self.count(pod, code == 0)
 
-    def suspend(self, pods: list[Object], code: int, grace: int = 5, ended: tuple[str, str | None] = ("suspended", None), parallelism: bool = False) -> None:
+    def suspend(
+        self,
+        pods: list[Object],
+        code: int,
+        grace: int = 5,
+        ended: tuple[str, str | None] = ("suspended", None),
+        parallelism: bool = False,
+    ) -> None:
         """Somebody suspends the Job, or sets its parallelism to 0."""
         if parallelism:
             self.job["spec"]["parallelism"] = 0
@@ -364,11 +393,19 @@ class Training:
 
     def disrupt(self, pod: Object, reason: str, message: str) -> None:
         when = stamp(self.world.now)
-        condition = {"type": "DisruptionTarget", "status": "True", "reason": reason, "message": message, "lastTransitionTime": when}
+        condition = {
+            "type": "DisruptionTarget",
+            "status": "True",
+            "reason": reason,
+            "message": message,
+            "lastTransitionTime": when,
+        }
         pod["status"].setdefault("conditions", []).append(condition)
         self.world.write("Pod", pod)
 
-    def evict_event(self, pod: Object, by: str, annotated: bool = True, combined: bool = False) -> None:
+    def evict_event(
+        self, pod: Object, by: str, annotated: bool = True, combined: bool = False
+    ) -> None:
         about = {"kind": "PodGroup", "namespace": NAMESPACE, "name": self.group(pod)}
         prefix = "(combined from similar events): " if combined else ""
         event: Object = {
@@ -383,7 +420,9 @@ class Training:
         self.world.write("Event", event, "ADDED")
 
     def _queue(self) -> None:
-        workload = self.world.new(f"job-{self.name}", {"kueue.x-k8s.io/job-uid": self.uid}, None, active=True)
+        workload = self.world.new(
+            f"job-{self.name}", {"kueue.x-k8s.io/job-uid": self.uid}, None, active=True
+        )
         self.world.write("Workload", workload, "ADDED")
         self.workload = workload
         self._admit()
@@ -392,7 +431,11 @@ class Training:
         assert self.workload
         for one in self.workload["status"].get("conditions", ()):
             if one["type"] in ("Evicted", "Preempted"):
-                one |= {"status": "False", "message": f"Previously: {one['message']}", "lastTransitionTime": stamp(self.world.now)}
+                one |= {
+                    "status": "False",
+                    "message": f"Previously: {one['message']}",
+                    "lastTransitionTime": stamp(self.world.now),
+                }
         self.condition("Admitted", "True", "Admitted", self.workload)
         self.world.write("Workload", self.workload)
         self.resume()
