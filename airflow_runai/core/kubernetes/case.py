@@ -1,4 +1,4 @@
-"""All that is known about one training, joined; what is asked about it is answered from this alone."""
+"""All that is known about one training, joined: every answer about it comes from this alone."""
 
 from __future__ import annotations
 

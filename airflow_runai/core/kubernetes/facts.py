@@ -51,14 +51,14 @@ NEVER = inf
 
 
 @lru_cache(maxsize=32)
-def _ways(kind: type) -> tuple[tuple[str, Callable[[Any, Any], Any]], ...]:
+def _ways(kind: Any) -> tuple[tuple[str, Callable[[Any, Any], Any]], ...]:
     hints = get_type_hints(kind, include_extras=True)
     return tuple((field.name, hints[field.name].__metadata__[0]) for field in fields(kind))
 
 
 def unite(one: _Fact, other: _Fact) -> _Fact:
     """Unite what two sightings of one object say; both are dataclasses of one kind."""
-    kind: type[Any] = type(one)
+    kind: Any = type(one)
     ways = _ways(kind)
     united: _Fact = kind(
         **{name: way(getattr(one, name), getattr(other, name)) for name, way in ways}

@@ -53,7 +53,7 @@ class TrainingHistory:
         return self.failures + failures(self.lives)
 
     def with_lives(self, lives: Iterable[PodIncarnation]) -> TrainingHistory:
-        """Return the history that knows these incarnations, too; as often as wanted, in any order."""
+        """Return the history that knows these incarnations, too, however often it is told them."""
         known = {one.uid for one in self.lives}
         new = (one for one in lives if one.made > self.until or one.uid in known)
         return _bounded(self, united(self.lives, new))
@@ -97,7 +97,7 @@ def write_history(history: TrainingHistory) -> str:
 
 
 def _bounded(history: TrainingHistory, lives: Sequence[PodIncarnation]) -> TrainingHistory:
-    """Keep the newest incarnations, and count the others: of a set whole attempts, which fail once."""
+    """Keep the newest incarnations, and count the others; of a set, whole attempts."""
     newest = max((one.attempt for one in lives), default=-1)
     excess = [one for one in lives if one.attempt < newest or (newest < 0 and one.ended)]
     excess = excess[: max(0, len(lives) - MANY_LIVES)]

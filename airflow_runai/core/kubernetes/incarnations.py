@@ -12,7 +12,6 @@ from airflow_runai.core.kubernetes.endings import (
     FAILED,
     KUEUE,
     PREEMPTED,
-    REMOVED,
     SUSPENDED,
     ending,
 )

@@ -12,14 +12,19 @@ from tests.core.kubernetes.world import START, Gang, Object, Training, World
 CODES = (0, 1, 137, 143)
 End = Callable[[Training, Object, int], None]
 
+
+def _suspend(job: Training, pod: Object, code: int) -> None:
+    job.suspend([pod], code)
+    job.resume()
+
+
+def _pause(job: Training, pod: Object, code: int) -> None:
+    job.suspend([pod], code, parallelism=True)
+    job.resume()
+
+
 #: Ends after which another pod comes, whatever the exit code; Kueue's need a Workload.
-LETS_GO: dict[str, End] = {
-    "suspended": lambda job, pod, code: (job.suspend([pod], code), job.resume())[0],
-    "parallelism 0": lambda job, pod, code: (
-        job.suspend([pod], code, parallelism=True),
-        job.resume(),
-    )[0],
-}
+LETS_GO: dict[str, End] = {"suspended": _suspend, "parallelism 0": _pause}
 QUEUE: dict[str, End] = {
     "preempted by Kueue": lambda job, pod, code: job.queue_evicts([pod], code),
     "deactivated": lambda job, pod, code: job.queue_evicts([pod], code, "Deactivated"),
@@ -36,7 +41,12 @@ OUTSIDE: dict[str, End] = {
     "tainted": lambda job, pod, code: job.drain(pod, code, "DeletionByTaintManager"),
     "deleted by a person": lambda job, pod, code: job.take(pod, code),
 }
-MIDDLE = {**LETS_GO, **QUEUE, **OUTSIDE, "failed": lambda job, pod, code: job.finish(pod, code)}
+MIDDLE: dict[str, End] = {
+    **LETS_GO,
+    **QUEUE,
+    **OUTSIDE,
+    "failed": lambda job, pod, code: job.finish(pod, code),
+}
 
 
 @dataclass(repr=False)
@@ -130,8 +140,8 @@ def gang_stories(draw: st.DrawFn) -> Story:
             failed += 1
         else:
             victim = draw(st.sampled_from(everyone))
-            take = draw(st.sampled_from((Training.take, Training.preempt, Training.drain)))
-            take(gang.jobs[victim], pods[victim], draw(st.sampled_from(CODES[1:])))
+            how = draw(st.sampled_from(("deleted by a person", "drained", "preempted by the kube-scheduler")))
+            OUTSIDE[how](gang.jobs[victim], pods[victim], draw(st.sampled_from(CODES[1:])))
         gang.restart(pods)
     return Story(world, gang, *_last_of_gang(draw, gang, failed))
 

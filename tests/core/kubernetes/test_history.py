@@ -37,8 +37,8 @@ lives = st.builds(
 
 
 def life(number: int, ended: str = "preempted", **more: Any) -> PodIncarnation:
-    times = {"made": 100.0 * number, "start": 100.0 * number + 1}
-    one = PodIncarnation(f"u{number}", f"train-{number}", ended=ended, **times)
+    made = 100.0 * number
+    one = PodIncarnation(f"u{number}", f"train-{number}", made=made, start=made + 1, ended=ended)
     return replace(one, **more)
 
 

@@ -285,7 +285,7 @@ _nonsense: Any = st.recursive(
                     "involvedObject",
                     "annotations",
                 )
-            ),  # fmt: skip
+            ),
             inner,
             max_size=4,
         )

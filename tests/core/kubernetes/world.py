@@ -491,7 +491,7 @@ class Gang:
                 job.evict_event(pod, "reclaim", annotated=not late, combined=late)
         for job, pod, code in zip(self.jobs, pods, codes, strict=True):
             job.end(pod, code)
-            job.note(pod, *(("preempted", "reclaim") if named else ("removed", None)), code)
+            job.note(pod, "preempted" if named else "removed", "reclaim" if named else None, code)
             job.count(pod, code == 0)
 
     def fail(self, pods: list[Object], failing: set[int], code: int) -> None:
