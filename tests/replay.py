@@ -82,7 +82,8 @@ class Replay:
         self._first: dict[str, int] = {}
         self._created: set[str] = set()
         self._asked_for: defaultdict[tuple[str, str], list[Json]] = defaultdict(list)
-        self._addressed: dict[str, Json] = {}
+        self._shown: dict[str, Json] = {}
+        self._addressed: set[str] = set()
 
     def read(self, entry: Json) -> None:
         """Take one line of a recording; what the client could not see is passed over."""
@@ -95,6 +96,7 @@ class Replay:
             self._answer(self._targets[entry["id"]], entry, self._clock + entry["t"])
         elif "line" in entry and self._targets[entry["id"]].is_watch:
             asked = self._targets[entry["id"]]
+            self._show(entry["line"]["object"])
             self.mirror.line(asked.kind, entry["line"], self._clock + entry["t"])
 
     def _answer(self, asked: Target, entry: Json, now: float) -> None:
@@ -109,9 +111,10 @@ class Replay:
             self._list(asked, body, now)
         elif "uid" in body.get("metadata", {}):
             self.mirror.found(asked.kind, body, now)
-            if asked.method == "POST":
-                self._created.add(body["metadata"]["uid"])
-            self._addressed[body["metadata"]["uid"]] = body
+            self._show(body)
+            (self._created if asked.method == "POST" else self._addressed).add(
+                body["metadata"]["uid"]
+            )
 
     def _list(self, asked: Target, body: Json, now: float) -> None:
         if asked.kind == "Event":
@@ -127,6 +130,8 @@ class Replay:
 
     def _page(self, asked: Target, body: Json, now: float) -> None:
         """Collect the pages of a list; the version of the first one holds for all."""
+        for item in body["items"]:
+            self._show(item)
         if "continue" not in asked.query:
             self._pages[asked.kind] = []
             self._first[asked.kind] = int(body["metadata"]["resourceVersion"])
@@ -141,11 +146,17 @@ class Replay:
                 yield case
 
     def _is_own(self, training: JobFacts) -> bool:
-        seen = self._addressed.get(training.uid)
-        if training.uid in self._created or seen is None:
-            return training.uid in self._created
-        bodies = self._asked_for[training.kind, training.name]
-        return any(agrees(body, seen) for body in bodies) if bodies else is_labelled(seen)
+        """Whether the client made it, or found what it had asked for, or takes care of it."""
+        if training.uid in self._created:
+            return True
+        shown, bodies = self._shown[training.uid], self._asked_for[training.kind, training.name]
+        if bodies:
+            return any(agrees(body, shown) for body in bodies)
+        return training.uid in self._addressed and is_labelled(shown)
+
+    def _show(self, found: Json) -> None:
+        if "uid" in found.get("metadata", {}):
+            self._shown.setdefault(found["metadata"]["uid"], found)
 
 
 def is_labelled(found: Json) -> bool:

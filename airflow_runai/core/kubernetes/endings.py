@@ -141,7 +141,7 @@ def _falls_into(eviction: QueueEviction, pod: PodFacts, case: Case) -> bool:
         # It took the last pods before it; which ones these are, is seen by those that came after.
         successors = (one for one in case.pods if pod.until < one.first)
         is_last = all(one.made >= eviction.at for one in successors)
-        return pod.made < eviction.at and pod.until_at <= eviction.at and is_last
+        return is_last and _had_gone_by(eviction.at, pod)
     is_new = eviction.version > pod.first if eviction.at == pod.made else eviction.at > pod.made
     return is_new and (eviction.version < pod.until or eviction.at < pod.until_at)
 
@@ -151,7 +151,14 @@ def _was_paused(job: JobFacts, pod: PodFacts) -> bool:
     if any(pod.first < paused < pod.until for paused in job.pauses):
         return True
     suspended = any(pod.made < when <= pod.until_at + _ROUNDING for when in job.paused_at)
-    return suspended or any(pod.made < when and pod.began <= when for when in job.resumed_at)
+    return suspended or any(_had_gone_by(when, pod) for when in job.resumed_at)
+
+
+def _had_gone_by(when: float, pod: PodFacts) -> bool:
+    """Whether a pod that lived before a training was resumed is not known to have lived on."""
+    if pod.began < NEVER:
+        return pod.made < when and pod.began <= when
+    return pod.made < when <= pod.until_at + _ROUNDING
 
 
 def _is_past(job: JobFacts, pod: PodFacts) -> bool:

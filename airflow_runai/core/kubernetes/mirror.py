@@ -86,6 +86,7 @@ class Mirror:
         :return: whether the watch goes on; if not, its version is too old, and only a new list
             helps.
         """
+        self._refused.discard(kind)
         form, found = word(event, "type"), at(event, "object")
         if form == "ERROR":
             return False

@@ -140,7 +140,11 @@ def gang_stories(draw: st.DrawFn) -> Story:
             failed += 1
         else:
             victim = draw(st.sampled_from(everyone))
-            how = draw(st.sampled_from(("deleted by a person", "drained", "preempted by the kube-scheduler")))
+            how = draw(
+                st.sampled_from(
+                    ("deleted by a person", "drained", "preempted by the kube-scheduler")
+                )
+            )
             OUTSIDE[how](gang.jobs[victim], pods[victim], draw(st.sampled_from(CODES[1:])))
         gang.restart(pods)
     return Story(world, gang, *_last_of_gang(draw, gang, failed))

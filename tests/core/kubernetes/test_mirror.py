@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -117,6 +118,58 @@ def test_a_pod_that_was_removed_after_its_job_was_complete_had_finished() -> Non
         world.show_list(kind).tell(mirror)
     assert ends(mirror, job) == [("succeeded", "", 0)]
     assert judged(mirror, job).final == "succeeded"
+
+
+def suspend(job: Training, pod: Object) -> None:
+    job.suspend([pod], 143)
+
+
+def suspend_and_resume(job: Training, pod: Object) -> None:
+    job.suspend([pod], 143)
+    job.resume()
+    job.run()
+
+
+def evict_by_kueue(job: Training, pod: Object) -> None:
+    job.queue_evicts([pod], 143)
+    job.run()
+
+
+def deactivate(job: Training, pod: Object) -> None:
+    job.queue_evicts([pod], 143, "Deactivated")
+    job.run()
+
+
+def exceed_deadline(job: Training, pod: Object) -> None:
+    job.exceed_deadline(pod, 143)
+
+
+def take(job: Training, pod: Object) -> None:
+    job.take(pod, 143)
+
+
+GAPS: dict[str, tuple[Callable[[Training, Object], None], bool, tuple[str, str, None]]] = {
+    "suspended": (suspend, False, ("suspended", "", None)),
+    "suspended and resumed": (suspend_and_resume, False, ("suspended", "", None)),
+    "evicted by Kueue": (evict_by_kueue, True, ("preempted", "kueue", None)),
+    "deactivated": (deactivate, True, ("suspended", "kueue", None)),
+    "at its deadline": (exceed_deadline, False, ("deadline", "", None)),
+    "taken by a person": (take, False, ("removed", "", None)),
+}
+
+
+@pytest.mark.parametrize("gap", GAPS)
+def test_what_took_a_pod_in_a_gap_is_known_by_what_stays(gap: str) -> None:
+    happen, kueue, expected = GAPS[gap]
+    world = World()
+    job = Training(world, kueue=kueue)
+    pod = job.run()
+    mirror = hear(world)
+    happen(job, pod)
+    world.wait(1.0)
+    for kind in ("Job", "Workload", "Pod"):
+        world.show_list(kind).tell(mirror)
+    assert ends(mirror, job)[0] == expected
 
 
 def test_an_event_that_comes_late_names_the_preemption_after_all() -> None:
