@@ -73,7 +73,7 @@ def test_nothing_is_read_of_what_the_client_could_not_see(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_streams_may_come_in_any_order_and_say_everything_twice(name: str) -> None:
     dice = random.Random(name)
-    for _ in range(3):
+    for _ in range(2):
         mixed = interleaved(dice, lines(name)[1:])
         assert sorted_readings([lines(name)[0], *mixed]) == sorted_readings(lines(name))
 
@@ -87,6 +87,60 @@ def test_without_any_event_final_and_charges_are_the_same(name: str) -> None:
         for before, after in zip(known["incarnations"], found["incarnations"], strict=True):
             assert after["ended"] in {before["ended"], "removed"}
             assert after["exit_code"] == before["exit_code"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_gap_costs_details_and_never_the_truth(name: str) -> None:
+    dice = random.Random(name)
+    truth = {label.uid: label for label in recordings.named(name).labels}
+    times = [entry["t"] for entry in lines(name) if "line" in entry]
+    for _ in range(2 if times else 0):
+        begin, end = sorted(dice.choices(times, k=2))
+        for found in replay.readings(with_gap(lines(name), begin, end)):
+            label = truth[found["uid"]]
+            real = {one.pod_uid: one for one in label.incarnations}
+            for one in found["incarnations"]:
+                is_own = one["ended"] in ("succeeded", "failed", "infrastructure", "deadline")
+                assert not is_own or one["ended"] == real[one["pod_uid"]].ended
+                assert one["exit_code"] in (real[one["pod_uid"]].exit_code, None)
+            assert found["failures_to_charge"] <= label.failures_to_charge
+            is_whole = {one["pod_uid"] for one in found["incarnations"]} >= real.keys()
+            # What nobody saw end by itself is no success, though it was one.
+            doubted = [one for one in found["incarnations"] if one["ended"] == "removed"]
+            allowed = {label.final, "deleted", *(["failed"] if doubted else [])}
+            assert found["final"] in allowed or not is_whole
+
+
+def with_gap(entries: Sequence[replay.Json], begin: float, end: float) -> list[replay.Json]:
+    """Leave out what watches said in between, and list anew what they watch."""
+    watches = {
+        entry["id"]: entry["path"] for entry in entries if "watch=true" in entry.get("path", "")
+    }
+    stores: defaultdict[str, dict[str, Any]] = defaultdict(dict)
+    version, heard = 0, list[replay.Json]()
+    for entry in entries:
+        path = watches.get(entry.get("id", 0))
+        if "line" in entry and path:
+            found = entry["line"]["object"]
+            if entry["t"] < end and entry["line"]["type"] in ("ADDED", "MODIFIED", "DELETED"):
+                version = max(version, int(found["metadata"]["resourceVersion"]))
+                stores[path.partition("?")[0]].pop(found["metadata"]["uid"], None)
+                if entry["line"]["type"] != "DELETED":
+                    stores[path.partition("?")[0]][found["metadata"]["uid"]] = found
+            if begin <= entry["t"] < end:
+                continue
+        if entry.get("t", 0) >= end:
+            heard += relists(stores, version, end)
+            stores.clear()
+        heard.append(entry)
+    return heard
+
+
+def relists(stores: Any, version: int, at: float) -> Iterator[replay.Json]:
+    for number, (path, store) in enumerate(list(stores.items()), start=1000):
+        body = {"metadata": {"resourceVersion": str(version)}, "items": list(store.values())}
+        yield {"t": at, "id": number, "method": "GET", "path": f"{path}?limit=500"}
+        yield {"t": at, "id": number, "status": 200, "body": body}
 
 
 def is_event(entry: replay.Json) -> bool:
