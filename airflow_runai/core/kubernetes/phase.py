@@ -158,19 +158,23 @@ def _between(
     return PhaseReading("Pending", _after(lives, words), _last_moment(case, lives), due)
 
 
+def how_it_ended(one: PodIncarnation) -> str:
+    """Say how an incarnation ended, in words; only a preemption is called one."""
+    if one.ended in (PREEMPTED, INFRASTRUCTURE):
+        by = f" by {one.by}" if one.by else ""
+        how = f"{one.ended if one.ended == PREEMPTED else 'interrupted'}{by}"
+        return f"{how}: {one.words}" if one.words else how
+    if one.ended == FAILED:
+        return f"failed with exit code {one.exit_code} ({one.reason})"
+    return f"ended ({one.ended})"
+
+
 def _after(lives: Sequence[PodIncarnation], words: str) -> str:
-    """Say what ended the last incarnation before what is now; only a preemption is called one."""
+    """Say what ended the last incarnation before what is now."""
     last = next((one for one in reversed(lives) if one.ended), None)
     if last is None or last.ended == SUCCEEDED:
         return words
-    if last.ended in (PREEMPTED, INFRASTRUCTURE):
-        by = f" by {last.by}" if last.by else ""
-        how = f"{last.ended if last.ended == PREEMPTED else 'interrupted'}{by}"
-        how = f"{how}: {last.words}" if last.words else how
-    elif last.ended == FAILED:
-        how = f"failed with exit code {last.exit_code} ({last.reason})"
-    else:
-        how = f"ended ({last.ended})"
+    how = how_it_ended(last)
     return f"{how}; {words}" if words else how
 
 
