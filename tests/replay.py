@@ -165,6 +165,8 @@ def is_labelled(found: Json) -> bool:
 
 def agrees(asked: Any, found: Any) -> bool:
     """Whether an object has all that was asked for; servers add defaults, and Kueue suspends."""
+    if not asked and not found:
+        return True
     if isinstance(asked, dict):
         return isinstance(found, dict) and all(
             key == "suspend" or agrees(value, found.get(key)) for key, value in asked.items()

@@ -164,6 +164,56 @@ def interleaved(dice: random.Random, entries: Sequence[replay.Json]) -> list[rep
     return [next(queues[number]) for number in order]
 
 
+CREATED = "kai/01-submit-run-succeed"
+
+
+def told_of_create(change: str) -> list[replay.Json]:
+    """Tell the first recording's create otherwise, and let the client look at the Job."""
+    entries: list[Any] = [dict(entry) for entry in lines(CREATED)]
+    post = next(entry for entry in entries if entry.get("method") == "POST")
+    reply = next(entry for entry in entries if entry.get("id") == post["id"] and "status" in entry)
+    if change == "lost":
+        del reply["status"], reply["body"]
+        reply["end"] = "broken: ClientPayloadError"
+    else:
+        reply |= {
+            "status": 409,
+            "body": {"kind": "Status", "reason": "AlreadyExists", "metadata": {}},
+        }
+    if change == "another":
+        container = {"name": "main", "image": "somebody/else:1"}
+        post["body"] = {**post["body"], "spec": {"template": {"spec": {"containers": [container]}}}}
+    if change == "earlier":
+        entries.remove(post)
+        entries.remove(reply)
+    return entries
+
+
+@pytest.mark.parametrize("change", ["lost", "there already", "earlier"])
+def test_what_the_client_finds_of_its_own_is_its_own(change: str) -> None:
+    assert replay.readings(told_of_create(change)) == json.loads(whole(CREATED))
+
+
+def test_what_somebody_else_has_made_under_the_name_is_not() -> None:
+    assert replay.readings(told_of_create("another")) == []
+
+
+def test_a_list_in_pages_is_one_list() -> None:
+    path, header = "/api/v1/namespaces/team-a/pods", {"clock": "2026-01-01T00:00:00Z"}
+    pods = [{"metadata": {"uid": str(n), "resourceVersion": "5"}} for n in range(3)]
+    pages = [
+        ({"resourceVersion": "9", "continue": "more"}, pods[:2]),
+        ({"resourceVersion": "9"}, pods[2:]),
+    ]
+    entries: list[replay.Json] = [header]
+    for number, (metadata, items) in enumerate(pages):
+        query = "limit=2&continue=more" if number else "limit=2"
+        entries.append({"t": 1.0, "id": number, "method": "GET", "path": f"{path}?{query}"})
+        body = {"kind": "PodList", "metadata": metadata, "items": items}
+        entries.append({"t": 1.0, "id": number, "status": 200, "body": body})
+        assert replay.replayed(entries).mirror.through("Pod") == (9 if number else 0)
+
+
 def test_packed_and_unpacked_files_are_read_alike(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
