@@ -69,17 +69,17 @@ def verdict(
     """
     Judge a training.
 
-    :param lives: its incarnations, those of its history included.
+    :param lives: its incarnations, those of its history included; failures that the history only
+        counts come on top.
     :param reached_end: what it saved last proves that it is finished; then exit code 0 is believed
         whoever took its pod.
     """
     training = case.training
     asked_for = frozenset(_events_of(case))
     if training.success:
-        doubt = (
-            "" if is_complete(told_to_leave=True, reached_end=reached_end) else _doubt(case, lives)
-        )
-        final, reason = (FAILED, doubt) if doubt else (SUCCEEDED, training.success.message)
+        doubt = _doubt(case, lives)
+        is_done = is_complete(told_to_leave=bool(doubt), reached_end=reached_end)
+        final, reason = (SUCCEEDED, training.success.message) if is_done else (FAILED, doubt)
         return TrainingVerdict(final, reason, _charged(case, lives), asked_for, _lags(case))
     if training.failure:
         words = training.failure.message or training.failure.reason
@@ -124,7 +124,8 @@ def _lags(case: Case) -> bool:
     ended = case.training.success or case.training.failure
     if "Pod" in case.unreadable or ended is None:
         return False
-    return case.pods_through < ended.version and not all(map(_is_known, case.pods))
+    are_known = bool(case.pods) and all(map(_is_known, case.pods))
+    return case.pods_through < ended.version and not are_known
 
 
 def _is_known(pod: PodFacts) -> bool:

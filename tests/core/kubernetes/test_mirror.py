@@ -232,6 +232,18 @@ def test_a_verdict_waits_for_the_pods_that_it_depends_on() -> None:
     assert (seen.final, seen.is_settled) == ("failed", True)
 
 
+def test_a_completion_is_not_believed_before_the_pods_were_looked_at() -> None:
+    world = World()
+    job = Training(world)
+    job.finish(job.run(), 0)
+    mirror = Mirror()
+    world.show_list("Job").tell(mirror)
+    assert not judged(mirror, job).is_settled
+    world.show_list("Pod").tell(mirror)
+    seen = judged(mirror, job)
+    assert (seen.final, seen.is_settled) == ("succeeded", True)
+
+
 @pytest.mark.parametrize("code", [1, 137, 143])
 def test_a_container_that_the_node_lost_is_no_failure(code: int) -> None:
     world = World()
