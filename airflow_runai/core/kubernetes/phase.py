@@ -79,7 +79,7 @@ def _over(
 ) -> PhaseReading | None:
     training = case.training
     if judged.final == DELETED:
-        return PhaseReading("Deleting", judged.reason, _last_moment(case, lives))
+        return PhaseReading("Deleting", "", _last_moment(case, lives))
     concluded = training.success or training.failure
     if not judged.final or concluded is None:
         return None
@@ -96,7 +96,7 @@ def _leaving(
 ) -> PhaseReading | None:
     if case.training.leaving == NEVER:
         return None
-    return PhaseReading("Deleting", "is being deleted", case.training.leaving)
+    return PhaseReading("Deleting", "", case.training.leaving)
 
 
 def _paused(
@@ -108,10 +108,12 @@ def _paused(
     since = max([*training.paused_at, _last_moment(case, lives)])
     if training.queue and (case.queue is None or case.queue.now is None):
         return PhaseReading("Pending", "Kueue has no Workload for it yet", since)
+    is_stopping = any(True for _ in _alive(case))
     if case.queue and case.queue.now and case.queue.now.is_active:
-        return PhaseReading("Pending", _after(lives, case.queue.now.message), since)
+        words = _after(lives, case.queue.now.message)
+        return None if is_stopping else PhaseReading("Pending", words, since)
     message = _after(lives, "is suspended")
-    return PhaseReading("Stopping" if list(_alive(case)) else "Stopped", message, since)
+    return PhaseReading("Stopping" if is_stopping else "Stopped", message, since)
 
 
 def _living(

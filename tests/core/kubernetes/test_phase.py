@@ -99,8 +99,8 @@ STEPS: dict[str, tuple[Callable[[Training], object], str, str]] = {
     "was taken and exits 0": (taken_with_0, "Failed", "ended with exit code 0"),
     "has failed": (failing, "Failed", "BackoffLimitExceeded!"),
     "goes down at its deadline": (past_deadline, "Terminating", "DeadlineExceeded!"),
-    "is being deleted": (foreground, "Deleting", "is being deleted"),
-    "is gone": (lambda job: job.delete([job.run()], 143), "Deleting", "was deleted"),
+    "is being deleted": (foreground, "Deleting", ""),
+    "is gone": (lambda job: job.delete([job.run()], 143), "Deleting", ""),
 }
 
 
