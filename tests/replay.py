@@ -60,7 +60,13 @@ class Target(NamedTuple):
     def is_complete(self) -> bool:
         """Whether its answer lists all of a kind that are ours."""
         selector = self.query.get("labelSelector", [""])[0]
-        return "fieldSelector" not in self.query and selector.partition("=")[0] in ("", LABEL)
+        is_ours = selector.partition("=")[0] in ("", LABEL) and "," not in selector
+        return is_ours and "fieldSelector" not in self.query
+
+    @property
+    def is_trial(self) -> bool:
+        """Whether it changes nothing, though its answer looks as if."""
+        return "dryRun" in self.query
 
 
 def target(request: Json) -> Target:
@@ -89,7 +95,7 @@ class Replay:
         """Take one line of a recording; what the client could not see is passed over."""
         if "method" in entry:
             asked = self._targets[entry["id"]] = target(entry)
-            if asked.method == "POST" and isinstance(asked.body, dict):
+            if asked.method == "POST" and isinstance(asked.body, dict) and not asked.is_trial:
                 name = str(asked.body.get("metadata", {}).get("name"))
                 self._asked_for[asked.kind, name].append(asked.body)
         elif "status" in entry and entry["id"] in self._targets:
@@ -105,7 +111,7 @@ class Replay:
             self.mirror.missed(asked.kind, asked.name, now)
         elif status == 403 and not asked.name and asked.method == "GET":
             self.mirror.refused(asked.kind)
-        elif status >= 300 or not isinstance(body, dict):
+        elif status >= 300 or not isinstance(body, dict) or asked.is_trial:
             return
         elif "items" in body:
             self._list(asked, body, now)

@@ -198,6 +198,14 @@ def test_what_somebody_else_has_made_under_the_name_is_not() -> None:
     assert replay.readings(told_of_create("another")) == []
 
 
+def test_a_dry_run_makes_nothing() -> None:
+    entries: list[Any] = [dict(entry) for entry in lines(CREATED)]
+    (post,) = (entry for entry in entries if entry.get("method") == "POST")
+    post["path"] += "&dryRun=All"
+    alone = [entry for entry in entries if "clock" in entry or entry.get("id") == post["id"]]
+    assert replay.readings(alone) == []
+
+
 def test_a_list_in_pages_is_one_list() -> None:
     path, header = "/api/v1/namespaces/team-a/pods", {"clock": "2026-01-01T00:00:00Z"}
     pods = [{"metadata": {"uid": str(n), "resourceVersion": "5"}} for n in range(3)]

@@ -125,12 +125,14 @@ def read_event(event: Mapping[str, Any]) -> dict[str, EvictionWord]:
     KAI's is about a PodGroup, which a gang keeps over all its attempts: only the message tells
     whose eviction it is. That of the kube-scheduler is about the pod.
     """
-    reason, about = word(event, "reason"), at(event, "involvedObject")
-    message, when = sentence(event, "message"), _when(event)
+    # The two APIs for events have different names for the same.
+    reason, about = word(event, "reason"), at(event, "involvedObject") or at(event, "regarding")
+    text = at(event, "message") or at(event, "note")
+    message, when = sentence({"text": text}, "text"), _when(event)
     if reason == "Evict" and word(about, "kind") == "PodGroup":
         action = word(event, "metadata", "annotations", "evictor-action-type")
         # The evictor is named, too, but behind it, and as a PodGroup.
-        victim = _NAMED_POD.search(str(at(event, "message"))[:_SEARCHED])
+        victim = _NAMED_POD.search(str(text)[:_SEARCHED])
         said = EvictionWord(action, message, when, word(about, "name"))
         return {victim.group(): said} if victim else {}
     if reason == "Preempted" and word(about, "kind") == "Pod":

@@ -186,6 +186,17 @@ def test_an_event_that_comes_late_names_the_preemption_after_all() -> None:
     assert judged(mirror, job).is_settled
 
 
+def test_both_apis_for_events_are_understood() -> None:
+    world = World()
+    job = Training(world)
+    job.evict(job.run(), 143)
+    for one in world.said:
+        if one.kind == "Event":
+            one.object["regarding"] = one.object.pop("involvedObject")
+            one.object["note"] = one.object.pop("message")
+    assert ends(hear(world), job) == [("preempted", "reclaim", 143)]
+
+
 def event_pod(world: World) -> Object:
     return next(one.object for one in world.said if one.kind == "Pod")
 
