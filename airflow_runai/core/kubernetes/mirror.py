@@ -120,7 +120,7 @@ class Mirror:
             self._asked[group] = max(now, self._asked.get(group, 0.0))
 
     def refused(self, kind: str) -> None:
-        """Take that these rights do not show a kind, until a list of it comes after all."""
+        """Take that these rights do not show a kind, until it is shown after all."""
         self._refused.add(kind)
 
     def case(self, uid: str) -> Case | None:
@@ -187,13 +187,13 @@ class Mirror:
             self._take_job(read_job(item, kind, presence))
 
     def _take_pod(self, pod: PodFacts) -> None:
+        owners = [uid for uid in (pod.job_uid, pod.set_uid) if uid]
         if not pod.uid:
             return
         known = self._pods.get(pod.uid)
         self._pods[pod.uid] = unite(known, pod) if known else pod
-        self._pods_of[pod.job_uid].add(pod.uid)
-        if pod.set_uid:
-            self._pods_of[pod.set_uid].add(pod.uid)
+        for uid in owners:
+            self._pods_of[uid].add(pod.uid)
 
     def _take_job(self, job: JobFacts) -> None:
         if not job.uid:
