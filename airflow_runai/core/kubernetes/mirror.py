@@ -1,0 +1,222 @@
+"""
+What lists, watches and direct looks have shown of one namespace: the small state behind all waits.
+
+Order between streams means nothing, and whatever is shown twice is known once. Whoever feeds a
+mirror says what was read and when; what follows from it is asked with :meth:`Mirror.case`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple, TypeVar
+
+from airflow_runai.core.kubernetes.case import Case
+from airflow_runai.core.kubernetes.facts import unite
+from airflow_runai.core.kubernetes.job_facts import JobFacts, read_job
+from airflow_runai.core.kubernetes.objects import at, version, word
+from airflow_runai.core.kubernetes.pod_facts import PodFacts, read_pod
+from airflow_runai.core.kubernetes.presence import Presence
+from airflow_runai.core.kubernetes.queue_facts import (
+    EvictionWord,
+    QueueFacts,
+    read_event,
+    read_workload,
+)
+
+#: Kinds that a mirror understands; others are ignored.
+KINDS = ("Job", "JobSet", "Pod", "Workload", "Event")
+#: Seconds by which a successor is surely newer than what it replaces.
+_LATER = 1e-3
+_UID_LENGTH = 36
+_Kept = TypeVar("_Kept", PodFacts, JobFacts)
+
+
+class _Listed(NamedTuple):
+    """The newest complete list of one kind."""
+
+    version: int
+    at: float
+    uids: frozenset[str]
+
+
+class Mirror:
+    """The objects of one namespace that belong to trainings of ours."""
+
+    def __init__(self) -> None:
+        self._pods: dict[str, PodFacts] = {}
+        self._jobs: dict[str, JobFacts] = {}
+        self._queues: dict[str, QueueFacts] = {}
+        self._words: dict[str, EvictionWord] = {}
+        self._listed: dict[str, _Listed] = {}
+        self._through: dict[str, int] = {}
+        self._missed: dict[tuple[str, str], float] = {}
+        self._asked: dict[str, float] = {}
+        self._refused: set[str] = set()
+        self._pods_of: defaultdict[str, set[str]] = defaultdict(set)
+        self._jobs_of: defaultdict[str, set[str]] = defaultdict(set)
+        self._words_for: defaultdict[str, set[str]] = defaultdict(set)
+        self._named: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+
+    def through(self, kind: str) -> int:
+        """Return the version from which a watch of this kind goes on; 0 before the first list."""
+        return self._through.get(kind, 0)
+
+    def listed(self, kind: str, items: Iterable[Any], version: int, now: float) -> None:
+        """
+        Take a complete list, all its pages together.
+
+        :param version: the list's own, of its first page.
+        :param now: when it came, epoch seconds; so everywhere here.
+        """
+        self._refused.discard(kind)
+        uids = set()
+        for item in items:
+            uids.add(word(item, "metadata", "uid"))
+            self._take(kind, item, Presence(seen=version, seen_at=now))
+        self._pass(kind, version)
+        if version >= self._listed.get(kind, _Listed(0, 0.0, frozenset())).version:
+            self._listed[kind] = _Listed(version, now, frozenset(uids))
+
+    def line(self, kind: str, event: object, now: float) -> bool:
+        """
+        Take one line of a watch.
+
+        :return: whether the watch goes on; if not, its version is too old, and only a new list
+            helps.
+        """
+        self._refused.discard(kind)
+        form, found = word(event, "type"), at(event, "object")
+        if form == "ERROR":
+            return False
+        seen = version(found)
+        if form == "DELETED":
+            # The object is shown as it was before.
+            self._take(kind, found, Presence(left=seen, left_at=now))
+        elif form in ("ADDED", "MODIFIED"):
+            self._take(kind, found, Presence(seen=seen, seen_at=now))
+        self._pass(kind, seen)
+        return True
+
+    def found(self, kind: str, item: object, now: float) -> None:
+        """Take one object from the answer to a read, a create, a patch or a delete."""
+        self._take(kind, item, Presence(seen=version(item), seen_at=now, found_at=now))
+
+    def missed(self, kind: str, name: str, now: float) -> None:
+        """Take the answer that there is no such object."""
+        key = kind, name
+        self._missed[key] = max(now, self._missed.get(key, 0.0))
+
+    def events(self, items: Iterable[Any], now: float, group: str = "") -> None:
+        """
+        Take a list of events.
+
+        :param group: the PodGroup that it was asked for; empty if it was not for one.
+        """
+        for item in items:
+            self._take("Event", item, Presence())
+        if group:
+            self._asked[group] = max(now, self._asked.get(group, 0.0))
+
+    def refused(self, kind: str) -> None:
+        """Take that these rights do not show a kind, until it is shown after all."""
+        self._refused.add(kind)
+
+    def case(self, uid: str) -> Case | None:
+        """Return all that is known of a Job or JobSet; ``None`` if it was never seen."""
+        if uid not in self._jobs:
+            return None
+        training = self._job(uid)
+        members = {one: self._job(one) for one in self._jobs_of.get(uid, ())}
+        jobs = members if training.kind == "JobSet" else {uid: training}
+        uids = set[str]().union(*(self._pods_of.get(one, ()) for one in (uid, *jobs)))
+        pods = [self._standing("Pod", self._pods[one]) for one in uids]
+        return Case(
+            training=training,
+            jobs=jobs,
+            pods=sorted(pods, key=lambda pod: (pod.made, pod.name, pod.uid)),
+            queue=self._queues.get(uid),
+            words=self._words_of(uid, pods),
+            asked={pod.group: self._asked.get(pod.group, 0.0) for pod in pods},
+            unreadable=frozenset(self._refused),
+            pods_through=self.through("Pod"),
+        )
+
+    def forget(self, uid: str) -> None:
+        """Forget a training that nobody waits for any more."""
+        for pod in self._words_for.pop(uid, ()):
+            self._words.pop(pod, None)
+        for job in (uid, *self._jobs_of.pop(uid, ())):
+            for pod in self._pods_of.pop(job, ()):
+                if facts := self._pods.pop(pod, None):
+                    self._words.pop(facts.key, None)
+                    self._asked.pop(facts.group, None)
+            self._queues.pop(job, None)
+            if facts_of_job := self._jobs.pop(job, None):
+                key = facts_of_job.kind, facts_of_job.name
+                self._named[key].discard(job)
+                self._missed.pop(key, None)
+
+    def trainings(self) -> list[JobFacts]:
+        """Return the Jobs and JobSets that no other object made, oldest first."""
+        own = [self._job(uid) for uid, job in self._jobs.items() if not job.set_uid]
+        return sorted(own, key=lambda job: (job.made, job.name, job.uid))
+
+    def _words_of(self, uid: str, pods: Iterable[PodFacts]) -> dict[str, EvictionWord]:
+        keys = {pod.key for pod in pods} | self._words_for.get(uid, set())
+        return {key: self._words[key] for key in keys if key in self._words}
+
+    def _pass(self, kind: str, version: int) -> None:
+        self._through[kind] = max(version, self.through(kind))
+
+    def _take(self, kind: str, item: object, presence: Presence) -> None:
+        if not isinstance(item, Mapping) or kind not in KINDS:
+            return
+        if kind == "Event":
+            for pod, said in read_event(item).items():
+                self._words[pod] = max(said, self._words.get(pod, said))
+                self._words_for[said.group[-_UID_LENGTH:]].add(pod)
+        elif kind == "Workload":
+            queue = read_workload(item)
+            known = self._queues.get(queue.owner)
+            self._queues[queue.owner] = unite(known, queue) if known else queue
+        elif kind == "Pod":
+            self._take_pod(read_pod(item, presence))
+        else:
+            self._take_job(read_job(item, kind, presence))
+
+    def _take_pod(self, pod: PodFacts) -> None:
+        owners = [uid for uid in (pod.job_uid, pod.set_uid) if uid]
+        if not pod.uid:
+            return
+        known = self._pods.get(pod.uid)
+        self._pods[pod.uid] = unite(known, pod) if known else pod
+        for uid in owners:
+            self._pods_of[uid].add(pod.uid)
+
+    def _take_job(self, job: JobFacts) -> None:
+        if not job.uid:
+            return
+        known = self._jobs.get(job.uid)
+        self._jobs[job.uid] = unite(known, job) if known else job
+        self._named[job.kind, job.name].add(job.uid)
+        if job.set_uid:
+            self._jobs_of[job.set_uid].add(job.uid)
+
+    def _job(self, uid: str) -> JobFacts:
+        job = self._standing(self._jobs[uid].kind, self._jobs[uid])
+        presence = job.presence
+        missed = self._missed.get((job.kind, job.name), 0.0)
+        # Of several objects of one name, only the newest can still be there.
+        namesakes = [self._jobs[one].presence.seen for one in self._named[job.kind, job.name]]
+        if max(namesakes) > presence.seen:
+            missed = max(missed, presence.left_at, presence.seen_at + _LATER)
+        return replace(job, presence=replace(presence, missed_at=missed))
+
+    def _standing(self, kind: str, facts: _Kept) -> _Kept:
+        """Return facts with what the newest list says about the object's presence."""
+        newest = self._listed.get(kind)
+        if newest is None or facts.uid in newest.uids:
+            return facts
+        return replace(facts, presence=facts.presence.lacking(newest.version, newest.at))

@@ -1,0 +1,73 @@
+"""
+The timeline of a training on Kubernetes: what its incarnations come down to, as moments.
+
+Kubernetes keeps no history of phases. All clocks follow from these moments, so they survive a
+restart wherever the incarnations do: in pods that still exist, and in the history annotation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from airflow_runai.core.kubernetes.case import Case
+from airflow_runai.core.kubernetes.endings import KUEUE, SUCCEEDED, SUSPENDED
+from airflow_runai.core.kubernetes.incarnations import PodIncarnation
+from airflow_runai.core.kubernetes.phase import PhaseReading, how_it_ended
+from airflow_runai.core.timeline import Moment, merge
+
+
+def moments(
+    case: Case, lives: Sequence[PodIncarnation], present: PhaseReading
+) -> tuple[Moment, ...]:
+    """
+    Return the moments of a training, oldest first.
+
+    :param lives: its incarnations, in the order of their pods' creation.
+    :param present: its present phase, which is the last moment.
+    """
+    made = case.training.made
+    past = [Moment(made, "Creating"), *_past(_stretches(lives, case.is_set))]
+    # What an incarnation's end says of a later moment than the present is part of the present.
+    before = [moment for moment in past if moment.at <= present.since or moment.at == made]
+    return merge([*before, Moment(max(present.since, made), present.phase, present.message)])
+
+
+def _stretches(
+    lives: Sequence[PodIncarnation], is_gang: bool
+) -> Iterator[tuple[list[PodIncarnation], float | None]]:
+    """Yield the incarnations that lived together, and when that ended: with the first of a gang."""
+    together: list[PodIncarnation] = []
+    for one in lives:
+        if together and (over := _over(together, is_gang)) is not None and one.made >= over:
+            yield together, over
+            together = []
+        together.append(one)
+    if together:
+        yield together, _over(together, is_gang)
+
+
+def _over(together: Sequence[PodIncarnation], is_gang: bool) -> float | None:
+    ends = [one.end for one in together if one.ended and one.end is not None]
+    if is_gang:
+        return min(ends, default=None)
+    return max(ends) if len(ends) == len(together) else None
+
+
+def _past(
+    stretches: Iterator[tuple[list[PodIncarnation], float | None]],
+) -> Iterator[Moment]:
+    for together, over in stretches:
+        yield Moment(together[0].made, "Pending")
+        starts = [one.start for one in together if one.start is not None]
+        if len(starts) == len(together):
+            yield Moment(max(starts), "Running")
+        elif starts:
+            yield Moment(min(starts), "Degraded")
+        taken = [one for one in together if one.ended not in ("", SUCCEEDED)]
+        if over is not None and taken:
+            yield Moment(over, _phase_after(taken), how_it_ended(taken[0]))
+
+
+def _phase_after(taken: Sequence[PodIncarnation]) -> str:
+    first = taken[0]
+    return "Stopped" if first.ended == SUSPENDED and first.by != KUEUE else "Pending"

@@ -1,0 +1,102 @@
+"""Clocks follow from the incarnations, so whoever comes late computes the same ones."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+
+from airflow_runai.core.kubernetes.case import Case
+from airflow_runai.core.kubernetes.history import TrainingHistory, read_history, write_history
+from airflow_runai.core.kubernetes.incarnations import PodIncarnation, incarnations
+from airflow_runai.core.kubernetes.mirror import Mirror
+from airflow_runai.core.kubernetes.moments import moments
+from airflow_runai.core.kubernetes.phase import phase_of
+from airflow_runai.core.kubernetes.verdict import verdict
+from airflow_runai.core.timeline import Clocks, Moment, clocks
+from tests.core.kubernetes.stories import Story, stories
+from tests.core.kubernetes.world import Gang, Training, World
+
+
+def timeline(
+    mirror: Mirror, uid: str, remembered: tuple[PodIncarnation, ...] = ()
+) -> tuple[Moment, ...]:
+    case = mirror.case(uid)
+    assert case is not None
+    lives = incarnations(case, remembered)
+    return moments(case, lives, phase_of(case, lives, verdict(case, lives)))
+
+
+def heard(world: World) -> Mirror:
+    mirror = Mirror()
+    for one in world.said:
+        one.tell(mirror)
+    return mirror
+
+
+def clocks_of(world: World, training: Training | Gang) -> Clocks:
+    return clocks(timeline(heard(world), training.uid), world.now)
+
+
+def test_a_preempted_training_has_its_clocks() -> None:
+    world = World()
+    job = Training(world)
+    job.evict(job.run(wait=100.0), 143)
+    world.wait(50.0)
+    job.finish(job.run(wait=200.0), 0)
+    found = clocks_of(world, job)
+    assert (found.interruptions, found.preemptions) == (1, 1)
+    assert abs(found.running - 300) < 5
+    assert abs(found.interrupted_total - 50) < 5
+
+
+def test_a_suspension_is_an_interruption_and_no_preemption() -> None:
+    world = World()
+    job = Training(world)
+    job.suspend([job.run(wait=100.0)], 143)
+    job.resume()
+    job.run(wait=100.0)
+    found = clocks_of(world, job)
+    assert (found.interruptions, found.preemptions) == (1, 0)
+
+
+def test_a_gang_runs_while_all_of_it_does() -> None:
+    world = World()
+    gang = Gang(world, 3)
+    pods = gang.run()
+    world.wait(100.0)
+    gang.evict(pods, [143, 143, 143], "event")
+    gang.restart(pods)
+    gang.run()
+    world.wait(100.0)
+    found = clocks_of(world, gang)
+    assert (found.interruptions, found.preemptions) == (1, 1)
+    assert abs(found.running - 200) < 10
+
+
+@settings(max_examples=30, deadline=None)
+@given(stories())
+def test_who_comes_late_and_reads_the_history_computes_the_same(story: Story) -> None:
+    world, uid = story.world, story.training.uid
+    early = heard(world)
+    case = early.case(uid)
+    assert case is not None
+    kept = TrainingHistory().with_lives(incarnations(case))
+    late = Mirror()
+    for one in world.said:
+        if one.kind == "Job":
+            one.tell(late)
+    for kind in ("Pod", "Workload"):
+        world.show_list(kind).tell(late)
+    remembered = read_history(write_history(kept)).lives
+    found = timeline(late, uid, remembered)
+    assert [(one.at, one.phase) for one in found] == [
+        (one.at, one.phase) for one in timeline(early, uid)
+    ]
+    lives = incarnations(known(late, uid), remembered)
+    judged = verdict(known(late, uid), lives)
+    assert (judged.final, judged.failures) == (story.final, story.failures)
+
+
+def known(mirror: Mirror, uid: str) -> Case:
+    case = mirror.case(uid)
+    assert case is not None
+    return case
