@@ -3,10 +3,10 @@ Whose turn it is: who waits for room in front of one project, and who may go whe
 
 First come, first served, and strictly so: nobody overtakes, or a request for many GPUs would starve
 behind many for one. Who waits for quota and who waits for idle GPUs stand in two lines, because
-room for the one is no room for the other. Who waits for a place of its run, because all are taken,
+room for the one is no room for the other. Who waits for a slot of its run, because all are taken,
 is in nobody's way: only workloads of that run make room for it.
 
-Whoever may go has its GPUs and its place only later: Airflow starts a worker first. Until a look
+Whoever may go has its GPUs and its slot only later: Airflow starts a worker first. Until a look
 shows its workload, they count as promised.
 """
 
@@ -19,7 +19,7 @@ from airflow_runai.core.naming import ending
 from airflow_runai.core.room import NOW, WHEN, Need, ProjectRoom
 
 #: So many go at one look at most, whatever the figures say: they may be wrong, or without bound.
-#: Who waits for a place alone is not among them: places are counted.
+#: Who waits for a slot alone is not among them: slots are counted.
 AT_ONCE = 5
 #: Seconds for which GPUs stay promised to somebody whose workload does not appear.
 PROMISE = 600.0
@@ -44,7 +44,7 @@ class Ticket:
 @dataclass(frozen=True)
 class _Promise:
     """
-    GPUs, and a place if the ticket asks for one.
+    GPUs, and a slot if the ticket asks for one.
 
     :param before: names that were seen already: of earlier workloads of the same task.
     """
@@ -58,7 +58,7 @@ class WaitingLine:
     """
     Those who wait in front of one project.
 
-    :ivar order: the place of each in its line at the last look, from 1.
+    :ivar order: the position of each in its line at the last look, from 1.
     """
 
     def __init__(self) -> None:
@@ -105,7 +105,7 @@ class WaitingLine:
         for ticket in gone:
             self.leave(ticket)
         left = [one for one in waiting if one in self._tickets]
-        self.order = {ticket: place for place, ticket in enumerate(left, 1)}
+        self.order = {ticket: position for position, ticket in enumerate(left, 1)}
         return gone
 
     def _is_answered(self, need: Need, room: ProjectRoom) -> bool:

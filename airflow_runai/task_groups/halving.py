@@ -25,7 +25,7 @@ from airflow_runai.task_groups.sweep import (
     LABEL,
     named,
     promote_best,
-    share_places,
+    share_slots,
     variant_of,
     with_champion,
 )
@@ -190,7 +190,7 @@ def _trials(made: SuccessiveHalving, given: _Arguments, gates: tuple[str, ...]) 
         evaluate >> RunaiEndTrialOperator(**{**end, **given.files(), **own, "task_id": "end"})
 
     trial.expand(label=[one.label for one in made.trials])
-    share_places(made.chains)
+    share_slots(made.chains)
 
 
 def _rung(made: SuccessiveHalving, given: _Arguments, number: int, gates: tuple[str, ...]) -> None:

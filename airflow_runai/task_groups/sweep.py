@@ -93,7 +93,7 @@ def runai_sweep(
     """
     Make the tasks of a sweep.
 
-    Each trial is a training of its own, in a place of its own below ``run_root``. A trial that
+    Each trial is a training of its own, in a folder of its own below ``run_root``. A trial that
     fails costs the others nothing. A cleared or repeated trial keeps its workload's name.
 
     :param group_id: of the group, and so the beginning of the tasks' ids.
@@ -110,7 +110,7 @@ def runai_sweep(
         asked when the DAG runs: ``{"optuna": 20, "study": …}`` (``docs/optuna.md``).
     :param pass_as: ``arguments``: ``lr=0.02``, after the training's own; ``environment``: ``LR``.
     :param submit_when: which GPUs each training waits for before it is submitted: ``now``,
-        ``quota``, ``idle``, as for ``RunaiTrainingOperator``. Evaluations wait for a place alone,
+        ``quota``, ``idle``, as for ``RunaiTrainingOperator``. Evaluations wait for a slot alone,
         because a trial without a score has wasted its training.
     :param mode: ``max`` or ``min``: which end of the metric is best.
     :param min_successful: with fewer finite metrics the sweep fails.
@@ -194,13 +194,13 @@ def _trials(sweep: Sweep, arguments: ChainArguments) -> RunaiEvaluationOperator:
     if sweep.ask is None:
         trial.expand(label=[one.label for one in sweep.trials])
     else:
-        sweep.ask >> trial.expand(label=[str(place) for place in range(sweep.ask.count)])
-    share_places([sweep.chain])
+        sweep.ask >> trial.expand(label=[str(number) for number in range(sweep.ask.count)])
+    share_slots([sweep.chain])
     assert sweep.chain.evaluate is not None, "a sweep has an evaluation"
     return sweep.chain.evaluate
 
 
-def share_places(chains: Sequence[Chain]) -> None:
+def share_slots(chains: Sequence[Chain]) -> None:
     """Let the workloads of chains count together."""
     submit = [task for one in chains for task in (one.train, one.evaluate) if task is not None]
     for task in submit:

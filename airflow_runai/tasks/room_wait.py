@@ -2,7 +2,7 @@
 What a task does about room before it submits: it waits for its turn, and looks once more.
 
 Its turn comes from a trigger, which sees all who wait on its event loop. The look right before the
-create sees what has changed since: whoever finds no room goes back, and keeps its place.
+create sees what has changed since: whoever finds no room goes back, and keeps its position.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from airflow_runai.backends.organization import Project
 from airflow_runai.backends.patience import Patience
 from airflow_runai.backends.room import no_room, room, unknown, until_room
 from airflow_runai.core.flow import Flow, Notice, now
-from airflow_runai.core.places import Claim, RunPlaces, coming
+from airflow_runai.core.slots import Claim, RunSlots, coming
 from airflow_runai.core.prospects import is_preemptible
 from airflow_runai.core.quota import gpus_requested
 from airflow_runai.core.room import NOW, QUOTA, Need, ProjectRoom
@@ -25,14 +25,14 @@ from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.waiting_line import PROMISE
 from airflow_runai.errors import NoRoom, SpecError
 from airflow_runai.hooks.runai import RunaiHook
-from airflow_runai.tasks.place_claim import PlaceClaim
+from airflow_runai.tasks.slot_claim import SlotClaim
 
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
 
-def need_of(spec: WorkloadSpec, submit_when: str, places: RunPlaces | None = None) -> Need | None:
+def need_of(spec: WorkloadSpec, submit_when: str, slots: RunSlots | None = None) -> Need | None:
     """
     Return what a workload waits for; ``None`` if it waits for nothing.
 
@@ -42,8 +42,8 @@ def need_of(spec: WorkloadSpec, submit_when: str, places: RunPlaces | None = Non
     gpus = gpus_requested(spec)
     gpus = 1.0 if gpus is None else gpus
     if submit_when == NOW or not gpus:
-        return Need(NOW, 0.0, places=places) if places else None
-    return Need(submit_when if is_preemptible(spec) else QUOTA, gpus, places=places)
+        return Need(NOW, 0.0, slots=slots) if slots else None
+    return Need(submit_when if is_preemptible(spec) else QUOTA, gpus, slots=slots)
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class RoomWait:
     """
     One task's wait for room.
 
-    :param claim: of a place in the run; ``None`` if the need has none.
+    :param claim: of a slot of the run; ``None`` if the need has none.
     :param turn: what its trigger says; ``None`` before the first wait.
     :param interval: seconds between looks.
     :param timeout: seconds since the wait began.
@@ -63,7 +63,7 @@ class RoomWait:
     node_pool: str | None
     need: Need
     digest: str
-    claim: PlaceClaim | None
+    claim: SlotClaim | None
     turn: Mapping[str, Any] | None
     interval: float
     timeout: float
@@ -99,7 +99,7 @@ class RoomWait:
             has_room = not (self._last_look() if self.claim else self._obstacle(found, []))
 
     def _last_look(self) -> str:
-        """Claim a place, look, say why there is no room; then the claim is withdrawn."""
+        """Claim a slot, look, say why there is no room; then the claim is withdrawn."""
         has_room = False
         try:
             claims = self.claim.make(self._now()) if self.claim else []

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_runai.core.paths import PathMap
-from airflow_runai.core.sweep.study import place_of_study
+from airflow_runai.core.sweep.study import storage_of_study
 from airflow_runai.errors import InvalidArgument, RunaiError, Unreachable
 from airflow_runai.tasks.locations import (
     location,
@@ -38,7 +38,7 @@ def study_storage(study: str, path_map: PathMap | None) -> Iterator[BaseStorage]
     :raises Unreachable: in the block too, if the storage fails.
     """
     _refuse_missing_optuna()
-    _check_place(study)
+    _check_name(study)
     try:
         yield _journal(study, path_map) if "/" in study else _database(study)
     except RunaiError:
@@ -59,10 +59,10 @@ def _refuse_missing_optuna() -> None:
         ) from None
 
 
-def _check_place(study: object) -> None:
+def _check_name(study: object) -> None:
     """Check again what was a template when the DAG was parsed."""
     try:
-        place_of_study(study)
+        storage_of_study(study)
     except ValueError as error:
         raise InvalidArgument([f"study: {error}"]) from None
 

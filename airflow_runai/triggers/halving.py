@@ -1,7 +1,7 @@
 """
 The wait at the gate of a rung, on the triggerer.
 
-It only looks. Its worker claims the place, because a trigger may run twice for a while.
+It only looks. Its worker creates the claim, because a trigger may run twice for a while.
 """
 
 from __future__ import annotations

@@ -192,7 +192,7 @@ def test_a_result_that_cannot_be_written_now_is_written_later(run: Runner, share
 
 
 @pytest.mark.slow
-def test_files_of_others_are_named_and_one_in_ones_own_place_fails_the_task(
+def test_files_of_others_are_named_and_one_under_ones_own_name_fails_the_task(
     run: Runner, shared: Path
 ) -> None:
     results = shared / "rungs" / "0" / "results"

@@ -162,7 +162,7 @@ def test_the_worker_looks_once_more_and_may_go_back(small: Emulator) -> None:
         await eventually(lambda: len(worker.deferrals) == 2 or living.done())
         assert creates(small) == ["long-theirs"]
         first, second = (deferral.trigger.since for deferral in worker.deferrals)
-        assert first == second, "it keeps its place"
+        assert first == second, "it keeps its position"
         worker.before_return = lambda: None
         await asyncio.to_thread(Person(small).steer, control_plane.delete, "long-theirs")
         await living

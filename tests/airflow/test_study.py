@@ -92,7 +92,7 @@ def test_a_try_that_was_cut_off_is_finished_with_other_points(opened: Open) -> N
     assert states(opened) == ["RUNNING", "RUNNING", "FAIL", "RUNNING", "RUNNING"]
 
 
-def test_of_two_trials_in_one_place_the_first_counts(opened: Open) -> None:
+def test_of_two_trials_of_one_number_the_first_counts(opened: Open) -> None:
     first = asked(opened, "monday", count=1)
     with opened() as study:
         again = study.ask()

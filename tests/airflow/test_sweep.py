@@ -1,4 +1,4 @@
-"""A sweep as one call: each trial in its place, the cap kept, the best found whatever failed."""
+"""A sweep as one call: each trial in its folder, the cap kept, the best found whatever failed."""
 
 from __future__ import annotations
 
@@ -251,7 +251,7 @@ def test_gates_of_a_sweep_may_compare_with_the_champion(shared: Path) -> None:
     assert made.chain.evaluate.champion == "/shared/champion.json"
 
 
-def test_two_sweeps_of_a_dag_have_two_places(shared: Path) -> None:
+def test_two_sweeps_of_a_dag_have_two_folders(shared: Path) -> None:
     with DAG("dag", schedule=None):
         sweep(shared)
         sweep(shared, group_id="other", run_root="/shared/runs/{{ run_id }}/other")

@@ -135,7 +135,7 @@ def test_promise_to_whoever_never_comes_ends() -> None:
     assert names(line.let_go(free(1), PROMISE)) == ["b"]
 
 
-def test_whoever_comes_back_has_its_place_and_no_promise() -> None:
+def test_whoever_comes_back_has_its_position_and_no_promise() -> None:
     line = line_of(ticket("a", 1), ticket("b", 2))
     assert names(line.let_go(free(1), 0)) == ["a"]
     line.join(ticket("a", 1))

@@ -14,7 +14,7 @@ from typing import TypeAlias
 from airflow_runai.core.sweep.space import Parameter, Parameters, Range
 from airflow_runai.errors import SpecError
 
-#: Share of the space, from 0 to below 1, of a parameter (by its place) in a trial (by its number).
+#: Share of the space, from 0 to below 1, by the index of a parameter and the number of a trial.
 Shares: TypeAlias = Callable[[int, int], float]
 
 
@@ -58,7 +58,7 @@ def _product(space: Sequence[Parameter], before: Parameters) -> Iterator[Paramet
 def at_random(space: Sequence[Parameter], count: int, seed: int) -> list[Parameters]:
     """Return so many points, each independent of the others; points of choices may be equal."""
     names = [one.name for one in space]
-    return _sampled(space, count, lambda number, place: _uniform(seed, number, names[place]))
+    return _sampled(space, count, lambda number, index: _uniform(seed, number, names[index]))
 
 
 def evenly(space: Sequence[Parameter], count: int, seed: int) -> list[Parameters]:
@@ -66,12 +66,12 @@ def evenly(space: Sequence[Parameter], count: int, seed: int) -> list[Parameters
     Return so many points that leave smaller gaps than random ones.
 
     They are an additive recurrence by the powers of a generalized golden ratio (M. Roberts, "The
-    Unreasonable Effectiveness of Quasirandom Sequences", 2018), begun at a place by the seed.
+    Unreasonable Effectiveness of Quasirandom Sequences", 2018), begun at a point by the seed.
     """
     steps = _golden_steps(len(space))
     starts = [_uniform(seed, 0, one.name) for one in space]
     return _sampled(
-        space, count, lambda number, place: (starts[place] + (number + 1) * steps[place]) % 1.0
+        space, count, lambda number, index: (starts[index] + (number + 1) * steps[index]) % 1.0
     )
 
 
@@ -81,9 +81,9 @@ def _sampled(space: Sequence[Parameter], count: int, shares: Shares) -> list[Par
 
 def _point(space: Sequence[Parameter], number: int, shares: Shares) -> Parameters:
     point: dict[str, object] = {}
-    for place, one in enumerate(space):
+    for index, one in enumerate(space):
         if one.exists(point):
-            point[one.name] = one.values.at(shares(number, place))
+            point[one.name] = one.values.at(shares(number, index))
     return point
 
 
@@ -96,4 +96,4 @@ def _golden_steps(dimensions: int) -> list[float]:
     ratio = 2.0
     for _ in range(50):  # of ratio ** (dimensions + 1) == ratio + 1
         ratio = (1.0 + ratio) ** (1.0 / (dimensions + 1))
-    return [ratio ** -(place + 1) % 1.0 for place in range(dimensions)]
+    return [ratio ** -(power + 1) % 1.0 for power in range(dimensions)]

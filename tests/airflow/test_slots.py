@@ -23,7 +23,7 @@ from airflow_runai.emulator.phases import ENDED
 from airflow_runai.emulator.records import EmulatedWorkload
 from airflow_runai.errors import Unreachable
 from airflow_runai.operators.training import RunaiTrainingOperator
-from airflow_runai.tasks.place_claim import KEY
+from airflow_runai.tasks.slot_claim import KEY
 from tests.airflow.conftest import fast
 from tests.airflow.running import meanwhile
 from tests.airflow.worker import Store, Ti, Worker
@@ -244,7 +244,7 @@ def test_no_more_live_than_the_sweep_may_have_through_crashes_and_a_clear(
 
 @pytest.mark.slow
 @both
-def test_what_an_ended_task_has_left_behind_holds_a_place(wide: Emulator, deferrable: bool) -> None:
+def test_what_an_ended_task_has_left_behind_holds_a_slot(wide: Emulator, deferrable: bool) -> None:
     """The workload lives on, though no task waits for it."""
     board = Board()
     left: dict[str, Any] = {"wait_for_completion": False, "max_live": 1}
@@ -259,7 +259,7 @@ def test_what_an_ended_task_has_left_behind_holds_a_place(wide: Emulator, deferr
     assert claim["until"] == 0.0, "it is not in the way of others"
 
 
-def test_what_exists_is_adopted_though_all_places_are_taken(wide: Emulator) -> None:
+def test_what_exists_is_adopted_though_all_slots_are_taken(wide: Emulator) -> None:
     board = Board()
     given: dict[str, Any] = {"wait_for_completion": False, "max_live": 1}
     first = step(board, 0, "train", **given)
@@ -272,7 +272,7 @@ def test_what_exists_is_adopted_though_all_places_are_taken(wide: Emulator) -> N
 
 @pytest.mark.slow
 def test_claim_that_cannot_be_read_back_submits_nothing(wide: Emulator) -> None:
-    """Else others could not see it either, and would take the same place."""
+    """Else others could not see it either, and would take the same slot."""
     board = Board()
     worker = step(board, 0, "train", deferrable=False)
     board.of_all = lambda task_id, key: []  # type: ignore[method-assign]
@@ -281,7 +281,7 @@ def test_claim_that_cannot_be_read_back_submits_nothing(wide: Emulator) -> None:
     assert wide.workloads_named("") == []
 
 
-def test_places_are_those_of_one_run_and_of_the_named_tasks(wide: Emulator) -> None:
+def test_slots_are_those_of_one_run_and_of_the_named_tasks(wide: Emulator) -> None:
     given: dict[str, Any] = {"wait_for_completion": False, "max_live": 1}
     alone: dict[str, Any] = {**given, "max_live_with": (), "deferrable": False}
     asyncio.run(step(Board(), 0, "train", **alone).settle())

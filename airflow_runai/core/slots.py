@@ -1,8 +1,8 @@
 """
-Places: how many workloads of one run may live at the same time, and who has a place.
+Slots: how many workloads of one run may live at the same time, and who has a slot.
 
 Workloads are known by their names, which are computed and not remembered. So what a worker left
-behind that crashed has a place, too.
+behind that crashed has a slot, too.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from airflow_runai.core.naming import TaskIdentity, digest_in
 
 
 @dataclass(frozen=True)
-class RunPlaces:
+class RunSlots:
     """
-    The places of the workloads of some tasks of a run.
+    The slots of the workloads of some tasks of a run.
 
     :param limit: so many, from 1.
     :param instance: name of the Airflow installation.
@@ -34,7 +34,7 @@ class RunPlaces:
     instances: int
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> RunPlaces:
+    def from_json(cls, value: Mapping[str, Any]) -> RunSlots:
         """Read what ``dataclasses.asdict`` wrote."""
         return cls(**{**value, "task_ids": tuple(value["task_ids"])})
 
@@ -42,7 +42,7 @@ class RunPlaces:
         self, live: Mapping[str, Sequence[str]], coming: Iterable[str], digest: str
     ) -> list[str]:
         """
-        Return who has a place, other than the task that asks: its own workload is in nobody's way.
+        Return who has a slot, other than the task that asks: its own workload is in nobody's way.
 
         :param live: names of workloads, as :func:`by_digest` returns them.
         :param coming: digests of tasks whose workloads no list shows yet.
@@ -69,13 +69,13 @@ def by_digest(names: Iterable[str]) -> dict[str, list[str]]:
 
 
 @lru_cache(maxsize=32)
-def _digests(places: RunPlaces) -> frozenset[str]:
+def _digests(slots: RunSlots) -> frozenset[str]:
     """Return the digests of all instances, and of a task that is not mapped (-1)."""
-    origin = (places.instance, places.dag_id, places.run_id)
+    origin = (slots.instance, slots.dag_id, slots.run_id)
     return frozenset(
         TaskIdentity(*origin, task_id, index).digest()
-        for task_id in places.task_ids
-        for index in range(-1, places.instances)
+        for task_id in slots.task_ids
+        for index in range(-1, slots.instances)
     )
 
 
@@ -103,6 +103,6 @@ class Claim:
 
 
 def coming(claims: Iterable[Claim], seen: Collection[str], moment: float) -> list[str]:
-    """Return the digests of those who have claimed a place and whose workloads were not seen."""
+    """Return the digests of those who have claimed a slot and whose workloads were not seen."""
     open_ones = [one for one in claims if moment < one.until and one.name not in seen]
     return [digest for one in open_ones if (digest := digest_in(one.name))]
