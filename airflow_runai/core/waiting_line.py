@@ -40,6 +40,15 @@ class Ticket:
     since: float
     takes: bool = True
 
+    def is_vain(self, room: ProjectRoom) -> bool:
+        """
+        Tell whether no waiting helps, which its worker explains.
+
+        A figure that nobody knows bounds nothing, but is no answer to who only asks.
+        """
+        unknown = () if self.takes else room.missing(self.need.when)
+        return bool(unknown or self.need.hopeless(room))
+
 
 @dataclass(frozen=True)
 class _Promise:
@@ -94,13 +103,13 @@ class WaitingLine:
         Choose who may go, and let them leave.
 
         At most :data:`AT_ONCE` of those who take GPUs, in the order of their :attr:`Ticket.since`.
-        Who can never fit goes, too: its worker says why.
+        Who waits in vain goes, too: its worker says why.
 
         :param moment: epoch seconds.
         """
         self._promises = dict(self._unseen(room, moment))
         waiting = sorted(self._tickets, key=lambda one: (one.since, one.digest))
-        gone = [one for one in waiting if not one.takes and self._is_answered(one.need, room)]
+        gone = [one for one in waiting if not one.takes and self._is_answered(one, room)]
         gone += self._in_turn([one for one in waiting if one.takes], room, moment)
         for ticket in gone:
             self.leave(ticket)
@@ -108,9 +117,8 @@ class WaitingLine:
         self.order = {ticket: position for position, ticket in enumerate(left, 1)}
         return gone
 
-    def _is_answered(self, need: Need, room: ProjectRoom) -> bool:
-        """Whether there is room; a figure that nobody knows is no answer to who only asks."""
-        return not room.missing(need.when) and need.fits(room, self.promised)
+    def _is_answered(self, ticket: Ticket, room: ProjectRoom) -> bool:
+        return ticket.is_vain(room) or ticket.need.fits(room, self.promised)
 
     def _unseen(self, room: ProjectRoom, moment: float) -> Iterator[tuple[str, _Promise]]:
         for digest, promise in self._promises.items():
@@ -123,7 +131,7 @@ class WaitingLine:
         taken = 0
         for ticket in waiting:
             need = ticket.need
-            if need.hopeless(room):
+            if ticket.is_vain(room):
                 yield ticket
             elif need.when in held_up or need.too_large(room) or self._is_full(ticket, room):
                 continue

@@ -111,6 +111,22 @@ def test_figure_that_the_server_does_not_tell_is_no_answer(
     assert "the free GPUs cannot be read here" in done.words
 
 
+@pytest.mark.slow
+@both
+def test_what_a_later_look_finds_ends_the_wait_too(
+    run: Runner, emulator: Emulator, deferrable: bool
+) -> None:
+    Person(emulator).submit("team-b", "long-theirs", gpus=2)
+
+    def forbid() -> None:
+        wait_until(lambda: looks(emulator) >= 4)
+        emulator.faults.add("status", status=403, times=1000, path="/api/v1/nodes/telemetry*")
+
+    with meanwhile(forbid):
+        done = run(dag_of(sensor(gpus=3, when="idle", deferrable=deferrable)))
+    assert "the free GPUs cannot be read here" in done.words
+
+
 @both
 def test_unknown_node_pool_names_those_there_are(
     run: Runner, emulator: Emulator, deferrable: bool
