@@ -17,10 +17,10 @@ from airflow_runai.backends.organization import Project
 from airflow_runai.backends.patience import Patience
 from airflow_runai.backends.room import no_room, room, unknown, until_room
 from airflow_runai.core.flow import Flow, Notice, now
-from airflow_runai.core.slots import Claim, RunSlots, coming
 from airflow_runai.core.prospects import is_preemptible
 from airflow_runai.core.quota import gpus_requested
 from airflow_runai.core.room import NOW, QUOTA, Need, ProjectRoom
+from airflow_runai.core.slots import Claim, RunSlots, coming
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.waiting_line import PROMISE
 from airflow_runai.errors import NoRoom, SpecError
@@ -89,14 +89,18 @@ class RoomWait:
     def wait_here(self) -> None:
         """Wait in this worker until there is room; raises as :meth:`waits_since`."""
         deadline = self._now() + self.timeout
-        has_room = False
-        while not has_room:
+        while True:
             waiting = until_room(self._look, self.need, self.interval, deadline, self.digest)
             found = self.hook.run(waiting, _tell, self.sleep)
             if found is None:
                 raise self._refusal()
             # Without a claim, that look was as good as another.
-            has_room = not (self._last_look() if self.claim else self._obstacle(found, []))
+            why = self._last_look() if self.claim else self._obstacle(found, [])
+            if not why:
+                return
+            # That look did not know of claims: it ends no wait for a slot that others have claimed.
+            if self._now() >= deadline:
+                raise self._refusal(why)
 
     def _last_look(self) -> str:
         """Claim a slot, look, say why there is no room; then the claim is withdrawn."""

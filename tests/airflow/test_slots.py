@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from airflow_runai.core.naming import TaskIdentity, base_name, generation_name
 from airflow_runai.emulator import Emulator, Scenario, serve
 from airflow_runai.emulator.phases import ENDED
 from airflow_runai.emulator.records import EmulatedWorkload
@@ -257,6 +259,20 @@ def test_what_an_ended_task_has_left_behind_holds_a_slot(wide: Emulator, deferra
     assert only.name.startswith("held-")
     (claim,) = board.read(("evaluate", 1), KEY) or [{"until": 0.0}]
     assert claim["until"] == 0.0, "it is not in the way of others"
+
+
+@pytest.mark.slow
+@both
+def test_claim_of_a_dead_worker_prolongs_no_wait(wide: Emulator, deferrable: bool) -> None:
+    """The claim counts for a long time, but no look at the platform shows anything in the way."""
+    board = Board()
+    dead = generation_name(base_name(TaskIdentity("tests", "dag", "run-1", "train", 0)), 1)
+    board.push(("train", 0), KEY, {"name": dead, "until": time.time() + 3600})
+    given: dict[str, Any] = {"max_live": 1, "deferrable": deferrable, "timeouts": {"room": 0.5}}
+    late = step(board, 0, "evaluate", **given)
+    with pytest.raises(Exception, match=r"no room for a workload \(now\) .*nothing was submitted"):
+        asyncio.run(late.live())
+    assert wide.workloads_named("") == []
 
 
 def test_what_exists_is_adopted_though_all_slots_are_taken(wide: Emulator) -> None:
