@@ -36,17 +36,7 @@ rate=$(cat "$(dirname "$CHECKPOINT")/../rate")
 echo "{\\"accuracy\\": $rate}" > "$METRICS.part"
 mv "$METRICS.part" "$METRICS"
 """
-
-
-@pytest.fixture
-def scripts(shared: Path) -> Path:
-    from tests.checkpoints.samples import safetensors_file
-
-    (shared / "good.safetensors").write_bytes(safetensors_file())
-    for name, text in {"train.sh": TRAIN, "evaluate.sh": EVALUATE}.items():
-        (shared / name).write_text(text)
-        (shared / name).chmod(0o755)
-    return shared
+SCRIPTS = {"train.sh": TRAIN, "evaluate.sh": EVALUATE}
 
 
 def sweep(shared: Path, **given: Any) -> Sweep:
