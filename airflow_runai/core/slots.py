@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property
 from typing import Any
+from weakref import WeakValueDictionary
 
 from airflow_runai.core.naming import TaskIdentity, digest_in
+
+_DIGESTS: WeakValueDictionary[tuple[object, ...], frozenset[str]] = WeakValueDictionary()
 
 
 @dataclass(frozen=True)
@@ -48,11 +51,26 @@ class RunSlots:
         :param coming: digests of tasks whose workloads no list shows yet.
         :param digest: of the task that asks.
         """
-        ours = _digests(self)
+        ours = self.digests
         named = [
             name for found in ours.intersection(live) if found != digest for name in live[found]
         ]
         return [*sorted(named), *sorted(ours.intersection(coming) - {digest})]
+
+    @cached_property
+    def digests(self) -> frozenset[str]:
+        """Those of all instances, and of tasks that are not mapped (-1)."""
+        # All who wait in a run share one set, which is forgotten with the last of them.
+        origin = (self.instance, self.dag_id, self.run_id)
+        tasks = (*origin, self.task_ids, self.instances)
+        found = _DIGESTS.get(tasks)
+        if found is None:
+            _DIGESTS[tasks] = found = frozenset(
+                TaskIdentity(*origin, task_id, index).digest()
+                for task_id in self.task_ids
+                for index in range(-1, self.instances)
+            )
+        return found
 
     def are_full(self, holders: Collection[str]) -> bool:
         """Tell whether one more would be too many."""
@@ -66,17 +84,6 @@ def by_digest(names: Iterable[str]) -> dict[str, list[str]]:
         if digest := digest_in(name):
             found.setdefault(digest, []).append(name)
     return found
-
-
-@lru_cache(maxsize=32)
-def _digests(slots: RunSlots) -> frozenset[str]:
-    """Return the digests of all instances, and of a task that is not mapped (-1)."""
-    origin = (slots.instance, slots.dag_id, slots.run_id)
-    return frozenset(
-        TaskIdentity(*origin, task_id, index).digest()
-        for task_id in slots.task_ids
-        for index in range(-1, slots.instances)
-    )
 
 
 @dataclass(frozen=True)

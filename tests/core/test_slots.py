@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -73,6 +74,20 @@ def test_no_gpu_is_waited_for_with_a_slot_alone() -> None:
     assert NEED.fits(ProjectRoom(Quota(0.0, 0.0), held=5.0, queued=5.0, free=0.0))
     assert NEED.hopeless(ProjectRoom(Quota(0.0, 0.0), held=5.0)) == ""
     assert ProjectRoom(unread=(WORKLOADS, NODES)).missing(NOW) == (WORKLOADS,)
+
+
+def test_all_who_wait_in_a_run_share_what_is_known_of_it_and_the_last_one_forgets_it() -> None:
+    def waits() -> list[RunSlots]:
+        return [replace(SLOTS, run_id=f"run-{number}", instances=2) for number in range(100)]
+
+    first, second = waits(), waits()
+    assert all(a.digests is b.digests for a, b in zip(first, second, strict=True))
+    assert len({one.digests for one in first}) == 100
+    forgotten = weakref.ref(first[0].digests)
+    first.clear()
+    assert forgotten() is second[0].digests
+    second.clear()
+    assert forgotten() is None
 
 
 def test_need_with_slots_survives_json() -> None:
