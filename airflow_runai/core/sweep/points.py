@@ -36,23 +36,26 @@ def grid(space: Sequence[Parameter], limit: int) -> list[Parameters]:
             [f"space.{one.name}: more than {limit} `points`; allowed: {limit}" for one in dense]
         )
     found: list[Parameters] = []
-    for point in _product(space, {}):
+    for point in _product(space):
         if len(found) == limit:
             raise SpecError([f"space: more than {limit} points; allowed: {limit}; sample some"])
         found.append(point)
     return found
 
 
-def _product(space: Sequence[Parameter], before: Parameters) -> Iterator[Parameters]:
-    if not space:
-        yield before
-        return
-    first, *others = space
-    if not first.exists(before):
-        yield from _product(others, before)
-        return
-    for value in first.values.grid():
-        yield from _product(others, {**before, first.name: value})
+def _product(space: Sequence[Parameter]) -> Iterator[Parameters]:
+    # Not by recursion: a space may have more parameters than Python has levels.
+    begun: list[tuple[Parameters, int]] = [({}, 0)]
+    while begun:
+        point, index = begun.pop()
+        while index < len(space) and not space[index].exists(point):
+            index += 1
+        if index == len(space):
+            yield point
+            continue
+        one = space[index]
+        values = reversed(one.values.grid())
+        begun += [({**point, one.name: value}, index + 1) for value in values]
 
 
 def at_random(space: Sequence[Parameter], count: int, seed: int) -> list[Parameters]:
