@@ -6,7 +6,7 @@ A password belongs in a connection, so a study is never named by the address of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,6 +105,7 @@ def _address(study: str, connection: Any) -> str:
             [f"study: {study!r} is a connection of type {connection.conn_type!r}; {allowed}"]
         )
     is_file = dialect == "sqlite"
+    options = dict(_options(study, connection.extra_dejson))
     address = URL.create(
         dialect,
         username=connection.login,
@@ -112,5 +113,20 @@ def _address(study: str, connection: Any) -> str:
         host=None if is_file else connection.host,
         port=connection.port,
         database=connection.host or connection.schema if is_file else connection.schema,
+        query=options,
     )
     return address.render_as_string(hide_password=False)
+
+
+def _options(study: str, extra: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
+    """Yield *Extra* as options of the database's driver: ``{"ssl": {"ca": …}}`` as ``ssl_ca``."""
+    for key, value in extra.items():
+        name = f"{before}{key}"
+        if isinstance(value, Mapping):
+            yield from _options(study, value, f"{name}_")
+        elif isinstance(value, (str, int, float)):
+            yield name, str(value).lower() if isinstance(value, bool) else str(value)
+        else:
+            raise InvalidArgument(
+                [f"study: {study!r}: Extra, {name}: no text or number; correct the connection"]
+            )
