@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from airflow.sdk import XComArg, task_group
 
-from airflow_runai.core.jinja import literal
+from airflow_runai.core.jinja import PlainText, literal
 from airflow_runai.core.json_merge import JsonObject, deep_merge
 from airflow_runai.core.sweep.draw import Sampler, check_count, draw
 from airflow_runai.core.sweep.space import read_space
@@ -280,7 +280,7 @@ def variant_of(one: Trial, train: Mapping[str, Any], pass_as: str) -> JsonObject
         patch: JsonObject = {"environment": variables}
     else:
         words = [deep_merge(train, one.spec).get("args"), literal(shlex.join(one.arguments()))]
-        patch = {"args": " ".join(filter(None, words))}
+        patch = {"args": PlainText(" ".join(filter(None, words)))}
     spec = deep_merge(one.spec, {key: value for key, value in patch.items() if value})
     shown = named(one)
     return {**shown, "spec": deep_merge(shown["spec"], spec)}
@@ -288,6 +288,6 @@ def variant_of(one: Trial, train: Mapping[str, Any], pass_as: str) -> JsonObject
 
 def named(one: Trial) -> JsonObject:
     """Return by what people find the workloads of a trial."""
-    labels = one.labels()
+    labels = {name: literal(value) for name, value in one.labels().items()}
     spec = {"labels": labels} if labels else {}
     return {"spec": spec, "workload_name": one.name, "label": one.label}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -203,6 +206,38 @@ def test_texts_reach_the_script_word_for_word(
     if pass_as == "arguments":
         said = [word.partition("=")[2] for word in said]
     assert said == HOSTILE
+
+
+#: What a DAG that renders native objects would make numbers, ``None`` or lists of.
+NUMBERS = {"lr": 1e-4, "seed": "007", "text": "None", "list": "[1, 2]", "quoted": "'two words'"}
+
+
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize("pass_as", ["arguments", "environment"])
+def test_texts_stay_texts_in_a_dag_that_renders_native_objects(
+    shared: Path, pass_as: str, native: bool
+) -> None:
+    spec = {**POD, "compute": {"gpu_devices": "{{ 2 }}"}}
+    with DAG("dag", schedule=None, render_template_as_native_obj=native):
+        one = sweep(shared, space=[NUMBERS, {"alone": "two words"}], pass_as=pass_as, spec=spec)
+
+    def rendered(index: int) -> Any:
+        task = copy.copy(one.chain.train)
+        run: dict[str, Any] = {"run_id": "1", "ti": SimpleNamespace(map_index=index)}
+        task.render_template_fields(run)  # type: ignore[arg-type]  # what is used of it
+        return task.spec
+
+    first, second = rendered(0), rendered(1)
+    assert first["compute"] == {"gpu_devices": 2 if native else "2"}, "the author's own"
+    assert first["labels"] == {"lr": "0.0001", "seed": "007", "text": "None"}
+    texts = {name: str(value) for name, value in NUMBERS.items()}
+    if pass_as == "arguments":
+        assert shlex.split(first["args"]) == [f"{name}={text}" for name, text in texts.items()]
+        assert shlex.split(second["args"]) == ["alone=two words"]
+    else:
+        own = {name.upper(): text for name, text in texts.items()}
+        assert {**first["environment"], **own} == first["environment"]
+        assert second["environment"]["ALONE"] == "two words"
 
 
 @pytest.mark.slow
