@@ -201,10 +201,10 @@ def _trials(sweep: Sweep, arguments: ChainArguments) -> RunaiEvaluationOperator:
 
 
 def share_slots(chains: Sequence[Chain]) -> None:
-    """Let the workloads of chains count together."""
+    """Let the workloads of chains count together, and with those that their author has named."""
     submit = [task for one in chains for task in (one.train, one.evaluate) if task is not None]
     for task in submit:
-        task.max_live_with = [one.task_id for one in submit]
+        task.max_live_with = [*(one.task_id for one in submit), *task.max_live_with]
 
 
 def _best(

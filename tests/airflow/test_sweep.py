@@ -314,6 +314,16 @@ def test_the_cap_is_that_of_trainings_and_evaluations_together(shared: Path) -> 
     assert (train.submit_when, evaluate.submit_when) == ("idle", "now")
 
 
+def test_workloads_of_other_tasks_may_count_too(shared: Path) -> None:
+    own = {"select": {"accept_unverifiable": True}, "evaluate": {"max_live_with": ["prepare"]}}
+    with DAG("dag", schedule=None):
+        made = sweep(shared, task_arguments=own)
+    assert made.chain.evaluate is not None
+    together = ["sweep.trial.train", "sweep.trial.evaluate"]
+    assert made.chain.train.max_live_with == together
+    assert made.chain.evaluate.max_live_with == [*together, "prepare"]
+
+
 def test_ids_are_as_short_as_they_can_be(shared: Path) -> None:
     with DAG("dag", schedule=None) as dag:
         sweep(shared, champion="/shared/champion.json")
