@@ -201,6 +201,7 @@ def test_files_of_others_are_named_and_one_under_ones_own_name_fails_the_task(
         ({"min_steps": 9}, "min_steps: 9; allowed: at most max_steps, 4"),
         ({"max_live": 0}, "max_live: 0; allowed: a whole number from 1"),
         ({"mode": "best"}, "mode: 'best'"),
+        ({"submit_when": "later"}, "submit_when: 'later'; allowed: now, quota, idle"),
         ({"min_successful": 99}, "min_successful: 99, of "),
         ({"task_arguments": {"promote": {}}}, "task_arguments.promote: no task"),
         ({"space": {"max-steps": [1, 2]}}, "steps_as: 'max_steps' is a parameter of the space"),
@@ -253,7 +254,12 @@ def test_a_rung_has_what_a_sweep_has(shared: Path) -> None:
 
 def test_a_trial_is_one_instance_of_one_mapped_group(shared: Path) -> None:
     with DAG("dag", schedule=None) as dag:
-        made = halving(shared, champion="/shared/champion.json", gates=["accuracy >= 0.2"])
+        made = halving(
+            shared,
+            champion="/shared/champion.json",
+            gates=["accuracy >= 0.2"],
+            submit_when="idle",
+        )
     steps = ("train", "select", "evaluate")
     assert set(dag.task_ids) == {
         *(f"halving.trial.rung-{rung}.{step}" for rung in (0, 1) for step in steps),
@@ -269,6 +275,7 @@ def test_a_trial_is_one_instance_of_one_mapped_group(shared: Path) -> None:
         assert one.evaluate is not None
         assert set(one.train.max_live_with) == set(one.evaluate.max_live_with) == workloads
         assert (one.train.max_live, one.evaluate.max_live) == (4, 4)
+        assert (one.train.submit_when, one.evaluate.submit_when) == ("idle", "now")
     assert [list(one.evaluate.gates) for one in made.chains if one.evaluate] == [
         [],
         ["accuracy >= 0.2"],
