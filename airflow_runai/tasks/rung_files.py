@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# What a folder of ours holds, and much that somebody else may have put there.
-_MAX_NAMES = 10_000
+# Beside the files of all trials, what somebody else may have put there.
+_FOREIGN_NAMES = 10_000
 _NAME = re.compile(r"(0|[1-9][0-9]{0,5})\.json")
 
 
@@ -195,7 +195,7 @@ class Rung:
                 log.warning("passed over: %s", words)
 
     def _numbers(self, folder: SmallFile) -> set[int]:
-        matches = map(_NAME.fullmatch, folder.names(_MAX_NAMES))
+        matches = map(_NAME.fullmatch, folder.names(self.query.trials + _FOREIGN_NAMES))
         return {int(match[1]) for match in matches if match}
 
 

@@ -77,6 +77,18 @@ def test_what_is_no_result_is_named_once_and_passed_over(
     ]
 
 
+def test_a_rung_may_have_as_many_files_as_the_sweep_has_trials(tmp_path: Path) -> None:
+    trials = 10_500
+    folder = SmallFile(tmp_path, tmp_path)
+    Rung(RungQuery(0, 0, trials, trials, "accuracy", "max"), folder).record(0.1)
+    ended = tmp_path / "ended"
+    ended.mkdir()
+    for trial in range(1, trials):
+        (ended / f"{trial}.json").touch()
+    alone = Rung(RungQuery(0, 0, trials, trials, "accuracy", "max"), folder)
+    assert alone.look() == PROMOTE
+
+
 def test_a_claim_that_cannot_be_read_counts(tmp_path: Path) -> None:
     record(tmp_path, *(trial / 10 for trial in range(TRIALS)))
     (tmp_path / "0" / "claims").mkdir()
