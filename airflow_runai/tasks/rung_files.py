@@ -30,13 +30,9 @@ from airflow_runai.core.sweep.rung_documents import (
     trial_in,
     trial_text,
 )
-from airflow_runai.errors import (
-    CheckpointUnreadable,
-    InvalidArgument,
-    NoValidCheckpoint,
-    RunaiError,
-)
-from airflow_runai.tasks.locations import refuse_missing_connection, small_file
+from airflow_runai.errors import InvalidArgument
+from airflow_runai.tasks.locations import small_file
+from airflow_runai.tasks.storage_errors import storage_errors
 
 if TYPE_CHECKING:
     from airflow_runai.checkpoints.storage.small_files import SmallFile
@@ -237,24 +233,7 @@ def rung_storage(
         the first, and for a result that is not one.
     :raises CheckpointUnreadable: in the block, if the storage fails now.
     """
-    # Imported here: reading checkpoints is not needed to parse a DAG.
-    from airflow_runai.checkpoints.checking.reader import cause
-    from airflow_runai.checkpoints.storage.exclusive import NotExclusive
-
-    refuse_missing_connection(storage_conn_id)
     root = small_file(folder, path_map, storage_conn_id)
-    try:
+    advice = "two trials could make the same claim there; put run_root"
+    with storage_errors(root, storage_conn_id, advice):
         yield root
-    except RunaiError:
-        raise
-    except NotExclusive as error:
-        raise NoValidCheckpoint(
-            f"{error}: two trials could make the same claim there; put run_root on a file system "
-            "with hard links, or on S3 or Google Cloud Storage"
-        ) from error
-    except ValueError as error:
-        raise NoValidCheckpoint(str(error)) from error
-    except Exception as error:  # storage libraries raise what they like
-        raise CheckpointUnreadable(
-            f"{root}: cannot be read or written now: {cause(error)}"
-        ) from error

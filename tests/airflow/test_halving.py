@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG
+from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
+from airflow.sdk.execution_time.comms import ConnectionResult, ErrorResponse, GetConnection
 from structlog.testing import capture_logs
 
 from airflow_runai.checkpoints.storage.small_files import SmallFile
@@ -160,6 +162,52 @@ def test_a_storage_that_is_away_is_waited_for(tmp_path: Path) -> None:
         return (await waiting).payload
 
     assert asyncio.run(fired()) == {"decision": "promote"}
+
+
+class Supervisor:
+    """Stands for Airflow's supervisor at the wire: it has one connection, once the server is back."""
+
+    def __init__(self) -> None:
+        self.is_away = True
+
+    def send(self, message: GetConnection) -> Any:
+        if self.is_away:
+            raise AirflowRuntimeError(ErrorResponse(error=ErrorType.API_SERVER_ERROR))
+        if message.conn_id == "storage":
+            names = ("host", "schema", "login", "password", "port", "extra")
+            return ConnectionResult.model_validate(
+                {"conn_id": "storage", "conn_type": "aws", **dict.fromkeys(names)}
+            )
+        return ErrorResponse(error=ErrorType.CONNECTION_NOT_FOUND)
+
+
+def test_an_api_server_that_is_away_ends_no_gate_and_a_missing_connection_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.sdk.execution_time import task_runner
+
+    supervisor = Supervisor()
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
+    folder = tmp_path / "rungs"
+    query = RungQuery(0, 0, 1, 3, "accuracy", "max")
+    Rung(query, SmallFile(folder)).record(0.5)
+
+    def gate_of(conn_id: str) -> RunaiTrialGateTrigger:
+        storage = {"folder": str(folder), "path_map": None, "storage_conn_id": conn_id}
+        return RunaiTrialGateTrigger(query.to_json(), storage, 0.01, min_defer_seconds=0)
+
+    async def fired() -> list[Any]:
+        waiting = [anext(gate_of(name).run()) for name in ("storage", "nobody")]
+        tasks = [asyncio.ensure_future(one) for one in waiting]
+        with capture_logs() as logs:
+            await eventually(lambda: len(logs) == 2, "both have said why they wait")
+        assert all("its API server gives no answer; still waiting" in one["event"] for one in logs)
+        supervisor.is_away = False
+        return [(await one).payload["decision"] for one in tasks]
+
+    there, missing = asyncio.run(fired())
+    assert there == "promote"
+    assert missing.startswith("storage_conn_id: 'nobody' is not a connection that Airflow can read")
 
 
 @pytest.mark.slow
