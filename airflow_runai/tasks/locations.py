@@ -93,6 +93,13 @@ def untrusted_below(path: str, path_map: PathMap | None) -> Path | None:
     return next((top for top in above if os.path.ismount(top) or os.path.islink(top)), None)
 
 
+def storage_of(path: str, path_map: PathMap | None) -> str:
+    """Name the storage that a path lies on: a worker prefix, a bucket, or the rest of the disk."""
+    prefix = worker_prefix(path, path_map or {})
+    scheme, separator, rest = path.partition("://")
+    return prefix or (f"{scheme}://{rest.partition('/')[0]}" if separator else "/")
+
+
 def small_file(
     path: str, path_map: PathMap | None, storage_conn_id: str | None = None
 ) -> SmallFile:

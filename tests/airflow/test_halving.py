@@ -20,6 +20,7 @@ from airflow_runai.errors import InvalidArgument, SpecError
 from airflow_runai.operators.trial_end import RunaiEndTrialOperator
 from airflow_runai.operators.trial_gate import RunaiTrialGateOperator
 from airflow_runai.task_groups.halving import SuccessiveHalving, runai_successive_halving
+from airflow_runai.tasks.locations import storage_of
 from airflow_runai.tasks.rung_files import Rung, RungQuery
 from airflow_runai.triggers.halving import RunaiTrialGateTrigger
 from tests.airflow.running import Run, dag_of, meanwhile
@@ -208,6 +209,22 @@ def test_an_api_server_that_is_away_ends_no_gate_and_a_missing_connection_does(
     there, missing = asyncio.run(fired())
     assert there == "promote"
     assert missing.startswith("storage_conn_id: 'nobody' is not a connection that Airflow can read")
+
+
+@pytest.mark.parametrize(
+    ("folder", "path_map", "storage"),
+    [
+        ("/shared/runs/1/rungs", {"/shared": "/mnt/a"}, "/mnt/a"),
+        ("/shared/runs/1/rungs", {"/shared": "s3://bucket/a"}, "s3://bucket/a"),
+        ("s3://bucket/runs/1/rungs", None, "s3://bucket"),
+        ("/mnt/b/rungs", None, "/"),
+    ],
+)
+def test_gates_of_a_storage_that_hangs_hold_up_those_of_no_other(
+    folder: str, path_map: dict[str, str] | None, storage: str
+) -> None:
+    """Each storage has threads of its own; see the test of `in_thread`."""
+    assert storage_of(folder, path_map) == storage
 
 
 @pytest.mark.slow
