@@ -56,7 +56,7 @@ def test_a_run_is_trained_selected_evaluated_and_promoted(
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.qualify
 def test_mapped_each_has_a_folder_of_its_own(run: Runner, emulator: Emulator, shared: Path) -> None:
     with DAG("dag", schedule=None) as dag:
 

@@ -80,7 +80,7 @@ def _slug(workload: EmulatedWorkload) -> str:
     return workload.name.rsplit("-", 2)[0]
 
 
-@pytest.mark.slow
+@pytest.mark.qualify
 def test_picture_shows_what_the_second_sweep_does(
     run: Runner, emulator: Emulator, shared: Path, tmp_path: Path
 ) -> None:
@@ -98,7 +98,7 @@ def test_picture_shows_what_the_second_sweep_does(
     assert (shared / "champion.json").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.qualify
 def test_own_set_trains_in_a_folder_for_each_pod(
     run: Runner, emulator: Emulator, shared: Path, tmp_path: Path
 ) -> None:

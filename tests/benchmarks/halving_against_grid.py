@@ -30,7 +30,7 @@ from airflow_runai.emulator.replies import ApiCall
 from airflow_runai.emulator.routes_workloads import create
 from airflow_runai.tasks.rung_files import Rung, RungQuery, end_trial
 from tests.benchmarks.digits_curves import FILE, POINTS
-from tests.checkpoints.stepped_store import StoredPath, Store
+from tests.checkpoints.stepped_store import Store, StoredPath
 
 TRIALS, ETA, CAP = len(POINTS), 3, 4
 #: The first rung must be long enough for its scores to say something.

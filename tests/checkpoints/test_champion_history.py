@@ -16,7 +16,7 @@ from airflow_runai.checkpoints.keeping.champion import read_champion, text_of, w
 from airflow_runai.checkpoints.keeping.champion_history import KEPT, ChampionHistory
 from airflow_runai.checkpoints.storage.exclusive import NotExclusive
 from airflow_runai.errors import PromotionRefused
-from tests.checkpoints.stepped_store import StoredPath, Store, User
+from tests.checkpoints.stepped_store import Store, StoredPath, User
 
 Champion = dict[str, Any]
 FEW = 3

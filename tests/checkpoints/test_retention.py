@@ -26,7 +26,7 @@ from airflow_runai.checkpoints.keeping.retention import (
     plan_retention,
 )
 from tests.checkpoints.samples import publish, torch_file, write
-from tests.checkpoints.stepped_store import StoredPath, Store
+from tests.checkpoints.stepped_store import Store, StoredPath
 
 #: After everything that the tests write.
 NOW = 4e9

@@ -18,7 +18,7 @@ from airflow_runai.tasks.rung_files import (
     end_trial,
     trial_number,
 )
-from tests.checkpoints.stepped_store import StoredPath, Store
+from tests.checkpoints.stepped_store import Store, StoredPath
 
 TRIALS = 6
 

@@ -19,7 +19,7 @@ from typing import Any
 from airflow_runai.checkpoints.storage.small_files import SmallFile
 from airflow_runai.core.sweep.halving import PROMOTE, WAIT, budget
 from airflow_runai.tasks.rung_files import Rung, RungQuery, end_trial
-from tests.checkpoints.stepped_store import StoredPath, Store, User
+from tests.checkpoints.stepped_store import Store, StoredPath, User
 
 #: Chances of what happens in a step; otherwise somebody makes one request.
 STARTS, DIES, CLEARED, MARKED, STORM = 0.25, 0.02, 0.02, 0.005, 0.005
