@@ -23,7 +23,15 @@ from tests.simulation import wire
 from tests.simulation.clock import VirtualLoop, virtual_time
 from tests.simulation.comms import DagRun
 from tests.simulation.process import Process, blocking, in_greenlet
-from tests.simulation.test_room_crowd import HOUR, SPEC, Crowd, RoomyPlane, first_event, loop
+from tests.simulation.test_room_crowd import (
+    HOUR,
+    SEEDS,
+    SPEC,
+    Crowd,
+    RoomyPlane,
+    first_event,
+    loop,
+)
 from tests.simulation.test_submission_crowd import SILENCE, Store, Ti
 
 __all__ = ["loop"]
@@ -108,7 +116,7 @@ def played(loop: VirtualLoop, triggerers: int, seed: int, **plane: Any) -> Sweep
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("triggerers", [1, 2, 0])
 def test_no_more_live_than_there_are_slots_and_all_come_to_their_turn(
     loop: VirtualLoop, triggerers: int, seed: int
