@@ -165,7 +165,7 @@ def until_room(
 
 
 def no_room(need: Need, found: ProjectRoom, full: str = "") -> str:
-    """Say what is waited for; ``full`` says who has all the places, if that is why."""
+    """Say what is waited for; ``full`` says who has all the slots, if that is why."""
     why = full or need.too_large(found) or str(found)
     return f"waiting for room for {need} ({need.when}): {why}"
 

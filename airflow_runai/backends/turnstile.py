@@ -152,7 +152,7 @@ class Turnstile:
 
     def _news(self, waiter: _Waiter) -> str:
         need = waiter.ticket.need
-        if waiter.room:
+        if waiter.room and not waiter.ticket.is_vain(waiter.room):
             return f"there is room for {need} ({need.when}): {waiter.room}"
         if self._trouble:
             return f"the room cannot be read ({self._trouble}); still waiting"

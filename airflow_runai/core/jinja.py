@@ -13,8 +13,14 @@ def is_templated(text: str) -> bool:
     return any(opening in text for opening in OPENINGS)
 
 
-def literal(text: str) -> str:
+class PlainText(str):
+    """A template that renders to a text, also in a DAG that renders ``7`` to a number."""
+
+    __slots__ = ()
+
+
+def literal(text: str) -> PlainText:
     """Return a template that renders to ``text``, whatever is in it."""
     # Jinja also changes the ends of lines.
     is_plain = not is_templated(text) and "\n" not in text and "\r" not in text
-    return text if is_plain else f"{{{{ {json.dumps(text, ensure_ascii=False)} }}}}"
+    return PlainText(text if is_plain else f"{{{{ {json.dumps(text, ensure_ascii=False)} }}}}")

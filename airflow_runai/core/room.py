@@ -14,8 +14,8 @@ from functools import cached_property
 from typing import Any
 
 from airflow_runai.core.json_merge import JsonObject
-from airflow_runai.core.places import RunPlaces, by_digest
 from airflow_runai.core.quota import Quota, gpu_count, over_cluster, over_limit, over_quota
+from airflow_runai.core.slots import RunSlots, by_digest
 from airflow_runai.core.texts import cut
 
 NOW, QUOTA, IDLE = "now", "quota", "idle"
@@ -113,19 +113,19 @@ class Need:
         limit holds in both cases. ``now``: it waits for no GPU.
     :param gpus: so many.
     :param share: instead of a number, this part of the quota, or of all GPUs; in (0, 1].
-    :param places: one of them, too.
+    :param slots: one of them, too.
     """
 
     when: str
     gpus: float = 1.0
     share: float | None = None
-    places: RunPlaces | None = None
+    slots: RunSlots | None = None
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Need:
         """Read what :meth:`to_json` wrote."""
-        places = value.get("places")
-        return cls(**{**value, "places": RunPlaces.from_json(places) if places else None})
+        slots = value.get("slots")
+        return cls(**{**value, "slots": RunSlots.from_json(slots) if slots else None})
 
     def to_json(self) -> JsonObject:
         """Return plain JSON values."""
@@ -148,17 +148,17 @@ class Need:
 
     def full(self, room: ProjectRoom, digest: str, coming: Iterable[str] = ()) -> str:
         """
-        Say who has all the places; an empty text if one is free.
+        Say who has all the slots; an empty text if one is free.
 
         :param digest: of the task that asks.
         :param coming: digests of those whose workloads no list shows yet.
         """
-        places = self.places
-        holders = places.holders(room.live, coming, digest) if places else []
-        if places is None or not places.are_full(holders):
+        slots = self.slots
+        holders = slots.holders(room.live, coming, digest) if slots else []
+        if slots is None or not slots.are_full(holders):
             return ""
         named = cut(", ".join(holders))
-        return f"{len(holders)} of {places.limit} places of its run are taken: {named}"
+        return f"{len(holders)} of {slots.limit} slots of its run are taken: {named}"
 
     def hopeless(self, room: ProjectRoom) -> str:
         """Say why no waiting helps, as long as nobody changes the project; else an empty text."""

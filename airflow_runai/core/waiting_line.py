@@ -3,10 +3,10 @@ Whose turn it is: who waits for room in front of one project, and who may go whe
 
 First come, first served, and strictly so: nobody overtakes, or a request for many GPUs would starve
 behind many for one. Who waits for quota and who waits for idle GPUs stand in two lines, because
-room for the one is no room for the other. Who waits for a place of its run, because all are taken,
+room for the one is no room for the other. Who waits for a slot of its run, because all are taken,
 is in nobody's way: only workloads of that run make room for it.
 
-Whoever may go has its GPUs and its place only later: Airflow starts a worker first. Until a look
+Whoever may go has its GPUs and its slot only later: Airflow starts a worker first. Until a look
 shows its workload, they count as promised.
 """
 
@@ -19,7 +19,7 @@ from airflow_runai.core.naming import ending
 from airflow_runai.core.room import NOW, WHEN, Need, ProjectRoom
 
 #: So many go at one look at most, whatever the figures say: they may be wrong, or without bound.
-#: Who waits for a place alone is not among them: places are counted.
+#: Who waits for a slot alone is not among them: slots are counted.
 AT_ONCE = 5
 #: Seconds for which GPUs stay promised to somebody whose workload does not appear.
 PROMISE = 600.0
@@ -40,11 +40,20 @@ class Ticket:
     since: float
     takes: bool = True
 
+    def is_vain(self, room: ProjectRoom) -> bool:
+        """
+        Tell whether no waiting helps, which its worker explains.
+
+        A figure that nobody knows bounds nothing, but is no answer to who only asks.
+        """
+        unknown = () if self.takes else room.missing(self.need.when)
+        return bool(unknown or self.need.hopeless(room))
+
 
 @dataclass(frozen=True)
 class _Promise:
     """
-    GPUs, and a place if the ticket asks for one.
+    GPUs, and a slot if the ticket asks for one.
 
     :param before: names that were seen already: of earlier workloads of the same task.
     """
@@ -58,7 +67,7 @@ class WaitingLine:
     """
     Those who wait in front of one project.
 
-    :ivar order: the place of each in its line at the last look, from 1.
+    :ivar order: the position of each in its line at the last look, from 1.
     """
 
     def __init__(self) -> None:
@@ -94,23 +103,22 @@ class WaitingLine:
         Choose who may go, and let them leave.
 
         At most :data:`AT_ONCE` of those who take GPUs, in the order of their :attr:`Ticket.since`.
-        Who can never fit goes, too: its worker says why.
+        Who waits in vain goes, too: its worker says why.
 
         :param moment: epoch seconds.
         """
         self._promises = dict(self._unseen(room, moment))
         waiting = sorted(self._tickets, key=lambda one: (one.since, one.digest))
-        gone = [one for one in waiting if not one.takes and self._is_answered(one.need, room)]
+        gone = [one for one in waiting if not one.takes and self._is_answered(one, room)]
         gone += self._in_turn([one for one in waiting if one.takes], room, moment)
         for ticket in gone:
             self.leave(ticket)
         left = [one for one in waiting if one in self._tickets]
-        self.order = {ticket: place for place, ticket in enumerate(left, 1)}
+        self.order = {ticket: position for position, ticket in enumerate(left, 1)}
         return gone
 
-    def _is_answered(self, need: Need, room: ProjectRoom) -> bool:
-        """Whether there is room; a figure that nobody knows is no answer to who only asks."""
-        return not room.missing(need.when) and need.fits(room, self.promised)
+    def _is_answered(self, ticket: Ticket, room: ProjectRoom) -> bool:
+        return ticket.is_vain(room) or ticket.need.fits(room, self.promised)
 
     def _unseen(self, room: ProjectRoom, moment: float) -> Iterator[tuple[str, _Promise]]:
         for digest, promise in self._promises.items():
@@ -123,7 +131,7 @@ class WaitingLine:
         taken = 0
         for ticket in waiting:
             need = ticket.need
-            if need.hopeless(room):
+            if ticket.is_vain(room):
                 yield ticket
             elif need.when in held_up or need.too_large(room) or self._is_full(ticket, room):
                 continue

@@ -15,6 +15,7 @@ from typing import Any
 
 from airflow_runai.deployment import configuration
 from airflow_runai.deployment.database import airflow_session
+from airflow_runai.deployment.supervisor import ask_supervisor
 from airflow_runai.errors import Unreachable
 
 #: Key of the variable.
@@ -86,17 +87,10 @@ def _store(name: str) -> None:
 
 
 def _answer(message: Any) -> Any:
-    """Ask the supervisor: it answers with a server's refusals, and raises its failures."""
-    from airflow.sdk.exceptions import AirflowRuntimeError
-
     try:
-        from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
-    except ImportError:
-        raise _unknown("this process is not a task of Airflow's") from None
-    try:
-        return SUPERVISOR_COMMS.send(message)
-    except AirflowRuntimeError as error:
-        return error.error
+        return ask_supervisor(message)
+    except LookupError as error:
+        raise _unknown(str(error)) from None
 
 
 def _refused(answer: Any) -> Unreachable:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, XComArg
 
+from airflow_runai.core.jinja import PlainText
 from airflow_runai.core.json_merge import deep_merge
 from airflow_runai.errors import InvalidArgument
 from airflow_runai.tasks.argument_checks import check_payload_arguments
@@ -104,10 +105,20 @@ class PayloadOperator(BaseOperator, ReadableTask):
         seen_oids: set[int] | None = None,
     ) -> Any:
         """Render a value; unlike Airflow's own method, take no text in it for a file's name."""
+        if isinstance(content, PlainText):
+            return self._render_to_text(content, context)
         if isinstance(content, str):
             environment = jinja_env or self.get_template_env()
             return self._render(environment.from_string(content), context)
         return super().render_template(content, context, jinja_env, seen_oids)
+
+    def _render_to_text(self, content: str, context: Context) -> str:
+        # Imported here: it is not needed to parse a DAG.
+        from airflow.sdk.definitions.context import render_template_to_string
+
+        dag = self.get_dag()
+        plain = dag.get_template_env(force_sandboxed=True) if dag else self.get_template_env()
+        return render_template_to_string(plain.from_string(content), context)
 
     def _do_render_template_fields(
         self,

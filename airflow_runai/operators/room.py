@@ -11,13 +11,13 @@ from airflow_runai.backends.patience import Patience
 from airflow_runai.core.flow import now
 from airflow_runai.core.naming import TaskIdentity
 from airflow_runai.core.note import Note
-from airflow_runai.core.places import RunPlaces
+from airflow_runai.core.slots import RunSlots
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.deployment import configuration
 from airflow_runai.operators.payload import PayloadOperator
 from airflow_runai.tasks.argument_checks import check_room_arguments
-from airflow_runai.tasks.place_claim import PlaceClaim
 from airflow_runai.tasks.room_wait import RoomWait, need_of
+from airflow_runai.tasks.slot_claim import SlotClaim
 from airflow_runai.tasks.try_identity import identity
 from airflow_runai.tasks.wait_policy import room_timeout
 from airflow_runai.triggers.room import RunaiRoomTrigger
@@ -46,7 +46,7 @@ class RoomOperator(PayloadOperator):
     _stop_signal: StopSignal
     #: What the trigger says that waited for room.
     _turn: Mapping[str, Any] | None = None
-    _claim: PlaceClaim | None = None
+    _claim: SlotClaim | None = None
 
     def __init__(
         self,
@@ -74,8 +74,8 @@ class RoomOperator(PayloadOperator):
     ) -> None:
         """Return when there is room for a new workload; defer until then, or wait here."""
         task = identity(context, note)
-        places = self._places(task)
-        need = need_of(spec, self.submit_when, places)
+        slots = self._slots(task)
+        need = need_of(spec, self.submit_when, slots)
         if need is None:
             return
         timeout, sleep = room_timeout(self.timeouts), self._stop_signal.sleep
@@ -86,7 +86,7 @@ class RoomOperator(PayloadOperator):
             node_pool=spec.node_pools[0] if spec.node_pools and len(spec.node_pools) == 1 else None,
             need=need,
             digest=task.digest(),
-            claim=PlaceClaim(context, places, name, patience, sleep) if places else None,
+            claim=SlotClaim(context, slots, name, patience, sleep) if slots else None,
             turn=self._turn,
             interval=self.poll_interval or configuration.seconds("poll_interval"),
             timeout=math.inf if timeout is None else timeout,
@@ -99,15 +99,15 @@ class RoomOperator(PayloadOperator):
             self._defer_until_room(wait, since)
         self._claim = wait.claim
 
-    def _places(self, task: TaskIdentity) -> RunPlaces | None:
+    def _slots(self, task: TaskIdentity) -> RunSlots | None:
         if self.max_live is None:
             return None
         tasks = tuple(sorted({task.task_id, *self.max_live_with}))
         origin = (task.instance, task.dag_id, task.run_id)
-        return RunPlaces(self.max_live, *origin, tasks, configuration.max_map_length())
+        return RunSlots(self.max_live, *origin, tasks, configuration.max_map_length())
 
     def _settle_claim(self, hook: RunaiHook) -> None:
-        """Give up the claim of a place: the workload holds it now, or there is none."""
+        """Give up the claim of a slot: the workload holds it now, or there is none."""
         claim, self._claim = self._claim, None
         if claim is None:
             return
@@ -115,7 +115,7 @@ class RoomOperator(PayloadOperator):
             claim.settle(hook.run(now()))
         except Exception as error:
             # It must not cost the workload that exists now.
-            self.log.warning("the claim of a place ends only by its time (%s)", error)
+            self.log.warning("the claim of a slot ends only by its time (%s)", error)
 
     def _defer_until_room(self, wait: RoomWait, since: float) -> None:
         self.defer(

@@ -66,7 +66,7 @@ class RunaiAskStudyOperator(StudyOperator):
     Ask a study of Optuna for the trials of a sweep, all at once.
 
     A task that is repeated or cleared gets the same trials: they carry the mark of their run in the
-    study. The result has a row for each, with ``number`` (its place in the sweep), ``parameters``,
+    study. The result has a row for each, with ``number`` (its map index), ``parameters``,
     ``name``, ``label`` and ``asked``, by which :class:`RunaiTellStudyOperator` finds it.
 
     :param space: names of parameters to their values (``docs/optuna.md``).

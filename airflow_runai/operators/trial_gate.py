@@ -28,8 +28,8 @@ class RunaiTrialGateOperator(BaseOperator, ReadableTask):
     """
     Write a trial's result on a rung, and wait until it goes on or is out; it is skipped if out.
 
-    It goes on as soon as it is among the best 1/η of the results so far and has claimed one of the
-    rung's places. It is out when all other trials have a result on this rung or have ended, and it
+    It goes on as soon as it is among the best 1/η of the results so far and has created one of the
+    rung's claims. It is out when all other trials have a result on this rung or have ended, and it
     is not among the best. The first result counts; a task that is cleared finds its claim again.
     The result is ``{trial, rung, score}``.
 

@@ -34,8 +34,8 @@ class RunaiQuotaSensor(BaseSensorOperator, ReadableTask):
     Wait until a project has room for so many GPUs; it takes none of them.
 
     The result is ``{quota, limit, held, queued, free, total}``: GPUs, ``None`` for what has no
-    bound or is not known. It fails at once if the project can never have so many, or if the server
-    does not tell a figure that it needs. To submit as soon as there is room, use
+    bound or is not known. It fails as soon as a look finds that the project can never have so many,
+    or that the server does not tell a figure that it needs. To submit as soon as there is room, use
     ``RunaiTrainingOperator(submit_when=…)``: many sensors see the same free GPU.
 
     :param gpus: so many GPUs; default: 1.
@@ -83,13 +83,21 @@ class RunaiQuotaSensor(BaseSensorOperator, ReadableTask):
         """Wait, deferred or by poking."""
         if not configuration.deferrable(self.deferrable):
             return super().execute(context)
+        return self._look_or_defer()
+
+    def _look_or_defer(self, since: float | None = None) -> JsonObject:
+        """
+        Look; defer if there is no room.
+
+        :param since: epoch seconds at which the wait began; ``None`` for now.
+        """
         with fail_without_retry():
             hook, project = self._hook, self._where
             found = hook.run(retry_while_unreachable(partial(room, project, self.node_pool)))
-            if self._has_room(found):
-                return found.figures()
-            self.log.info("%s", no_room(self._need, found))
-            self._defer(project, hook.run(now()))
+            if not self._has_room(found):
+                self.log.info("%s", no_room(self._need, found))
+                self._defer(project, hook.run(now()) if since is None else since)
+            return found.figures()
 
     def _defer(self, project: Project, since: float) -> None:
         self.defer(
@@ -124,6 +132,8 @@ class RunaiQuotaSensor(BaseSensorOperator, ReadableTask):
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> JsonObject:
         """Finish the task when the trigger has fired."""
         figures = event["figures"]
+        if figures is None and self._hook.run(now()) < event["since"] + self.timeout:
+            return self._look_or_defer(event["since"])
         if figures is None:
             words = f"no room for {self._need} ({self.when}) within {self.timeout:.0f} s"
             raise (AirflowSkipException if self.soft_fail else AirflowSensorTimeout)(words)

@@ -179,7 +179,7 @@ def _payload(*layers: Mapping[str, Any] | str | None) -> JsonObject:
 
 
 def _named_root(spec: Any) -> str:
-    """Return where the training is told to save; its author may have named another place."""
+    """Return where the training is told to save; its author may have named another one."""
     environment = spec.get("environment") if isinstance(spec, Mapping) else None
     named = environment.get("CHECKPOINTS") if isinstance(environment, Mapping) else None
     if not isinstance(named, str) or not named:

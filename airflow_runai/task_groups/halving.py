@@ -25,7 +25,7 @@ from airflow_runai.task_groups.sweep import (
     LABEL,
     named,
     promote_best,
-    share_places,
+    share_slots,
     variant_of,
     with_champion,
 )
@@ -65,6 +65,7 @@ class _Arguments:
     goal: JsonObject
     max_live: int
     pass_as: str
+    submit_when: str
     steps_as: str
     chain: ChainArguments
     own: Mapping[str, Mapping[str, Any]]
@@ -90,6 +91,7 @@ def runai_successive_halving(  # noqa: PLR0913  # runai_sweep's, and four
     steps_as: str = "max_steps",
     sampler: Sampler = "grid",
     pass_as: str = "arguments",
+    submit_when: str = "now",
     mode: str = "max",
     min_successful: int = 1,
     champion: str | None = None,
@@ -123,6 +125,8 @@ def runai_successive_halving(  # noqa: PLR0913  # runai_sweep's, and four
     :param sampler: ``grid``: all points of the space; or so many of them: ``{"random": 20, "seed":
         1}``, or ``{"even": 20}`` with smaller gaps. The same seed draws the same points.
     :param pass_as: ``arguments``: ``lr=0.02``, after the training's own; ``environment``: ``LR``.
+    :param submit_when: which GPUs each training waits for before it is submitted: ``now``,
+        ``quota``, ``idle``, as for ``RunaiTrainingOperator``. Evaluations wait for a slot alone.
     :param mode: ``max`` or ``min``: which end of the metric is best.
     :param min_successful: with fewer finite metrics the sweep fails.
     :param champion: the pointer that the best trial is promoted to; ``None``: none; templated.
@@ -156,7 +160,7 @@ def runai_successive_halving(  # noqa: PLR0913  # runai_sweep's, and four
         own={},
     )
     goal = {"metric": metric, "mode": mode}
-    given = _Arguments(root, eta, goal, max_live, pass_as, steps_as, chain, own)
+    given = _Arguments(root, eta, goal, max_live, pass_as, submit_when, steps_as, chain, own)
     chain.check()  # before there is a group
     made = SuccessiveHalving(group_id=group_id, **group_arguments)
     refuse_mapped(made)
@@ -190,7 +194,7 @@ def _trials(made: SuccessiveHalving, given: _Arguments, gates: tuple[str, ...]) 
         evaluate >> RunaiEndTrialOperator(**{**end, **given.files(), **own, "task_id": "end"})
 
     trial.expand(label=[one.label for one in made.trials])
-    share_places(made.chains)
+    share_slots(made.chains)
 
 
 def _rung(made: SuccessiveHalving, given: _Arguments, number: int, gates: tuple[str, ...]) -> None:
@@ -245,6 +249,7 @@ def _of_trials(made: SuccessiveHalving, given: _Arguments, number: int) -> JsonO
     return {
         "train": {
             "variants": [variant_of(one, train, pass_as) for one in stopped],
+            "submit_when": given.submit_when,
             **shared,
             **own.get("train", {}),
         },

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from airflow_runai.core.texts import cut
+from airflow_runai.errors import SpecError
 from airflow_runai.operators.checkpoint import RunaiSelectCheckpointOperator
 from airflow_runai.operators.evaluation import RunaiEvaluationOperator
 from airflow_runai.operators.promotion import RunaiPromoteCheckpointOperator
@@ -73,7 +75,8 @@ def runai_retraining(
     :param task_arguments: further arguments of the operators, by task: ``{"train": {"timeouts":
         …}}``; they win over those that follow from the others.
     :param group_arguments: further arguments of Airflow's ``TaskGroup``, such as ``default_args``.
-    :raises SpecError: if arguments contradict each other.
+    :raises SpecError: if arguments contradict each other, or all instances of a mapped group would
+        use one directory.
     """
     given = ChainArguments(
         run_root=run_root,
@@ -88,8 +91,20 @@ def runai_retraining(
     )
     given.check()  # before there is a group
     group = Retraining(group_id=group_id, **group_arguments)
+    _refuse_shared_root(group, run_root)
     group.keep_in(f"{run_root.rstrip('/')}/checkpoints")
     with group:
         chain = make_chain(given)
     group.train, group.select, group.evaluate, group.promote = chain
     return group
+
+
+def _refuse_shared_root(group: Retraining, run_root: str) -> None:
+    is_mapped = any(True for _ in group.iter_mapped_task_groups())
+    if is_mapped and "map_index" not in run_root:
+        raise SpecError(
+            [
+                f"run_root: {cut(run_root)!r}, in a mapped task group, whose instances would write "
+                "to one directory; add {{ ti.map_index }}"
+            ]
+        )

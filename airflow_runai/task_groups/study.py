@@ -28,9 +28,9 @@ def make_ask(
     :param given: arguments that win.
     """
     name = sampler.name or f"{{{{ dag.dag_id }}}}.{group_id}"
-    place = {"study": sampler.study, "study_name": name}
+    storage = {"study": sampler.study, "study_name": name}
     wanted = {"space": space, "count": sampler.count, "seed": sampler.seed}
-    return RunaiAskStudyOperator(**{**place, **goal, **wanted, **given, "task_id": "ask"})
+    return RunaiAskStudyOperator(**{**storage, **goal, **wanted, **given, "task_id": "ask"})
 
 
 def make_tell(

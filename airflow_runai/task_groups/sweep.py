@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from airflow.sdk import XComArg, task_group
 
-from airflow_runai.core.jinja import literal
+from airflow_runai.core.jinja import PlainText, literal
 from airflow_runai.core.json_merge import JsonObject, deep_merge
 from airflow_runai.core.sweep.draw import Sampler, check_count, draw
 from airflow_runai.core.sweep.space import read_space
@@ -93,7 +93,7 @@ def runai_sweep(
     """
     Make the tasks of a sweep.
 
-    Each trial is a training of its own, in a place of its own below ``run_root``. A trial that
+    Each trial is a training of its own, in a folder of its own below ``run_root``. A trial that
     fails costs the others nothing. A cleared or repeated trial keeps its workload's name.
 
     :param group_id: of the group, and so the beginning of the tasks' ids.
@@ -110,7 +110,7 @@ def runai_sweep(
         asked when the DAG runs: ``{"optuna": 20, "study": …}`` (``docs/optuna.md``).
     :param pass_as: ``arguments``: ``lr=0.02``, after the training's own; ``environment``: ``LR``.
     :param submit_when: which GPUs each training waits for before it is submitted: ``now``,
-        ``quota``, ``idle``, as for ``RunaiTrainingOperator``. Evaluations wait for a place alone,
+        ``quota``, ``idle``, as for ``RunaiTrainingOperator``. Evaluations wait for a slot alone,
         because a trial without a score has wasted its training.
     :param mode: ``max`` or ``min``: which end of the metric is best.
     :param min_successful: with fewer finite metrics the sweep fails.
@@ -194,17 +194,17 @@ def _trials(sweep: Sweep, arguments: ChainArguments) -> RunaiEvaluationOperator:
     if sweep.ask is None:
         trial.expand(label=[one.label for one in sweep.trials])
     else:
-        sweep.ask >> trial.expand(label=[str(place) for place in range(sweep.ask.count)])
-    share_places([sweep.chain])
+        sweep.ask >> trial.expand(label=[str(number) for number in range(sweep.ask.count)])
+    share_slots([sweep.chain])
     assert sweep.chain.evaluate is not None, "a sweep has an evaluation"
     return sweep.chain.evaluate
 
 
-def share_places(chains: Sequence[Chain]) -> None:
-    """Let the workloads of chains count together."""
+def share_slots(chains: Sequence[Chain]) -> None:
+    """Let the workloads of chains count together, and with those that their author has named."""
     submit = [task for one in chains for task in (one.train, one.evaluate) if task is not None]
     for task in submit:
-        task.max_live_with = [one.task_id for one in submit]
+        task.max_live_with = [*(one.task_id for one in submit), *task.max_live_with]
 
 
 def _best(
@@ -280,7 +280,7 @@ def variant_of(one: Trial, train: Mapping[str, Any], pass_as: str) -> JsonObject
         patch: JsonObject = {"environment": variables}
     else:
         words = [deep_merge(train, one.spec).get("args"), literal(shlex.join(one.arguments()))]
-        patch = {"args": " ".join(filter(None, words))}
+        patch = {"args": PlainText(" ".join(filter(None, words)))}
     spec = deep_merge(one.spec, {key: value for key, value in patch.items() if value})
     shown = named(one)
     return {**shown, "spec": deep_merge(shown["spec"], spec)}
@@ -288,6 +288,6 @@ def variant_of(one: Trial, train: Mapping[str, Any], pass_as: str) -> JsonObject
 
 def named(one: Trial) -> JsonObject:
     """Return by what people find the workloads of a trial."""
-    labels = one.labels()
+    labels = {name: literal(value) for name, value in one.labels().items()}
     spec = {"labels": labels} if labels else {}
     return {"spec": spec, "workload_name": one.name, "label": one.label}

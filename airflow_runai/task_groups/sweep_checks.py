@@ -11,7 +11,7 @@ from airflow_runai.core.values import count_problems, nearest
 from airflow_runai.errors import SpecError
 
 PASS_AS = ("arguments", "environment")
-#: Variables without which no script runs, or not in its place.
+#: Variables without which no script runs, or not where it should.
 _NEEDED = ("CHECKPOINTS", "HOME", "PATH")
 
 

@@ -13,10 +13,10 @@ from airflow_runai.errors import (
     CheckpointUnreadable,
     InvalidArgument,
     NoValidCheckpoint,
-    RunaiError,
 )
 from airflow_runai.tasks.checkpoint_result import reasons
-from airflow_runai.tasks.locations import location, refuse_missing_connection, small_file
+from airflow_runai.tasks.locations import location, small_file
+from airflow_runai.tasks.storage_errors import storage_errors
 
 if TYPE_CHECKING:
     from airflow_runai.checkpoints.keeping.champion_history import ChampionHistory
@@ -38,28 +38,15 @@ def champions_of(
     :raises CheckpointUnreadable: in the block, if the storage fails.
     """
     # Imported here: reading checkpoints is not needed to parse a DAG.
-    from airflow_runai.checkpoints.checking.reader import cause
     from airflow_runai.checkpoints.keeping.champion_history import ChampionHistory
     from airflow_runai.checkpoints.storage.directory_handle import WrongKind
-    from airflow_runai.checkpoints.storage.exclusive import NotExclusive
 
-    refuse_missing_connection(storage_conn_id)
     pointer = small_file(path, path_map, storage_conn_id)
-    try:
+    advice = (
+        "two promotions at once could both win there, so nothing was promoted; put the champion"
+    )
+    with storage_errors(pointer, storage_conn_id, advice, wrong=(ValueError, WrongKind)):
         yield ChampionHistory(pointer)
-    except RunaiError:
-        raise
-    except NotExclusive as error:
-        raise NoValidCheckpoint(
-            f"{error}: two promotions at once could both win there, so nothing was promoted; put "
-            "the champion on a file system with hard links, or on S3 or Google Cloud Storage"
-        ) from error
-    except (ValueError, WrongKind) as error:
-        raise NoValidCheckpoint(str(error)) from error
-    except Exception as error:  # storage libraries raise what they like
-        raise CheckpointUnreadable(
-            f"{pointer}: cannot be read or written now: {cause(error)}"
-        ) from error
 
 
 def remembered(champion: JsonMapping | None) -> JsonObject | None:

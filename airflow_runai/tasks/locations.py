@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_runai.core.paths import PathMap, to_worker, worker_prefix
-from airflow_runai.errors import InvalidArgument
+from airflow_runai.deployment.supervisor import connection_is_missing
+from airflow_runai.errors import InvalidArgument, Unreachable
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
@@ -92,6 +93,13 @@ def untrusted_below(path: str, path_map: PathMap | None) -> Path | None:
     return next((top for top in above if os.path.ismount(top) or os.path.islink(top)), None)
 
 
+def storage_of(path: str, path_map: PathMap | None) -> str:
+    """Name the storage that a path lies on: a worker prefix, a bucket, or the rest of the disk."""
+    prefix = worker_prefix(path, path_map or {})
+    scheme, separator, rest = path.partition("://")
+    return prefix or (f"{scheme}://{rest.partition('/')[0]}" if separator else "/")
+
+
 def small_file(
     path: str, path_map: PathMap | None, storage_conn_id: str | None = None
 ) -> SmallFile:
@@ -108,15 +116,19 @@ def refuse_missing_connection(conn_id: str | None, argument: str = "storage_conn
 
     :param argument: by which it was named.
     :raises InvalidArgument: if there is none of that name.
+    :raises Unreachable: if Airflow does not say whether there is one.
     """
     from airflow.sdk import BaseHook
     from airflow.sdk.exceptions import AirflowNotFoundException
 
+    if not conn_id:
+        return
     try:
-        if conn_id:
-            BaseHook.get_connection(conn_id)
+        BaseHook.get_connection(conn_id)
     except AirflowNotFoundException:
         found = f"{argument}: {conn_id!r} is not a connection that Airflow can read"
+        if not connection_is_missing(conn_id):
+            raise Unreachable(f"{found} now: its API server gives no answer") from None
         raise InvalidArgument([f"{found}; define it, or name another"]) from None
 
 

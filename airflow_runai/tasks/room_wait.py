@@ -2,7 +2,7 @@
 What a task does about room before it submits: it waits for its turn, and looks once more.
 
 Its turn comes from a trigger, which sees all who wait on its event loop. The look right before the
-create sees what has changed since: whoever finds no room goes back, and keeps its place.
+create sees what has changed since: whoever finds no room goes back, and keeps its position.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from airflow_runai.backends.organization import Project
 from airflow_runai.backends.patience import Patience
 from airflow_runai.backends.room import no_room, room, unknown, until_room
 from airflow_runai.core.flow import Flow, Notice, now
-from airflow_runai.core.places import Claim, RunPlaces, coming
 from airflow_runai.core.quota import gpus_guaranteed, gpus_requested
 from airflow_runai.core.room import NOW, QUOTA, Need, ProjectRoom
+from airflow_runai.core.slots import Claim, RunSlots, coming
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.waiting_line import PROMISE
 from airflow_runai.errors import NoRoom, SpecError
 from airflow_runai.hooks.runai import RunaiHook
-from airflow_runai.tasks.place_claim import PlaceClaim
+from airflow_runai.tasks.slot_claim import SlotClaim
 
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
 
-def need_of(spec: WorkloadSpec, submit_when: str, places: RunPlaces | None = None) -> Need | None:
+def need_of(spec: WorkloadSpec, submit_when: str, slots: RunSlots | None = None) -> Need | None:
     """
     Return what a workload waits for; ``None`` if it waits for nothing.
 
@@ -43,10 +43,10 @@ def need_of(spec: WorkloadSpec, submit_when: str, places: RunPlaces | None = Non
         1.0 if asked is None else asked for asked in (gpus_requested(spec), gpus_guaranteed(spec))
     )
     if submit_when == NOW or not gpus:
-        return Need(NOW, 0.0, places=places) if places else None
+        return Need(NOW, 0.0, slots=slots) if slots else None
     if guaranteed:
-        return Need(QUOTA, guaranteed, places=places)
-    return Need(submit_when, gpus, places=places)
+        return Need(QUOTA, guaranteed, slots=slots)
+    return Need(submit_when, gpus, slots=slots)
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class RoomWait:
     """
     One task's wait for room.
 
-    :param claim: of a place in the run; ``None`` if the need has none.
+    :param claim: of a slot of the run; ``None`` if the need has none.
     :param turn: what its trigger says; ``None`` before the first wait.
     :param interval: seconds between looks.
     :param timeout: seconds since the wait began.
@@ -66,7 +66,7 @@ class RoomWait:
     node_pool: str | None
     need: Need
     digest: str
-    claim: PlaceClaim | None
+    claim: SlotClaim | None
     turn: Mapping[str, Any] | None
     interval: float
     timeout: float
@@ -92,17 +92,21 @@ class RoomWait:
     def wait_here(self) -> None:
         """Wait in this worker until there is room; raises as :meth:`waits_since`."""
         deadline = self._now() + self.timeout
-        has_room = False
-        while not has_room:
+        while True:
             waiting = until_room(self._look, self.need, self.interval, deadline, self.digest)
             found = self.hook.run(waiting, _tell, self.sleep)
             if found is None:
                 raise self._refusal()
             # Without a claim, that look was as good as another.
-            has_room = not (self._last_look() if self.claim else self._obstacle(found, []))
+            why = self._last_look() if self.claim else self._obstacle(found, [])
+            if not why:
+                return
+            # That look did not know of claims: it ends no wait for a slot that others have claimed.
+            if self._now() >= deadline:
+                raise self._refusal(why)
 
     def _last_look(self) -> str:
-        """Claim a place, look, say why there is no room; then the claim is withdrawn."""
+        """Claim a slot, look, say why there is no room; then the claim is withdrawn."""
         has_room = False
         try:
             claims = self.claim.make(self._now()) if self.claim else []

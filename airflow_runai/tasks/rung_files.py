@@ -4,10 +4,10 @@ One rung of successive halving, in files that its trials write and all of its ga
 ::
 
     RUN_ROOT/rungs/0/results/7.json   trial 7 has this score on rung 0
-    RUN_ROOT/rungs/0/claims/2.json    this trial has the third place on the next rung
+    RUN_ROOT/rungs/0/claims/2.json    this trial is the third that goes on
     RUN_ROOT/rungs/ended/7.json       trial 7 is over: no further result will come
 
-Each is created once and never changed. A rung has as many places as trials may go on from it, and a
+Each is created once and never changed. A rung has as many claims as trials may go on from it, and a
 storage lets exactly one trial create each. So no order of gates, repeated or not, lets more go on.
 """
 
@@ -30,21 +30,17 @@ from airflow_runai.core.sweep.rung_documents import (
     trial_in,
     trial_text,
 )
-from airflow_runai.errors import (
-    CheckpointUnreadable,
-    InvalidArgument,
-    NoValidCheckpoint,
-    RunaiError,
-)
-from airflow_runai.tasks.locations import refuse_missing_connection, small_file
+from airflow_runai.errors import InvalidArgument
+from airflow_runai.tasks.locations import small_file
+from airflow_runai.tasks.storage_errors import storage_errors
 
 if TYPE_CHECKING:
     from airflow_runai.checkpoints.storage.small_files import SmallFile
 
 log = logging.getLogger(__name__)
 
-# What a folder of ours holds, and much that somebody else may have put there.
-_MAX_NAMES = 10_000
+# Beside the files of all trials, what somebody else may have put there.
+_FOREIGN_NAMES = 10_000
 _NAME = re.compile(r"(0|[1-9][0-9]{0,5})\.json")
 
 
@@ -100,7 +96,7 @@ class Rung:
         self.query = query
         self._root, here = folder, folder.within(str(query.rung))
         self._results, self._claims = here.within("results"), here.within("claims")
-        self._places = budget(query.trials, query.eta, query.rung)
+        self._limit = budget(query.trials, query.eta, query.rung)
         self._memory = memory or RungMemory()
 
     def record(self, score: float | None) -> None:
@@ -132,7 +128,7 @@ class Rung:
 
     def settle(self) -> str:
         """
-        Decide, and claim a place if the trial goes on.
+        Decide, and claim the next free number if the trial goes on.
 
         :return: as :func:`decide`; :data:`WAIT` also if another trial was faster.
         """
@@ -140,9 +136,9 @@ class Rung:
         decision, trial = self._decide(claims), self.query.trial
         if decision != PROMOTE or trial in claims.values():
             return decision
-        place = min(set(range(self._places)) - set(claims))
+        number = min(set(range(self._limit)) - set(claims))
         try:
-            _create(self._root, self._claims.within(f"{place}.json"), trial_text(trial))
+            _create(self._root, self._claims.within(f"{number}.json"), trial_text(trial))
         except FileExistsError:
             return WAIT  # the listing may be old, as on NFS: nothing is gained by asking at once
         return PROMOTE
@@ -155,7 +151,7 @@ class Rung:
             self.query.trial,
             {trial: sign * score for trial, score in scores.items()},
             list(claims.values()),
-            places=self._places,
+            limit=self._limit,
             is_over=final >= set(range(self.query.trials)),
             eta=self.query.eta,
         )
@@ -170,13 +166,13 @@ class Rung:
         return self._memory.scores
 
     def _claimed(self) -> dict[int, int | None]:
-        """Return who has which place; ``None`` for a place whose file does not say."""
+        """Return which trial each claim is of; ``None`` where its file does not say."""
         found: dict[int, int | None] = {}
-        for place in sorted(self._numbers(self._claims)):
-            if place < self._places:
-                found[place] = None
-                with self._passing_over(self._claims.within(f"{place}.json")) as file:
-                    found[place] = trial_in(file.read(MAX_BYTES), self.query.trials)
+        for number in sorted(self._numbers(self._claims)):
+            if number < self._limit:
+                found[number] = None
+                with self._passing_over(self._claims.within(f"{number}.json")) as file:
+                    found[number] = trial_in(file.read(MAX_BYTES), self.query.trials)
         return found
 
     @contextmanager
@@ -195,7 +191,7 @@ class Rung:
                 log.warning("passed over: %s", words)
 
     def _numbers(self, folder: SmallFile) -> set[int]:
-        matches = map(_NAME.fullmatch, folder.names(_MAX_NAMES))
+        matches = map(_NAME.fullmatch, folder.names(self.query.trials + _FOREIGN_NAMES))
         return {int(match[1]) for match in matches if match}
 
 
@@ -237,24 +233,7 @@ def rung_storage(
         the first, and for a result that is not one.
     :raises CheckpointUnreadable: in the block, if the storage fails now.
     """
-    # Imported here: reading checkpoints is not needed to parse a DAG.
-    from airflow_runai.checkpoints.checking.reader import cause
-    from airflow_runai.checkpoints.storage.exclusive import NotExclusive
-
-    refuse_missing_connection(storage_conn_id)
-    place = small_file(folder, path_map, storage_conn_id)
-    try:
-        yield place
-    except RunaiError:
-        raise
-    except NotExclusive as error:
-        raise NoValidCheckpoint(
-            f"{error}: two trials could take the same place there; put run_root on a file system "
-            "with hard links, or on S3 or Google Cloud Storage"
-        ) from error
-    except ValueError as error:
-        raise NoValidCheckpoint(str(error)) from error
-    except Exception as error:  # storage libraries raise what they like
-        raise CheckpointUnreadable(
-            f"{place}: cannot be read or written now: {cause(error)}"
-        ) from error
+    root = small_file(folder, path_map, storage_conn_id)
+    advice = "two trials could make the same claim there; put run_root"
+    with storage_errors(root, storage_conn_id, advice):
+        yield root

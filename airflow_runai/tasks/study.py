@@ -1,7 +1,7 @@
 """
 Asking a study of Optuna for points, and telling it what came of them; both can be repeated.
 
-A trial that is asked for gets the mark of its run first and its place in the sweep last, when all
+A trial that is asked for gets the mark of its run first and its map index last, when all
 its parameters are known. So whoever asks again finds what was asked, and ends what a try that died
 has left half-made.
 """
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 #: Attributes of a study, and of a trial.
 _METRIC = "airflow_metric"
-_RUN, _PLACE = "airflow_run", "airflow_map_index"
+_RUN, _MAP_INDEX = "airflow_run", "airflow_map_index"
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def open_study(storage: BaseStorage, name: str, metric: str, mode: str) -> Study
 
 def ask(study: Study, space: Sequence[Parameter], count: int, run: str, seed: int) -> list[Asked]:
     """
-    Return the trials of a run, by their place in the sweep; ask for those that are missing.
+    Return the trials of a run, by their map index; ask for those that are missing.
 
     :param run: names the run; the same run gets the same trials.
     :param seed: the same seed and the same study lead to the same points.
@@ -76,12 +76,12 @@ def ask(study: Study, space: Sequence[Parameter], count: int, run: str, seed: in
     """
     known = _of_run(study, space, count, run)
     _give_up(study, run, kept={one.number for one in known.values()})
-    for place in range(count):
-        if place not in known:
-            _ask_one(study, space, place, run, seed)
+    for index in range(count):
+        if index not in known:
+            _ask_one(study, space, index, run, seed)
     # Read again, so that a repetition finds the same by the same means.
     known = _of_run(study, space, count, run)
-    return [known[place] for place in range(count)]
+    return [known[index] for index in range(count)]
 
 
 def tell(study: Study, run: str, scores: Mapping[int, float | None]) -> list[int]:
@@ -114,12 +114,12 @@ def _end(study: Study, number: int, score: float | None) -> None:
 
 
 def _of_run(study: Study, space: Sequence[Parameter], count: int, run: str) -> Mapping[int, Asked]:
-    """Return the whole trials of a run by their place; of two, as after a race, the first."""
+    """Return the whole trials of a run by their map index; of two, as after a race, the first."""
     found: dict[int, Asked] = {}
     for trial in _marked(study, run):
-        place, point = trial.user_attrs.get(_PLACE), point_of(space, trial.params)
-        if isinstance(place, int) and 0 <= place < count and point is not None:
-            found.setdefault(place, Asked(trial.number, point))
+        index, point = trial.user_attrs.get(_MAP_INDEX), point_of(space, trial.params)
+        if isinstance(index, int) and 0 <= index < count and point is not None:
+            found.setdefault(index, Asked(trial.number, point))
     return found
 
 
@@ -135,7 +135,7 @@ def _give_up(study: Study, run: str, kept: set[int]) -> None:
             _end(study, trial.number, None)
 
 
-def _ask_one(study: Study, space: Sequence[Parameter], place: int, run: str, seed: int) -> None:
+def _ask_one(study: Study, space: Sequence[Parameter], index: int, run: str, seed: int) -> None:
     from optuna.samplers import TPESampler
 
     # One sampler for all would begin again, with the same points, when a try asks for the rest.
@@ -149,7 +149,7 @@ def _ask_one(study: Study, space: Sequence[Parameter], place: int, run: str, see
     except InvalidArgument:
         _end(study, trial.number, None)
         raise
-    trial.set_user_attr(_PLACE, place)
+    trial.set_user_attr(_MAP_INDEX, index)
 
 
 def _suggest(trial: Trial, space: Sequence[Parameter]) -> None:

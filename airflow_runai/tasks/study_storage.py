@@ -6,13 +6,13 @@ A password belongs in a connection, so a study is never named by the address of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_runai.core.paths import PathMap
-from airflow_runai.core.sweep.study import place_of_study
+from airflow_runai.core.sweep.study import storage_of_study
 from airflow_runai.errors import InvalidArgument, RunaiError, Unreachable
 from airflow_runai.tasks.locations import (
     location,
@@ -38,7 +38,7 @@ def study_storage(study: str, path_map: PathMap | None) -> Iterator[BaseStorage]
     :raises Unreachable: in the block too, if the storage fails.
     """
     _refuse_missing_optuna()
-    _check_place(study)
+    _check_name(study)
     try:
         yield _journal(study, path_map) if "/" in study else _database(study)
     except RunaiError:
@@ -59,10 +59,10 @@ def _refuse_missing_optuna() -> None:
         ) from None
 
 
-def _check_place(study: object) -> None:
+def _check_name(study: object) -> None:
     """Check again what was a template when the DAG was parsed."""
     try:
-        place_of_study(study)
+        storage_of_study(study)
     except ValueError as error:
         raise InvalidArgument([f"study: {error}"]) from None
 
@@ -105,6 +105,7 @@ def _address(study: str, connection: Any) -> str:
             [f"study: {study!r} is a connection of type {connection.conn_type!r}; {allowed}"]
         )
     is_file = dialect == "sqlite"
+    options = dict(_options(study, connection.extra_dejson))
     address = URL.create(
         dialect,
         username=connection.login,
@@ -112,5 +113,20 @@ def _address(study: str, connection: Any) -> str:
         host=None if is_file else connection.host,
         port=connection.port,
         database=connection.host or connection.schema if is_file else connection.schema,
+        query=options,
     )
     return address.render_as_string(hide_password=False)
+
+
+def _options(study: str, extra: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
+    """Yield *Extra* as options of the database's driver: ``{"ssl": {"ca": …}}`` as ``ssl_ca``."""
+    for key, value in extra.items():
+        name = f"{before}{key}"
+        if isinstance(value, Mapping):
+            yield from _options(study, value, f"{name}_")
+        elif isinstance(value, (str, int, float)):
+            yield name, str(value).lower() if isinstance(value, bool) else str(value)
+        else:
+            raise InvalidArgument(
+                [f"study: {study!r}: Extra, {name}: no text or number; correct the connection"]
+            )

@@ -154,11 +154,12 @@ class _Abandoned(BaseException):
     """
 
 
-async def in_thread(call: Callable[[Progress], T]) -> T:
+async def in_thread(call: Callable[[Progress], T], storage: str = "") -> T:
     """
     Call something that blocks, off the loop; at most :data:`READERS` at a time.
 
     :param call: receives the progress callback, which raises when this is cancelled.
+    :param storage: with readers of its own, so that one that hangs holds up no other.
     """
     stop = threading.Event()
 
@@ -170,12 +171,12 @@ async def in_thread(call: Callable[[Progress], T]) -> T:
     # Log lines find their task, and connections their supervisor, by the context.
     reading = partial(contextvars.copy_context().run, call, progress_logger(clock))
     try:
-        return await asyncio.get_running_loop().run_in_executor(_readers(), reading)
+        return await asyncio.get_running_loop().run_in_executor(_readers(storage), reading)
     except asyncio.CancelledError:
         stop.set()
         raise
 
 
-@lru_cache(maxsize=1)
-def _readers() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(READERS, thread_name_prefix="runai-checkpoints")
+@lru_cache(maxsize=32)
+def _readers(storage: str) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(READERS, thread_name_prefix=f"runai-readers {storage}")

@@ -1,7 +1,7 @@
 """
 The wait at the gate of a rung, on the triggerer.
 
-It only looks. Its worker claims the place, because a trigger may run twice for a while.
+It only looks. Its worker creates the claim, because a trigger may run twice for a while.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_runai.core.sweep.halving import WAIT
 from airflow_runai.errors import CheckpointUnreadable, RunaiError
+from airflow_runai.tasks.locations import storage_of
 from airflow_runai.tasks.rung_files import Rung, RungMemory, RungQuery, rung_storage
 from airflow_runai.triggers.checkpoint import in_thread
 
@@ -66,10 +67,11 @@ class RunaiTrialGateTrigger(BaseTrigger):
 
     async def _wait(self) -> str:
         memory, last_error = RungMemory(), ""
+        where = storage_of(self.storage["folder"], self.storage["path_map"])
         while True:
             decision = WAIT
             try:
-                decision = await in_thread(lambda _: self._look(memory))
+                decision = await in_thread(lambda _: self._look(memory), where)
             except CheckpointUnreadable as error:
                 if str(error) != last_error:
                     last_error = str(error)

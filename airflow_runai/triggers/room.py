@@ -104,7 +104,7 @@ class RunaiRoomTrigger(BaseTrigger):
             try:
                 return await self._turn()
             except (RunaiError, AirflowException, AirflowRuntimeError, OSError) as error:
-                if isinstance(error, NotResolved) and self.takes:
+                if isinstance(error, NotResolved):
                     return None  # its worker finds that, too, and says so
                 # Ending here would make Airflow fail the try, and nothing is known about the room.
                 if str(error) != last_error:
@@ -125,7 +125,8 @@ class RunaiRoomTrigger(BaseTrigger):
         deadline = math.inf if self.deadline is None else self.deadline
         async with session(self.runai_conn_id) as joined:
             waiting = turnstile.wait(ticket, look, self.poll_interval, deadline)
-            return await joined.run(waiting, _tell)
+            found = await joined.run(waiting, _tell)
+        return None if found and ticket.is_vain(found) else found
 
 
 async def _tell(notice: Notice) -> None:

@@ -76,6 +76,18 @@ def shared(tmp_path: Path) -> Path:
     return code.parent
 
 
+@pytest.fixture
+def scripts(shared: Path, request: pytest.FixtureRequest) -> Path:
+    """The same, with a checkpoint and the ``SCRIPTS`` of the test's module."""
+    from tests.checkpoints.samples import safetensors_file
+
+    (shared / "good.safetensors").write_bytes(safetensors_file())
+    for name, text in request.module.SCRIPTS.items():
+        (shared / name).write_text(text)
+        (shared / name).chmod(0o755)
+    return shared
+
+
 #: Runs until somebody interrupts it, however long that takes, and soon ends when it is back.
 ONCE_INTERRUPTED = Scenario(run_seconds=0.4, keeps_progress=False, exits={1: (3600.0, 0)})
 

@@ -437,6 +437,7 @@ def test_the_loop_goes_on_while_storage_is_read_and_readers_are_few() -> None:
         for _ in range(20):
             await asyncio.sleep(0.001)
         assert len(began) == READERS
+        assert await in_thread(lambda _: 7, "another storage") == 7
         release.set()
         assert await asyncio.gather(*waiting) == list(range(READERS + 2))
 

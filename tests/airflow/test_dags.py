@@ -142,7 +142,7 @@ def test_sweep_tries_all_pairs_and_promotes_the_best(
     assert trained.spec["args"] == " ".join(["number-of-epochs=5", *wanted])
 
 
-@pytest.mark.slow
+@pytest.mark.qualify
 def test_nightly_sweep_asks_for_what_nobody_uses(
     run: Runner, emulator: Emulator, shared: Path
 ) -> None:

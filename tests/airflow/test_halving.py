@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG
+from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
+from airflow.sdk.execution_time.comms import ConnectionResult, ErrorResponse, GetConnection
 from structlog.testing import capture_logs
 
 from airflow_runai.checkpoints.storage.small_files import SmallFile
@@ -18,6 +20,7 @@ from airflow_runai.errors import InvalidArgument, SpecError
 from airflow_runai.operators.trial_end import RunaiEndTrialOperator
 from airflow_runai.operators.trial_gate import RunaiTrialGateOperator
 from airflow_runai.task_groups.halving import SuccessiveHalving, runai_successive_halving
+from airflow_runai.tasks.locations import storage_of
 from airflow_runai.tasks.rung_files import Rung, RungQuery
 from airflow_runai.triggers.halving import RunaiTrialGateTrigger
 from tests.airflow.running import Run, dag_of, meanwhile
@@ -44,17 +47,7 @@ rate=$(cat "$(dirname "$CHECKPOINT")/../rate")
 echo "{\\"accuracy\\": $rate}" > "$METRICS.part"
 mv "$METRICS.part" "$METRICS"
 """
-
-
-@pytest.fixture
-def scripts(shared: Path) -> Path:
-    from tests.checkpoints.samples import safetensors_file
-
-    (shared / "good.safetensors").write_bytes(safetensors_file())
-    for name, text in {"train.sh": TRAIN, "evaluate.sh": EVALUATE}.items():
-        (shared / name).write_text(text)
-        (shared / name).chmod(0o755)
-    return shared
+SCRIPTS = {"train.sh": TRAIN, "evaluate.sh": EVALUATE}
 
 
 def halving(shared: Path, **given: Any) -> SuccessiveHalving:
@@ -79,38 +72,30 @@ def _read(folder: Path) -> dict[str, Any]:
     return {path.stem: json.loads(path.read_text()) for path in folder.iterdir()}
 
 
-# `dag.test` plays one task at a time, so a gate that is deferred would keep the others from coming.
-RESCHEDULED = {"deferrable": False}
-
-
 @pytest.mark.slow
 def test_the_best_go_on_from_their_checkpoints_and_the_best_of_them_is_promoted(
     run: Runner, emulator: Emulator, scripts: Path
 ) -> None:
-    own = {"select": {"accept_unverifiable": True}, "gate": RESCHEDULED}
-    with DAG("dag", schedule=None) as dag:
-        made = halving(scripts, champion="/shared/champion.json", task_arguments=own)
+    # `dag.test` plays one task at a time: a gate that is deferred would keep the others from coming.
+    with DAG("dag", schedule=None, default_args={"deferrable": False}) as dag:
+        made = halving(scripts, champion="/shared/champion.json", space={"rate": [0.1, 0.2, 0.5]})
     done = run(dag)
     assert made.rungs == (2, 4)
     chosen = done.xcom(task_id="halving.best")
     assert chosen is not None, done.words
-    # Who goes on depends on the order of the gates; that two do, and not who failed, does not.
     rungs = scripts / "runs" / done.run_id / "rungs"
-    claims = sorted(one["trial"] for one in _read(rungs / "0" / "claims").values())
-    assert len(claims) == 2
-    assert 3 not in claims
+    assert _read(rungs / "0" / "claims") == {"0": {"trial": 1}}
     assert {trial: one["score"] for trial, one in _read(rungs / "0" / "results").items()} == {
         "0": 0.1,
         "1": 0.2,
-        "2": 0.3,
     }
-    assert sorted(_read(rungs / "ended")) == ["0", "1", "2", "3"]
-    assert [row["rung"] for row in chosen["trials"]] == [int(n in claims) for n in range(4)]
-    assert chosen["trial"] == max(claims)
+    assert sorted(_read(rungs / "ended")) == ["0", "1", "2"]
+    assert [row["rung"] for row in chosen["trials"]] == [0, 1, 0]
+    assert chosen["trial"] == 1
     champion = json.loads((scripts / "champion.json").read_text())
-    assert champion["metrics"] == {"accuracy": made.trials[max(claims)].parameters["rate"]}
+    assert champion["metrics"] == {"accuracy": 0.2}
     logs = sorted(emulator.log(w.name).strip() for w in emulator.world.workloads.values())
-    assert [log for log in logs if log] == [*["from  to 2"] * 3, *["from step-2 to 4"] * 2]
+    assert [log for log in logs if log] == [*["from  to 2"] * 2, "from step-2 to 4"]
 
 
 def gate(shared: Path, **given: Any) -> Callable[[], RunaiTrialGateOperator]:
@@ -172,6 +157,68 @@ def test_a_storage_that_is_away_is_waited_for(tmp_path: Path) -> None:
     assert asyncio.run(fired()) == {"decision": "promote"}
 
 
+class Supervisor:
+    """Stands for Airflow's supervisor at the wire: it has one connection, once the server is back."""
+
+    def __init__(self) -> None:
+        self.is_away = True
+
+    def send(self, message: GetConnection) -> Any:
+        if self.is_away:
+            raise AirflowRuntimeError(ErrorResponse(error=ErrorType.API_SERVER_ERROR))
+        if message.conn_id == "storage":
+            names = ("host", "schema", "login", "password", "port", "extra")
+            return ConnectionResult.model_validate(
+                {"conn_id": "storage", "conn_type": "aws", **dict.fromkeys(names)}
+            )
+        return ErrorResponse(error=ErrorType.CONNECTION_NOT_FOUND)
+
+
+def test_an_api_server_that_is_away_ends_no_gate_and_a_missing_connection_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.sdk.execution_time import task_runner
+
+    supervisor = Supervisor()
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
+    folder = tmp_path / "rungs"
+    query = RungQuery(0, 0, 1, 3, "accuracy", "max")
+    Rung(query, SmallFile(folder)).record(0.5)
+
+    def gate_of(conn_id: str) -> RunaiTrialGateTrigger:
+        storage = {"folder": str(folder), "path_map": None, "storage_conn_id": conn_id}
+        return RunaiTrialGateTrigger(query.to_json(), storage, 0.01, min_defer_seconds=0)
+
+    async def fired() -> list[Any]:
+        waiting = [anext(gate_of(name).run()) for name in ("storage", "nobody")]
+        tasks = [asyncio.ensure_future(one) for one in waiting]
+        with capture_logs() as logs:
+            await eventually(lambda: len(logs) == 2, "both have said why they wait")
+        assert all("its API server gives no answer; still waiting" in one["event"] for one in logs)
+        supervisor.is_away = False
+        return [(await one).payload["decision"] for one in tasks]
+
+    there, missing = asyncio.run(fired())
+    assert there == "promote"
+    assert missing.startswith("storage_conn_id: 'nobody' is not a connection that Airflow can read")
+
+
+@pytest.mark.parametrize(
+    ("folder", "path_map", "storage"),
+    [
+        ("/shared/runs/1/rungs", {"/shared": "/mnt/a"}, "/mnt/a"),
+        ("/shared/runs/1/rungs", {"/shared": "s3://bucket/a"}, "s3://bucket/a"),
+        ("s3://bucket/runs/1/rungs", None, "s3://bucket"),
+        ("/mnt/b/rungs", None, "/"),
+    ],
+)
+def test_gates_of_a_storage_that_hangs_hold_up_those_of_no_other(
+    folder: str, path_map: dict[str, str] | None, storage: str
+) -> None:
+    """Each storage has threads of its own; see the test of `in_thread`."""
+    assert storage_of(folder, path_map) == storage
+
+
 @pytest.mark.slow
 def test_a_result_that_cannot_be_written_now_is_written_later(run: Runner, shared: Path) -> None:
     rungs = shared / "rungs"
@@ -192,7 +239,7 @@ def test_a_result_that_cannot_be_written_now_is_written_later(run: Runner, share
 
 
 @pytest.mark.slow
-def test_files_of_others_are_named_and_one_in_ones_own_place_fails_the_task(
+def test_files_of_others_are_named_and_one_under_ones_own_name_fails_the_task(
     run: Runner, shared: Path
 ) -> None:
     results = shared / "rungs" / "0" / "results"
@@ -211,6 +258,7 @@ def test_files_of_others_are_named_and_one_in_ones_own_place_fails_the_task(
         ({"min_steps": 9}, "min_steps: 9; allowed: at most max_steps, 4"),
         ({"max_live": 0}, "max_live: 0; allowed: a whole number from 1"),
         ({"mode": "best"}, "mode: 'best'"),
+        ({"submit_when": "later"}, "submit_when: 'later'; allowed: now, quota, idle"),
         ({"min_successful": 99}, "min_successful: 99, of "),
         ({"task_arguments": {"promote": {}}}, "task_arguments.promote: no task"),
         ({"space": {"max-steps": [1, 2]}}, "steps_as: 'max_steps' is a parameter of the space"),
@@ -263,7 +311,12 @@ def test_a_rung_has_what_a_sweep_has(shared: Path) -> None:
 
 def test_a_trial_is_one_instance_of_one_mapped_group(shared: Path) -> None:
     with DAG("dag", schedule=None) as dag:
-        made = halving(shared, champion="/shared/champion.json", gates=["accuracy >= 0.2"])
+        made = halving(
+            shared,
+            champion="/shared/champion.json",
+            gates=["accuracy >= 0.2"],
+            submit_when="idle",
+        )
     steps = ("train", "select", "evaluate")
     assert set(dag.task_ids) == {
         *(f"halving.trial.rung-{rung}.{step}" for rung in (0, 1) for step in steps),
@@ -279,6 +332,7 @@ def test_a_trial_is_one_instance_of_one_mapped_group(shared: Path) -> None:
         assert one.evaluate is not None
         assert set(one.train.max_live_with) == set(one.evaluate.max_live_with) == workloads
         assert (one.train.max_live, one.evaluate.max_live) == (4, 4)
+        assert (one.train.submit_when, one.evaluate.submit_when) == ("idle", "now")
     assert [list(one.evaluate.gates) for one in made.chains if one.evaluate] == [
         [],
         ["accuracy >= 0.2"],

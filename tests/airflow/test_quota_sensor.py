@@ -54,8 +54,8 @@ def test_room_that_is_there_is_found_at_once_with_figures(
     ("asked", "theirs"),
     [
         ({"gpus": 2, "when": "quota"}, ("team-a", 1)),
-        ({"share": 0.5, "when": "quota"}, ("team-a", 2)),
-        ({"gpus": 3, "when": "idle"}, ("team-b", 2)),
+        pytest.param({"share": 0.5, "when": "quota"}, ("team-a", 2), marks=pytest.mark.qualify),
+        pytest.param({"gpus": 3, "when": "idle"}, ("team-b", 2), marks=pytest.mark.qualify),
         ({"share": 0.75, "when": "idle"}, ("team-b", 2)),
     ],
     ids=str,
@@ -108,6 +108,22 @@ def test_figure_that_the_server_does_not_tell_is_no_answer(
 ) -> None:
     emulator.faults.add("status", status=403, times=1000, path="/api/v1/nodes/telemetry*")
     done = run(dag_of(sensor(when="idle", deferrable=deferrable)))
+    assert "the free GPUs cannot be read here" in done.words
+
+
+@pytest.mark.slow
+@both
+def test_what_a_later_look_finds_ends_the_wait_too(
+    run: Runner, emulator: Emulator, deferrable: bool
+) -> None:
+    Person(emulator).submit("team-b", "long-theirs", gpus=2)
+
+    def forbid() -> None:
+        wait_until(lambda: looks(emulator) >= 4)
+        emulator.faults.add("status", status=403, times=1000, path="/api/v1/nodes/telemetry*")
+
+    with meanwhile(forbid):
+        done = run(dag_of(sensor(gpus=3, when="idle", deferrable=deferrable)))
     assert "the free GPUs cannot be read here" in done.words
 
 

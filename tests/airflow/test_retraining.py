@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG, task_group
+from airflow.sdk import DAG, TaskGroup, task_group
 from airflow.sdk.bases.operator import BaseOperator
 
 from airflow_runai.emulator import Emulator
@@ -56,8 +56,8 @@ def test_a_run_is_trained_selected_evaluated_and_promoted(
     ]
 
 
-@pytest.mark.slow
-def test_mapped_each_has_a_place_of_its_own(run: Runner, emulator: Emulator, shared: Path) -> None:
+@pytest.mark.qualify
+def test_mapped_each_has_a_folder_of_its_own(run: Runner, emulator: Emulator, shared: Path) -> None:
     with DAG("dag", schedule=None) as dag:
 
         @task_group
@@ -77,6 +77,23 @@ def test_mapped_each_has_a_place_of_its_own(run: Runner, emulator: Emulator, sha
     ]
     roots = shared / "runs" / done.run_id
     assert all(list((roots / str(index) / "checkpoints").glob("step-*")) for index in (0, 1))
+
+
+@pytest.mark.parametrize("run_root", ["/shared/runs/{{ run_id }}", "/shared/{{ ti.try_number }}"])
+def test_mapped_without_map_index_is_refused(shared: Path, run_root: str) -> None:
+    with DAG("dag", schedule=None):
+
+        @task_group
+        def with_rate(rate: str) -> None:
+            with TaskGroup("inner"):
+                retraining(shared, run_root=run_root)
+
+        with pytest.raises(SpecError) as slip:
+            with_rate.expand(rate=["0.1", "0.2"])
+    assert f"run_root: {run_root!r}, in a mapped task group, whose instances would" in str(
+        slip.value
+    )
+    assert "add {{ ti.map_index }}" in str(slip.value)
 
 
 def _variable(spec: Any, name: str) -> str:
@@ -111,7 +128,7 @@ def test_what_is_left_out_makes_no_task(shared: Path) -> None:
     assert set(dag.task_ids) == {"retraining.train", "retraining.select"}
 
 
-def test_a_line_and_a_place_of_the_authors_own_are_followed(shared: Path) -> None:
+def test_a_line_and_a_folder_of_the_authors_own_are_followed(shared: Path) -> None:
     with DAG("dag", schedule=None):
         chain = retraining(
             shared,

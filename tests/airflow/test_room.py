@@ -30,7 +30,6 @@ from tests.support.waiting import eventually, wait_until
 
 Runner = Callable[..., Run]
 both = pytest.mark.parametrize("deferrable", [True, False], ids=["deferred", "blocking"])
-when = pytest.mark.parametrize("submit_when", ["quota", "idle"])
 SPEC = {"image": "python:3.12", "compute": {"gpu_devices": 1}}
 TASKS, GPUS = 50, 3
 
@@ -100,7 +99,7 @@ def _training(**given: Any) -> RunaiTrainingOperator:
 
 
 @pytest.mark.slow
-@when
+@pytest.mark.parametrize("submit_when", ["idle", pytest.param("quota", marks=pytest.mark.qualify)])
 def test_fifty_tasks_and_three_gpus_make_three_workloads(small: Emulator, submit_when: str) -> None:
     played = site(submit_when=submit_when)
 
@@ -162,7 +161,7 @@ def test_the_worker_looks_once_more_and_may_go_back(small: Emulator) -> None:
         await eventually(lambda: len(worker.deferrals) == 2 or living.done())
         assert creates(small) == ["long-theirs"]
         first, second = (deferral.trigger.since for deferral in worker.deferrals)
-        assert first == second, "it keeps its place"
+        assert first == second, "it keeps its position"
         worker.before_return = lambda: None
         await asyncio.to_thread(Person(small).steer, control_plane.delete, "long-theirs")
         await living
@@ -217,8 +216,15 @@ def test_more_than_the_quota_is_refused_with_the_figures(
 
 
 @pytest.mark.slow
-@both
-@when
+@pytest.mark.parametrize(
+    ("submit_when", "deferrable"),
+    [
+        ("quota", True),
+        ("idle", False),
+        pytest.param("quota", False, marks=pytest.mark.qualify),
+        pytest.param("idle", True, marks=pytest.mark.qualify),
+    ],
+)
 def test_it_waits_for_room_and_trains(
     run: Runner, small: Emulator, deferrable: bool, submit_when: str
 ) -> None:

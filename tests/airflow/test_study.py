@@ -14,7 +14,7 @@ import optuna
 import pytest
 
 from airflow_runai.core.sweep.space import read_space
-from airflow_runai.errors import InvalidArgument, Unreachable
+from airflow_runai.errors import InvalidArgument, RunaiError, Unreachable
 from airflow_runai.operators.study import RunaiAskStudyOperator
 from airflow_runai.tasks.study import Asked, ask, open_study, tell
 from airflow_runai.tasks.study_storage import study_storage
@@ -92,7 +92,7 @@ def test_a_try_that_was_cut_off_is_finished_with_other_points(opened: Open) -> N
     assert states(opened) == ["RUNNING", "RUNNING", "FAIL", "RUNNING", "RUNNING"]
 
 
-def test_of_two_trials_in_one_place_the_first_counts(opened: Open) -> None:
+def test_of_two_trials_of_one_number_the_first_counts(opened: Open) -> None:
     first = asked(opened, "monday", count=1)
     with opened() as study:
         again = study.ask()
@@ -232,6 +232,25 @@ def test_a_password_is_in_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
         pass
     assert "s3cr3t" not in str(failure.value)
     assert "Connection refused" in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        ({"sslmode": "whatever"}, 'invalid sslmode value: "whatever"'),
+        ({"ssl": {"no": {"option": 1}}}, 'invalid connection option "ssl_no_option"'),
+        ({"connect_timeout": 5, "keepalives": False}, 'invalid integer value "false"'),
+        ({"options": ["-c", "x"]}, "study: 'studies': Extra, options: no text or number"),
+    ],
+)
+def test_extra_of_a_connection_reaches_the_driver(
+    monkeypatch: pytest.MonkeyPatch, extra: dict[str, Any], words: str
+) -> None:
+    where = {"conn_type": "postgres", "host": "127.0.0.1", "port": 1, "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_STUDIES", json.dumps(where))
+    with pytest.raises(RunaiError) as failure, study_storage("studies", None):
+        pass
+    assert words in str(failure.value)
 
 
 def test_optuna_that_is_missing_is_one_sentence(

@@ -18,7 +18,6 @@ from airflow_runai.tasks.study import open_study
 from airflow_runai.tasks.study_storage import study_storage
 from tests.airflow import test_sweep
 from tests.airflow.running import Run, meanwhile
-from tests.checkpoints.samples import safetensors_file
 from tests.support.waiting import wait_until
 
 Runner = Callable[..., Run]
@@ -34,15 +33,7 @@ mkdir -p "$CHECKPOINTS/step-1"
 cp "$(dirname "$0")/good.safetensors" "$CHECKPOINTS/step-1/model.safetensors"
 echo "$rate" > "$CHECKPOINTS/../rate"
 """
-
-
-@pytest.fixture
-def scripts(shared: Path) -> Path:
-    (shared / "good.safetensors").write_bytes(safetensors_file())
-    for name, text in {"train.sh": TRAIN, "evaluate.sh": test_sweep.EVALUATE}.items():
-        (shared / name).write_text(text)
-        (shared / name).chmod(0o755)
-    return shared
+SCRIPTS = {"train.sh": TRAIN, "evaluate.sh": test_sweep.EVALUATE}
 
 
 def asking(shared: Path, **given: Any) -> Sweep:

@@ -1,10 +1,13 @@
-"""A sweep as one call: each trial in its place, the cap kept, the best found whatever failed."""
+"""A sweep as one call: each trial in its folder, the cap kept, the best found whatever failed."""
 
 from __future__ import annotations
 
+import copy
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -36,17 +39,7 @@ rate=$(cat "$(dirname "$CHECKPOINT")/../rate")
 echo "{\\"accuracy\\": $rate}" > "$METRICS.part"
 mv "$METRICS.part" "$METRICS"
 """
-
-
-@pytest.fixture
-def scripts(shared: Path) -> Path:
-    from tests.checkpoints.samples import safetensors_file
-
-    (shared / "good.safetensors").write_bytes(safetensors_file())
-    for name, text in {"train.sh": TRAIN, "evaluate.sh": EVALUATE}.items():
-        (shared / name).write_text(text)
-        (shared / name).chmod(0o755)
-    return shared
+SCRIPTS = {"train.sh": TRAIN, "evaluate.sh": EVALUATE}
 
 
 def sweep(shared: Path, **given: Any) -> Sweep:
@@ -114,26 +107,29 @@ def test_a_report_that_cannot_be_written_is_one_sentence(run: Runner, shared: Pa
     assert f"CheckpointUnreadable: report: {report} cannot be written (" in done.words
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("pass_as", ["arguments", "environment"])
-def test_parameters_reach_the_script(
-    run: Runner, emulator: Emulator, scripts: Path, pass_as: str
-) -> None:
-    (scripts / "train.sh").write_text('#!/bin/bash\necho "$@ BATCH_SIZE=$BATCH_SIZE"\nexit 3\n')
-    with DAG("dag", schedule=None, params={"epochs": 7}) as dag:
-        sweep(
-            scripts,
-            space={"batch-size": [32, 64]},
-            pass_as=pass_as,
-            train={"command": "/shared/train.sh", "args": "epochs={{ params.epochs }}"},
-        )
-    run(dag)
-    said = sorted(emulator.log(w.name).strip() for w in emulator.world.workloads.values())
-    assert said == (
-        [f"epochs=7 batch-size={size} BATCH_SIZE=" for size in (32, 64)]
-        if pass_as == "arguments"
-        else [f"epochs=7 BATCH_SIZE={size}" for size in (32, 64)]
-    )
+def rendered(made: Sweep, index: int) -> dict[str, Any]:
+    """Return what the training of a trial runs, as its worker sees it."""
+    task = copy.copy(made.chain.train)
+    known = {"ti": SimpleNamespace(map_index=index), "params": {"epochs": 7}, "run_id": "1"}
+    task.render_template_fields(known)  # type: ignore[arg-type]  # what is used of it
+    assert isinstance(task.spec, dict)
+    return task.spec
+
+
+def test_parameters_follow_the_trainings_own(shared: Path) -> None:
+    given: dict[str, Any] = {
+        "space": {"batch-size": [32, 64]},
+        "train": {"command": "/shared/train.sh", "args": "epochs={{ params.epochs }}"},
+    }
+    with DAG("dag", schedule=None):
+        told = sweep(shared, **given)
+        set_ = sweep(shared, group_id="set", run_root="/shared/set", pass_as="environment", **given)
+    assert [rendered(told, index)["args"] for index in (0, 1)] == [
+        "epochs=7 batch-size=32",
+        "epochs=7 batch-size=64",
+    ]
+    assert [rendered(set_, index)["environment"]["BATCH_SIZE"] for index in (0, 1)] == ["32", "64"]
+    assert rendered(set_, 0)["args"] == "epochs=7"
 
 
 @pytest.mark.parametrize(
@@ -215,14 +211,36 @@ def test_texts_reach_the_script_word_for_word(
     assert said == HOSTILE
 
 
-@pytest.mark.slow
-def test_a_trial_may_have_a_specification_of_its_own(
-    run: Runner, emulator: Emulator, scripts: Path
+#: What a DAG that renders native objects would make numbers, ``None`` or lists of.
+NUMBERS = {"lr": 1e-4, "seed": "007", "text": "None", "list": "[1, 2]", "quoted": "'two words'"}
+
+
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize("pass_as", ["arguments", "environment"])
+def test_texts_stay_texts_in_a_dag_that_renders_native_objects(
+    shared: Path, pass_as: str, native: bool
 ) -> None:
-    (scripts / "train.sh").write_text('#!/bin/bash\necho "$@ MODE=$MODE"\nexit 3\n')
-    with DAG("dag", schedule=None) as dag:
+    spec = {**POD, "compute": {"gpu_devices": "{{ 2 }}"}}
+    with DAG("dag", schedule=None, render_template_as_native_obj=native):
+        one = sweep(shared, space=[NUMBERS, {"alone": "two words"}], pass_as=pass_as, spec=spec)
+
+    first, second = rendered(one, 0), rendered(one, 1)
+    assert first["compute"] == {"gpu_devices": 2 if native else "2"}, "the author's own"
+    assert first["labels"] == {"lr": "0.0001", "seed": "007", "text": "None"}
+    texts = {name: str(value) for name, value in NUMBERS.items()}
+    if pass_as == "arguments":
+        assert shlex.split(first["args"]) == [f"{name}={text}" for name, text in texts.items()]
+        assert shlex.split(second["args"]) == ["alone=two words"]
+    else:
+        own = {name.upper(): text for name, text in texts.items()}
+        assert {**first["environment"], **own} == first["environment"]
+        assert second["environment"]["ALONE"] == "two words"
+
+
+def test_a_trial_may_have_a_specification_of_its_own(shared: Path) -> None:
+    with DAG("dag", schedule=None):
         made = sweep(
-            scripts,
+            shared,
             spec={**POD, "args": "epochs=7", "environment": {"MODE": "plain"}},
             space=[
                 {"rate": 0.1, "spec": {"image": "other:1", "compute": {"gpu_devices": 2}}},
@@ -230,16 +248,15 @@ def test_a_trial_may_have_a_specification_of_its_own(
                 {},
             ],
         )
-    run(dag)
     assert [one.name for one in made.trials] == ["rate-0-1-0", "t-1", "t-2"]
-    workloads = sorted(emulator.world.workloads.values(), key=lambda one: one.name)
-    assert [emulator.log(one.name).strip() for one in workloads] == [
-        "epochs=7 rate=0.1 MODE=plain",
-        "epochs=9 MODE=own",
-        "epochs=7 MODE=plain",
+    specs = [rendered(made, index) for index in range(3)]
+    assert [(one["args"], one["environment"]["MODE"], one["image"]) for one in specs] == [
+        ("epochs=7 rate=0.1", "plain", "other:1"),
+        ("epochs=9", "own", "python:3.12"),
+        ("epochs=7", "plain", "python:3.12"),
     ]
-    images = [one.spec["image"] for one in workloads]
-    assert images == ["other:1", "python:3.12", "python:3.12"]
+    assert specs[0]["compute"] == {"gpu_devices": 2}
+    assert "compute" not in specs[2]
 
 
 def test_gates_of_a_sweep_may_compare_with_the_champion(shared: Path) -> None:
@@ -251,7 +268,7 @@ def test_gates_of_a_sweep_may_compare_with_the_champion(shared: Path) -> None:
     assert made.chain.evaluate.champion == "/shared/champion.json"
 
 
-def test_two_sweeps_of_a_dag_have_two_places(shared: Path) -> None:
+def test_two_sweeps_of_a_dag_have_two_folders(shared: Path) -> None:
     with DAG("dag", schedule=None):
         sweep(shared)
         sweep(shared, group_id="other", run_root="/shared/runs/{{ run_id }}/other")
@@ -287,6 +304,16 @@ def test_the_cap_is_that_of_trainings_and_evaluations_together(shared: Path) -> 
         == ["sweep.trial.train", "sweep.trial.evaluate"]
     )
     assert (train.submit_when, evaluate.submit_when) == ("idle", "now")
+
+
+def test_workloads_of_other_tasks_may_count_too(shared: Path) -> None:
+    own = {"select": {"accept_unverifiable": True}, "evaluate": {"max_live_with": ["prepare"]}}
+    with DAG("dag", schedule=None):
+        made = sweep(shared, task_arguments=own)
+    assert made.chain.evaluate is not None
+    together = ["sweep.trial.train", "sweep.trial.evaluate"]
+    assert made.chain.train.max_live_with == together
+    assert made.chain.evaluate.max_live_with == [*together, "prepare"]
 
 
 def test_ids_are_as_short_as_they_can_be(shared: Path) -> None:

@@ -80,7 +80,7 @@ def _slug(workload: EmulatedWorkload) -> str:
     return workload.name.rsplit("-", 2)[0]
 
 
-@pytest.mark.slow
+@pytest.mark.qualify
 def test_picture_shows_what_the_second_sweep_does(
     run: Runner, emulator: Emulator, shared: Path, tmp_path: Path
 ) -> None:
@@ -98,8 +98,8 @@ def test_picture_shows_what_the_second_sweep_does(
     assert (shared / "champion.json").exists()
 
 
-@pytest.mark.slow
-def test_own_set_trains_in_a_place_for_each_pod(
+@pytest.mark.qualify
+def test_own_set_trains_in_a_folder_for_each_pod(
     run: Runner, emulator: Emulator, shared: Path, tmp_path: Path
 ) -> None:
     script = next(text for text in blocks("sweeps.md", "") if text.startswith("#!"))
@@ -109,9 +109,9 @@ def test_own_set_trains_in_a_place_for_each_pod(
     assert done.state == "success", done.words
     (workload,) = emulator.world.workloads.values()
     assert sorted(pod.index for pod in workload.pods) == [0, 1, 2]
-    places = sorted((shared / "runs" / done.run_id).iterdir())
-    assert [place.name for place in places] == ["0", "1", "2"]
-    assert all(list(place.glob("step-*")) for place in places)
+    folders = sorted((shared / "runs" / done.run_id).iterdir())
+    assert [folder.name for folder in folders] == ["0", "1", "2"]
+    assert all(list(folder.glob("step-*")) for folder in folders)
     assert done.xcom(task_id="train")["interruptions"] == 0
 
 

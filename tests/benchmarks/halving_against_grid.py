@@ -30,7 +30,7 @@ from airflow_runai.emulator.replies import ApiCall
 from airflow_runai.emulator.routes_workloads import create
 from airflow_runai.tasks.rung_files import Rung, RungQuery, end_trial
 from tests.benchmarks.digits_curves import FILE, POINTS
-from tests.checkpoints.stepped_store import Place, Store
+from tests.checkpoints.stepped_store import Store, StoredPath
 
 TRIALS, ETA, CAP = len(POINTS), 3, 4
 #: The first rung must be long enough for its scores to say something.
@@ -188,7 +188,7 @@ def play(seed: int, ends: Sequence[int]) -> Cost:
     )
     with tempfile.TemporaryDirectory() as folder:
         plane = ControlPlane(settings, Path(folder))
-        files = SmallFile(Place(Store(), "run/rungs"))
+        files = SmallFile(StoredPath(Store(), "run/rungs"))
         return Player(ends, plane, recorded(seed), random.Random(seed), files).play()
 
 

@@ -109,7 +109,7 @@ class _Writer(io.BytesIO):
 
 
 @dataclass(frozen=True)
-class Place:
+class StoredPath:
     """A path in the store, with what is used of ``ObjectStoragePath``."""
 
     fs: Store = field(hash=False)
@@ -118,18 +118,18 @@ class Place:
     def __str__(self) -> str:
         return f"gs://{self.path}"
 
-    def __truediv__(self, name: str) -> Place:
-        return Place(self.fs, f"{self.path}/{name}")
+    def __truediv__(self, name: str) -> StoredPath:
+        return StoredPath(self.fs, f"{self.path}/{name}")
 
     @property
-    def parent(self) -> Place:
-        return Place(self.fs, posixpath.dirname(self.path))
+    def parent(self) -> StoredPath:
+        return StoredPath(self.fs, posixpath.dirname(self.path))
 
     @property
     def name(self) -> str:
         return posixpath.basename(self.path)
 
-    def iterdir(self) -> Iterator[Place]:
+    def iterdir(self) -> Iterator[StoredPath]:
         self.fs.request()
         prefix = f"{self.path}/"
         found = [key for key in self.fs.objects if key.startswith(prefix)]

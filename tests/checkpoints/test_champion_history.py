@@ -16,7 +16,7 @@ from airflow_runai.checkpoints.keeping.champion import read_champion, text_of, w
 from airflow_runai.checkpoints.keeping.champion_history import KEPT, ChampionHistory
 from airflow_runai.checkpoints.storage.exclusive import NotExclusive
 from airflow_runai.errors import PromotionRefused
-from tests.checkpoints.stepped_store import Place, Store, User
+from tests.checkpoints.stepped_store import Store, StoredPath, User
 
 Champion = dict[str, Any]
 FEW = 3
@@ -250,14 +250,14 @@ def test_a_storage_without_a_conditional_put_is_refused_by_name() -> None:
         (Store(conditional=False), "server that ignores If-None-Match"),
         (Store(("memory",)), "memory storage without a conditional put"),
     ):
-        pointer = Place(store, "bucket/champion.json")
+        pointer = StoredPath(store, "bucket/champion.json")
         with pytest.raises(NotExclusive, match=words):
             promote(pointer, "a")
         assert "bucket/champion.json" not in store.objects
 
 
 def test_an_answer_that_was_lost_after_the_writing_is_no_defeat() -> None:
-    pointer = Place(Store(repeats=True), "bucket/champion.json")
+    pointer = StoredPath(Store(repeats=True), "bucket/champion.json")
     made = [promote(pointer, uri) for uri in "ab"]
     assert read_champion(pointer) == made[1]
     with pytest.raises(PromotionRefused):
@@ -265,7 +265,7 @@ def test_an_answer_that_was_lost_after_the_writing_is_no_defeat() -> None:
 
 
 def test_a_pointer_that_was_listed_before_it_changed_is_read_as_it_is() -> None:
-    pointer = Place(Store(), "bucket/champion.json")
+    pointer = StoredPath(Store(), "bucket/champion.json")
     promote(pointer, "short")
     assert pointer in list(pointer.parent.iterdir())
     made = {"uri": "by another process, and much longer than before", "number": 2}
@@ -286,7 +286,7 @@ def test_whoever_is_held_up_or_dies_the_history_is_one_line(
     turns: list[tuple[int, bool]], before: int, repeats: bool
 ) -> None:
     store = Store(repeats=repeats)
-    pointer = Place(store, "bucket/champion.json")
+    pointer = StoredPath(store, "bucket/champion.json")
     for number in range(before):
         promote(pointer, f"before-{number}", FEW)
     names = ("x", "y", "z")
@@ -320,7 +320,7 @@ def test_whoever_is_held_up_or_dies_the_history_is_one_line(
     assert len(history.entries()[0]) <= FEW
 
 
-def _number(pointer: Place) -> int:
+def _number(pointer: StoredPath) -> int:
     present = ChampionHistory(pointer).present()
     return 0 if present is None else int(present["number"])
 
@@ -331,9 +331,9 @@ SECOND = f"{POINTER}.history/000002.json"
 REQUESTS = 12
 
 
-def held_up(requests: int) -> tuple[Place, User]:
+def held_up(requests: int) -> tuple[StoredPath, User]:
     """A promotion that is the second, and stops so many requests after it is one."""
-    pointer = Place(Store(), POINTER)
+    pointer = StoredPath(Store(), POINTER)
     promote(pointer, "first")
     slow = User(lambda: promote(pointer, "slow"))
     while SECOND not in pointer.fs.objects:

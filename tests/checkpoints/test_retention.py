@@ -26,7 +26,7 @@ from airflow_runai.checkpoints.keeping.retention import (
     plan_retention,
 )
 from tests.checkpoints.samples import publish, torch_file, write
-from tests.checkpoints.stepped_store import Place, Store
+from tests.checkpoints.stepped_store import Store, StoredPath
 
 #: After everything that the tests write.
 NOW = 4e9
@@ -179,7 +179,7 @@ class Silent:
     """A pointer in a storage whose library raises errors of its own."""
 
     name = "champion.json"
-    parent = Place(Store(), "bucket")
+    parent = StoredPath(Store(), "bucket")
 
     def open(self, mode: str) -> Any:
         raise RuntimeError("no answer")
@@ -219,7 +219,7 @@ class TakenUp:
     """A pointer, at the reading of which another removal takes a checkpoint that somebody has just begun to read."""
 
     name = "champion.json"
-    parent = Place(Store(), "bucket")
+    parent = StoredPath(Store(), "bucket")
 
     def __init__(self, checkpoint: Path) -> None:
         self.checkpoint = checkpoint

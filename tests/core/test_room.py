@@ -135,7 +135,7 @@ def test_promise_to_whoever_never_comes_ends() -> None:
     assert names(line.let_go(free(1), PROMISE)) == ["b"]
 
 
-def test_whoever_comes_back_has_its_place_and_no_promise() -> None:
+def test_whoever_comes_back_has_its_position_and_no_promise() -> None:
     line = line_of(ticket("a", 1), ticket("b", 2))
     assert names(line.let_go(free(1), 0)) == ["a"]
     line.join(ticket("a", 1))
@@ -174,10 +174,21 @@ def test_who_only_asks_takes_nothing_and_waits_for_nobody() -> None:
     assert line.promised == 0
 
 
-def test_unknown_is_no_answer_to_who_only_asks() -> None:
-    asks = Ticket("sensor", Need(IDLE, 1.0), 0, takes=False)
-    assert line_of(asks).let_go(NOTHING_KNOWN, 0) == []
-    assert line_of(ticket("task", 0)).let_go(NOTHING_KNOWN, 0)
+@pytest.mark.parametrize(
+    "found", [NOTHING_KNOWN, ProjectRoom(Quota(9.0, 2.0), held=2.0, free=9.0, total=9.0)]
+)
+def test_who_only_asks_in_vain_is_let_go_at_whatever_look_finds_that(found: ProjectRoom) -> None:
+    asks = Ticket("sensor", Need(IDLE, 3.0), 0, takes=False)
+    line = line_of(asks)
+    assert line.let_go(free(1), 0) == []
+    assert line.let_go(found, 30) == [asks]
+    assert asks.is_vain(found)
+
+
+def test_unknown_is_no_bound_for_a_workload() -> None:
+    task = ticket("task", 0)
+    assert not task.is_vain(NOTHING_KNOWN)
+    assert line_of(task).let_go(NOTHING_KNOWN, 0) == [task]
 
 
 def test_without_bounds_a_few_go_at_each_look() -> None:

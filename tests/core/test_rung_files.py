@@ -1,4 +1,4 @@
-"""The files of a rung: whatever else lies there is named and does not count, and no place is given twice."""
+"""The files of a rung: whatever else lies there is named and does not count, and no claim is made twice."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from airflow_runai.tasks.rung_files import (
     end_trial,
     trial_number,
 )
-from tests.checkpoints.stepped_store import Place, Store
+from tests.checkpoints.stepped_store import Store, StoredPath
 
 TRIALS = 6
 
@@ -77,7 +77,19 @@ def test_what_is_no_result_is_named_once_and_passed_over(
     ]
 
 
-def test_a_claim_that_cannot_be_read_takes_a_place(tmp_path: Path) -> None:
+def test_a_rung_may_have_as_many_files_as_the_sweep_has_trials(tmp_path: Path) -> None:
+    trials = 10_500
+    folder = SmallFile(tmp_path, tmp_path)
+    Rung(RungQuery(0, 0, trials, trials, "accuracy", "max"), folder).record(0.1)
+    ended = tmp_path / "ended"
+    ended.mkdir()
+    for trial in range(1, trials):
+        (ended / f"{trial}.json").touch()
+    alone = Rung(RungQuery(0, 0, trials, trials, "accuracy", "max"), folder)
+    assert alone.look() == PROMOTE
+
+
+def test_a_claim_that_cannot_be_read_counts(tmp_path: Path) -> None:
     record(tmp_path, *(trial / 10 for trial in range(TRIALS)))
     (tmp_path / "0" / "claims").mkdir()
     (tmp_path / "0" / "claims" / "0.json").write_text("{")
@@ -90,7 +102,7 @@ def test_the_first_result_stays(tmp_path: Path) -> None:
     assert rung(tmp_path, 0).settle() == WAIT
 
 
-def test_something_else_in_ones_own_place_is_refused(tmp_path: Path) -> None:
+def test_something_else_under_ones_own_name_is_refused(tmp_path: Path) -> None:
     record(tmp_path, 0.1)
     own = tmp_path / "0" / "results" / "0.json"
     own.write_text("{")
@@ -100,7 +112,7 @@ def test_something_else_in_ones_own_place_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_storage_that_overwrites_is_refused() -> None:
-    folder = SmallFile(Place(Store(conditional=False), "bucket/rungs"))
+    folder = SmallFile(StoredPath(Store(conditional=False), "bucket/rungs"))
     with pytest.raises(NotExclusive, match="ignores If-None-Match"):
         Rung(RungQuery(0, 0, 3, 3, "accuracy", "max"), folder).record(0.1)
 

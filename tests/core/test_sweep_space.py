@@ -41,6 +41,13 @@ def test_a_condition_on_what_does_not_exist_does_not_hold() -> None:
     assert Counter(map(len, grid(read_space(space), 100))) == {3: 4, 1: 1}
 
 
+def test_a_grid_may_have_more_parameters_than_python_has_levels_of_calls() -> None:
+    space = {**{f"p{number}": [number] for number in range(1200)}, "last": [1, 2]}
+    points = grid(read_space(space), 100)
+    assert [(len(point), point["last"]) for point in points] == [(1201, 1), (1201, 2)]
+    assert list(points[0]) == list(space)
+
+
 @pytest.mark.parametrize(
     ("described", "values"),
     [

@@ -234,7 +234,7 @@ def test_whatever_the_order_of_gates_the_budget_holds_and_nobody_waits_for_ever(
 
     def gate(trial: int) -> str:
         is_over = len(known.keys() | final) == trials
-        return decide(trial, known, claims, places=budget(trials, eta), is_over=is_over, eta=eta)
+        return decide(trial, known, claims, limit=budget(trials, eta), is_over=is_over, eta=eta)
 
     while arrive or waiting:
         if arrive:
@@ -260,14 +260,14 @@ def test_whatever_the_order_of_gates_the_budget_holds_and_nobody_waits_for_ever(
     assert len(claims) <= budget(trials, eta)
     assert bool(claims) == bool(finite)
     assert all(math.isfinite(known[trial]) for trial in claims)
-    # A clear asks again: who has gone on goes on again, and nobody else comes in his place.
+    # A clear asks again: who has gone on goes on again, and nobody else comes instead.
     again = [gate(trial) for trial in claims]
     assert again == [PROMOTE] * len(claims)
 
 
 def test_the_best_of_a_whole_rung_goes_on() -> None:
     known = {trial: trial / 10 for trial in range(9)}
-    steps = [decide(trial, known, [], places=3, is_over=True, eta=3) for trial in range(9)]
+    steps = [decide(trial, known, [], limit=3, is_over=True, eta=3) for trial in range(9)]
     assert steps == [SKIP] * 6 + [PROMOTE] * 3
 
 
@@ -288,9 +288,9 @@ def test_the_best_of_a_whole_rung_goes_on() -> None:
 def test_a_trial_goes_on_as_soon_as_it_is_among_the_best_so_far(
     scores: dict[int, float], claims: list[int | None], is_over: bool, decision: str
 ) -> None:
-    assert decide(0, scores, claims, places=3, is_over=is_over, eta=3) == decision
+    assert decide(0, scores, claims, limit=3, is_over=is_over, eta=3) == decision
 
 
-@pytest.mark.parametrize(("rung", "places"), [(0, 9), (1, 3), (2, 1), (3, 1)])
-def test_each_rung_lets_fewer_go_on(rung: int, places: int) -> None:
-    assert budget(27, 3, rung) == places
+@pytest.mark.parametrize(("rung", "limit"), [(0, 9), (1, 3), (2, 1), (3, 1)])
+def test_each_rung_lets_fewer_go_on(rung: int, limit: int) -> None:
+    assert budget(27, 3, rung) == limit

@@ -19,7 +19,7 @@ from typing import Any
 from airflow_runai.checkpoints.storage.small_files import SmallFile
 from airflow_runai.core.sweep.halving import PROMOTE, WAIT, budget
 from airflow_runai.tasks.rung_files import Rung, RungQuery, end_trial
-from tests.checkpoints.stepped_store import Place, Store, User
+from tests.checkpoints.stepped_store import Store, StoredPath, User
 
 #: Chances of what happens in a step; otherwise somebody makes one request.
 STARTS, DIES, CLEARED, MARKED, STORM = 0.25, 0.02, 0.02, 0.005, 0.005
@@ -124,7 +124,7 @@ class History:
 
     def _work(self, task: Task, score: float | None) -> Callable[[], Any]:
         trial, number = task
-        folder = SmallFile(Place(self.store, "run/rungs"))
+        folder = SmallFile(StoredPath(self.store, "run/rungs"))
         query = RungQuery(number or 0, trial, len(self.scores), self.eta, "a", "max")
         rung = Rung(query, folder)
 
@@ -160,6 +160,6 @@ def promoted(history: History, rung: int) -> set[int]:
     return {t for (t, at), told in history.told.items() if at == rung and PROMOTE in told}
 
 
-def places(history: History, rung: int) -> int:
+def limit(history: History, rung: int) -> int:
     """Return how many may go on from a rung."""
     return budget(len(history.scores), history.eta, rung)

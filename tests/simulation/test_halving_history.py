@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_runai.core.sweep.halving import PROMOTE
-from tests.simulation.halving_history import History, places, promoted
+from tests.simulation.halving_history import History, limit, promoted
 
 RUNGS = 2
 score = st.one_of(st.integers(0, 5).map(float), st.just(math.nan), st.none())
@@ -20,7 +20,7 @@ sweeps = st.lists(st.lists(score, min_size=RUNGS, max_size=RUNGS), min_size=1, m
 @pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(sweeps, st.integers(2, 3), st.integers(0, 10**6), st.integers(0, 1200))
-def test_no_history_lets_more_trials_go_on_than_there_are_places(
+def test_no_history_lets_more_trials_go_on_than_may(
     scores: list[list[float | None]], eta: int, seed: int, steps: int
 ) -> None:
     history = History(scores, eta, random.Random(seed))
@@ -31,7 +31,7 @@ def test_no_history_lets_more_trials_go_on_than_there_are_places(
         history.close()
     for rung in range(RUNGS):
         went = promoted(history, rung)
-        assert len(history.claims(rung)) == len(went) <= places(history, rung)
+        assert len(history.claims(rung)) == len(went) <= limit(history, rung)
         assert [history.again((trial, rung)) for trial in went] == [PROMOTE] * len(went)
     for path, data in history.first_results.items():
         assert history.store.objects[path] == data

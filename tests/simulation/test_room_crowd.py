@@ -34,6 +34,8 @@ from tests.simulation.test_submission_crowd import SILENCE, LimitedPlane, Store,
 
 SPEC = {"image": "registry.example/train:7", "compute": {"gpu_devices": 1}}
 TASKS, GPUS, HOUR = 50, 3, 3600.0
+#: One history in `make test`, ten in `make qualify`.
+SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.qualify) for seed in range(1, 10))]
 
 
 @dataclass(eq=False)
@@ -211,7 +213,7 @@ def test_at_one_triggerer_three_are_submitted_and_the_others_give_up(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_one_after_the_other_all_are_submitted_in_the_order_in_which_they_came(
     loop: VirtualLoop, seed: int
 ) -> None:
@@ -224,14 +226,14 @@ def test_one_after_the_other_all_are_submitted_in_the_order_in_which_they_came(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_two_triggerers_let_a_few_too_many_go_at_most(loop: VirtualLoop, seed: int) -> None:
     crowd = played(loop, 2, seed=seed)
     assert GPUS <= len(crowd.plane.created) <= GPUS + AT_ONCE
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_workers_that_wait_by_themselves_do_not_make_a_herd(loop: VirtualLoop, seed: int) -> None:
     crowd = played(loop, 0, seed=seed, patience=HOUR / 12)
     assert GPUS <= len(crowd.plane.created) <= GPUS + AT_ONCE

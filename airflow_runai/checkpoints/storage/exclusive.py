@@ -22,8 +22,8 @@ _MARK = b"Shows that this storage does not overwrite an object if it is told so.
 class NotExclusive(OSError):
     """A storage cannot say which of two writers was the first."""
 
-    def __init__(self, place: object, problem: str) -> None:
-        super().__init__(errno.ENOTSUP, problem, str(place))
+    def __init__(self, path: object, problem: str) -> None:
+        super().__init__(errno.ENOTSUP, problem, str(path))
 
     def __str__(self) -> str:
         return f"{self.filename}: {self.strerror}"
@@ -44,21 +44,21 @@ def prove_exclusive(marker: Any) -> None:
     raise NotExclusive(marker, "server that ignores If-None-Match")
 
 
-def put_new(place: Any, data: bytes) -> None:
+def put_new(path: Any, data: bytes) -> None:
     """
     Write an object that is not there yet.
 
     :raises FileExistsError: if it is.
     :raises NotExclusive: if this kind of storage cannot tell.
     """
-    protocols = {place.fs.protocol} if isinstance(place.fs.protocol, str) else {*place.fs.protocol}
+    protocols = {path.fs.protocol} if isinstance(path.fs.protocol, str) else {*path.fs.protocol}
     if not protocols & _CONDITIONAL:
-        raise NotExclusive(place, f"{min(protocols)} storage without a conditional put")
+        raise NotExclusive(path, f"{min(protocols)} storage without a conditional put")
     try:
-        place.fs.pipe_file(place.path, data, mode="create")
+        path.fs.pipe_file(path.path, data, mode="create")
     except Exception as error:
         if _is_conflict(error):
-            raise FileExistsError(errno.EEXIST, "is there already", str(place)) from error
+            raise FileExistsError(errno.EEXIST, "is there already", str(path)) from error
         raise
 
 

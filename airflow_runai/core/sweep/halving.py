@@ -53,8 +53,8 @@ def budget(trials: int, eta: int, rung: int = 0) -> int:
     :param trials: of the sweep.
     :param rung: from 0.
     """
-    places: int = trials // eta ** (rung + 1)
-    return max(1, places)
+    share: int = trials // eta ** (rung + 1)
+    return max(1, share)
 
 
 def decide(
@@ -62,7 +62,7 @@ def decide(
     scores: Mapping[int, float],
     claims: Collection[int | None],
     *,
-    places: int,
+    limit: int,
     is_over: bool,
     eta: int,
 ) -> str:
@@ -71,18 +71,18 @@ def decide(
 
     :param trial: which asks; without a finite score it does not go on.
     :param scores: results on this rung so far, by trial; greater is better.
-    :param claims: trials that have gone on from this rung; ``None`` for a place that is taken by
-        nobody knows whom.
-    :param places: how many may go on from this rung (:func:`budget`).
+    :param claims: trials that have gone on from this rung; ``None`` for a claim whose file does
+        not say whose it is.
+    :param limit: how many may go on from this rung (:func:`budget`).
     :param is_over: no further result can come.
     :return: :data:`PROMOTE`, :data:`WAIT` or :data:`SKIP`.
     """
     if trial in claims:
         return PROMOTE
-    if len(claims) >= places or not math.isfinite(scores.get(trial, math.nan)):
+    if len(claims) >= limit or not math.isfinite(scores.get(trial, math.nan)):
         return SKIP
     ahead = [other for other in _order(scores) if other not in claims]
-    so_far = places if is_over else min(places, len(scores) // eta)
+    so_far = limit if is_over else min(limit, len(scores) // eta)
     if trial in ahead[: max(0, so_far - len(claims))]:
         return PROMOTE
     return SKIP if is_over else WAIT

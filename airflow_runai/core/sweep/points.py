@@ -14,7 +14,7 @@ from typing import TypeAlias
 from airflow_runai.core.sweep.space import Parameter, Parameters, Range
 from airflow_runai.errors import SpecError
 
-#: Share of the space, from 0 to below 1, of a parameter (by its place) in a trial (by its number).
+#: Share of the space, from 0 to below 1, by the index of a parameter and the number of a trial.
 Shares: TypeAlias = Callable[[int, int], float]
 
 
@@ -36,29 +36,32 @@ def grid(space: Sequence[Parameter], limit: int) -> list[Parameters]:
             [f"space.{one.name}: more than {limit} `points`; allowed: {limit}" for one in dense]
         )
     found: list[Parameters] = []
-    for point in _product(space, {}):
+    for point in _product(space):
         if len(found) == limit:
             raise SpecError([f"space: more than {limit} points; allowed: {limit}; sample some"])
         found.append(point)
     return found
 
 
-def _product(space: Sequence[Parameter], before: Parameters) -> Iterator[Parameters]:
-    if not space:
-        yield before
-        return
-    first, *others = space
-    if not first.exists(before):
-        yield from _product(others, before)
-        return
-    for value in first.values.grid():
-        yield from _product(others, {**before, first.name: value})
+def _product(space: Sequence[Parameter]) -> Iterator[Parameters]:
+    # Not by recursion: a space may have more parameters than Python has levels.
+    begun: list[tuple[Parameters, int]] = [({}, 0)]
+    while begun:
+        point, index = begun.pop()
+        while index < len(space) and not space[index].exists(point):
+            index += 1
+        if index == len(space):
+            yield point
+            continue
+        one = space[index]
+        values = reversed(one.values.grid())
+        begun += [({**point, one.name: value}, index + 1) for value in values]
 
 
 def at_random(space: Sequence[Parameter], count: int, seed: int) -> list[Parameters]:
     """Return so many points, each independent of the others; points of choices may be equal."""
     names = [one.name for one in space]
-    return _sampled(space, count, lambda number, place: _uniform(seed, number, names[place]))
+    return _sampled(space, count, lambda number, index: _uniform(seed, number, names[index]))
 
 
 def evenly(space: Sequence[Parameter], count: int, seed: int) -> list[Parameters]:
@@ -66,12 +69,12 @@ def evenly(space: Sequence[Parameter], count: int, seed: int) -> list[Parameters
     Return so many points that leave smaller gaps than random ones.
 
     They are an additive recurrence by the powers of a generalized golden ratio (M. Roberts, "The
-    Unreasonable Effectiveness of Quasirandom Sequences", 2018), begun at a place by the seed.
+    Unreasonable Effectiveness of Quasirandom Sequences", 2018), begun at a point by the seed.
     """
     steps = _golden_steps(len(space))
     starts = [_uniform(seed, 0, one.name) for one in space]
     return _sampled(
-        space, count, lambda number, place: (starts[place] + (number + 1) * steps[place]) % 1.0
+        space, count, lambda number, index: (starts[index] + (number + 1) * steps[index]) % 1.0
     )
 
 
@@ -81,9 +84,9 @@ def _sampled(space: Sequence[Parameter], count: int, shares: Shares) -> list[Par
 
 def _point(space: Sequence[Parameter], number: int, shares: Shares) -> Parameters:
     point: dict[str, object] = {}
-    for place, one in enumerate(space):
+    for index, one in enumerate(space):
         if one.exists(point):
-            point[one.name] = one.values.at(shares(number, place))
+            point[one.name] = one.values.at(shares(number, index))
     return point
 
 
@@ -96,4 +99,4 @@ def _golden_steps(dimensions: int) -> list[float]:
     ratio = 2.0
     for _ in range(50):  # of ratio ** (dimensions + 1) == ratio + 1
         ratio = (1.0 + ratio) ** (1.0 / (dimensions + 1))
-    return [ratio ** -(place + 1) % 1.0 for place in range(dimensions)]
+    return [ratio ** -(power + 1) % 1.0 for power in range(dimensions)]

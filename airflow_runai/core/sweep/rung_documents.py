@@ -1,5 +1,5 @@
 """
-What the files of a rung say: a trial's result, who has claimed a place, who is out.
+What the files of a rung say: a trial's result, who has claimed to go on, who is out.
 
 Each is one small JSON object that is written once. They lie where trainings can write, so whatever
 else is found there is named, and does not count.
@@ -49,7 +49,7 @@ def score_in(data: bytes, trial: int, metric: str) -> float:
 
 def trial_in(data: bytes, trials: int) -> int:
     """
-    Read which trial has claimed a place.
+    Read which trial a claim is of.
 
     :param trials: of the sweep.
     :raises ValueError: if it names no trial of the sweep, saying what it has.

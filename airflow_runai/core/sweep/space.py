@@ -43,7 +43,7 @@ class Choice:
         return self.values
 
     def at(self, share: float) -> Value:
-        """Return the value at a place of the space, from 0 to below 1."""
+        """Return the value at a share of the space, from 0 to below 1."""
         return self.values[int(share * len(self.values))]
 
     def same(self, found: object) -> Value | None:
@@ -74,7 +74,7 @@ class Range:
         return tuple(dict.fromkeys(self._value(at / steps) for at in range(self.points)))
 
     def at(self, share: float) -> Value:
-        """Return the value at a place of the space, from 0 to below 1."""
+        """Return the value at a share of the space, from 0 to below 1."""
         return self._value(share)
 
     def same(self, found: object) -> Value | None:

@@ -19,26 +19,26 @@ from airflow_runai.core.values import Check, nearest, text, whole
 from airflow_runai.errors import SpecError
 
 KIND = "optuna"
-_PLACES = "the path of a journal file, or the id of a connection to a database"
-_NO_STUDY = f"sampler.study: missing; give {_PLACES}"
+_STORAGES = "the path of a journal file, or the id of a connection to a database"
+_NO_STUDY = f"sampler.study: missing; give {_STORAGES}"
 
 
-def place_of_study(value: object) -> str:
+def storage_of_study(value: object) -> str:
     """
     Accept a path or the id of a connection.
 
     :raises ValueError: for anything else; an address is not shown, as it may hold a password.
     """
-    place = text(value)
-    if "://" in place:
-        raise ValueError(f"an address; allowed: {_PLACES}, where its password belongs")
-    return place
+    storage = text(value)
+    if "://" in storage:
+        raise ValueError(f"an address; allowed: {_STORAGES}, where its password belongs")
+    return storage
 
 
 _CHECKS: dict[str, Check] = {
     KIND: whole(1),
     "seed": whole(0),
-    "study": place_of_study,
+    "study": storage_of_study,
     "name": text,
 }
 

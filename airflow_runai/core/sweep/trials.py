@@ -27,7 +27,7 @@ class Trial:
     """
     One run of a sweep.
 
-    :param number: its place among all trials, from 0.
+    :param number: among all trials, from 0; its map index.
     :param name: readable part of its workload's name: a DNS label.
     :param label: how Airflow shows it, such as ``lr=0.02 batch-size=64``.
     :param spec: what its training has for itself, such as an image.

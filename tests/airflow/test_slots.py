@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,12 +19,13 @@ from typing import Any
 
 import pytest
 
+from airflow_runai.core.naming import TaskIdentity, base_name, generation_name
 from airflow_runai.emulator import Emulator, Scenario, serve
 from airflow_runai.emulator.phases import ENDED
 from airflow_runai.emulator.records import EmulatedWorkload
 from airflow_runai.errors import Unreachable
 from airflow_runai.operators.training import RunaiTrainingOperator
-from airflow_runai.tasks.place_claim import KEY
+from airflow_runai.tasks.slot_claim import KEY
 from tests.airflow.conftest import fast
 from tests.airflow.running import meanwhile
 from tests.airflow.worker import Store, Ti, Worker
@@ -244,7 +246,7 @@ def test_no_more_live_than_the_sweep_may_have_through_crashes_and_a_clear(
 
 @pytest.mark.slow
 @both
-def test_what_an_ended_task_has_left_behind_holds_a_place(wide: Emulator, deferrable: bool) -> None:
+def test_what_an_ended_task_has_left_behind_holds_a_slot(wide: Emulator, deferrable: bool) -> None:
     """The workload lives on, though no task waits for it."""
     board = Board()
     left: dict[str, Any] = {"wait_for_completion": False, "max_live": 1}
@@ -259,7 +261,21 @@ def test_what_an_ended_task_has_left_behind_holds_a_place(wide: Emulator, deferr
     assert claim["until"] == 0.0, "it is not in the way of others"
 
 
-def test_what_exists_is_adopted_though_all_places_are_taken(wide: Emulator) -> None:
+@pytest.mark.slow
+@both
+def test_claim_of_a_dead_worker_prolongs_no_wait(wide: Emulator, deferrable: bool) -> None:
+    """The claim counts for a long time, but no look at the platform shows anything in the way."""
+    board = Board()
+    dead = generation_name(base_name(TaskIdentity("tests", "dag", "run-1", "train", 0)), 1)
+    board.push(("train", 0), KEY, {"name": dead, "until": time.time() + 3600})
+    given: dict[str, Any] = {"max_live": 1, "deferrable": deferrable, "timeouts": {"room": 0.5}}
+    late = step(board, 0, "evaluate", **given)
+    with pytest.raises(Exception, match=r"no room for a workload \(now\) .*nothing was submitted"):
+        asyncio.run(late.live())
+    assert wide.workloads_named("") == []
+
+
+def test_what_exists_is_adopted_though_all_slots_are_taken(wide: Emulator) -> None:
     board = Board()
     given: dict[str, Any] = {"wait_for_completion": False, "max_live": 1}
     first = step(board, 0, "train", **given)
@@ -272,7 +288,7 @@ def test_what_exists_is_adopted_though_all_places_are_taken(wide: Emulator) -> N
 
 @pytest.mark.slow
 def test_claim_that_cannot_be_read_back_submits_nothing(wide: Emulator) -> None:
-    """Else others could not see it either, and would take the same place."""
+    """Else others could not see it either, and would take the same slot."""
     board = Board()
     worker = step(board, 0, "train", deferrable=False)
     board.of_all = lambda task_id, key: []  # type: ignore[method-assign]
@@ -281,7 +297,7 @@ def test_claim_that_cannot_be_read_back_submits_nothing(wide: Emulator) -> None:
     assert wide.workloads_named("") == []
 
 
-def test_places_are_those_of_one_run_and_of_the_named_tasks(wide: Emulator) -> None:
+def test_slots_are_those_of_one_run_and_of_the_named_tasks(wide: Emulator) -> None:
     given: dict[str, Any] = {"wait_for_completion": False, "max_live": 1}
     alone: dict[str, Any] = {**given, "max_live_with": (), "deferrable": False}
     asyncio.run(step(Board(), 0, "train", **alone).settle())

@@ -1,5 +1,5 @@
 """
-A worker's claim of a place in its run, before the look that decides: so that no two take the last.
+A worker's claim of a slot in its run, before the look that decides: so that no two take the last.
 
 Each worker first says that its workload may be there in a moment, then reads what the others say,
 then looks at the platform. Of two that do this at the same time at least one sees the other. Claims
@@ -12,13 +12,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from airflow_runai.core.places import Claim, RunPlaces
+from airflow_runai.core.slots import Claim, RunSlots
 from airflow_runai.errors import Unreachable
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-KEY = "runai_place"
+KEY = "runai_slot"
 #: A claim whose worker says no more counts for so many times its patience with the control plane:
 #: the look and the create may each take that long.
 _PATIENCES = 3
@@ -28,7 +28,7 @@ _READS, _PAUSE = 5, 0.5
 
 
 @dataclass(frozen=True)
-class PlaceClaim:
+class SlotClaim:
     """
     The claim of one try.
 
@@ -38,14 +38,14 @@ class PlaceClaim:
     """
 
     context: Context
-    places: RunPlaces
+    slots: RunSlots
     name: str
     patience: float
     sleep: Callable[[float], None]
 
     def make(self, moment: float) -> list[Claim]:
         """
-        Claim a place, and return what others have claimed.
+        Claim a slot, and return what others have claimed.
 
         :param moment: epoch seconds.
         :raises Unreachable: if Airflow does not return the claim: then others may not see it.
@@ -62,7 +62,7 @@ class PlaceClaim:
         )
 
     def withdraw(self) -> None:
-        """Let others have the place."""
+        """Let others have the slot."""
         self._push(Claim(self.name, 0.0))
 
     def settle(self, moment: float) -> None:
@@ -75,6 +75,6 @@ class PlaceClaim:
     def _read(self) -> list[Claim]:
         # One's own task first: what was written after that can see this claim.
         ti = self.context["ti"]
-        tasks = sorted(self.places.task_ids, key=lambda task_id: task_id != ti.task_id)
+        tasks = sorted(self.slots.task_ids, key=lambda task_id: task_id != ti.task_id)
         found = ti.xcom_pull(task_ids=tasks, key=KEY) or []
         return [claim for value in found if (claim := Claim.from_json(value))]

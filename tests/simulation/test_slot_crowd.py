@@ -1,7 +1,7 @@
 """
 A sweep whose tasks all begin in the same second, in virtual time: deferred at one triggerer, at two, and in workers.
 
-Nothing but the places keeps them apart. Airflow answers after a while, and the control plane's
+Nothing but the slots keeps them apart. Airflow answers after a while, and the control plane's
 lists show a workload only some seconds after its create.
 """
 
@@ -23,12 +23,20 @@ from tests.simulation import wire
 from tests.simulation.clock import VirtualLoop, virtual_time
 from tests.simulation.comms import DagRun
 from tests.simulation.process import Process, blocking, in_greenlet
-from tests.simulation.test_room_crowd import HOUR, SPEC, Crowd, RoomyPlane, first_event, loop
+from tests.simulation.test_room_crowd import (
+    HOUR,
+    SEEDS,
+    SPEC,
+    Crowd,
+    RoomyPlane,
+    first_event,
+    loop,
+)
 from tests.simulation.test_submission_crowd import SILENCE, Store, Ti
 
 __all__ = ["loop"]
 
-TRIALS, PLACES = 12, 3
+TRIALS, SLOTS = 12, 3
 STEPS = ("train", "evaluate")
 #: Seconds for which Airflow lets a task wait for an answer.
 SLOW = 0.5
@@ -42,7 +50,7 @@ class BoardTi(Ti):
 
     def xcom_push(self, key: str, value: object) -> None:
         _airflow_takes_a_while()
-        if key == "runai_place":
+        if key == "runai_slot":
             self.board[self.task_id][self.map_index] = value
         _airflow_takes_a_while()
 
@@ -77,7 +85,7 @@ class Sweep(Crowd):
             operator = RunaiTrainingOperator(
                 task_id=task_id,
                 spec=SPEC,
-                max_live=PLACES,
+                max_live=SLOTS,
                 max_live_with=STEPS,
                 deferrable=self.triggerers > 0,
                 wait_for_completion=False,
@@ -108,18 +116,18 @@ def played(loop: VirtualLoop, triggerers: int, seed: int, **plane: Any) -> Sweep
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("triggerers", [1, 2, 0])
-def test_no_more_live_than_there_are_places_and_all_come_to_their_turn(
+def test_no_more_live_than_there_are_slots_and_all_come_to_their_turn(
     loop: VirtualLoop, triggerers: int, seed: int
 ) -> None:
     plane = played(loop, triggerers, seed, seconds=120.0, lag=8.0).plane
     assert len(plane.created) == TRIALS * len(STEPS)
-    assert plane.most == PLACES
+    assert plane.most == SLOTS
 
 
 @pytest.mark.slow
-def test_what_ends_between_two_looks_holds_no_place(loop: VirtualLoop) -> None:
+def test_what_ends_between_two_looks_holds_no_slot(loop: VirtualLoop) -> None:
     """Without that, each of them would count for ten minutes after its end."""
     plane = played(loop, 1, 0, seconds=5.0).plane
     assert len(plane.created) == TRIALS * len(STEPS)

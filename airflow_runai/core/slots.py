@@ -1,24 +1,27 @@
 """
-Places: how many workloads of one run may live at the same time, and who has a place.
+Slots: how many workloads of one run may live at the same time, and who has a slot.
 
 Workloads are known by their names, which are computed and not remembered. So what a worker left
-behind that crashed has a place, too.
+behind that crashed has a slot, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property
 from typing import Any
+from weakref import WeakValueDictionary
 
 from airflow_runai.core.naming import TaskIdentity, digest_in
 
+_DIGESTS: WeakValueDictionary[tuple[object, ...], frozenset[str]] = WeakValueDictionary()
+
 
 @dataclass(frozen=True)
-class RunPlaces:
+class RunSlots:
     """
-    The places of the workloads of some tasks of a run.
+    The slots of the workloads of some tasks of a run.
 
     :param limit: so many, from 1.
     :param instance: name of the Airflow installation.
@@ -34,7 +37,7 @@ class RunPlaces:
     instances: int
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> RunPlaces:
+    def from_json(cls, value: Mapping[str, Any]) -> RunSlots:
         """Read what ``dataclasses.asdict`` wrote."""
         return cls(**{**value, "task_ids": tuple(value["task_ids"])})
 
@@ -42,17 +45,32 @@ class RunPlaces:
         self, live: Mapping[str, Sequence[str]], coming: Iterable[str], digest: str
     ) -> list[str]:
         """
-        Return who has a place, other than the task that asks: its own workload is in nobody's way.
+        Return who has a slot, other than the task that asks: its own workload is in nobody's way.
 
         :param live: names of workloads, as :func:`by_digest` returns them.
         :param coming: digests of tasks whose workloads no list shows yet.
         :param digest: of the task that asks.
         """
-        ours = _digests(self)
+        ours = self.digests
         named = [
             name for found in ours.intersection(live) if found != digest for name in live[found]
         ]
         return [*sorted(named), *sorted(ours.intersection(coming) - {digest})]
+
+    @cached_property
+    def digests(self) -> frozenset[str]:
+        """Those of all instances, and of tasks that are not mapped (-1)."""
+        # All who wait in a run share one set, which is forgotten with the last of them.
+        origin = (self.instance, self.dag_id, self.run_id)
+        tasks = (*origin, self.task_ids, self.instances)
+        found = _DIGESTS.get(tasks)
+        if found is None:
+            _DIGESTS[tasks] = found = frozenset(
+                TaskIdentity(*origin, task_id, index).digest()
+                for task_id in self.task_ids
+                for index in range(-1, self.instances)
+            )
+        return found
 
     def are_full(self, holders: Collection[str]) -> bool:
         """Tell whether one more would be too many."""
@@ -66,17 +84,6 @@ def by_digest(names: Iterable[str]) -> dict[str, list[str]]:
         if digest := digest_in(name):
             found.setdefault(digest, []).append(name)
     return found
-
-
-@lru_cache(maxsize=32)
-def _digests(places: RunPlaces) -> frozenset[str]:
-    """Return the digests of all instances, and of a task that is not mapped (-1)."""
-    origin = (places.instance, places.dag_id, places.run_id)
-    return frozenset(
-        TaskIdentity(*origin, task_id, index).digest()
-        for task_id in places.task_ids
-        for index in range(-1, places.instances)
-    )
 
 
 @dataclass(frozen=True)
@@ -103,6 +110,6 @@ class Claim:
 
 
 def coming(claims: Iterable[Claim], seen: Collection[str], moment: float) -> list[str]:
-    """Return the digests of those who have claimed a place and whose workloads were not seen."""
+    """Return the digests of those who have claimed a slot and whose workloads were not seen."""
     open_ones = [one for one in claims if moment < one.until and one.name not in seen]
     return [digest for one in open_ones if (digest := digest_in(one.name))]
