@@ -333,6 +333,21 @@ def test_what_is_forgotten_leaves_nothing_behind() -> None:
             assert {k: v for k, v in dict(kept).items() if v} == dict(vars(alone)[name]), name
 
 
+def test_a_history_remembers_pods_that_are_forgotten() -> None:
+    world = World()
+    job = Training(world)
+    job.finish(job.run(), 3)
+    job.evict(job.run(), 143)
+    job.finish(job.run(), 0)
+    mirror = hear(world)
+    lives = incarnations(known(mirror, job))
+    mirror.forget_pods(one.uid for one in lives[:2])
+    assert len(known(mirror, job).pods) == 1
+    case = known(mirror, job)
+    assert incarnations(case, lives) == lives
+    assert verdict(case, incarnations(case, lives)).failures == 1
+
+
 _nonsense: Any = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: (
