@@ -158,6 +158,13 @@ class Mirror:
                 self._named[key].discard(job)
                 self._missed.pop(key, None)
 
+    def forget_pods(self, uids: Iterable[str]) -> None:
+        """Forget pods that are gone, and that a history remembers."""
+        for uid in uids:
+            if facts := self._pods.pop(uid, None):
+                self._pods_of[facts.job_uid].discard(uid)
+                self._pods_of[facts.set_uid].discard(uid)
+
     def trainings(self) -> list[JobFacts]:
         """Return the Jobs and JobSets that no other object made, oldest first."""
         own = [self._job(uid) for uid, job in self._jobs.items() if not job.set_uid]

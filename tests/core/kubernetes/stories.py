@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
-from tests.core.kubernetes.world import START, Gang, Object, Training, World
+from tests.core.kubernetes.gangs import Gang
+from tests.core.kubernetes.trainings import Training
+from tests.core.kubernetes.world import START, Object, World
 
 CODES = (0, 1, 137, 143)
 End = Callable[[Training, Object, int], None]

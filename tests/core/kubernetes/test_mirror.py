@@ -2,40 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_runai.core.kubernetes.case import Case
 from airflow_runai.core.kubernetes.incarnations import incarnations
 from airflow_runai.core.kubernetes.mirror import KINDS, Mirror
-from airflow_runai.core.kubernetes.verdict import TrainingVerdict, verdict
-from tests.core.kubernetes.world import Object, Said, Training, World
-
-
-def hear(world: World, *more: Said, mirror: Mirror | None = None) -> Mirror:
-    mirror = mirror or Mirror()
-    for one in (*world.said, *more):
-        one.tell(mirror)
-    return mirror
-
-
-def known(mirror: Mirror, training: Training) -> Case:
-    case = mirror.case(training.uid)
-    assert case is not None
-    return case
-
-
-def judged(mirror: Mirror, training: Training) -> TrainingVerdict:
-    case = known(mirror, training)
-    return verdict(case, incarnations(case))
-
-
-def ends(mirror: Mirror, training: Training) -> list[tuple[str, str, int | None]]:
-    return [(one.ended, one.by, one.exit_code) for one in incarnations(known(mirror, training))]
+from airflow_runai.core.kubernetes.verdict import verdict
+from tests.core.kubernetes.readings import ends, hear, judged, known
+from tests.core.kubernetes.trainings import Training
+from tests.core.kubernetes.world import World
 
 
 def test_an_error_in_a_watch_asks_for_a_new_list() -> None:
@@ -106,115 +83,6 @@ def test_a_completion_whose_last_pod_nobody_saw_end_is_no_success() -> None:
     assert verdict(case, incarnations(case), reached_end=True).final == "succeeded"
 
 
-def test_a_pod_that_was_removed_after_its_job_was_complete_had_finished() -> None:
-    world = World()
-    job = Training(world)
-    pod = job.run()
-    job.finish(pod, 0)
-    world.wait(60)
-    job.delete_pod(pod, 0)
-    mirror = Mirror()
-    for kind in ("Job", "Pod"):
-        world.show_list(kind).tell(mirror)
-    assert ends(mirror, job) == [("succeeded", "", 0)]
-    assert judged(mirror, job).final == "succeeded"
-
-
-def suspend(job: Training, pod: Object) -> None:
-    job.suspend([pod], 143)
-
-
-def suspend_and_resume(job: Training, pod: Object) -> None:
-    job.suspend([pod], 143)
-    job.resume()
-    job.run()
-
-
-def evict_by_kueue(job: Training, pod: Object) -> None:
-    job.queue_evicts([pod], 143)
-    job.run()
-
-
-def deactivate(job: Training, pod: Object) -> None:
-    job.queue_evicts([pod], 143, "Deactivated")
-    job.run()
-
-
-def exceed_deadline(job: Training, pod: Object) -> None:
-    job.exceed_deadline(pod, 143)
-
-
-def take(job: Training, pod: Object) -> None:
-    job.take(pod, 143)
-
-
-GAPS: dict[str, tuple[Callable[[Training, Object], None], bool, tuple[str, str, None]]] = {
-    "suspended": (suspend, False, ("suspended", "", None)),
-    "suspended and resumed": (suspend_and_resume, False, ("suspended", "", None)),
-    "evicted by Kueue": (evict_by_kueue, True, ("preempted", "kueue", None)),
-    "deactivated": (deactivate, True, ("suspended", "kueue", None)),
-    "at its deadline": (exceed_deadline, False, ("deadline", "", None)),
-    "taken by a person": (take, False, ("removed", "", None)),
-}
-
-
-@pytest.mark.parametrize("gap", GAPS)
-def test_what_took_a_pod_in_a_gap_is_known_by_what_stays(gap: str) -> None:
-    happen, kueue, expected = GAPS[gap]
-    world = World()
-    job = Training(world, kueue=kueue)
-    pod = job.run()
-    mirror = hear(world)
-    happen(job, pod)
-    world.wait(1.0)
-    for kind in ("Job", "Workload", "Pod"):
-        world.show_list(kind).tell(mirror)
-    assert ends(mirror, job)[0] == expected
-
-
-def test_an_event_that_comes_late_names_the_preemption_after_all() -> None:
-    world = World()
-    job = Training(world)
-    job.evict(job.run(), 143)
-    (event,) = (one for one in world.said if one.kind == "Event")
-    world.said.remove(event)
-    mirror = hear(world)
-    assert ends(mirror, job) == [("removed", "", 143)]
-    assert judged(mirror, job).events_of == {job.group(event_pod(world))}
-    mirror.events([event.object], world.now + 5, group=job.group(event_pod(world)))
-    assert ends(mirror, job) == [("preempted", "reclaim", 143)]
-    assert judged(mirror, job).is_settled
-
-
-def test_both_apis_for_events_are_understood() -> None:
-    world = World()
-    job = Training(world)
-    job.evict(job.run(), 143)
-    for one in world.said:
-        if one.kind == "Event":
-            one.object["regarding"] = one.object.pop("involvedObject")
-            one.object["note"] = one.object.pop("message")
-    assert ends(hear(world), job) == [("preempted", "reclaim", 143)]
-
-
-def event_pod(world: World) -> Object:
-    return next(one.object for one in world.said if one.kind == "Pod")
-
-
-def test_events_that_were_asked_for_in_vain_are_not_asked_for_again() -> None:
-    world = World()
-    job = Training(world)
-    job.evict(job.run(), 143, tell="nothing")
-    mirror, group = hear(world), job.group(event_pod(world))
-    mirror.events([], world.now - 3.0, group=group)
-    assert judged(mirror, job).events_of == {group}
-    mirror.events([], world.now + 3.0, group=group)
-    assert judged(mirror, job).is_settled
-    mirror = hear(world)
-    mirror.refused("Event")
-    assert judged(mirror, job).is_settled
-
-
 def test_who_may_see_jobs_only_is_told_the_platforms_verdict() -> None:
     world = World()
     job = Training(world)
@@ -255,67 +123,6 @@ def test_a_completion_is_not_believed_before_the_pods_were_looked_at() -> None:
     assert (seen.final, seen.is_settled) == ("succeeded", True)
 
 
-@pytest.mark.parametrize("code", [1, 137, 143])
-def test_a_container_that_the_node_lost_is_no_failure(code: int) -> None:
-    world = World()
-    job = Training(world)
-    pod = job.run()
-    job.end(pod, code, "ContainerStatusUnknown")
-    assert ends(hear(world), job) == [("infrastructure", "ContainerStatusUnknown", code)]
-
-
-def test_pressure_on_a_node_is_no_failure() -> None:
-    world = World()
-    job = Training(world)
-    pod = job.run()
-    pod["status"]["reason"] = "Evicted"
-    job.end(pod, 137)
-    assert ends(hear(world), job) == [("infrastructure", "Evicted", 137)]
-
-
-def test_the_container_of_the_training_decides() -> None:
-    world = World()
-    job = Training(world)
-    pod = job.run()
-    pod["spec"]["containers"] = [{"name": "sidecar"}, {"name": "main"}]
-    pod["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"] = "main"
-    ended = {"exitCode": 7, "reason": "Error"}
-    pod["status"]["phase"] = "Failed"
-    pod["status"]["containerStatuses"] = [
-        {"name": "sidecar", "state": {"terminated": {"exitCode": 0, "reason": "Completed"}}},
-        {"name": "main", "state": {"terminated": ended}},
-    ]
-    world.write("Pod", pod)
-    assert ends(hear(world), job) == [("failed", "", 7)]
-
-
-def test_an_orphan_belongs_to_the_job_that_made_it() -> None:
-    world = World()
-    job = Training(world)
-    pod = job.run()
-    job.write("DELETED")
-    job.let_go(pod)
-    pod["metadata"]["ownerReferences"] = []
-    world.write("Pod", pod)
-    assert ends(hear(world), job) == [("", "", None)]
-    job.end(pod, 0)
-    assert ends(hear(world), job) == [("succeeded", "", 0)]
-    assert judged(hear(world), job).final == "deleted"
-
-
-def test_a_pod_that_waited_when_its_job_was_deleted_is_removed() -> None:
-    world = World()
-    job = Training(world)
-    pod = job.run()
-    pod["status"] = {"phase": "Pending"}
-    world.write("Pod", pod)
-    job.delete([pod], 137)
-    world.said = [
-        one for one in world.said if not one.object.get("status", {}).get("containerStatuses")
-    ]
-    assert ends(hear(world), job)[0][0] == "removed"
-
-
 def test_what_is_forgotten_leaves_nothing_behind() -> None:
     world = World()
     job, other = Training(world), Training(world, "other")
@@ -331,6 +138,21 @@ def test_what_is_forgotten_leaves_nothing_behind() -> None:
     for name, kept in vars(mirror).items():
         if name not in ("_listed", "_through"):
             assert {k: v for k, v in dict(kept).items() if v} == dict(vars(alone)[name]), name
+
+
+def test_a_history_remembers_pods_that_are_forgotten() -> None:
+    world = World()
+    job = Training(world)
+    job.finish(job.run(), 3)
+    job.evict(job.run(), 143)
+    job.finish(job.run(), 0)
+    mirror = hear(world)
+    lives = incarnations(known(mirror, job))
+    mirror.forget_pods(one.uid for one in lives[:2])
+    assert len(known(mirror, job).pods) == 1
+    case = known(mirror, job)
+    assert incarnations(case, lives) == lives
+    assert verdict(case, incarnations(case, lives)).failures == 1
 
 
 _nonsense: Any = st.recursive(

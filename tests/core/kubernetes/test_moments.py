@@ -12,8 +12,10 @@ from airflow_runai.core.kubernetes.moments import moments
 from airflow_runai.core.kubernetes.phase import phase_of
 from airflow_runai.core.kubernetes.verdict import verdict
 from airflow_runai.core.timeline import Clocks, Moment, clocks
+from tests.core.kubernetes.gangs import Gang
 from tests.core.kubernetes.stories import Story, stories
-from tests.core.kubernetes.world import Gang, Training, World
+from tests.core.kubernetes.trainings import Training
+from tests.core.kubernetes.world import World
 
 
 def timeline(

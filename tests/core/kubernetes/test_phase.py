@@ -12,7 +12,8 @@ from airflow_runai.core.kubernetes.phase import PhaseReading, phase_of
 from airflow_runai.core.kubernetes.verdict import verdict
 from airflow_runai.core.phases import PHASES
 from airflow_runai.core.timeline import Moment
-from tests.core.kubernetes.world import Object, Training, World
+from tests.core.kubernetes.trainings import Training
+from tests.core.kubernetes.world import Object, World
 
 
 def phase(world: World, training: Training) -> PhaseReading:
