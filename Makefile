@@ -10,10 +10,11 @@ ON_THE_RIG := tests/rig tests/referee
 .DEFAULT_GOAL := help
 SEEDS ?= 10000
 WAITS ?= 1000
-.PHONY: help install demo up down simulate test test-airflow test-rig test-training test-parts quick qualify bench lint docs rig oracles clean
+TAG ?=
+.PHONY: help install demo up down simulate test test-airflow test-rig test-training test-parts quick qualify bench build lint docs releasable rig oracles clean
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(INSTALLED)  ## create .venv with everything that demo and tests need
 
@@ -69,6 +70,14 @@ bench: $(INSTALLED)  ## measure WAITS=1000 waits over TLS beside the stock Kuber
 
 docs: $(INSTALLED)  ## rewrite the generated tables and pictures of docs/
 	$(BIN)/python -m docs.generate
+
+build: $(INSTALLED)  ## build sdist and wheel into dist/, and check that the index will take them
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/python -m twine check --strict dist/*
+
+releasable: $(INSTALLED)  ## say what stands in the way of a release (TAG=v1.2.0); publishes nothing
+	@$(BIN)/python -m tests.packaging.release $(TAG)
 
 rig: $(INSTALLED)  ## build the Kubernetes for tests, into a cache (Go >= 1.26; 15 minutes, once)
 	@$(BIN)/python -m tests.rig.building
