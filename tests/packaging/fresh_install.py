@@ -15,11 +15,13 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 from packaging.requirements import Requirement
 
 NAME = "airflow-provider-runai"
+AIRFLOW = "apache-airflow=="
 LINE = "runai submit train1 -i image -p team-a -g 1 -- python train.py"
 
 
@@ -38,20 +40,28 @@ def floors(wheel: Path) -> list[str]:
     ]
 
 
+#: The constraints of a fresh environment, by the name of its dependencies.
+DEPENDENCIES: dict[str, Callable[[Path], list[str]]] = {
+    "lowest": floors,
+    "lowest-airflow": lambda wheel: [one for one in floors(wheel) if one.startswith(AIRFLOW)],
+    "newest": lambda wheel: [],
+}
+
+
 class Environment:
     """
     A Python of its own in ``folder``, with the wheel in it.
 
-    :param lowest: whether it gets the lowest dependencies that the wheel allows, or the newest.
+    :param dependencies: a key of :data:`DEPENDENCIES`.
     :param extras: of the wheel, such as ``[test]``.
     """
 
-    def __init__(self, folder: Path, wheel: Path, *, lowest: bool, extras: str = "") -> None:
+    def __init__(self, folder: Path, wheel: Path, dependencies: str, extras: str = "") -> None:
         self.folder = folder
         self.python = folder / "bin" / "python"
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
         constraints = folder / "constraints.txt"
-        constraints.write_text("\n".join(floors(wheel) if lowest else []))
+        constraints.write_text("\n".join(DEPENDENCIES[dependencies](wheel)))
         pip = ("-m", "pip", "--disable-pip-version-check", "--quiet")
         self.run(*pip, "install", "--constraint", str(constraints), f"{wheel}{extras}")
         self.run(*pip, "check")
@@ -100,11 +110,11 @@ def main() -> None:
     """Install the wheel that the command line names, and look around."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("wheel", type=Path)
-    parser.add_argument("--dependencies", choices=["lowest", "newest"], default="newest")
+    parser.add_argument("--dependencies", choices=[*DEPENDENCIES], default="newest")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         wheel = given.wheel.resolve()
-        look_around(Environment(Path(folder), wheel, lowest=given.dependencies == "lowest"))
+        look_around(Environment(Path(folder), wheel, given.dependencies))
     print(f"{wheel.name} with the {given.dependencies} dependencies: Airflow finds all of it")
 
 

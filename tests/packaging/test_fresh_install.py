@@ -8,7 +8,7 @@ import pytest
 
 from tests.house.package import ROOT
 from tests.packaging.conftest import Distributions
-from tests.packaging.fresh_install import Environment, floors, look_around
+from tests.packaging.fresh_install import DEPENDENCIES, Environment, floors, look_around
 
 
 @pytest.mark.slow
@@ -16,16 +16,18 @@ def test_each_requirement_has_a_floor(distributions: Distributions) -> None:
     names = [floor.split("==")[0] for floor in floors(distributions.wheel)]
     assert len(names) == len(set(names))
     assert {"apache-airflow", "httpx", "numpy"} <= set(names)
+    (airflow,) = DEPENDENCIES["lowest-airflow"](distributions.wheel)
+    assert airflow.startswith("apache-airflow==3.")
 
 
 @pytest.mark.qualify
 def test_wheel_with_the_newest_dependencies(distributions: Distributions, tmp_path: Path) -> None:
-    look_around(Environment(tmp_path, distributions.wheel, lowest=False))
+    look_around(Environment(tmp_path, distributions.wheel, "newest"))
 
 
 @pytest.mark.qualify
 def test_wheel_with_the_lowest_dependencies(distributions: Distributions, tmp_path: Path) -> None:
-    environment = Environment(tmp_path, distributions.wheel, lowest=True, extras="[test]")
+    environment = Environment(tmp_path, distributions.wheel, "lowest", extras="[test]")
     look_around(environment)
     fast = ("-m", "not slow and not standalone and not rig and not qualify")
     parts = ("tests/core", "tests/backends", "tests/emulator", "tests/airflow")
