@@ -146,6 +146,8 @@ class ByHand:
             "AIRFLOW__API__PORT": self._ports["8080"],
             "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_PORT": self._ports["8974"],
             **{f"AIRFLOW__{option}": str(free_port()) for option in _UNPUBLISHED},
+            # By default 5: on a busy machine, a task then fails before it begins.
+            "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
             "AIRFLOW_VAR_RUNAI_SHARED": str(self._root / "shared"),
             "PGHOST": self._socket,
         }

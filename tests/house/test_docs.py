@@ -24,6 +24,8 @@ from airflow_runai.core.spec import WorkloadSpec
 ROOT = Path(__file__).parents[2]
 PAGES = [
     ROOT / "README.md",
+    ROOT / "SECURITY.md",
+    ROOT / "CODE_OF_CONDUCT.md",
     *sorted((ROOT / "docs").glob("*.md")),
     ROOT / "dags" / "digits" / "README.md",
 ]
