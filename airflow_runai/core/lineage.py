@@ -54,12 +54,13 @@ class Lineage:
 
 
 def stored_at(uri: str, version: str | None = None, size: int | None = None) -> Dataset:
-    """Return the name of a file or directory, given as a worker's path or a URI."""
+    """Return the name of a file or directory, given as a worker's path or a URI; without a user."""
     scheme, separator, rest = uri.partition("://")
     if not separator or scheme.lower() in ("file", "local"):
         return Dataset("file", rest or uri, version, size)
     place, _, name = rest.partition("/")
-    return Dataset(f"{scheme}://{place}", name.rstrip("/") or "/", version, size)
+    bucket = place.rpartition("@")[2]
+    return Dataset(f"{scheme}://{bucket}", name.rstrip("/") or "/", version, size)
 
 
 def checkpoint_of(result: JsonMapping) -> Dataset:

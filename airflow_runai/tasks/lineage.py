@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_runai.core.json_merge import JsonMapping
 from airflow_runai.core.lineage import Dataset, Lineage, champion_of, checkpoint_of, stored_at
 from airflow_runai.core.paths import PathMap
-from airflow_runai.tasks.locations import location, without_connection
+from airflow_runai.tasks.locations import location
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
@@ -28,11 +28,11 @@ class LineageSource:
         """Note what the task has read and written by itself, without a workload."""
         self._lineage = Lineage(tuple(inputs), tuple(outputs))
 
-    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage:
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
         """Return what the task has read and written."""
         return _operator_lineage(self, self._lineage)
 
-    def get_openlineage_facets_on_failure(self, task_instance: Any) -> OperatorLineage:
+    def get_openlineage_facets_on_failure(self, task_instance: Any) -> OperatorLineage[Any, Any]:
         """Return what the task has read and written before it failed."""
         return _operator_lineage(self, self._lineage)
 
@@ -54,11 +54,10 @@ def located(path: str, path_map: PathMap | None, storage_conn_id: str | None) ->
 
     :raises InvalidArgument: if it is neither.
     """
-    place = location(path, path_map, storage_conn_id)
-    return stored_at(without_connection(str(place), storage_conn_id))
+    return stored_at(str(location(path, path_map, storage_conn_id)))
 
 
-def _operator_lineage(task: Any, lineage: Lineage) -> OperatorLineage:
+def _operator_lineage(task: Any, lineage: Lineage) -> OperatorLineage[Any, Any]:
     # Imported here: few sites have it, and it is heavy.
     from airflow.providers.openlineage.extractors import OperatorLineage
     from openlineage.client.facet_v2 import external_query_run
@@ -86,13 +85,11 @@ def _output(dataset: Dataset) -> Any:
     from openlineage.client.event_v2 import OutputDataset
     from openlineage.client.facet_v2 import output_statistics_output_dataset as statistics
 
-    size = dataset.size
-    known = {"outputStatistics": statistics.OutputStatisticsOutputDatasetFacet(size=size)}
+    made: dict[str, Any] = {}
+    if (size := dataset.size) is not None:
+        made["outputStatistics"] = statistics.OutputStatisticsOutputDatasetFacet(size=size)
     return OutputDataset(
-        dataset.namespace,
-        dataset.name,
-        facets=_facets(dataset),
-        outputFacets={} if size is None else known,
+        dataset.namespace, dataset.name, facets=_facets(dataset), outputFacets=made
     )
 
 

@@ -41,6 +41,8 @@ def test_image(reference: str, expected: Dataset) -> None:
         ("file:///mnt/runs/7", Dataset("file", "/mnt/runs/7")),
         ("s3://bucket/runs/7/", Dataset("s3://bucket", "runs/7")),
         ("gs://bucket", Dataset("gs://bucket", "/")),
+        ("s3://my_conn@bucket/runs", Dataset("s3://bucket", "runs")),
+        ("s3://key:secret@bucket/runs", Dataset("s3://bucket", "runs")),
     ],
 )
 def test_place(uri: str, expected: Dataset) -> None:
