@@ -43,6 +43,7 @@ def _train(services: ByHand) -> None:
     wait_until(lambda: rest.find(f"/dags/{DAG_ID}"), "the DAG is parsed")
     rest.patch(f"/dags/{DAG_ID}", {"is_paused": False})
     run = Run.start(rest, DAG_ID, epochs=2)
-    wait_until(lambda: run.state in ("success", "failed"), "the run ends")
-    assert run.state == "success"
+    run.is_watched()
+    run.succeeds("train")
+    run.succeeds("checkpoint")
     assert run.xcom("checkpoint")["verdict"] == "valid"
