@@ -1,4 +1,4 @@
-"""OpenLineage hears of a training from the worker that ends it, days after another one has begun it."""
+"""OpenLineage hears of a training from the worker that ends it, after another one has begun it."""
 
 from __future__ import annotations
 
@@ -14,36 +14,38 @@ from tests.end_to_end.rest import Run
 from tests.end_to_end.site import Site
 from tests.support.waiting import wait_until
 
-DAG_ID = "digits_retraining"
+DAG_ID = "digits_from_ui"
 
 
 @pytest.mark.qualify
-def test_workers_emit_the_whole_chain_after_deferrals(examples: Site, tmp_path: Path) -> None:
+def test_workers_emit_after_a_deferral(examples: Site, tmp_path: Path) -> None:
     heard = tmp_path / "events.jsonl"
     transport = {"type": "file", "log_file_path": str(heard), "append": True}
     surroundings = {
         "AIRFLOW_CONN_RUNAI_DEFAULT": json.dumps(examples.connection()),
         "AIRFLOW_VAR_RUNAI_SHARED": str(examples.shared),
         "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(transport),
+        # By default 5: on a busy machine, a task then fails before it begins.
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
     }
     home = tmp_path / "airflow"
     home.mkdir()
     with postgres() as database, installed(home, database.address, surroundings) as airflow:
         wait_until(lambda: airflow.rest.find(f"/dags/{DAG_ID}"), "the DAG is parsed")
         airflow.rest.patch(f"/dags/{DAG_ID}", {"is_paused": False})
-        run = Run.start(airflow.rest, DAG_ID)
-        for task_id in ("train", "checkpoint", "evaluate", "promote"):
-            run.succeeds(task_id)
-        checkpoint = run.xcom("checkpoint")
+        run = Run.start(airflow.rest, DAG_ID, epochs=2)
+        run.succeeds("train")
+        run.succeeds("checkpoint")
+        chosen = run.xcom("checkpoint")
     events = completed(heard)
-    train, promote = events["train"], events["promote"]
-    assert {one["namespace"] for one in train["inputs"]} >= {"oci://docker.io", "pvc://team-a"}
+    train, checkpoint = events["train"], events["checkpoint"]
+    assert {one["namespace"] for one in train["inputs"]} == {"oci://docker.io", "pvc://team-a"}
     assert train["run"]["facets"]["externalQuery"]["source"] == examples.emulator.url
-    (champion,) = promote["outputs"]
-    assert champion["name"].endswith("champion.json")
-    assert champion["facets"]["version"]["datasetVersion"] == checkpoint["digest"]
-    (challenger,) = promote["inputs"]
-    assert challenger["name"] == checkpoint["uri"]
+    (root,) = train["outputs"]
+    assert [one["name"] for one in checkpoint["inputs"]] == [root["name"]]
+    (found,) = checkpoint["outputs"]
+    assert found["name"] == chosen["uri"]
+    assert found["facets"]["version"]["datasetVersion"] == chosen["digest"]
 
 
 def completed(heard: Path) -> dict[str, Any]:
