@@ -10,7 +10,8 @@ ON_THE_RIG := tests/rig tests/referee
 .DEFAULT_GOAL := help
 SEEDS ?= 10000
 WAITS ?= 1000
-.PHONY: help install demo up preempt down simulate test test-airflow test-rig test-training test-parts quick qualify bench lint docs docs-serve screenshots rig oracles clean
+TAG ?=
+.PHONY: help install demo up preempt down simulate test test-airflow test-rig test-training test-parts quick qualify bench build lint docs docs-serve screenshots releasable rig oracles clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -81,6 +82,14 @@ docs-serve: $(INSTALLED)  ## show the site while you write (ADDRESS=127.0.0.1:80
 
 screenshots: $(INSTALLED)  ## take the pictures of web pages in docs/ again, from a real Airflow (needs chromium)
 	$(BIN)/python -m docs.screenshots
+
+build: $(INSTALLED)  ## build sdist and wheel into dist/, and check that the index will take them
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/python -m twine check --strict dist/*
+
+releasable: $(INSTALLED)  ## say what stands in the way of a release (TAG=v1.2.0); publishes nothing
+	@$(BIN)/python -m tests.packaging.release $(TAG)
 
 rig: $(INSTALLED)  ## build the Kubernetes for tests, into a cache (Go >= 1.26; 15 minutes, once)
 	@$(BIN)/python -m tests.rig.building

@@ -8,6 +8,12 @@ from airflow_runai import __version__
 from airflow_runai.core.options import OPTIONS, SECTION
 
 _INTEGRATION = "Run:ai"
+_PLATFORM = (
+    "https://docs.nvidia.com/run-ai/self-hosted/documentation/"
+    "workloads-in-nvidia-run-ai/introduction-to-workloads"
+)
+#: Pages in the repository, as other providers name them.
+_GUIDES = "quickstart connection operators retraining sweeps waiting checkpoints"
 #: Modules with public classes, by folder; a test compares them with what is there.
 _MODULES = {
     "hooks": "runai",
@@ -30,7 +36,9 @@ def get_provider_info() -> dict[str, Any]:
         "integrations": [
             {
                 "integration-name": _INTEGRATION,
-                "external-doc-url": "https://docs.run.ai/",
+                "external-doc-url": _PLATFORM,
+                "how-to-guide": [f"/docs/{page}.md" for page in _GUIDES.split()],
+                "logo": "/docs/images/logo.svg",
                 "tags": ["service"],
             }
         ],

@@ -50,6 +50,7 @@ with DAG(
             "compute": {"gpu_portion": 0.5},
         },
         path_map=PATHS,
+        inlets=[DATA],
     )
     train >> RunaiSelectCheckpointOperator(
         task_id="checkpoint", root=f"{RUN}/checkpoints", path_map=PATHS, outlets=[CHECKPOINT]

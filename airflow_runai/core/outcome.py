@@ -17,7 +17,7 @@ from typing import TypeVar
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.phases import Meaning, meaning
 from airflow_runai.core.progress import StepProgress
-from airflow_runai.core.texts import cut
+from airflow_runai.core.texts import cut, plural
 from airflow_runai.core.timeline import Clocks, Moment, bounded, merge
 from airflow_runai.core.workload import Workload
 
@@ -134,6 +134,15 @@ class Outcome:
         """Which workload ended in which way, and why; the reason may begin with the way itself."""
         reason = self.reason.removeprefix(self.status).removeprefix(": ")
         return f"workload {self.name} {self.status}{f': {reason}' if reason else ''}"
+
+    @property
+    def summary(self) -> str:
+        """Which workload ended in which way, after how long."""
+        clocks = self.clocks
+        return (
+            f"{self.name} {self.status} after {clocks.total:.0f} s "
+            f"({clocks.running:.0f} s running, {plural(clocks.interruptions, 'interruption')})"
+        )
 
     def to_news(self) -> JsonObject:
         """Return what the live timeline shows at its end."""

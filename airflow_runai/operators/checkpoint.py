@@ -14,8 +14,9 @@ from airflow_runai.tasks.checkpoint_query import (
     progress_logger,
     quarantine_rejected,
 )
-from airflow_runai.tasks.checkpoint_result import fill_events, reasons
+from airflow_runai.tasks.checkpoint_result import announce, reasons
 from airflow_runai.tasks.failures import ReadableTask
+from airflow_runai.tasks.lineage import LineageSource
 from airflow_runai.tasks.query_checks import check_level, check_on_invalid
 from airflow_runai.tasks.retries import fail_without_retry
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class RunaiSelectCheckpointOperator(BaseOperator, ReadableTask):
+class RunaiSelectCheckpointOperator(BaseOperator, ReadableTask, LineageSource):
     """
     Choose the newest valid checkpoint under a root.
 
@@ -109,7 +110,5 @@ class RunaiSelectCheckpointOperator(BaseOperator, ReadableTask):
             moves = self.on_invalid == "quarantine"
             quarantined = quarantine_rejected(selection, query) if moves else {}
             result = query.result(selection, quarantined)
-        self.log.info("chosen: %s (step %s, %s)", result["uri"], result["step"], result["verdict"])
-        # Of the refused ones the number only: Airflow keeps each event.
-        fill_events(self, context, {**result, "refused": len(selection.rejected)})
+        announce(self, context, "chosen", result, len(selection.rejected))
         return result

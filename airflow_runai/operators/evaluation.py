@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -15,16 +16,17 @@ from airflow_runai.core.champions import identity
 from airflow_runai.core.gates import Gate, Metrics, compares, judge, limits, parse_gates
 from airflow_runai.core.jinja import is_templated
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
+from airflow_runai.core.lineage import Lineage, checkpoint_of
 from airflow_runai.core.log_lines import FOLLOW
-from airflow_runai.core.metrics import parse_metrics
 from airflow_runai.core.texts import listed, plural
 from airflow_runai.errors import GateFailed, InvalidArgument, MetricsError, SpecError
 from airflow_runai.links import pull_workload_xcom, push_xcom
 from airflow_runai.operators.training import RunaiTrainingOperator
 from airflow_runai.tasks.champions import champions_of
+from airflow_runai.tasks.lineage import located
 from airflow_runai.tasks.locations import location, small_file, untrusted_below
 from airflow_runai.tasks.log_end import show_end_of_log
-from airflow_runai.tasks.missing_paths import why_missing
+from airflow_runai.tasks.metrics_file import complaint, read_metrics
 from airflow_runai.tasks.whereabouts import where_to_look
 
 if TYPE_CHECKING:
@@ -33,8 +35,6 @@ if TYPE_CHECKING:
     from airflow_runai.core.outcome import Outcome
     from airflow_runai.hooks.runai import RunaiHook
 
-#: Bytes. metrics.json is a handful of numbers; a larger file was written by mistake.
-MAX_METRICS_BYTES = 1024 * 1024
 #: Seconds after which a checkpoint is no longer held, whether or not its evaluation has ended.
 MAX_LEASE_SECONDS = 30 * 24 * 3600.0
 _NO_CHAMPION = "no champion: there is none yet, so gates that compare with it pass"
@@ -72,6 +72,7 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
         "champion",
     )
     ui_color = "#f5e3b8"
+    __supports_durable_execution = True
     evaluates = True
 
     def __init__(
@@ -112,6 +113,16 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
         if isinstance(environment, Mapping):
             return {**spec, "environment": {**environment, **paths}}
         return spec
+
+    def _lineage_of(self, context: Context, project: str) -> Lineage:
+        workload = super()._lineage_of(context, project)
+        where = partial(located, path_map=self.path_map, storage_conn_id=self.storage_conn_id)
+        read = [where(self._checkpoint_path())]
+        if isinstance(self.checkpoint, Mapping) and self.checkpoint.get("uri"):
+            read = [checkpoint_of(self.checkpoint)]
+        if self.champion and compares(parse_gates(self.gates)):
+            read.append(where(self.champion))
+        return Lineage((*workload.inputs, *read), (*workload.outputs, where(self.metrics)))
 
     def execute(self, context: Context) -> JsonObject:
         """Hold the checkpoint against retention; then submit or adopt, and wait."""
@@ -182,7 +193,7 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
             stale.remove()
         except Exception as error:  # storage libraries raise what they like
             raise MetricsError(
-                f"{stale}: an earlier file cannot be removed: {_complaint(error)}"
+                f"{stale}: an earlier file cannot be removed: {complaint(error)}"
             ) from error
 
     def _succeeded(self, context: Context, result: JsonObject) -> JsonObject:
@@ -260,38 +271,3 @@ def _verdict(gates: Sequence[Gate], failures: Sequence[str]) -> str:
     if not gates:
         return "no gates: any number passes"
     return "; ".join(failures) or f"{plural(len(gates), 'gate')} passed"
-
-
-def read_metrics(
-    path: str, path_map: Mapping[str, str] | None, storage_conn_id: str | None = None
-) -> dict[str, float]:
-    """
-    Read the metrics that the evaluation wrote.
-
-    :raises MetricsError: if the file is missing, unreadable, a link, larger than
-        :data:`MAX_METRICS_BYTES`, or holds anything but numbers.
-    """
-    file = small_file(path, path_map, storage_conn_id)
-    try:
-        raw = file.read(MAX_METRICS_BYTES)
-    except FileNotFoundError:
-        raise MetricsError(
-            f"{file}: missing; the evaluation must write its metrics to the path in $METRICS"
-            + why_missing(path, path_map, storage_conn_id)
-        ) from None
-    except Exception as error:
-        raise MetricsError(f"{file}: cannot be read: {_complaint(error)}") from error
-    # `read` returns one byte more than it was allowed, if there are more.
-    if len(raw) > MAX_METRICS_BYTES:
-        raise MetricsError(
-            f"{file}: larger than {MAX_METRICS_BYTES} bytes; "
-            "allowed: a JSON object of a few numbers"
-        )
-    return parse_metrics(raw, str(file))
-
-
-def _complaint(error: Exception) -> str:
-    # Imported here: reading checkpoints is not needed to parse a DAG.
-    from airflow_runai.checkpoints.checking.reader import cause
-
-    return getattr(error, "strerror", None) or cause(error)

@@ -15,6 +15,7 @@ from airflow_runai.errors import InvalidArgument, NoValidCheckpoint, PromotionRe
 from airflow_runai.tasks.champions import IN_EVENTS, champions_of, remembered
 from airflow_runai.tasks.checkpoint_result import fill_events
 from airflow_runai.tasks.failures import ReadableTask
+from airflow_runai.tasks.lineage import LineageSource, note_champion
 from airflow_runai.tasks.retries import fail_without_retry
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from airflow_runai.checkpoints.keeping.champion_history import ChampionHistory
 
 
-class RunaiPromoteCheckpointOperator(BaseOperator, ReadableTask):
+class RunaiPromoteCheckpointOperator(BaseOperator, ReadableTask, LineageSource):
     """
     Write the champion pointer: JSON with uri, step, digest, metrics and the previous champion.
 
@@ -82,6 +83,7 @@ class RunaiPromoteCheckpointOperator(BaseOperator, ReadableTask):
                     self._check(challenger, champion, history, allow_older)
                     champion = _promote(challenger, champion, history)
                     self.log.info("promoted %s (step %s)", champion["uri"], champion["step"])
+        note_champion(self, champion)
         fill_events(self, context, {key: champion.get(key) for key in IN_EVENTS})
         return champion
 

@@ -14,6 +14,7 @@ from airflow_runai.errors import InvalidArgument
 from airflow_runai.tasks.champions import IN_EVENTS, champions_of, check_again, roll_back
 from airflow_runai.tasks.checkpoint_result import fill_events
 from airflow_runai.tasks.failures import ReadableTask
+from airflow_runai.tasks.lineage import LineageSource, note_champion
 from airflow_runai.tasks.query_checks import check_level
 from airflow_runai.tasks.retries import fail_without_retry
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class RunaiRollbackChampionOperator(BaseOperator, ReadableTask):
+class RunaiRollbackChampionOperator(BaseOperator, ReadableTask, LineageSource):
     """
     Make an earlier champion the champion again.
 
@@ -69,6 +70,7 @@ class RunaiRollbackChampionOperator(BaseOperator, ReadableTask):
             with champions_of(self.champion, self.path_map, self.storage_conn_id) as history:
                 champion = roll_back(history, to, _asker(context), check)
         self.log.info("rolled back to %s (step %s)", champion["uri"], champion.get("step"))
+        note_champion(self, champion)
         fill_events(self, context, {key: champion.get(key) for key in IN_EVENTS})
         return champion
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from airflow_runai.backends import control_plane
 from airflow_runai.core.decision import WaitPolicy
 from airflow_runai.core.outcome import SUCCEEDED, Outcome
-from airflow_runai.core.texts import plural
 from airflow_runai.core.timeline import Moment
 from airflow_runai.core.waiting import wait
 from airflow_runai.core.workload import Workload
@@ -24,6 +23,7 @@ from airflow_runai.links import (
 )
 from airflow_runai.operators.notification import NotifyingOperator
 from airflow_runai.tasks.argument_checks import check_wait_arguments
+from airflow_runai.tasks.checkpoint_result import fill_events, workload_event
 from airflow_runai.tasks.companions import Companion, Company, beside_a_worker
 from airflow_runai.tasks.completion import confirmed, count_kills
 from airflow_runai.tasks.last_look import last_look, lives_of
@@ -112,6 +112,7 @@ class RunaiTrainingOperator(NotifyingOperator):
     template_fields_renderers = {**NotifyingOperator.template_fields_renderers, "timeouts": "json"}
     operator_extra_links = (RunaiWorkloadLink(),)
     ui_color = "#76b900"
+    __supports_durable_execution = True
     ui_fgcolor = "#000000"
 
     def __init__(
@@ -279,17 +280,16 @@ class RunaiTrainingOperator(NotifyingOperator):
         used = usage_of(hook, outcome, pushed.get("gpus"), saves)
         facts = {"usage": used, "incarnations": lives_of(hook, outcome), "log_tail": tail}
         push_timeline(context, with_verdicts({**outcome.to_news(), **facts}, root()))
-        clocks = outcome.clocks
-        self.log.info(
-            f"{outcome.name} {outcome.status} after {clocks.total:.0f} s "
-            f"({clocks.running:.0f} s running, {plural(clocks.interruptions, 'interruption')})"
-        )
+        self.log.info("%s", outcome.summary)
         kills = count_kills(outcome, self._grace(context))
         project = pushed.get("project") or self.project or ""
+        self._note_lineage(context, hook, outcome.workload_id, project)
         if outcome.status != SUCCEEDED:
             raise failure_of(context, outcome, self.kill_action, project)
         result = {**outcome.to_result(project), "kills": kills, "usage": used}
-        return self._succeeded(context, result)
+        result = self._succeeded(context, result)
+        fill_events(self, context, workload_event(result))
+        return result
 
     def _succeeded(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
         """Return the task's result after success; a subclass may add to it."""

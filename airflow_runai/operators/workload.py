@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_runai.backends.patience import Patience
+from airflow_runai.core.lineage import Lineage, read_by
 from airflow_runai.core.note import Note
 from airflow_runai.core.quota import gpus_requested
 from airflow_runai.core.spec import WorkloadSpec
@@ -15,10 +17,11 @@ from airflow_runai.deployment import configuration
 from airflow_runai.errors import RunaiError
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.operators.room import RoomOperator
-from airflow_runai.tasks.argument_checks import check_steps
+from airflow_runai.tasks.argument_checks import check_durable, check_steps
 from airflow_runai.tasks.checkpoint_root import CheckpointRoot
 from airflow_runai.tasks.completion import grace_of
 from airflow_runai.tasks.instructions import show
+from airflow_runai.tasks.lineage import LineageSource, located
 from airflow_runai.tasks.submission import Submission
 from airflow_runai.tasks.worker_stop import ending_the_try
 
@@ -26,8 +29,13 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class WorkloadOperator(RoomOperator):
-    """Base of operators that submit; :class:`RunaiTrainingOperator` documents the parameters."""
+class WorkloadOperator(RoomOperator, LineageSource):
+    """
+    Base of operators that submit; :class:`RunaiTrainingOperator` documents the parameters.
+
+    :param durable: ``True``, as other providers call what is always so here: a retry goes on with
+        the workload that the try before it has submitted.
+    """
 
     template_fields: Sequence[str] = (
         *RoomOperator.template_fields,
@@ -51,10 +59,13 @@ class WorkloadOperator(RoomOperator):
         path_map: Mapping[str, str] | None = None,
         storage_conn_id: str | None = None,
         allow_exit_on_preemption: bool = False,
+        durable: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         check_steps(expected_steps)
+        check_durable(durable)
+        self.durable = durable
         self.checkpoint_root = checkpoint_root
         self.expected_steps = expected_steps
         self.path_map = path_map
@@ -123,3 +134,23 @@ class WorkloadOperator(RoomOperator):
             return grace_of(self._instructions(context).spec)
         except RunaiError:
             return None
+
+    def _note_lineage(
+        self, context: Context, hook: RunaiHook, workload_id: str, project: str
+    ) -> None:
+        """Note for OpenLineage what the workload reads and writes; never raises."""
+        try:
+            lineage = self._lineage_of(context, project)
+        except Exception as error:
+            self.log.warning("OpenLineage is not told what the workload reads (%s)", error)
+            lineage = Lineage()
+        platform = hook.settings.url
+        self._lineage = replace(lineage, workload_id=workload_id, platform=platform)
+
+    def _lineage_of(self, context: Context, project: str) -> Lineage:
+        """Return what the workload reads and writes; a subclass may add to it."""
+        instructions = self._instructions(context).spec
+        spec = WorkloadSpec.from_mapping(self._specification(instructions))
+        root = CheckpointRoot.of(self, instructions)
+        saved = [located(root.path, root.path_map, root.storage_conn_id)] if root else []
+        return Lineage(read_by(spec, project), tuple(saved))

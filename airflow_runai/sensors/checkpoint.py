@@ -30,7 +30,7 @@ from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.links import WORKLOAD_KEY
 from airflow_runai.sensors.workload import DEFAULT_TIMEOUT
 from airflow_runai.tasks.checkpoint_query import CheckpointQuery, progress_logger
-from airflow_runai.tasks.checkpoint_result import fill_events
+from airflow_runai.tasks.checkpoint_result import announce
 from airflow_runai.tasks.checkpoint_wait import (
     FOUND,
     CallApi,
@@ -41,6 +41,7 @@ from airflow_runai.tasks.checkpoint_wait import (
     Step,
 )
 from airflow_runai.tasks.failures import ReadableTask
+from airflow_runai.tasks.lineage import LineageSource
 from airflow_runai.tasks.query_checks import (
     check_accept,
     check_level,
@@ -61,7 +62,7 @@ _ALLOWED_WORKLOADS = (
 )
 
 
-class RunaiCheckpointSensor(BaseSensorOperator, ReadableTask):
+class RunaiCheckpointSensor(BaseSensorOperator, ReadableTask, LineageSource):
     """
     Wait until there is a valid checkpoint of some step or later; its training may go on meanwhile.
 
@@ -295,6 +296,5 @@ class RunaiCheckpointSensor(BaseSensorOperator, ReadableTask):
 
     def _found(self, context: Context, event: JsonMapping) -> JsonObject:
         result = dict(event["result"])
-        self.log.info("found: %s (step %s, %s)", result["uri"], result["step"], result["verdict"])
-        fill_events(self, context, {**result, "refused": event["refused"]})
+        announce(self, context, "found", result, event["refused"])
         return result

@@ -69,6 +69,21 @@ def check_steps(value: object) -> None:
         expected_steps(value)
 
 
+def check_durable(value: object) -> None:
+    """
+    Refuse what would make a retry submit a second workload beside the first.
+
+    :raises SpecError: unless it is ``True``.
+    """
+    if value is not True:
+        raise SpecError(
+            [
+                f"durable: {value!r}; allowed: True, because a retry never submits beside a "
+                "workload that may be alive; to begin anew, clear the task (on_clear='restart')"
+            ]
+        )
+
+
 def check_wait_arguments(
     poll_interval: object, timeouts: object, wait_for_completion: bool, **words: str
 ) -> None:

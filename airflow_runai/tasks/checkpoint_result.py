@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from airflow_runai.core.champions import identity
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
+from airflow_runai.core.lineage import checkpoint_of
 from airflow_runai.core.paths import PathMap, to_container
 from airflow_runai.core.texts import printable
 from airflow_runai.errors import NoValidCheckpoint
+from airflow_runai.tasks.lineage import located
 from airflow_runai.tasks.locations import without_connection
 
 if TYPE_CHECKING:
@@ -76,6 +79,29 @@ def reasons(report: Report) -> str:
     # Without an error the verdict comes of what could not be proven.
     shown = errors or [finding.message for finding in report.findings[-3:]]
     return printable(f"{report.verdict} ({'; '.join(shown[:3])})", MAX_SHOWN_LENGTH)
+
+
+def announce(task: Any, context: Context, verb: str, result: JsonMapping, refused: int) -> None:
+    """
+    Tell the log, OpenLineage and the events of ``outlets`` which checkpoint a task has found.
+
+    :param task: an operator or sensor with a ``root``, a ``path_map`` and a ``storage_conn_id``.
+    :param verb: what it did: ``chosen`` or ``found``.
+    :param refused: how many were refused; of these the number only, for Airflow keeps each event.
+    """
+    words = "%s: %s (step %s, %s)"
+    task.log.info(words, verb, result["uri"], result["step"], result["verdict"])
+    root = located(task.root, task.path_map, task.storage_conn_id)
+    task.note_lineage(inputs=(root,), outputs=(checkpoint_of(result),))
+    fill_events(task, context, {**result, "refused": refused})
+
+
+def workload_event(result: JsonMapping) -> JsonObject:
+    """Return what the event of an asset tells of a workload, given its task's result."""
+    judged = result.get("checkpoint")
+    known = {key: result[key] for key in ("workload_id", "name", "project")}
+    known |= {key: result[key] for key in ("metrics", "passed") if key in result}
+    return known | (identity(judged) if isinstance(judged, Mapping) else {})
 
 
 def fill_events(task: BaseOperator, context: Context, extra: JsonMapping) -> None:

@@ -14,10 +14,11 @@ import pytest
 from airflow_runai.checkpoints.keeping.leases import leased
 from airflow_runai.errors import InvalidArgument, MetricsError
 from airflow_runai.operators.checkpoint import RunaiSelectCheckpointOperator
-from airflow_runai.operators.evaluation import RunaiEvaluationOperator, read_metrics
+from airflow_runai.operators.evaluation import RunaiEvaluationOperator
 from airflow_runai.operators.promotion import RunaiPromoteCheckpointOperator
 from airflow_runai.operators.retention import RunaiCheckpointRetentionOperator
 from airflow_runai.tasks.locations import location, small_file, untrusted_below
+from airflow_runai.tasks.metrics_file import read_metrics
 from tests.airflow.running import Run, dag_of
 from tests.airflow.test_checkpoints import CONTAINER, publish, result_of, root, write
 

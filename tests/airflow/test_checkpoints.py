@@ -20,8 +20,9 @@ from airflow_runai.checkpoints.keeping.champion import write_champion
 from airflow_runai.emulator import Emulator
 from airflow_runai.errors import MetricsError
 from airflow_runai.operators.checkpoint import RunaiSelectCheckpointOperator
-from airflow_runai.operators.evaluation import RunaiEvaluationOperator, read_metrics
+from airflow_runai.operators.evaluation import RunaiEvaluationOperator
 from airflow_runai.operators.promotion import RunaiPromoteCheckpointOperator
+from airflow_runai.tasks.metrics_file import read_metrics
 from airflow_runai.training import preemptible
 from tests.airflow.running import Run, dag_of, event_of, run_dag
 

@@ -34,6 +34,21 @@ def test_provider_info_fits_the_schema_of_airflow() -> None:
     jsonschema.validate(get_provider_info(), schema)
 
 
+def test_guides_and_logo_are_in_the_repository() -> None:
+    (integration,) = get_provider_info()["integrations"]
+    paths = [*integration["how-to-guide"], integration["logo"]]
+    assert [path for path in paths if not (ROOT / path.lstrip("/")).is_file()] == []
+
+
+def test_operators_that_submit_are_durable_as_the_registry_of_airflow_reads_it() -> None:
+    from airflow_runai.operators.evaluation import RunaiEvaluationOperator
+    from airflow_runai.operators.training import RunaiTrainingOperator
+
+    for cls in (RunaiTrainingOperator, RunaiEvaluationOperator):
+        # On the class itself, for a class derived from it may have an `execute` of its own.
+        assert vars(cls)[f"_{cls.__name__}__supports_durable_execution"] is True
+
+
 def _public_classes(module: ModuleType) -> list[Any]:
     return [
         value

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.sdk import Asset
 from airflow.sdk.configuration import conf
 
 from airflow_runai.deployment import configuration
@@ -19,7 +20,7 @@ from airflow_runai.operators.orphans import RunaiReapOrphansOperator
 from airflow_runai.operators.training import RunaiTrainingOperator
 from airflow_runai.sensors.checkpoint import RunaiCheckpointSensor
 from airflow_runai.sensors.workload import RunaiWorkloadSensor
-from tests.airflow.running import Person, Run, clear, dag_of
+from tests.airflow.running import Person, Run, clear, dag_of, event_of
 
 Runner = Callable[..., Run]
 SPEC = {"image": "python:3.12", "compute": {"gpu_devices": 1}}
@@ -239,3 +240,18 @@ def test_a_checkpoint_sensor_needs_the_xcom_of_its_training(
     }
     done = run(dag_of(training(do_xcom_push=False), lambda: RunaiCheckpointSensor(**given)))
     assert "workload: task 'task' has do_xcom_push=False" in done.words
+
+
+def test_a_task_is_durable_whatever_its_author_wishes() -> None:
+    assert training(durable=True)().durable
+    with pytest.raises(SpecError, match=r"durable: False; allowed: True, .*on_clear='restart'"):
+        training(durable=False)()
+
+
+def test_the_event_of_an_asset_says_what_came_of_a_training(
+    run: Runner, emulator: Emulator
+) -> None:
+    done = run(dag_of(training(outlets=[Asset("trained")])))
+    assert done.state == "success", done.words
+    names = {key: done.xcom()[key] for key in ("workload_id", "name", "project")}
+    assert event_of("trained") == names

@@ -1,4 +1,4 @@
-"""The house keeps its own rules: sizes, no patching of our own names, contracts, and a wheel that is complete."""
+"""The house keeps its own rules: sizes, no patching of our own names, contracts."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import re
 import statistics
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
 
-import airflow_runai
 from tests.house.package import ROOT, functions, package_files, relative
 
 MAX_FILE_LINES = 300
@@ -72,30 +70,3 @@ def test_the_import_contracts_hold() -> None:
     command = Path(sys.executable).with_name("lint-imports")
     done = subprocess.run([command, "--no-cache"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:]
-
-
-@pytest.mark.slow
-def test_the_wheel_holds_all_that_is_needed_and_nothing_else(tmp_path: Path) -> None:
-    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"]
-    build = [*pip, "--wheel-dir", str(tmp_path), str(ROOT)]
-    subprocess.run(build, check=True, capture_output=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    assert wheel.name.startswith(f"airflow_provider_runai-{airflow_runai.__version__}-")
-    with zipfile.ZipFile(wheel) as archive:
-        held = archive.namelist()
-        entry_points = archive.read(
-            next(n for n in held if n.endswith("entry_points.txt"))
-        ).decode()
-    on_disk = {
-        relative(p)
-        for p in (ROOT / "airflow_runai").rglob("*")
-        if p.is_file() and "__pycache__" not in p.parts
-    }
-    assert on_disk <= set(held)
-    assert {n.split("/")[0] for n in held} == {
-        "airflow_runai",
-        next(n for n in held if "dist-info" in n).split("/")[0],
-    }
-    assert "[apache_airflow_provider]" in entry_points
-    assert "[airflow.plugins]" in entry_points
-    assert "airflow_runai/py.typed" in held

@@ -1,0 +1,1 @@
+"""What strangers get: the built distributions, their dependencies, the files of the repository's hosts."""
