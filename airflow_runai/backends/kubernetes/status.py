@@ -133,8 +133,9 @@ def _not_found(
     text: str, request: Request, reply: Reply, status: Mapping[str, Any], detail: str
 ) -> RunaiError:
     details = status.get("details")
-    name = details.get("name") if isinstance(details, Mapping) else None
-    if name and name in _names(request):
+    found = details if isinstance(details, Mapping) else {}
+    name = found.get("name")
+    if name and (found.get("kind"), name) == _asked_for(request):
         return NotFound(text, 404, detail)
     if name:
         return NotResolved(text)
@@ -143,13 +144,15 @@ def _not_found(
     return Unreadable(text, 404)
 
 
-def _names(request: Request) -> tuple[str, ...]:
-    """Return what a reply may call the object: a part of it, such as its log, has its name."""
-    if request.method == "POST":
-        return ()
+def _asked_for(request: Request) -> tuple[str, str]:
+    """Return resource and name of the object that the request is about; of no object for a POST."""
     parts = [unquote(part) for part in request.path.split("/")]
-    after_namespace = parts[parts.index("namespaces") + 2 :] if "namespaces" in parts else parts
-    return tuple(after_namespace[1:3]) or (parts[-1],)
+    if request.method == "POST":
+        return "", ""
+    within = parts.index("namespaces") + 2 if "namespaces" in parts else len(parts)
+    # A part of an object, such as its log, comes after its name.
+    resource, name = [*parts[within:], "", ""][:2] if within < len(parts) else parts[-2:]
+    return resource, name
 
 
 def _words(status: Mapping[str, Any]) -> str:
