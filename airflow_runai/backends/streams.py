@@ -137,7 +137,9 @@ def opened(step: Open, timeout: httpx.Timeout) -> dict[str, Any]:
     """Return what a client's ``build_request`` needs beyond the request itself."""
     silence = None if step.silence == float("inf") else step.silence
     # As long a line may be waited for, so long the answer that comes before it: one limit for both.
-    limits = httpx.Timeout(timeout, read=silence)
+    limits = httpx.Timeout(
+        connect=timeout.connect, read=silence, write=timeout.write, pool=timeout.pool
+    )
     # Packed lines would wait for each other.
     return {"timeout": limits, "headers": {"Accept-Encoding": "identity", **step.request.headers}}
 
