@@ -75,7 +75,8 @@ class Mirror(Generic[V]):
         self._path, self._selector, self._bells = path, tuple(selector), bells
         self._held = Holdings(keep, owner, bells)
         self._version = ""
-        self._failures = 0
+        # Calls in a row that failed; lists in a row that no watch could go on from.
+        self._failures = self._barren = 0
         self._refused_list, self._refused_watch = Refusal(), Refusal()
         self._watch_at = -math.inf
         self._first_news = Signal()
@@ -106,7 +107,6 @@ class Mirror(Generic[V]):
                 continue
             moment = yield from now()
             if moment < self._watch_at:
-                self._failures = 0
                 yield Sleep(min(self.interval, self._watch_at - moment), jitter=0.1)
                 continue
             self.is_watching = True
@@ -142,11 +142,10 @@ class Mirror(Generic[V]):
                 return
             try:
                 yield from self._stream(min(self._life(), int(left)))
-            except (Expired, Silent, Unreadable) as error:
-                # What has happened since is not known; the first time is no reason to pause.
-                if self._failures:
-                    yield from self._fail(error, self._refused_watch)
-                self._failures += 1
+            except (Expired, Silent, Unreadable):
+                # What has happened since is not known. The first time is no reason to pause.
+                yield Sleep(_pause(self._barren), jitter=0.5)
+                self._barren += 1
                 return
             except Forbidden:
                 yield from self._put_off_watch()
@@ -172,7 +171,7 @@ class Mirror(Generic[V]):
         kind, found = decode_event(line)
         if kind == "ERROR":
             raise error_in_stream(found, self._path)
-        self._failures = 0
+        self._barren = 0
         self._version = meta(found, "resourceVersion") or self._version
         if kind == "DELETED":
             self._held.lose(found)
@@ -200,7 +199,7 @@ class Mirror(Generic[V]):
     def _fail(self, error: RunaiError, refusal: Refusal) -> Flow[None]:
         """Take note of a failure, and pause."""
         self._failures += 1
-        pause = min(_FIRST_PAUSE * 2.0 ** (self._failures - 1), _MAX_PAUSE)
+        pause = _pause(self._failures)
         is_outage = self._failures >= _OUTAGE
         if isinstance(error, Forbidden):
             is_outage = refusal.is_final((yield from now()))
@@ -214,7 +213,7 @@ class Mirror(Generic[V]):
         yield Sleep(max(pause, asked_pause(error)), jitter=0.5)
 
     def _recover(self) -> Flow[None]:
-        was_blind, self.error = self.error is not None, None
+        was_blind, self.error, self._failures = self.error is not None, None, 0
         self._first_news.set()
         if was_blind:
             yield from self._tell()
@@ -222,3 +221,8 @@ class Mirror(Generic[V]):
     def _tell(self) -> Flow[None]:
         self._first_news.set()
         yield from with_breaks(self._bells.ring_all())
+
+
+def _pause(number: int) -> float:
+    """Return how long to pause after so many failures in a row."""
+    return min(_FIRST_PAUSE * 2.0 ** min(number - 1, 10), _MAX_PAUSE) if number else 0.0
