@@ -117,7 +117,9 @@ class ScriptedServer:
         return Asked(method, parts.path, dict(parse_qsl(parts.query)), headers, body, name)
 
 
-def whole(body: Any, status: int = 200, content_type: str = "application/json", **more: str) -> bytes:
+def whole(
+    body: Any, status: int = 200, content_type: str = "application/json", **more: str
+) -> bytes:
     """Return a complete reply; keywords are headers, with ``_`` for ``-``."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     headers = {"content-type": content_type, "content-length": str(len(data))}

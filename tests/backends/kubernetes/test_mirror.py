@@ -142,7 +142,9 @@ def test_all_ends_are_seen_that_fall_into_a_relist(moment: int) -> None:
     one.world.on_page = end_some
     one.world.expire()
     one.run(60)
-    ended = [held for n in range(2600) if (held := one.mirror.get(f"w-{n}")) and held.value == "Failed"]
+    ended = [
+        held for n in range(2600) if (held := one.mirror.get(f"w-{n}")) and held.value == "Failed"
+    ]
     if moment == 7:  # the list has six pages: nothing happened
         assert ended == []
     else:

@@ -71,7 +71,9 @@ class World:
         self._tell("DELETED", gone)
 
     def bookmark(self) -> None:
-        self.say({"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": str(self.version)}}})
+        self.say(
+            {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": str(self.version)}}}
+        )
 
     def say(self, event: Any) -> None:
         """Send a line to all watches; bytes as they are."""
