@@ -19,6 +19,7 @@ from typing import Any
 
 from airflow.sdk.log import mask_secret
 
+from airflow_runai.backends import plugin_loop
 from airflow_runai.backends.access import Access, read_certificates
 from airflow_runai.backends.kubeconfig import problems
 from airflow_runai.core.mask import clean
@@ -50,7 +51,7 @@ def access(conn_id: str, extras: Extras, timeout: float = PLUGIN_TIMEOUT) -> Acc
     """
     try:
         _check(extras)
-        return asyncio.run(_loaded(extras, timeout))
+        return _of(*plugin_loop.run(_configured(extras), timeout), extras)
     except ConnectionSettingsError as error:
         raise ConnectionSettingsError(f"connection {conn_id!r}: {error}") from None
     # The libraries raise whatever they come across, down to AssertionError.
@@ -112,8 +113,7 @@ def _file(extras: Extras) -> Path:
     return Path(path).expanduser()
 
 
-async def _loaded(extras: Extras, timeout: float) -> Access:
-    configuration, authorization = await asyncio.wait_for(_configured(extras), timeout)
+def _of(configuration: Any, authorization: str, extras: Extras) -> Access:
     pair = (configuration.cert_file, configuration.key_file)
     certificate = pair if all(pair) else None
     skips = flag(str(field(extras, "disable_verify_ssl") or "no"))
