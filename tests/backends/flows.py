@@ -14,7 +14,6 @@ from airflow_runai.errors import Silent, Unreachable
 from tests.backends.rest import item
 from tests.core.stage import NOON
 
-
 #: What a stream gives while it has no line.
 NOTHING_YET = object()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
@@ -135,9 +136,8 @@ def test_a_page_instead_of_a_refusal_is_not_read_to_its_end(run: Any) -> None:
 
 @both
 def test_nobody_to_open_a_stream_is_unreachable(run: Any) -> None:
-    with ScriptedServer(lambda asked: [CUT]).listening() as server:
-        with pytest.raises(Unreachable):
-            run(read(), server)
+    with ScriptedServer(lambda asked: [CUT]).listening() as server, pytest.raises(Unreachable):
+        run(read(), server)
 
 
 class Bug(Exception):
@@ -234,7 +234,7 @@ def test_a_flood_of_lines_lets_others_on_the_loop_have_their_turn() -> None:
 
     with ScriptedServer(lambda _: [opening(), chunk(b"x\n" * 5000), LAST]).listening() as server:
         asyncio.run(main(server))
-    steps = [after - before for before, after in zip(turns, turns[1:], strict=False)]
+    steps = [after - before for before, after in itertools.pairwise(turns)]
     assert seen == 5000
     assert max(steps) <= 100
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from airflow_runai.backends.kubernetes.objects import decode_object, decode_page
 from airflow_runai.backends.kubernetes.status import accept
 from airflow_runai.backends.throttle import LIST
 from airflow_runai.core.flow import Flow, Request
@@ -35,9 +36,6 @@ def walk(
     :param take: gets the objects of a page, not decoded; they lack kind and API version.
     :raises Expired: in the middle of the list; what was handed over may have changed since.
     """
-    # Late, as wherever a list is read: a DAG that is parsed needs none.
-    from airflow_runai.backends.kubernetes.objects import decode_page
-
     version, token, seen = "", "", set[str]()
     for _ in range(MAX_PAGES):
         following = [("continue", token)] if token else []
@@ -65,8 +63,6 @@ def read_all(
 
     :raises Expired: if the list expired again and again.
     """
-    from airflow_runai.backends.kubernetes.objects import decode_object
-
     for beginning in range(_BEGINNINGS):
         kept: list[R] = []
 

@@ -117,6 +117,7 @@ class Mirror(Generic[V]):
         seen: set[str] = set()
 
         def take(items: Sequence[bytes]) -> Flow[None]:
+            yield from self._recover()
             for begin in range(0, len(items), WOKEN_AT_ONCE):
                 for item in items[begin : begin + WOKEN_AT_ONCE]:
                     with suppress(Unreadable):  # gone for its own waits, which read it themselves
@@ -129,7 +130,8 @@ class Mirror(Generic[V]):
         yield from with_breaks(self._held.lose_all_but(seen))
         self.listed_at = yield from now()
         self._refused_list.end()
-        yield from self._recover()
+        self._failures = 0
+        self._first_news.set()
 
     def _watch(self) -> Flow[None]:
         """Follow the changes until the list has to be read again."""
@@ -158,6 +160,7 @@ class Mirror(Generic[V]):
         opened = yield Open(request, SILENCE)
         accept(request, opened)
         self._refused_watch.end()
+        self._failures = 0
         yield from self._recover()
         has_lines = False
         while (reply := (yield Line())).body is not None:
@@ -213,8 +216,8 @@ class Mirror(Generic[V]):
         yield Sleep(max(pause, asked_pause(error)), jitter=0.5)
 
     def _recover(self) -> Flow[None]:
-        was_blind, self.error, self._failures = self.error is not None, None, 0
-        self._first_news.set()
+        """Take note of an answer, before anybody is woken by what it says."""
+        was_blind, self.error = self.error is not None, None
         if was_blind:
             yield from self._tell()
 

@@ -4,8 +4,6 @@ Objects of the API as they come over the wire: decoded one by one, without what 
 A list of a thousand Jobs is 2.6 MB. Decoded at once, it holds up an event loop and wakes Python's
 garbage collector; so a page keeps its objects as bytes. Two fifths of each are ``managedFields``,
 which a server cannot leave out.
-
-Import it where something is read, not where a DAG is parsed.
 """
 
 from __future__ import annotations

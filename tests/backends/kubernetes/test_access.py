@@ -144,9 +144,11 @@ def test_without_credentials_no_header_is_sent(run: Any) -> None:
 
 @both
 def test_nobody_there_is_unreachable_and_names_the_kubeconfig(run: Any) -> None:
-    with ScriptedServer(lambda asked: [CUT]).listening() as server:
-        with pytest.raises(Unreachable, match=r"check `server` and `proxy-url`") as caught:
-            run(ask("/api?secret=1"), Access(server.url, "Bearer hidden"))
+    with (
+        ScriptedServer(lambda asked: [CUT]).listening() as server,
+        pytest.raises(Unreachable, match=r"check `server` and `proxy-url`") as caught,
+    ):
+        run(ask("/api?secret=1"), Access(server.url, "Bearer hidden"))
     assert "hidden" not in str(caught.value)
     assert "secret=1" not in str(caught.value)
 
@@ -180,9 +182,11 @@ def test_a_server_must_have_the_certificate_that_is_trusted(run: Any, tmp_path: 
 @both
 def test_a_certificate_that_has_expired_is_not_trusted(run: Any, tmp_path: Path) -> None:
     old = issue(tmp_path, "server", ("localhost",), days=-1)
-    with ScriptedServer(lambda _: [whole({})], serving(old)).listening() as server:
-        with pytest.raises(Untrusted, match="expired"):
-            run(ask(), Access(server.url, ca=old.certificate.read_text()))
+    with (
+        ScriptedServer(lambda _: [whole({})], serving(old)).listening() as server,
+        pytest.raises(Untrusted, match="expired"),
+    ):
+        run(ask(), Access(server.url, ca=old.certificate.read_text()))
 
 
 @both
