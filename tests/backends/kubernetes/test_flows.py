@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from airflow_runai.backends.kubernetes import rights, writes
+from airflow_runai.backends.kubernetes import evidence, rights, writes
 from airflow_runai.backends.kubernetes.lists import read_all
 from airflow_runai.backends.kubernetes.paths import (
     JOBS,
@@ -309,6 +309,33 @@ def test_delete_hits_no_successor(code: int, body: Any, was_there: bool) -> None
 def test_a_delete_that_conflicts_otherwise_says_so() -> None:
     with pytest.raises(Conflict):
         play(writes.delete(JOB, "u-1"), [reply(status(409, "being modified", "Conflict"), 409)])
+
+
+# Evidence.
+
+
+def test_pods_that_are_left_are_found_by_their_label_and_counted_while_they_may_write() -> None:
+    def answer(request: Request) -> Reply:
+        assert dict(request.params)["labelSelector"] == "batch.kubernetes.io/controller-uid=u-1"
+        pods = [{"metadata": {"uid": "p"}, "status": {"phase": phase}} for phase in phases]
+        body = {"metadata": {"resourceVersion": "1"}, "items": [*pods, {"status": None}]}
+        assert request.decode
+        return Reply(200, 0.0, request.decode(json.dumps(body).encode()))
+
+    phases = ["Running", "Pending", "Succeeded", "Failed", "Unknown"]
+    count, asked = play(evidence.writers("team-a", "u-1"), answer)
+    assert count == 4  # and the one that says nothing
+    assert asked[0][1].path == "/api/v1/namespaces/team-a/pods"
+
+
+def test_events_are_asked_for_by_their_object() -> None:
+    flow = evidence.events_about("team-a", "PodGroup", name="pg-1")
+    found, asked = play(flow, lambda request: page(request, ["e-1"]))
+    assert [uids(event) for event in found] == ["e-1"]
+    assert asked[0][1].path == "/api/v1/namespaces/team-a/events"
+    assert dict(asked[0][1].params)["fieldSelector"] == (
+        "involvedObject.kind=PodGroup,involvedObject.name=pg-1"
+    )
 
 
 # Rights.

@@ -93,7 +93,7 @@ def test_a_thousand_waits_cost_one_list_and_one_watch() -> None:
 def test_a_change_wakes_its_own_wait_at_once() -> None:
     one = scene()
     one.run(10)
-    assert [one.seen(f"w-{n}") for n in range(3)] == [["Running"]] * 3
+    assert all(one.seen(f"w-{number}") == ["Running"] for number in range(3))
     one.world.write("w-1", "Failed")
     one.run(0)
     assert one.woken["w-1"][-1] == (10, "Failed")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -14,6 +15,7 @@ from airflow_runai.backends import access, drivers
 from airflow_runai.backends.access import Access
 from airflow_runai.backends.kubernetes import rights, writes
 from airflow_runai.backends.kubernetes.bells import Bells
+from airflow_runai.backends.kubernetes.evidence import events_about, writers
 from airflow_runai.backends.kubernetes.lists import read_all
 from airflow_runai.backends.kubernetes.logs import PodLog, follow, tail
 from airflow_runai.backends.kubernetes.mirror import Mirror
@@ -183,8 +185,12 @@ def test_discovery_knows_what_is_installed(cluster: Cluster) -> None:
     assert found.dialect == "plain"
 
 
-def test_a_log_is_followed_to_its_last_words(cluster: Cluster) -> None:
-    script = "for n in 1 2 3 4 5; do echo line $n; sleep 0.1; done; printf end"
+def test_a_log_is_followed_to_its_last_words(cluster: Cluster, tmp_path: Path) -> None:
+    go_on = tmp_path / "go-on"
+    script = (
+        f"for n in 1 2 3 4 5; do echo line $n; sleep 0.1; done; "
+        f"while [ ! -e {go_on} ]; do sleep 0.05; done; printf end"
+    )
     made = ask(cluster, writes.create(HERE, job("speaks", ["sh", "-c", script], suspend=False)))
     pods = PODS.collection(TEAM)
     mine = {"labelSelector": f"batch.kubernetes.io/controller-uid={uid_of(made.object)}"}
@@ -201,6 +207,8 @@ def test_a_log_is_followed_to_its_last_words(cluster: Cluster) -> None:
         yield from ()
         seen.append(line)
 
+    assert ask(cluster, writers(TEAM, uid_of(made.object))) == 1
+    go_on.touch()
     cursor = ask(cluster, follow(log, LogCursor(log.uid), take))
     assert [line.text for line in seen] == [*(f"line {n}" for n in range(1, 6)), "end"]
     assert not any(line.has_gap for line in seen)
@@ -213,6 +221,9 @@ def test_a_log_is_followed_to_its_last_words(cluster: Cluster) -> None:
     assert ask(cluster, follow(log, seen[2].cursor, take_rest)) == cursor
     assert [line.text for line in rest] == ["line 4", "line 5", "end"]
     assert [line.text for line in ask(cluster, tail(log, 2))] == ["line 5", "end"]
+    wait_until(lambda: ask(cluster, writers(TEAM, uid_of(made.object))) == 0)
+    words = ask(cluster, events_about(TEAM, "Job", uid=uid_of(made.object)))
+    assert "SuccessfulCreate" in {event["reason"] for event in words}
     with pytest.raises(NotFound):
         ask(cluster, tail(PodLog(TEAM, "nosuch", "", "main"), 2))
 
