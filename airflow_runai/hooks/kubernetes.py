@@ -84,8 +84,14 @@ def _check(extras: Extras) -> None:
 
 
 def _is_set(extras: Extras, name: str) -> bool:
-    value = field(extras, name)
-    return flag(str(value)) if name == "in_cluster" and value is not None else bool(value)
+    return _is_on(extras, name) if name == "in_cluster" else field(extras, name) is not None
+
+
+def _is_on(extras: Extras, name: str) -> bool:
+    try:
+        return flag(str(field(extras, name) or False))
+    except ValueError as error:
+        raise ConnectionSettingsError(f"{name}: {error}") from None
 
 
 def _kubeconfig_problems(extras: Extras, place: str) -> list[str]:
@@ -116,14 +122,13 @@ def _file(extras: Extras) -> Path:
 def _of(configuration: Any, authorization: str, extras: Extras) -> Access:
     pair = (configuration.cert_file, configuration.key_file)
     certificate = pair if all(pair) else None
-    skips = flag(str(field(extras, "disable_verify_ssl") or "no"))
     return Access(
         host=configuration.host,
         authorization=_header(authorization),
         ca=read_certificates(configuration.ssl_ca_cert),
         certificate=certificate,
         fingerprint=_valid_fingerprint(certificate[0]) if certificate else "",
-        verify=configuration.verify_ssl and not skips,
+        verify=configuration.verify_ssl and not _is_on(extras, "disable_verify_ssl"),
         server_name=configuration.tls_server_name,
         proxy=configuration.proxy,
     )

@@ -178,6 +178,7 @@ def test_client_certificates_are_read_and_their_end_is_noticed(tmp_path: Path) -
     [
         ({"in_cluster": True, "kube_config": "x"}, "in_cluster, kube_config: allowed: one of them"),
         ({"in_cluster": True}, "in_cluster: Service host/port is not set; it works only in a pod"),
+        ({"in_cluster": "perhaps"}, "in_cluster: 'perhaps'"),
         ({"kube_config": "a: [b"}, "kube_config: is not YAML in line 1"),
         ({"kube_config": "just text"}, "kube_config: a str; allowed: a kubeconfig"),
         ({"kube_config_path": "/no/such"}, "kube_config_path: '/no/such' is no file"),

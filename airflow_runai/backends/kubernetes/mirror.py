@@ -36,8 +36,9 @@ RELIST = 600.0
 SILENCE = 90.0
 #: A server is asked to end a stream after so many seconds; not all streams in the same second.
 _LEAST_LIFE, _MORE_LIFE = 290, 50
-#: Pauses (seconds) after failures in a row: the first, and the longest; where it is forbidden.
-_FIRST_PAUSE, _MAX_PAUSE, _FORBIDDEN_PAUSE = 0.5, 30.0, 60.0
+#: Pauses (seconds) after failures in a row: the first, the longest before the next call, and the
+#: longest before another whole list, which costs more; where it is forbidden.
+_FIRST_PAUSE, _CALL_PAUSE, _LIST_PAUSE, _FORBIDDEN_PAUSE = 0.5, 10.0, 60.0, 60.0
 #: A stream that ends within so many seconds without a line is a failure.
 _FRUITLESS = 1.0
 #: A watch that is refused is tried again after so many seconds, and so many if that is final.
@@ -146,7 +147,7 @@ class Mirror(Generic[V]):
                 yield from self._stream(min(self._life(), int(left)))
             except (Expired, Silent, Unreadable):
                 # What has happened since is not known. The first time is no reason to pause.
-                yield Sleep(_pause(self._barren), jitter=0.5)
+                yield Sleep(_pause(self._barren, _LIST_PAUSE), jitter=0.5)
                 self._barren += 1
                 return
             except Forbidden:
@@ -202,7 +203,7 @@ class Mirror(Generic[V]):
     def _fail(self, error: RunaiError, refusal: Refusal) -> Flow[None]:
         """Take note of a failure, and pause."""
         self._failures += 1
-        pause = _pause(self._failures)
+        pause = _pause(self._failures, _CALL_PAUSE)
         is_outage = self._failures >= _OUTAGE
         if isinstance(error, Forbidden):
             is_outage = refusal.is_final((yield from now()))
@@ -226,6 +227,6 @@ class Mirror(Generic[V]):
         yield from with_breaks(self._bells.ring_all())
 
 
-def _pause(number: int) -> float:
+def _pause(number: int, longest: float) -> float:
     """Return how long to pause after so many failures in a row."""
-    return min(_FIRST_PAUSE * 2.0 ** min(number - 1, 10), _MAX_PAUSE) if number else 0.0
+    return min(_FIRST_PAUSE * 2.0 ** min(number - 1, 10), longest) if number else 0.0

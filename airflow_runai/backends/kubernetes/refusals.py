@@ -2,7 +2,7 @@
 When a refusal is final.
 
 An API server that has just started refuses everybody for a moment, in the words of a true refusal,
-until it has read the roles. So a 403 is believed only if it lasts.
+until it has read the roles. So a missing right is believed only if it lasts.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from airflow_runai.backends.kubernetes.status import lacks_right
 from airflow_runai.core.flow import Flow, Sleep, now
 from airflow_runai.errors import Forbidden
 
@@ -40,7 +41,7 @@ class Refusal:
 
 def confirmed(make: Callable[[], Flow[T]]) -> Flow[T]:
     """
-    Run a flow; try it again while it is refused, until that is final.
+    Run a flow; try it again while a right is missing for it, until that is final.
 
     :param make: returns a fresh flow for each attempt. What is refused has done nothing, so
         repeating it is harmless.
@@ -50,7 +51,7 @@ def confirmed(make: Callable[[], Flow[T]]) -> Flow[T]:
     while True:
         try:
             return (yield from make())
-        except Forbidden:
-            if refusal.is_final((yield from now())):
+        except Forbidden as error:
+            if not lacks_right(error) or refusal.is_final((yield from now())):
                 raise
         yield Sleep(PAUSE, jitter=0.5)

@@ -100,6 +100,11 @@ _NO_TOKEN = (
 )
 
 
+def lacks_right(error: Forbidden) -> bool:
+    """Whether a right is missing, and it was no policy or webhook that refused an object."""
+    return _LACKING.search(error.detail) is not None
+
+
 def error_in_stream(status: Any, where: str) -> RunaiError:
     """Return what an ``ERROR`` line of a watch means; 410 comes so, within a good reply."""
     found = status if _is_status(status) else {}

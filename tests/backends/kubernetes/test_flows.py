@@ -204,6 +204,7 @@ def test_a_dry_run_says_so() -> None:
     [
         (409, status(409, "exists", "AlreadyExists"), AlreadyExists),
         (403, status(403, "exceeded quota: jobs", "Forbidden"), QuotaExceeded),
+        (403, status(403, "admission webhook denied the request", "Forbidden"), Forbidden),
         (422, status(422, "is invalid", "Invalid"), Refused),
         (201, {"kind": "Job"}, Unreadable),
     ],
