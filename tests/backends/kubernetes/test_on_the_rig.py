@@ -35,6 +35,7 @@ from airflow_runai.errors import (
     Unauthorized,
     Unreadable,
 )
+from airflow_runai.hooks import kubernetes as hook
 from tests.rig import faults
 from tests.rig.cluster import Cluster, Options
 from tests.rig.waiting import until
@@ -176,6 +177,22 @@ def test_missing_rights_are_known_before_the_first_call(
     cluster: Cluster, user: str, lacking: list[str]
 ) -> None:
     assert [str(right) for right in ask(cluster, rights.missing(TEAM, NEEDED), user)] == lacking
+
+
+def test_the_stock_connection_leads_there_and_a_rotated_token_is_read_anew(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    config = yaml.safe_load(cluster.kubeconfig("airflow").read_text())
+    user, token = config["users"][0]["user"], tmp_path / "token"
+    good = user.pop("token")
+    token.write_text("no longer valid")
+    user["tokenFile"] = str(token)
+    obtain = hook.obtaining("rig", {"kube_config": yaml.safe_dump(config)})
+    who = obtain()
+    token.write_text(good + "\n")
+    with access.client(who, obtain) as client:
+        assert drivers.run(discover(), client).serves(JOBS)
+        assert drivers.run(rights.missing(TEAM, NEEDED), client) == ()
 
 
 def test_discovery_knows_what_is_installed(cluster: Cluster) -> None:
