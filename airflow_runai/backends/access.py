@@ -39,7 +39,7 @@ CONNECTIONS = 200
 
 
 @dataclass(frozen=True)
-class Access:
+class ClusterAccess:
     """
     How to reach one API server, and as whom.
 
@@ -71,7 +71,7 @@ class Access:
         identity = self.ca or self.host
         return hashlib.sha256(identity.encode()).hexdigest()[:16]
 
-    def needs_new_connections(self, old: Access) -> bool:
+    def needs_new_connections(self, old: ClusterAccess) -> bool:
         """Whether connections that were opened with ``old`` are of no use for this one."""
         return self._line() != old._line()
 
@@ -88,13 +88,13 @@ class Renewal:
         files and run a plug-in.
     """
 
-    def __init__(self, access: Access, obtain: Callable[[], Access]) -> None:
+    def __init__(self, access: ClusterAccess, obtain: Callable[[], ClusterAccess]) -> None:
         self.access = access
         self._obtain = obtain
         self._pause = _LEAST
         self._asked_at = -math.inf
 
-    def is_due(self, refused: Access) -> bool:
+    def is_due(self, refused: ClusterAccess) -> bool:
         """Whether to obtain it anew, after ``refused`` was."""
         return refused is self.access and time.monotonic() - self._asked_at >= self._pause
 
@@ -112,12 +112,12 @@ class Renewal:
             self.access, self._pause = fresh, _LEAST
 
 
-def client(access: Access, obtain: Callable[[], Access]) -> httpx.Client:
+def client(access: ClusterAccess, obtain: Callable[[], ClusterAccess]) -> httpx.Client:
     """Return a blocking client; the caller closes it."""
     return httpx.Client(transport=_BlockingLine(access, obtain), **_options(access))
 
 
-def async_client(access: Access, obtain: Callable[[], Access]) -> httpx.AsyncClient:
+def async_client(access: ClusterAccess, obtain: Callable[[], ClusterAccess]) -> httpx.AsyncClient:
     """Return a client for the running event loop; the caller closes it."""
     return httpx.AsyncClient(transport=_AwaitedLine(access, obtain), **_options(access))
 
@@ -125,7 +125,7 @@ def async_client(access: Access, obtain: Callable[[], Access]) -> httpx.AsyncCli
 class _BlockingLine(httpx.BaseTransport):
     """The way to the server."""
 
-    def __init__(self, access: Access, obtain: Callable[[], Access]) -> None:
+    def __init__(self, access: ClusterAccess, obtain: Callable[[], ClusterAccess]) -> None:
         self._renewal, self._lock = Renewal(access, obtain), threading.Lock()
         self._inner = httpx.HTTPTransport(**_transport(access))
         self._outdated: httpx.HTTPTransport | None = None
@@ -138,13 +138,13 @@ class _BlockingLine(httpx.BaseTransport):
         response.close()
         return self._send(request, self._renewal.access)
 
-    def _send(self, request: httpx.Request, access: Access) -> httpx.Response:
+    def _send(self, request: httpx.Request, access: ClusterAccess) -> httpx.Response:
         try:
             return self._inner.handle_request(_signed(request, access))
         except httpx.TransportError as error:
             raise _unreachable(request, error) from error
 
-    def _has_newer(self, used: Access) -> bool:
+    def _has_newer(self, used: ClusterAccess) -> bool:
         with self._lock:
             if self._renewal.is_due(used):
                 self._renewal.renew()
@@ -168,7 +168,7 @@ class _BlockingLine(httpx.BaseTransport):
 class _AwaitedLine(httpx.AsyncBaseTransport):
     """The same on an event loop, which does not wait for the plug-in."""
 
-    def __init__(self, access: Access, obtain: Callable[[], Access]) -> None:
+    def __init__(self, access: ClusterAccess, obtain: Callable[[], ClusterAccess]) -> None:
         self._renewal, self._lock = Renewal(access, obtain), asyncio.Lock()
         self._inner = httpx.AsyncHTTPTransport(**_transport(access))
         self._outdated: httpx.AsyncHTTPTransport | None = None
@@ -181,13 +181,13 @@ class _AwaitedLine(httpx.AsyncBaseTransport):
         await response.aclose()
         return await self._send(request, self._renewal.access)
 
-    async def _send(self, request: httpx.Request, access: Access) -> httpx.Response:
+    async def _send(self, request: httpx.Request, access: ClusterAccess) -> httpx.Response:
         try:
             return await self._inner.handle_async_request(_signed(request, access))
         except httpx.TransportError as error:
             raise _unreachable(request, error) from error
 
-    async def _has_newer(self, used: Access) -> bool:
+    async def _has_newer(self, used: ClusterAccess) -> bool:
         async with self._lock:
             if self._renewal.is_due(used):
                 await asyncio.to_thread(self._renewal.renew)
@@ -207,7 +207,7 @@ class _AwaitedLine(httpx.AsyncBaseTransport):
             await self._outdated.aclose()
 
 
-def _options(access: Access) -> dict[str, Any]:
+def _options(access: ClusterAccess) -> dict[str, Any]:
     try:
         address = httpx.URL(access.host.rstrip("/") + "/")
     except httpx.InvalidURL as error:
@@ -222,12 +222,12 @@ def _options(access: Access) -> dict[str, Any]:
     }
 
 
-def _transport(access: Access) -> dict[str, Any]:
+def _transport(access: ClusterAccess) -> dict[str, Any]:
     limits = httpx.Limits(max_connections=CONNECTIONS, keepalive_expiry=KEPT)
     return {"verify": _trust(access), "proxy": _proxy(access), "limits": limits}
 
 
-def _proxy(access: Access) -> str | None:
+def _proxy(access: ClusterAccess) -> str | None:
     """Return the proxy of the connection; else what the environment has for this host."""
     if access.proxy:
         return access.proxy
@@ -237,7 +237,7 @@ def _proxy(access: Access) -> str | None:
     return getproxies().get(parts.scheme)
 
 
-def _trust(access: Access) -> ssl.SSLContext | bool:
+def _trust(access: ClusterAccess) -> ssl.SSLContext | bool:
     if not access.host.startswith("https"):
         return True
     try:
@@ -254,7 +254,7 @@ def _trust(access: Access) -> ssl.SSLContext | bool:
     return context
 
 
-def _signed(request: httpx.Request, access: Access) -> httpx.Request:
+def _signed(request: httpx.Request, access: ClusterAccess) -> httpx.Request:
     request.headers.pop("Authorization", None)
     if access.authorization:
         request.headers["Authorization"] = access.authorization

@@ -26,7 +26,7 @@ from airflow_runai.backends.streams import AwaitedLines, BlockingLines, bounded,
 from airflow_runai.backends.wire import arguments, reply, wire_errors_as_unreachable
 from airflow_runai.core.flow import (
     Flow,
-    Line,
+    NextLine,
     Notice,
     Open,
     Reply,
@@ -106,7 +106,7 @@ class _Blocking:
                 return self._send(step)
             case Open():
                 return self._open(step)
-            case Line():
+            case NextLine():
                 line = self.stream.next() if self.stream else None
                 return Reply(0, self.clock.now(), line)
             case Notice() if self.on_notice:
@@ -167,7 +167,7 @@ class _Awaiting:
                 return self._send(step)
             case Open():
                 return self._open(step)
-            case Line():
+            case NextLine():
                 return self._line()
             case Wait():
                 return _heard(step, self.clock)

@@ -134,7 +134,7 @@ class Wait:
 @dataclass(frozen=True, slots=True)
 class Open:
     """
-    Send a request whose body has no end yet, and read it by :class:`Line`.
+    Send a request whose body has no end yet, and read it by :class:`NextLine`.
 
     A good reply has no body; a bad one comes whole, and leaves nothing open. A flow has one stream:
     opening another one closes it, and so does the end of the flow, however it ends.
@@ -151,7 +151,7 @@ class Open:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class NextLine:
     """
     Wait for the next line of the open stream; raises ``Silent`` after the silence.
 
@@ -169,7 +169,7 @@ class Reply:
     :param status: HTTP status; 0 after any step but a :class:`Request` and an :class:`Open`.
     :param now: epoch seconds at which the reply was complete.
     :param body: decoded JSON, or ``None`` where the body was empty or not JSON; of a
-        :class:`Line`, the line.
+        :class:`NextLine`, the line.
     :param text: the raw text, cut, for messages where ``body`` is ``None``.
     """
 
@@ -180,7 +180,7 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-Step: TypeAlias = Request | Sleep | Notice | Wait | Open | Line
+Step: TypeAlias = Request | Sleep | Notice | Wait | Open | NextLine
 Flow: TypeAlias = Generator[Step, Reply, T]
 
 

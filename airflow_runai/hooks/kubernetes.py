@@ -20,7 +20,7 @@ from typing import Any
 from airflow.sdk.log import mask_secret
 
 from airflow_runai.backends import plugin_loop
-from airflow_runai.backends.access import Access, read_certificates
+from airflow_runai.backends.access import ClusterAccess, read_certificates
 from airflow_runai.backends.kubeconfig import problems
 from airflow_runai.core.mask import clean
 from airflow_runai.core.values import flag
@@ -41,7 +41,7 @@ def field(extras: Extras, name: str) -> Any:
     return extras.get(name) or extras.get(f"extra__kubernetes__{name}") or None
 
 
-def access(conn_id: str, extras: Extras, timeout: float = PLUGIN_TIMEOUT) -> Access:
+def access(conn_id: str, extras: Extras, timeout: float = PLUGIN_TIMEOUT) -> ClusterAccess:
     """
     Find out how to reach the cluster; blocks, and must not be called on an event loop.
 
@@ -60,12 +60,12 @@ def access(conn_id: str, extras: Extras, timeout: float = PLUGIN_TIMEOUT) -> Acc
         raise ConnectionSettingsError(f"connection {conn_id!r}: {words}") from error
 
 
-def obtaining(conn_id: str, extras: Extras) -> Callable[[], Access]:
+def obtaining(conn_id: str, extras: Extras) -> Callable[[], ClusterAccess]:
     """Return what obtains access anew."""
     return lambda: access(conn_id, extras)
 
 
-def access_on_loop(conn_id: str, extras: Extras) -> Coroutine[Any, Any, Access]:
+def access_on_loop(conn_id: str, extras: Extras) -> Coroutine[Any, Any, ClusterAccess]:
     """Find out how to reach the cluster, in a thread: others on the event loop go on."""
     return asyncio.to_thread(access, conn_id, extras)
 
@@ -119,10 +119,10 @@ def _file(extras: Extras) -> Path:
     return Path(path).expanduser()
 
 
-def _of(configuration: Any, authorization: str, extras: Extras) -> Access:
+def _of(configuration: Any, authorization: str, extras: Extras) -> ClusterAccess:
     pair = (configuration.cert_file, configuration.key_file)
     certificate = pair if all(pair) else None
-    return Access(
+    return ClusterAccess(
         host=configuration.host,
         authorization=_header(authorization),
         ca=read_certificates(configuration.ssl_ca_cert),

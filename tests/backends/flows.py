@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
-from airflow_runai.core.flow import Flow, Line, Open, Reply, Request, Sleep, Wait
+from airflow_runai.core.flow import Flow, NextLine, Open, Reply, Request, Sleep, Wait
 from airflow_runai.errors import Silent, Unreachable
 from tests.backends.rest import item
 from tests.core.stage import NOON
@@ -121,7 +121,7 @@ class Flows:
                     reply, error = self._answered(step)
                 elif isinstance(step, Open):
                     reply, error = self._open(one, step)
-                elif isinstance(step, Line) and (not one.stream or one.stream.take_ready()):
+                elif isinstance(step, NextLine) and (not one.stream or one.stream.take_ready()):
                     reply, error = self._heard(one)
                 elif self._waits(one, step):
                     return
@@ -140,7 +140,7 @@ class Flows:
             self._pending[one] = step
             one.due = self.now + self.latency
             return True
-        if isinstance(step, Line) and one.stream:
+        if isinstance(step, NextLine) and one.stream:
             one.due, one.is_listening = self.now + one.silence, True
             stream = one.stream
             stream.listener = one.call

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from airflow_runai.backends import drivers
 from airflow_runai.backends.streams import LineBuffer
-from airflow_runai.core.flow import Flow, Line, Open, Reply, Request, Sleep
+from airflow_runai.core.flow import Flow, NextLine, Open, Reply, Request, Sleep
 from airflow_runai.errors import Silent, Unreachable
 from tests.backends.scripted import CUT, LAST, Asked, ScriptedServer, chunk, opening, whole
 from tests.support.patience import PATIENCE
@@ -44,7 +44,7 @@ def read(silence: float = PATIENCE, limit: int = 1000, path: str = "/stream") ->
     """Return the status and all lines."""
     reply = yield Open(Request("GET", path), silence, limit)
     lines = [reply.status]
-    while (line := (yield Line()).body) is not None:
+    while (line := (yield NextLine()).body) is not None:
         lines.append(line)
     return lines
 
@@ -83,9 +83,9 @@ def test_lines_that_were_sent_are_there_before_the_stream_ends(run: Any) -> None
 
     def flow() -> Flow[bytes]:
         yield Open(Request("GET", "/stream"), PATIENCE)
-        line = (yield Line()).body
+        line = (yield NextLine()).body
         seen.set()
-        assert (yield Line()).body is None
+        assert (yield NextLine()).body is None
         return bytes(line)
 
     with ScriptedServer(answer).listening() as server:
@@ -110,7 +110,7 @@ def test_a_stream_that_falls_silent_is_told_apart(run: Any) -> None:
 @both
 def test_a_refusal_comes_whole_and_opens_nothing(run: Any) -> None:
     def flow() -> Flow[tuple[Reply, Reply]]:
-        return (yield Open(Request("GET", "/stream"), PATIENCE)), (yield Line())
+        return (yield Open(Request("GET", "/stream"), PATIENCE)), (yield NextLine())
 
     def answer(asked: Asked) -> Iterable[bytes]:
         return [whole({"kind": "Status", "code": 410}, 410)]
@@ -146,7 +146,7 @@ class Bug(Exception):
 
 def returning() -> Flow[None]:
     yield Open(Request("GET", "/stream"), PATIENCE)
-    yield Line()
+    yield NextLine()
 
 
 def raising() -> Flow[None]:
@@ -199,7 +199,7 @@ def test_cancellation_closes_the_stream() -> None:
         def flow() -> Flow[None]:
             yield Open(Request("GET", "/stream"), PATIENCE)
             while True:
-                heard.append((yield Line()).body)
+                heard.append((yield NextLine()).body)
 
         async with httpx.AsyncClient(base_url=server.url) as client:
             task = asyncio.create_task(drivers.arun(flow(), client))
@@ -221,7 +221,7 @@ def test_a_flood_of_lines_lets_others_on_the_loop_have_their_turn() -> None:
     def flow() -> Flow[None]:
         nonlocal seen
         yield Open(Request("GET", "/stream"), PATIENCE)
-        while (yield Line()).body is not None:
+        while (yield NextLine()).body is not None:
             seen += 1
 
     async def main(server: ScriptedServer) -> None:
@@ -242,7 +242,7 @@ def test_a_flood_of_lines_lets_others_on_the_loop_have_their_turn() -> None:
 def test_a_line_without_a_stream_is_the_end() -> None:
     def flow() -> Flow[Reply]:
         yield Sleep(0)
-        return (yield Line())
+        return (yield NextLine())
 
     with httpx.Client() as client:
         assert drivers.run(flow(), client).body is None

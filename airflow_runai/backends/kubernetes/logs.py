@@ -13,7 +13,7 @@ from airflow_runai.backends.kubernetes.paths import POD_LOGS
 from airflow_runai.backends.kubernetes.status import accept
 from airflow_runai.backends.patience import Outage, Patience
 from airflow_runai.backends.throttle import HISTORY
-from airflow_runai.core.flow import Flow, Line, Open, Request, Sleep
+from airflow_runai.core.flow import Flow, NextLine, Open, Request, Sleep
 from airflow_runai.core.log_cursor import LogCursor, LogLine, LogStretch
 from airflow_runai.errors import Refused, Silent, Unreachable
 
@@ -133,7 +133,7 @@ def _stream(
         if error.status == 400 and _WAITING in error.detail:
             return False
         raise
-    while (reply := (yield Line())).body is not None:
+    while (reply := (yield NextLine())).body is not None:
         line = stretch.take(reply.body)
         if line:
             yield from take(line)

@@ -20,12 +20,12 @@ from airflow_runai.backends.kubernetes.bells import Bells
 from airflow_runai.backends.kubernetes.holdings import Held, Holdings
 from airflow_runai.backends.kubernetes.lists import walk
 from airflow_runai.backends.kubernetes.objects import decode_event, decode_object, meta
-from airflow_runai.backends.kubernetes.refusals import Refusal
+from airflow_runai.backends.kubernetes.refusals import LastingRefusal
 from airflow_runai.backends.kubernetes.status import accept, error_in_stream
 from airflow_runai.backends.patience import asked_pause
 from airflow_runai.backends.throttle import LIST
 from airflow_runai.backends.watched_set import BREATH, WOKEN_AT_ONCE, with_breaks
-from airflow_runai.core.flow import Flow, Line, Open, Request, Signal, Sleep, Wait, now
+from airflow_runai.core.flow import Flow, NextLine, Open, Request, Signal, Sleep, Wait, now
 from airflow_runai.errors import Expired, Forbidden, RunaiError, Silent, Unreadable
 
 V = TypeVar("V")
@@ -78,7 +78,7 @@ class Mirror(Generic[V]):
         self._version = ""
         # Calls in a row that failed; lists in a row that no watch could go on from.
         self._failures = self._barren = 0
-        self._refused_list, self._refused_watch = Refusal(), Refusal()
+        self._refused_list, self._refused_watch = LastingRefusal(), LastingRefusal()
         self._watch_at = -math.inf
         self._first_news = Signal()
 
@@ -164,7 +164,7 @@ class Mirror(Generic[V]):
         self._failures = 0
         yield from self._recover()
         has_lines = False
-        while (reply := (yield Line())).body is not None:
+        while (reply := (yield NextLine())).body is not None:
             if reply.body.strip():
                 self._take_line(reply.body)
                 has_lines = True
@@ -200,7 +200,7 @@ class Mirror(Generic[V]):
         is_final = self._refused_watch.is_final(moment)
         self._watch_at = moment + (_WATCH_LATER if is_final else _WATCH_SOON)
 
-    def _fail(self, error: RunaiError, refusal: Refusal) -> Flow[None]:
+    def _fail(self, error: RunaiError, refusal: LastingRefusal) -> Flow[None]:
         """Take note of a failure, and pause."""
         self._failures += 1
         pause = _pause(self._failures, _CALL_PAUSE)

@@ -14,7 +14,7 @@ from airflow_runai.errors import Unreadable
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ResourceKind:
     """
     A kind of object.
 
@@ -40,20 +40,20 @@ class Kind:
     def object(self, namespace: str | None, name: str) -> str:
         """Return the address of one object; of a part of it for a subresource."""
         resource, mark, part = self.resource.partition("/")
-        whole = Kind(self.group, self.version, resource).collection(namespace)
+        whole = ResourceKind(self.group, self.version, resource).collection(namespace)
         return f"{whole}/{quote(name, safe='')}{mark}{part}"
 
 
-JOBS = Kind("batch", "v1", "jobs")
-JOBSETS = Kind("jobset.x-k8s.io", "v1alpha2", "jobsets")
-PODS, POD_LOGS = Kind("", "v1", "pods"), Kind("", "v1", "pods/log")
-EVENTS, CLAIMS = Kind("", "v1", "events"), Kind("", "v1", "persistentvolumeclaims")
-NAMESPACES = Kind("", "v1", "namespaces")
-PRIORITY_CLASSES = Kind("scheduling.k8s.io", "v1", "priorityclasses")
-QUEUES = Kind("scheduling.run.ai", "v2", "queues")
-PODGROUPS = Kind("scheduling.run.ai", "v2alpha2", "podgroups")
-LOCAL_QUEUES = Kind("kueue.x-k8s.io", "v1beta1", "localqueues")
-KUEUE_WORKLOADS = Kind("kueue.x-k8s.io", "v1beta1", "workloads")
+JOBS = ResourceKind("batch", "v1", "jobs")
+JOBSETS = ResourceKind("jobset.x-k8s.io", "v1alpha2", "jobsets")
+PODS, POD_LOGS = ResourceKind("", "v1", "pods"), ResourceKind("", "v1", "pods/log")
+EVENTS, CLAIMS = ResourceKind("", "v1", "events"), ResourceKind("", "v1", "persistentvolumeclaims")
+NAMESPACES = ResourceKind("", "v1", "namespaces")
+PRIORITY_CLASSES = ResourceKind("scheduling.k8s.io", "v1", "priorityclasses")
+QUEUES = ResourceKind("scheduling.run.ai", "v2", "queues")
+PODGROUPS = ResourceKind("scheduling.run.ai", "v2alpha2", "podgroups")
+LOCAL_QUEUES = ResourceKind("kueue.x-k8s.io", "v1beta1", "localqueues")
+KUEUE_WORKLOADS = ResourceKind("kueue.x-k8s.io", "v1beta1", "workloads")
 
 #: Group that gives a dialect away, strongest first: a Run:ai cluster has KAI's group, too.
 _SIGNS = (("run.ai", "runai"), ("scheduling.run.ai", "kai"), ("kueue.x-k8s.io", "kueue"))
@@ -69,16 +69,16 @@ class Discovery:
 
     groups: Mapping[str, tuple[str, ...]]
 
-    def serves(self, kind: Kind) -> bool:
+    def serves(self, kind: ResourceKind) -> bool:
         """Whether the kind's group and version are there; the kind itself is not asked for."""
         return not kind.group or kind.version in self.groups.get(kind.group, ())
 
-    def version_of(self, kind: Kind) -> Kind | None:
+    def version_of(self, kind: ResourceKind) -> ResourceKind | None:
         """Return the kind in the version that the cluster prefers; ``None`` without its group."""
         versions = self.groups.get(kind.group, ())
         if self.serves(kind):
             return kind
-        return Kind(kind.group, versions[0], kind.resource) if versions else None
+        return ResourceKind(kind.group, versions[0], kind.resource) if versions else None
 
     @property
     def dialect(self) -> str:

@@ -20,7 +20,7 @@ T = TypeVar("T")
 LASTING, PAUSE = 30.0, 2.0
 
 
-class Refusal:
+class LastingRefusal:
     """Since when one thing is refused."""
 
     __slots__ = ("_since",)
@@ -47,7 +47,7 @@ def confirmed(make: Callable[[], Flow[T]]) -> Flow[T]:
         repeating it is harmless.
     :raises Forbidden: if it lasts.
     """
-    refusal = Refusal()
+    refusal = LastingRefusal()
     while True:
         try:
             return (yield from make())

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_runai.backends.kubernetes.paths import Kind
+from airflow_runai.backends.kubernetes.paths import ResourceKind
 from airflow_runai.backends.kubernetes.status import accept
 from airflow_runai.backends.throttle import ENDED
 from airflow_runai.core.flow import Flow, Request
 from airflow_runai.errors import Refused
 
-_REVIEW = Kind("authorization.k8s.io", "v1", "selfsubjectrulesreviews")
+_REVIEW = ResourceKind("authorization.k8s.io", "v1", "selfsubjectrulesreviews")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Right:
     :param needed: nothing works without it.
     """
 
-    kind: Kind
+    kind: ResourceKind
     verbs: tuple[str, ...]
     without: str = ""
     needed: bool = False
@@ -62,7 +62,7 @@ def _lacking(rights: Iterable[Right], rules: Sequence[Mapping[str, Any]]) -> Ite
             yield Right(right.kind, verbs, right.without, right.needed)
 
 
-def _is_allowed(kind: Kind, verb: str, rules: Sequence[Mapping[str, Any]]) -> bool:
+def _is_allowed(kind: ResourceKind, verb: str, rules: Sequence[Mapping[str, Any]]) -> bool:
     part = kind.resource.partition("/")[2]
     resources = {kind.resource, "*", *({f"*/{part}"} if part else set())}
     return any(

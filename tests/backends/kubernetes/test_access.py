@@ -13,27 +13,27 @@ import httpx
 import pytest
 
 from airflow_runai.backends import access, drivers
-from airflow_runai.backends.access import Access
-from airflow_runai.core.flow import Flow, Line, Open, Reply, Request
+from airflow_runai.backends.access import ClusterAccess
+from airflow_runai.core.flow import Flow, NextLine, Open, Reply, Request
 from airflow_runai.errors import ConnectionSettingsError, Unreachable, Untrusted
 from tests.backends.kubernetes.certificates import issue
 from tests.backends.kubernetes.world import status
 from tests.backends.scripted import CUT, LAST, Asked, ScriptedServer, chunk, opening, whole
 
 T = TypeVar("T")
-Obtain = Callable[[], Access]
+Obtain = Callable[[], ClusterAccess]
 
 
-def never() -> Access:
+def never() -> ClusterAccess:
     raise AssertionError("not needed")
 
 
-def blocking(flow: Flow[T], known: Access, obtain: Obtain = never) -> T:
+def blocking(flow: Flow[T], known: ClusterAccess, obtain: Obtain = never) -> T:
     with access.client(known, obtain) as client:
         return drivers.run(flow, client)
 
 
-def awaiting(flow: Flow[T], known: Access, obtain: Obtain = never) -> T:
+def awaiting(flow: Flow[T], known: ClusterAccess, obtain: Obtain = never) -> T:
     async def main() -> T:
         async with access.async_client(known, obtain) as client:
             return await drivers.arun(flow, client)
@@ -62,7 +62,7 @@ def believing(*tokens: str) -> Callable[[Asked], Iterable[bytes]]:
 @both
 def test_a_refused_token_is_renewed_and_the_request_sent_once_more(run: Any) -> None:
     with ScriptedServer(believing("new")).listening() as server:
-        old = Access(server.url, "Bearer old")
+        old = ClusterAccess(server.url, "Bearer old")
         reply = run(ask("/jobs", {"a": 1}), old, lambda: replace(old, authorization="Bearer new"))
     assert reply.status == 200
     assert reply.body["body"].replace(" ", "") == '{"a":1}'
@@ -75,7 +75,7 @@ def test_a_refused_token_is_renewed_and_the_request_sent_once_more(run: Any) -> 
 def test_fifty_refused_requests_renew_once() -> None:
     renewed = 0
 
-    def obtain() -> Access:
+    def obtain() -> ClusterAccess:
         nonlocal renewed
         renewed += 1
         return replace(old, authorization="Bearer new")
@@ -85,7 +85,7 @@ def test_fifty_refused_requests_renew_once() -> None:
             return await asyncio.gather(*(drivers.arun(ask(), client) for _ in range(50)))
 
     with ScriptedServer(believing("new")).listening() as server:
-        old = Access(server.url, "Bearer old")
+        old = ClusterAccess(server.url, "Bearer old")
         replies = asyncio.run(main())
     assert {reply.status for reply in replies} == {200}
     assert renewed == 1
@@ -101,10 +101,10 @@ def test_a_stream_is_opened_with_the_new_token_too(run: Any) -> None:
 
     def watch() -> Flow[bytes]:
         yield Open(Request("GET", "/watch"), 30.0)
-        return bytes((yield Line()).body)
+        return bytes((yield NextLine()).body)
 
     with ScriptedServer(answer).listening() as server:
-        old = Access(server.url, "Bearer old")
+        old = ClusterAccess(server.url, "Bearer old")
         assert run(watch(), old, lambda: replace(old, authorization="Bearer new")) == b"line"
 
 
@@ -115,7 +115,7 @@ def test_where_there_is_nothing_new_the_refusal_stands_and_is_not_sought_again(
 ) -> None:
     tried = 0
 
-    def obtain() -> Access:
+    def obtain() -> ClusterAccess:
         nonlocal tried
         tried += 1
         if brings == "an error":
@@ -129,7 +129,7 @@ def test_where_there_is_nothing_new_the_refusal_stands_and_is_not_sought_again(
         return found
 
     with ScriptedServer(believing("another")).listening() as server:
-        old = Access(server.url, "Bearer old")
+        old = ClusterAccess(server.url, "Bearer old")
         assert run(three(), old, obtain) == [401, 401, 401]
     assert tried == 1
     assert len(server.asked) == 3
@@ -138,7 +138,7 @@ def test_where_there_is_nothing_new_the_refusal_stands_and_is_not_sought_again(
 @both
 def test_without_credentials_no_header_is_sent(run: Any) -> None:
     with ScriptedServer(lambda asked: [whole({})]).listening() as server:
-        assert run(ask(), Access(server.url)).status == 200
+        assert run(ask(), ClusterAccess(server.url)).status == 200
     assert "authorization" not in server.asked[0].headers
 
 
@@ -148,7 +148,7 @@ def test_nobody_there_is_unreachable_and_names_the_kubeconfig(run: Any) -> None:
         ScriptedServer(lambda asked: [CUT]).listening() as server,
         pytest.raises(Unreachable, match=r"check `server` and `proxy-url`") as caught,
     ):
-        run(ask("/api?secret=1"), Access(server.url, "Bearer hidden"))
+        run(ask("/api?secret=1"), ClusterAccess(server.url, "Bearer hidden"))
     assert "hidden" not in str(caught.value)
     assert "secret=1" not in str(caught.value)
 
@@ -170,7 +170,7 @@ def test_a_server_must_have_the_certificate_that_is_trusted(run: Any, tmp_path: 
     good = issue(tmp_path, "server", ("localhost",))
     other = issue(tmp_path, "other", ("localhost",))
     with ScriptedServer(lambda _: [whole({})], serving(good)).listening() as server:
-        trusted = Access(server.url, ca=good.certificate.read_text())
+        trusted = ClusterAccess(server.url, ca=good.certificate.read_text())
         assert run(ask(), trusted).status == 200
         with pytest.raises(Untrusted, match="check `certificate-authority`"):
             run(ask(), replace(trusted, ca=other.certificate.read_text()))
@@ -186,14 +186,14 @@ def test_a_certificate_that_has_expired_is_not_trusted(run: Any, tmp_path: Path)
         ScriptedServer(lambda _: [whole({})], serving(old)).listening() as server,
         pytest.raises(Untrusted, match="expired"),
     ):
-        run(ask(), Access(server.url, ca=old.certificate.read_text()))
+        run(ask(), ClusterAccess(server.url, ca=old.certificate.read_text()))
 
 
 @both
 def test_the_certificate_may_be_of_another_name(run: Any, tmp_path: Path) -> None:
     issued = issue(tmp_path, "server", ("api.cluster",))
     with ScriptedServer(lambda _: [whole({})], serving(issued)).listening() as server:
-        known = Access(server.url, ca=issued.certificate.read_text())
+        known = ClusterAccess(server.url, ca=issued.certificate.read_text())
         with pytest.raises(Untrusted):
             run(ask(), known)
         assert run(ask(), replace(known, server_name="api.cluster")).status == 200
@@ -216,7 +216,7 @@ def test_a_new_client_certificate_needs_a_new_connection(run: Any, tmp_path: Pat
 
     with ScriptedServer(answer, serving(issued, both_known)).listening() as server:
         ca = issued.certificate.read_text()
-        known = Access(server.url, ca=ca, certificate=first.pair, fingerprint="1")
+        known = ClusterAccess(server.url, ca=ca, certificate=first.pair, fingerprint="1")
         fresh = replace(known, certificate=second.pair, fingerprint="2")
         assert run(twice(), known, lambda: fresh) == [200, 200]
     assert [asked.path for asked in server.asked] == ["/a", "/b", "/b"]
@@ -225,12 +225,14 @@ def test_a_new_client_certificate_needs_a_new_connection(run: Any, tmp_path: Pat
 @pytest.mark.parametrize(
     ("bad", "words"),
     [
-        (Access("https://localhost:1", ca="no pem"), "certificates of the kubeconfig"),
-        (Access("https://localhost:1", certificate=("/no/such", "/no/such")), "needed: PEM"),
-        (Access("https://a:b:c"), "is not an address"),
+        (ClusterAccess("https://localhost:1", ca="no pem"), "certificates of the kubeconfig"),
+        (ClusterAccess("https://localhost:1", certificate=("/no/such", "/no/such")), "needed: PEM"),
+        (ClusterAccess("https://a:b:c"), "is not an address"),
     ],
 )
-def test_what_cannot_be_used_is_told_before_anything_is_sent(bad: Access, words: str) -> None:
+def test_what_cannot_be_used_is_told_before_anything_is_sent(
+    bad: ClusterAccess, words: str
+) -> None:
     with pytest.raises(ConnectionSettingsError, match=words):
         access.client(bad, never)
 
@@ -241,7 +243,7 @@ def test_what_cannot_be_used_is_told_before_anything_is_sent(bad: Access, words:
 @both
 def test_a_proxy_of_the_connection_is_used(run: Any) -> None:
     with ScriptedServer(lambda asked: [whole({"via": "proxy"})]).listening() as proxy:
-        reply = run(ask("/api"), Access("http://cluster.invalid", proxy=proxy.url))
+        reply = run(ask("/api"), ClusterAccess("http://cluster.invalid", proxy=proxy.url))
     assert reply.body == {"via": "proxy"}
     assert proxy.asked[0].headers["host"] == "cluster.invalid"
 
@@ -252,26 +254,26 @@ def test_a_proxy_of_the_environment_is_used_but_for_exceptions(
     with ScriptedServer(lambda asked: [whole({"via": "proxy"})]).listening() as proxy:
         monkeypatch.setenv("http_proxy", proxy.url)
         monkeypatch.setenv("no_proxy", "localhost")
-        assert blocking(ask(), Access("http://cluster.invalid")).body == {"via": "proxy"}
+        assert blocking(ask(), ClusterAccess("http://cluster.invalid")).body == {"via": "proxy"}
         with ScriptedServer(lambda asked: [whole({"via": "none"})]).listening() as server:
-            assert blocking(ask(), Access(server.url)).body == {"via": "none"}
+            assert blocking(ask(), ClusterAccess(server.url)).body == {"via": "none"}
 
 
 def test_no_secret_is_in_what_access_shows_of_itself() -> None:
-    shown = repr(Access("https://h", "Bearer hidden", proxy="http://u:hidden@p", ca="x"))
+    shown = repr(ClusterAccess("https://h", "Bearer hidden", proxy="http://u:hidden@p", ca="x"))
     assert "hidden" not in shown
     assert "https://h" in shown
 
 
 def test_a_cluster_is_told_by_its_authority_and_else_by_its_address() -> None:
-    one = Access("https://a", ca="authority")
+    one = ClusterAccess("https://a", ca="authority")
     assert one.cluster == replace(one, host="https://b", authorization="Bearer x").cluster
     assert one.cluster != replace(one, ca="other").cluster
-    assert Access("https://a").cluster != Access("https://b").cluster
+    assert ClusterAccess("https://a").cluster != ClusterAccess("https://b").cluster
 
 
 def test_new_connections_are_needed_for_another_certificate_but_not_for_another_token() -> None:
-    one = Access("https://a", "Bearer x", certificate=("c", "k"), fingerprint="1")
+    one = ClusterAccess("https://a", "Bearer x", certificate=("c", "k"), fingerprint="1")
     assert not replace(one, authorization="Bearer y").needs_new_connections(one)
     assert replace(one, fingerprint="2").needs_new_connections(one)
-    assert isinstance(access.async_client(Access("http://a"), never), httpx.AsyncClient)
+    assert isinstance(access.async_client(ClusterAccess("http://a"), never), httpx.AsyncClient)

@@ -12,14 +12,14 @@ import pytest
 import yaml
 
 from airflow_runai.backends import access, drivers
-from airflow_runai.backends.access import Access
+from airflow_runai.backends.access import ClusterAccess
 from airflow_runai.backends.kubernetes import rights, writes
 from airflow_runai.backends.kubernetes.bells import Bells
 from airflow_runai.backends.kubernetes.evidence import events_about, writers
 from airflow_runai.backends.kubernetes.lists import read_all
 from airflow_runai.backends.kubernetes.logs import PodLog, follow, tail
 from airflow_runai.backends.kubernetes.mirror import Mirror
-from airflow_runai.backends.kubernetes.paths import JOBS, PODS, QUEUES, Kind, discover
+from airflow_runai.backends.kubernetes.paths import JOBS, PODS, QUEUES, ResourceKind, discover
 from airflow_runai.backends.kubernetes.rights import Right
 from airflow_runai.backends.kubernetes.status import accept
 from airflow_runai.core.flow import Flow, Request
@@ -54,19 +54,19 @@ def cluster() -> Iterator[Cluster]:
         yield cluster
 
 
-def known(cluster: Cluster, user: str = "airflow") -> Access:
+def known(cluster: Cluster, user: str = "airflow") -> ClusterAccess:
     config = yaml.safe_load(cluster.kubeconfig(user).read_text())
     server = config["clusters"][0]["cluster"]
     token = config["users"][0]["user"]["token"]
     ca = access.read_certificates(server["certificate-authority"])
-    return Access(server["server"], f"Bearer {token}", ca)
+    return ClusterAccess(server["server"], f"Bearer {token}", ca)
 
 
 def ask(cluster: Cluster, flow: Flow[T], user: str = "airflow") -> T:
     return ask_as(known(cluster, user), flow)
 
 
-def ask_as(who: Access, flow: Flow[T]) -> T:
+def ask_as(who: ClusterAccess, flow: Flow[T]) -> T:
     with access.client(who, lambda: who) as client:
         return drivers.run(flow, client)
 
@@ -139,15 +139,17 @@ def test_the_servers_own_words_become_our_errors(cluster: Cluster) -> None:
     fails(Refused, r"(?s)spec\.backoffLimit: Invalid.*", writes.create(HERE, wrong))
     nowhere = writes.create(JOBS.collection("nosuch"), job("x"))
     fails(NotResolved, 'namespaces "nosuch" not found', nowhere, "admin")
-    things = Kind("nosuch.io", "v1", "things")
+    things = ResourceKind("nosuch.io", "v1", "things")
     fails(KindMissing, "404", read_all(things.collection(TEAM), [], uid_of), "admin")
     fails(KindMissing, "404", read_all(QUEUES.collection(None), [], uid_of), "admin")
-    odd = Kind("batch", "v1", "nosuch")
+    odd = ResourceKind("batch", "v1", "nosuch")
     fails(KindMissing, "404", read_all(odd.collection(TEAM), [], uid_of), "admin")
     with pytest.raises(Unauthorized, match="may have expired"):
-        ask_as(Access(known(cluster).host, "Bearer wrong", known(cluster).ca), discover())
+        ask_as(ClusterAccess(known(cluster).host, "Bearer wrong", known(cluster).ca), discover())
     with pytest.raises(Unauthorized, match="no credentials arrived"):
-        ask_as(Access(known(cluster).host, "", known(cluster).ca), read_all(HERE, [], uid_of))
+        ask_as(
+            ClusterAccess(known(cluster).host, "", known(cluster).ca), read_all(HERE, [], uid_of)
+        )
     with faults.full(cluster, TEAM, {"count/jobs.batch": "0"}):
         fails(QuotaExceeded, "count/jobs.batch=0", writes.create(HERE, job("too-many")))
 
