@@ -47,7 +47,7 @@ _WATCH_SOON, _WATCH_LATER = 2.0, RELIST
 _OUTAGE = 3
 
 
-class Mirror(Generic[V]):
+class KindMirror(Generic[V]):
     """
     Shows the objects of one kind in one namespace.
 

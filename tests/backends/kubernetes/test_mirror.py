@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from airflow_runai.backends.kubernetes.bells import Bells
-from airflow_runai.backends.kubernetes.mirror import RELIST, SILENCE, Mirror
+from airflow_runai.backends.kubernetes.mirror import RELIST, SILENCE, KindMirror
 from airflow_runai.core.flow import Flow, now
 from airflow_runai.errors import Forbidden, RunaiError, Unreachable, Unreadable
 from tests.backends.kubernetes.world import JOBS, World, verb_of
@@ -34,7 +34,7 @@ class Scene:
     """A world, a mirror of it, and waits that note when they were woken, and what they saw then."""
 
     world: World
-    mirror: Mirror[str]
+    mirror: KindMirror[str]
     bells: Bells
     woken: dict[str, list[tuple[float, str | None]]] = field(default_factory=dict)
 
@@ -69,7 +69,9 @@ class Scene:
 
 def scene(count: int = 3, waits: int | None = None, interval: float = 30.0) -> Scene:
     world, bells = World(count), Bells()
-    made = Scene(world, Mirror(JOBS, [("labelSelector", "a=b")], phase_of, own_uid, bells), bells)
+    made = Scene(
+        world, KindMirror(JOBS, [("labelSelector", "a=b")], phase_of, own_uid, bells), bells
+    )
     made.mirror.interval = interval
     for number in range(count if waits is None else waits):
         made.wait(f"w-{number}")
@@ -397,7 +399,7 @@ def test_pods_are_found_by_their_workload() -> None:
     def owner(found: Mapping[str, Any]) -> str:
         return str(found["metadata"]["ownerReferences"][0]["uid"])
 
-    mirror = Mirror("/api/v1/namespaces/team-a/pods", [], phase_of, owner, bells)
+    mirror = KindMirror("/api/v1/namespaces/team-a/pods", [], phase_of, owner, bells)
     world.flows.start(mirror.run())
     for number in range(3):
         world.write(f"pod-{number}", ownerReferences=[{"uid": "job-1" if number else "job-0"}])

@@ -18,7 +18,7 @@ from airflow_runai.backends.kubernetes.bells import Bells
 from airflow_runai.backends.kubernetes.evidence import events_about, writers
 from airflow_runai.backends.kubernetes.lists import read_all
 from airflow_runai.backends.kubernetes.logs import PodLog, follow, tail
-from airflow_runai.backends.kubernetes.mirror import Mirror
+from airflow_runai.backends.kubernetes.mirror import KindMirror
 from airflow_runai.backends.kubernetes.paths import JOBS, PODS, QUEUES, ResourceKind, discover
 from airflow_runai.backends.kubernetes.rights import Right
 from airflow_runai.backends.kubernetes.status import accept
@@ -253,7 +253,7 @@ class Ends:
     def __init__(self, cluster: Cluster, names: Sequence[str]) -> None:
         self.cluster, self.names = cluster, names
         self.bells = Bells()
-        self.mirror = Mirror(HERE, SELECTOR, keep, uid_of, self.bells)
+        self.mirror = KindMirror(HERE, SELECTOR, keep, uid_of, self.bells)
         self.seen: set[str] = set()
         self.lists = 0
 
