@@ -11,14 +11,19 @@ Everything that can go wrong, as one tree: ``except RunaiError`` catches all of 
     ├── Unreachable                 no trustworthy answer: time-out, reset, 5xx, HTML from a gateway
     │   ├── Untrusted               the TLS certificate is not accepted
     │   ├── Throttled               429; ``retry_after`` seconds, if the server said so
+    │   ├── Silent                  a stream has brought nothing for too long
+    │   ├── KindMissing             the server knows no such kind of object, or not yet again
     │   ├── Missing                 what was submitted is neither found nor listed as deleted
     │   │   └── NameTaken           a name is taken by what cannot be found
     │   └── Unreadable              an answer that is not JSON, or lacks required fields
     ├── Refused                     the control plane understood and said no (``status``)
     │   ├── Unauthorized            401: wrong client id or secret
     │   ├── Forbidden               403: the identity lacks a role or scope
+    │   ├── QuotaExceeded           403: no room for another object of this kind now
     │   ├── NotFound                404
+    │   ├── Expired                 410: the server no longer knows this version
     │   └── Conflict                409
+    │       └── AlreadyExists       the name of what was to be created
     ├── ForeignWorkload             the name is taken by a workload with another specification
     ├── NoRoom                      a project had no room for a workload; nothing was submitted
     ├── WorkloadEnded               a wait ended badly; carries the outcome as a mapping
@@ -100,9 +105,21 @@ class Throttled(Unreachable):
     :param retry_after: seconds, if the server named them.
     """
 
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
-        super().__init__(message, 429)
+    def __init__(self, message: str, retry_after: float | None = None, status: int = 429) -> None:
+        super().__init__(message, status)
         self.retry_after = retry_after
+
+
+class Silent(Unreachable):
+    """A stream has brought nothing for longer than it may; the other side may be gone."""
+
+
+class KindMissing(Unreachable):
+    """
+    The server knows no such kind of object.
+
+    It says nothing about the object: also a server that has just started answers so.
+    """
 
 
 class Missing(Unreachable):
@@ -146,12 +163,24 @@ class Forbidden(Refused):
     """The identity has no role or scope that allows this call."""
 
 
+class QuotaExceeded(Refused):
+    """A quota leaves no room for another object; it may, later."""
+
+
 class NotFound(Refused):
     """Nothing has this id."""
 
 
+class Expired(Refused):
+    """The server has forgotten the version from which it was to go on."""
+
+
 class Conflict(Refused):
     """The name or state is taken."""
+
+
+class AlreadyExists(Conflict):
+    """An object of this name exists."""
 
 
 class ForeignWorkload(RunaiError):

@@ -9,13 +9,12 @@ every flow alike (a test shows it).
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 import random
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import aclosing, closing
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -23,9 +22,13 @@ import httpx
 
 from airflow_runai.backends.received_bodies import ReceivedBody
 from airflow_runai.backends.server_clock import ServerClock
+from airflow_runai.backends.streams import AwaitedLines, BlockingLines, bounded, opened
+from airflow_runai.backends.wire import arguments, reply, wire_errors_as_unreachable
 from airflow_runai.core.flow import (
     Flow,
+    NextLine,
     Notice,
+    Open,
     Reply,
     Request,
     Sleep,
@@ -34,8 +37,6 @@ from airflow_runai.core.flow import (
     adrive,
     drive,
 )
-from airflow_runai.core.texts import TEXT_LIMIT, cut
-from airflow_runai.errors import Unreachable, Untrusted
 
 T = TypeVar("T")
 
@@ -67,7 +68,8 @@ def run(
         there.
     """
     _refuse_inside_a_loop()
-    return drive(flow, _Blocking(client, on_notice, sleep, clock or ServerClock()).perform)
+    performer = _Blocking(client, on_notice, sleep, clock or ServerClock())
+    return drive(flow, performer.perform, performer.release)
 
 
 def arun(
@@ -84,22 +86,29 @@ def arun(
     Cancellation closes the flow and passes through.
 
     :param via: a flow that sends a request (with a token, in its turn). Unlike a flow around the
-        whole conversation it costs nothing while the conversation sleeps.
+        whole conversation it costs nothing while the conversation sleeps. A stream needs no turn.
     """
-    return adrive(flow, _Awaiting(client, on_notice, sleep, clock or ServerClock(), via).perform)
+    performer = _Awaiting(client, on_notice, sleep, clock or ServerClock(), via)
+    return adrive(flow, performer.perform, performer.release)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Blocking:
     client: httpx.Client
     on_notice: Callable[[Notice], None] | None
     sleep: Callable[[float], None]
     clock: ServerClock
+    stream: BlockingLines | None = None
 
     def perform(self, step: Step) -> Reply:
         match step:
             case Request():
                 return self._send(step)
+            case Open():
+                return self._open(step)
+            case NextLine():
+                line = self.stream.next() if self.stream else None
+                return Reply(0, self.clock.now(), line)
             case Notice() if self.on_notice:
                 self.on_notice(step)
             case Sleep() if step.seconds > 0:
@@ -111,28 +120,55 @@ class _Blocking:
     def _send(self, request: Request) -> Reply:
         sent = time.time()
         body = ReceivedBody(request, self.client.timeout.read)
-        errors = _wire_errors_as_unreachable(request, self.client.base_url)
-        with errors, self.client.stream(**_arguments(request)) as response:
+        errors = wire_errors_as_unreachable(request, self.client.base_url)
+        with errors, self.client.stream(**arguments(request)) as response:
             for piece in response.iter_bytes():
                 body.add(piece)
-        return _reply(request, response, body.content, sent, self.clock)
+        return reply(request, response, body.content, sent, self.clock)
+
+    def _open(self, step: Open) -> Reply:
+        self.release()
+        request, sent, content = step.request, time.time(), bytearray()
+        built = arguments(request) | opened(step, self.client.timeout)
+        with wire_errors_as_unreachable(request, self.client.base_url):
+            response = self.client.send(self.client.build_request(**built), stream=True)
+            if response.is_success:
+                self.stream = BlockingLines(step, response)
+                return reply(request, response, content, sent, self.clock)
+            with closing(response):
+                for piece in response.iter_bytes():
+                    content += piece
+                    if bounded(content):
+                        break
+        return reply(request, response, content, sent, self.clock)
+
+    def release(self) -> None:
+        """Close the stream, if one is open."""
+        stream, self.stream = self.stream, None
+        if stream:
+            stream.close()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Awaiting:
     client: httpx.AsyncClient
     on_notice: Callable[[Notice], Awaitable[None]] | None
     sleep: Callable[[float], Awaitable[None]]
     clock: ServerClock
     via: Callable[[Request], Flow[Reply]] | None = None
+    stream: AwaitedLines | None = None
 
     def perform(self, step: Step) -> Awaitable[Reply]:
         # Not a coroutine: thousands sleep here, and each frame costs memory.
         match step:
             case Request() if self.via:
-                return adrive(self.via(step), replace(self, via=None).perform)
+                return adrive(self.via(step), replace(self, via=None, stream=None).perform)
             case Request():
                 return self._send(step)
+            case Open():
+                return self._open(step)
+            case NextLine():
+                return self._line()
             case Wait():
                 return _heard(step, self.clock)
         return self._pass(step)
@@ -149,15 +185,41 @@ class _Awaiting:
         sent = time.time()
         # Pieces that are joined at the end would take twice the memory.
         body = ReceivedBody(request, self.client.timeout.read)
-        with _wire_errors_as_unreachable(request, self.client.base_url):
+        with wire_errors_as_unreachable(request, self.client.base_url):
             # httpx's response and its stream refer to each other: a body that it holds stays until
             # the garbage collector comes round, and bodies of lists are megabytes.
-            async with self.client.stream(**_arguments(request)) as response:
+            async with self.client.stream(**arguments(request)) as response:
                 async for piece in response.aiter_bytes():
                     body.add(piece)
         if len(body.content) > _LARGE:
             await asyncio.sleep(_BREATH)
-        return _reply(request, response, body.content, sent, self.clock)
+        return reply(request, response, body.content, sent, self.clock)
+
+    async def _open(self, step: Open) -> Reply:
+        if closing_one := self.release():
+            await closing_one
+        request, sent, content = step.request, time.time(), bytearray()
+        built = arguments(request) | opened(step, self.client.timeout)
+        with wire_errors_as_unreachable(request, self.client.base_url):
+            response = await self.client.send(self.client.build_request(**built), stream=True)
+            if response.is_success:
+                self.stream = AwaitedLines(step, response)
+                return reply(request, response, content, sent, self.clock)
+            async with aclosing(response):
+                async for piece in response.aiter_bytes():
+                    content += piece
+                    if bounded(content):
+                        break
+        return reply(request, response, content, sent, self.clock)
+
+    async def _line(self) -> Reply:
+        line = await self.stream.next() if self.stream else None
+        return Reply(0, self.clock.now(), line)
+
+    def release(self) -> Awaitable[None] | None:
+        """Close the stream, if one is open."""
+        stream, self.stream = self.stream, None
+        return stream.close() if stream else None
 
 
 def _wait_for(step: Wait) -> None:
@@ -201,69 +263,8 @@ def _end(waiting: asyncio.Future[None]) -> None:
         waiting.set_result(None)
 
 
-@contextmanager
-def _wire_errors_as_unreachable(request: Request, base: httpx.URL) -> Iterator[None]:
-    try:
-        yield
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise _unreachable(error, request, base) from error
-    except UnicodeError as error:
-        # The resolver raises it for a host that is no name; but so does a body with odd characters.
-        if getattr(error, "encoding", "idna") != "idna":
-            raise
-        raise _unreachable(error, request, base) from error
-
-
-def _arguments(request: Request) -> dict[str, Any]:
-    return {
-        "method": request.method,
-        "url": request.path,
-        "params": list(request.params) or None,
-        "json": request.json,
-        "data": request.form,
-        "headers": dict(request.headers),
-    }
-
-
 def _lengthened(step: Sleep) -> float:
     return step.seconds * (1 + step.jitter * random.random())
-
-
-def _reply(
-    request: Request,
-    response: httpx.Response,
-    content: bytearray,
-    sent: float,
-    clock: ServerClock,
-) -> Reply:
-    if not request.is_elsewhere:
-        clock.learn(response.headers.get("date"), sent)
-    decode = (response.is_success and request.decode) or json.loads
-    try:
-        body = decode(content) if content else None
-    except (ValueError, RecursionError):
-        body = None
-    # Only the beginning: a list of hundreds of workloads is megabytes, and this runs on the event
-    # loop, too.
-    text = content[: 4 * TEXT_LIMIT].decode("utf-8", "replace")
-    return Reply(response.status_code, clock.now(), body, cut(text), dict(response.headers))
-
-
-def _unreachable(error: Exception, request: Request, base: httpx.URL) -> Unreachable:
-    is_elsewhere = request.is_elsewhere
-    address = request.path if is_elsewhere else base.join(request.path.lstrip("/"))
-    where = f"{request.method} {cut(str(address), 2 * TEXT_LIMIT)}"
-    if "CERTIFICATE_VERIFY_FAILED" in str(error):
-        return Untrusted(
-            f"{where}: the server's certificate is not trusted ({cut(str(error), 120)}); "
-            "name its CA file in the connection, or find out who answers at this address"
-        )
-    field = "cluster_url, and that this machine may reach it" if is_elsewhere else "host"
-    is_found = isinstance(error, httpx.HTTPError)
-    is_lost = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout) or not is_found
-    remedy = f"; check the connection's {field}" if is_lost else ""
-    kind = type(error).__name__ if is_found else "not an address"
-    return Unreachable(f"{where}: {kind}: {cut(str(error)) or 'no details'}{remedy}")
 
 
 def _refuse_inside_a_loop() -> None:

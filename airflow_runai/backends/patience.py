@@ -14,6 +14,7 @@ from typing import TypeVar
 from airflow_runai.core.flow import Flow, Sleep, now
 from airflow_runai.errors import (
     NotResolved,
+    QuotaExceeded,
     Refused,
     RunaiError,
     Throttled,
@@ -66,6 +67,8 @@ class Patience:
         """Tell whether the trouble may pass."""
         if isinstance(error, Unreachable):
             return not isinstance(error, Untrusted)
+        if isinstance(error, QuotaExceeded):
+            return True
         if not self.refusals:
             return False
         return isinstance(error, NotResolved) or (

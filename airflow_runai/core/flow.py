@@ -132,13 +132,44 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
+class Open:
+    """
+    Send a request whose body has no end yet, and read it by :class:`NextLine`.
+
+    A good reply has no body; a bad one comes whole, and leaves nothing open. A flow has one stream:
+    opening another one closes it, and so does the end of the flow, however it ends.
+
+    :param request: neither its ``decode`` nor its ``keep`` counts.
+    :param silence: seconds without a byte after which the other side is taken for lost; infinite
+        for never.
+    :param limit: bytes of a line that are kept; the rest of it is skipped.
+    """
+
+    request: Request
+    silence: float
+    limit: int = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class NextLine:
+    """
+    Wait for the next line of the open stream; raises ``Silent`` after the silence.
+
+    The reply's body is the line, as bytes without its end, or ``None`` after the last one. A stream
+    that breaks has ended: streams of servers that restart, and of gateways, always break, and what
+    follows is the same. Half a line before a break is dropped.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """
     The answer to a step.
 
-    :param status: HTTP status; 0 after any step but a :class:`Request`.
+    :param status: HTTP status; 0 after any step but a :class:`Request` and an :class:`Open`.
     :param now: epoch seconds at which the reply was complete.
-    :param body: decoded JSON, or ``None`` where the body was empty or not JSON.
+    :param body: decoded JSON, or ``None`` where the body was empty or not JSON; of a
+        :class:`NextLine`, the line.
     :param text: the raw text, cut, for messages where ``body`` is ``None``.
     """
 
@@ -149,7 +180,7 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-Step: TypeAlias = Request | Sleep | Notice | Wait
+Step: TypeAlias = Request | Sleep | Notice | Wait | Open | NextLine
 Flow: TypeAlias = Generator[Step, Reply, T]
 
 
@@ -195,13 +226,16 @@ class Lock:
             released.set()
 
 
-def drive(flow: Generator[S, A, T], perform: Callable[[S], A]) -> T:
+def drive(
+    flow: Generator[S, A, T], perform: Callable[[S], A], release: Callable[[], object] | None = None
+) -> T:
     """
     Perform the steps of a flow, blocking, until it returns.
 
     :param perform: performs one step and returns the answer. An ``Exception`` that it raises is
         raised in the flow; anything else (``KeyboardInterrupt``) closes the flow and passes
         through.
+    :param release: gives back at the end, whichever it is, what performing has left open.
     """
     try:
         step = next(flow)
@@ -216,9 +250,15 @@ def drive(flow: Generator[S, A, T], perform: Callable[[S], A]) -> T:
         return cast(T, end.value)
     finally:
         flow.close()
+        if release:
+            release()
 
 
-async def adrive(flow: Generator[S, A, T], perform: Callable[[S], Awaitable[A]]) -> T:
+async def adrive(
+    flow: Generator[S, A, T],
+    perform: Callable[[S], Awaitable[A]],
+    release: Callable[[], Awaitable[object] | None] | None = None,
+) -> T:
     """
     Perform the steps of a flow on an event loop; the parameters are those of :func:`drive`.
 
@@ -239,3 +279,5 @@ async def adrive(flow: Generator[S, A, T], perform: Callable[[S], Awaitable[A]])
         return cast(T, end.value)
     finally:
         flow.close()
+        if release and (closing := release()):
+            await closing

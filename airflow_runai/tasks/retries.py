@@ -25,7 +25,7 @@ from airflow_runai.errors import (
 
 #: The task's author or the checkpoint itself is at fault: time does not help.
 NEVER_RETRYABLE = (InvalidArgument, GateFailed, NoValidCheckpoint, PromotionRefused)
-#: A refusal (400) of a specification stays a refusal; 404, 409 and anything transient may pass.
+#: A refusal (400, 422) of a specification stays one; 404, 409 and anything transient may pass.
 NON_RETRYABLE = (
     *NEVER_RETRYABLE,
     ConnectionSettingsError,
@@ -58,4 +58,5 @@ def _is_final(error: RunaiError, in_the_middle: bool) -> bool:
         return False
     if in_the_middle:
         return isinstance(error, NEVER_RETRYABLE)
-    return isinstance(error, NON_RETRYABLE) or (isinstance(error, Refused) and error.status == 400)
+    is_invalid = isinstance(error, Refused) and error.status in (400, 422)
+    return isinstance(error, NON_RETRYABLE) or is_invalid

@@ -9,10 +9,36 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
-from airflow_runai.core.flow import Flow, Reply, Request, Sleep, Wait
-from airflow_runai.errors import Unreachable
+from airflow_runai.core.flow import Flow, NextLine, Open, Reply, Request, Sleep, Wait
+from airflow_runai.errors import Silent, Unreachable
 from tests.backends.rest import item
 from tests.core.stage import NOON
+
+#: What a stream gives while it has no line.
+NOTHING_YET = object()
+
+
+class Stream:
+    """The lines of an open stream: ``put`` them, or ``None`` for its end."""
+
+    def __init__(self) -> None:
+        self._lines: list[bytes | None] = []
+        self.fall_silent()
+
+    def fall_silent(self) -> None:
+        self.listener: Callable[[], object] = lambda: None
+
+    def put(self, line: bytes | None) -> None:
+        self._lines.append(line)
+        self.listener()
+
+    def take_ready(self) -> bool:
+        return bool(self._lines)
+
+    def take(self) -> Any:
+        if not self._lines:
+            return NOTHING_YET
+        return self._lines[0] if self._lines[0] is None else self._lines.pop(0)
 
 
 @dataclass(eq=False)
@@ -21,6 +47,7 @@ class Running:
     A flow that has begun.
 
     :param due: when it goes on by itself.
+    :param silence: of its open stream.
     """
 
     flow: Flow[Any]
@@ -31,6 +58,9 @@ class Running:
     result: Any = None
     error: Exception | None = None
     forget: Callable[[], object] = lambda: None
+    stream: Stream | None = None
+    silence: float = math.inf
+    is_listening: bool = False
 
     def call(self) -> None:
         self.is_called = True
@@ -43,10 +73,12 @@ class Flows:
 
     :param answer: answers requests; what it raises is raised in the flow.
     :param latency: seconds that a request takes.
+    :param stream: returns the stream that a request opens, where flows open any.
     """
 
     answer: Callable[[Request], Reply]
     latency: float = 0.0
+    stream: Callable[[Request], Stream] = lambda request: Stream()
     now: float = NOON
     running: list[Running] = field(default_factory=list)
     asked: list[tuple[float, Request]] = field(default_factory=list)
@@ -79,12 +111,18 @@ class Flows:
         error: Exception | None = None
         if one in self._pending:
             reply, error = self._answered(self._pending.pop(one))
+        if one.is_listening:
+            reply, error = self._heard(one)
         try:
             while True:
                 step = one.flow.throw(error) if error else one.flow.send(reply)  # type: ignore[arg-type]
                 if isinstance(step, Request) and not self.latency:
                     self.asked.append((self.now, step))
                     reply, error = self._answered(step)
+                elif isinstance(step, Open):
+                    reply, error = self._open(one, step)
+                elif isinstance(step, NextLine) and (not one.stream or one.stream.take_ready()):
+                    reply, error = self._heard(one)
                 elif self._waits(one, step):
                     return
                 else:
@@ -102,6 +140,12 @@ class Flows:
             self._pending[one] = step
             one.due = self.now + self.latency
             return True
+        if isinstance(step, NextLine) and one.stream:
+            one.due, one.is_listening = self.now + one.silence, True
+            stream = one.stream
+            stream.listener = one.call
+            one.forget = stream.fall_silent
+            return True
         if isinstance(step, Wait):
             one.due = self.now + step.seconds
             step.signal.add_listener(one.call)
@@ -117,6 +161,20 @@ class Flows:
             return self.answer(request), None
         except Unreachable as error:
             return None, error
+
+    def _open(self, one: Running, step: Open) -> tuple[Reply | None, Exception | None]:
+        self.asked.append((self.now, step.request))
+        reply, error = self._answered(step.request)
+        is_good = reply is not None and 200 <= reply.status < 300
+        one.stream, one.silence = self.stream(step.request) if is_good else None, step.silence
+        return reply, error
+
+    def _heard(self, one: Running) -> tuple[Reply | None, Exception | None]:
+        one.is_listening = False
+        line = one.stream.take() if one.stream else None
+        if line is NOTHING_YET:
+            return None, Silent("silent for too long")
+        return Reply(0, self.now, line), None
 
     def cancel(self, one: Running) -> None:
         """End a flow as a cancelled task does."""

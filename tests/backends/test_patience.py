@@ -6,10 +6,11 @@ import pytest
 
 from airflow_runai.backends.control_plane import get
 from airflow_runai.backends.patience import MAX_PAUSE, SUBMISSION_PATIENCE, Patience
-from airflow_runai.core.flow import Reply, Sleep
+from airflow_runai.core.flow import Flow, Reply, Sleep
 from airflow_runai.errors import (
     Forbidden,
     NotFound,
+    QuotaExceeded,
     RunaiError,
     Throttled,
     Unauthorized,
@@ -52,6 +53,21 @@ def test_without_patience_there_is_one_attempt() -> None:
     with pytest.raises(Unreachable):
         hand.run(Patience(0.0).retry(lambda: get("w-1")))
     assert (len(hand.asked), hand.slept) == (1, [])
+
+
+def test_a_full_quota_is_waited_for_unlike_a_missing_right() -> None:
+    tries: list[RunaiError] = [QuotaExceeded("full", 403), QuotaExceeded("full", 403)]
+
+    def create() -> Flow[str]:
+        yield Sleep(0)
+        if tries:
+            raise tries.pop()
+        return "made"
+
+    assert Answers.hand().run(Patience().retry(create)) == "made"
+    tries.append(Forbidden("no", 403))
+    with pytest.raises(Forbidden):
+        Answers.hand().run(Patience().retry(create))
 
 
 def test_an_untrusted_certificate_does_not_pass() -> None:
