@@ -19,6 +19,7 @@ Everything that can go wrong, as one tree: ``except RunaiError`` catches all of 
     │   ├── Forbidden               403: the identity lacks a role or scope
     │   ├── NotFound                404
     │   └── Conflict                409
+    ├── RefusedAgain                the identity is refused on and on: it may have a new secret
     ├── ForeignWorkload             the name is taken by a workload with another specification
     ├── NoRoom                      a project had no room for a workload; nothing was submitted
     ├── WorkloadEnded               a wait ended badly; carries the outcome as a mapping
@@ -152,6 +153,10 @@ class NotFound(Refused):
 
 class Conflict(Refused):
     """The name or state is taken."""
+
+
+class RefusedAgain(RunaiError):
+    """The platform goes on refusing the identity; the connection may be a new one."""
 
 
 class ForeignWorkload(RunaiError):

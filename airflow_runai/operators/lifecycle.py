@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
-from airflow_runai.backends import control_plane
 from airflow_runai.backends.patience import retry_while_unreachable
+from airflow_runai.core.backend import Workloads
 from airflow_runai.core.flow import Flow
 from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.phases import OVER, Meaning
@@ -55,7 +55,7 @@ class _RunaiLifecycleOperator(BaseOperator, ReadableTask):
         with fail_without_retry():
             hook = RunaiHook(self.runai_conn_id)
             project = hook.project(self.project, self.cluster)
-            resolve = partial(control_plane.resolve, project, self.workload)
+            resolve = partial(hook.backend.resolve, project, self.workload)
             try:
                 workload = hook.run(retry_while_unreachable(resolve))
             except NotResolved:
@@ -74,10 +74,10 @@ class _RunaiLifecycleOperator(BaseOperator, ReadableTask):
             self.log.info("%s is %s: nothing to do", workload.name, workload.phase)
             return
         self._refuse_if_ended(workload)
-        hook.run(retry_while_unreachable(partial(self._call, workload)))
+        hook.run(retry_while_unreachable(partial(self._call, hook.backend, workload)))
         self.log.info("%s was %s: done", workload.name, workload.phase)
 
-    def _call(self, workload: Workload) -> Flow[None]:
+    def _call(self, backend: Workloads, workload: Workload) -> Flow[None]:
         raise NotImplementedError
 
     def _refuse_if_ended(self, workload: Workload) -> None:
@@ -99,8 +99,8 @@ class RunaiSuspendWorkloadOperator(_RunaiLifecycleOperator):
 
     nothing_to_do = (Meaning.SUSPENDED,)
 
-    def _call(self, workload: Workload) -> Flow[None]:
-        return control_plane.suspend(workload)
+    def _call(self, backend: Workloads, workload: Workload) -> Flow[None]:
+        return backend.suspend(workload)
 
 
 class RunaiResumeWorkloadOperator(_RunaiLifecycleOperator):
@@ -115,8 +115,8 @@ class RunaiResumeWorkloadOperator(_RunaiLifecycleOperator):
 
     nothing_to_do = (Meaning.WAITING, Meaning.STARTING, Meaning.RUNNING)
 
-    def _call(self, workload: Workload) -> Flow[None]:
-        return control_plane.resume(workload)
+    def _call(self, backend: Workloads, workload: Workload) -> Flow[None]:
+        return backend.resume(workload)
 
 
 class RunaiDeleteWorkloadOperator(_RunaiLifecycleOperator):
@@ -132,8 +132,8 @@ class RunaiDeleteWorkloadOperator(_RunaiLifecycleOperator):
     nothing_to_do = (Meaning.DELETING,)
     absence_is_done = True
 
-    def _call(self, workload: Workload) -> Flow[None]:
-        return control_plane.delete(workload)
+    def _call(self, backend: Workloads, workload: Workload) -> Flow[None]:
+        return backend.delete(workload)
 
     def _refuse_if_ended(self, workload: Workload) -> None:
         """Accept finished workloads: they can be deleted too."""
