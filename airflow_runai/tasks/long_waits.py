@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from airflow_runai.core.flow import Notice
+from airflow_runai.core.phase_news import RECENT
 from airflow_runai.core.phases import Meaning, meaning
 from airflow_runai.core.workload import Workload
 from airflow_runai.hooks.sessions import ConnectionKey, one_per_loop, session
@@ -67,7 +69,7 @@ class LongWait:
 
     def hear(self, notice: Notice) -> None:
         """Begin to count when the phase changes."""
-        if notice.kind != "timeline" or not self._workload["id"]:
+        if notice.kind not in ("timeline", "sighting") or not self._workload["id"]:
             return
         last = notice.data["timeline"][-1]
         stretch = (last["phase"], last["at"])
@@ -79,6 +81,8 @@ class LongWait:
         self.close()
         self._stretch, self._found = stretch, ()
         seconds = self._patience.get(meaning(last["phase"]))
+        if seconds is not None and notice.kind == "sighting":
+            seconds = _left(seconds, time.time() - last["at"])
         if seconds is not None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(seconds, self._await_turn, notice.data)
@@ -113,6 +117,15 @@ class LongWait:
             self._found = tuple(reason.sentence for reason in found)
             lines = [f"{self._workload['name']}: {sentence}" for sentence in self._found]
             self._tell(lines, {**news, "reasons": list(self._found)})
+
+
+def _left(patience: float, waited: float) -> float | None:
+    """
+    Return after how many seconds to ask about a stretch that an earlier process has seen, too.
+
+    :return: ``None`` if that process has had the time to ask.
+    """
+    return max(0.0, patience - waited) if waited < patience + RECENT else None
 
 
 class Turns:

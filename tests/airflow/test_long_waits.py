@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from airflow_runai.core.phases import Meaning
 from airflow_runai.emulator import Emulator, serve
 from airflow_runai.hooks.sessions import one_per_loop
 from airflow_runai.tasks.companions import Companion
-from airflow_runai.tasks.long_waits import PACE, LongWait, Turns
+from airflow_runai.tasks.long_waits import PACE, PATIENCE, LongWait, Turns
 from airflow_runai.tasks.published_timelines import published_timelines
 from airflow_runai.triggers.workload import RunaiWorkloadTrigger
 from tests.airflow.conftest import fast
@@ -24,6 +25,7 @@ from tests.benchmarks import virtual_loop
 from tests.support.waiting import eventually
 
 __all__ = ["supervised"]
+PATIENCE_QUEUED = PATIENCE[Meaning.WAITING]
 SOON = {Meaning.WAITING: 0.01, Meaning.STARTING: 0.01}
 SENTENCE = "it can never start: asks for 6 GPUs; the cluster has 4; ask for fewer GPUs"
 
@@ -40,8 +42,8 @@ class Listener:
         self.news.append(news)
 
 
-def news(phase: str, at: float = 0.0, message: str = "") -> Notice:
-    return Notice("timeline", "", {"timeline": [{"at": at, "phase": phase, "message": message}]})
+def news(phase: str, at: float = 0.0, message: str = "", kind: str = "timeline") -> Notice:
+    return Notice(kind, "", {"timeline": [{"at": at, "phase": phase, "message": message}]})
 
 
 @pytest.fixture
@@ -91,6 +93,24 @@ def test_neither_a_short_stretch_nor_one_that_runs_costs_a_request(crowded: Emul
 
     asyncio.run(play())
     assert (heard.lines, asked(crowded)) == ([], 0)
+
+
+@pytest.mark.parametrize(("waited", "is_asked"), [(100.0, True), (500.0, True), (700.0, False)])
+def test_a_stretch_that_an_earlier_triggerer_has_seen_is_explained_in_time(
+    crowded: Emulator, waited: float, is_asked: bool
+) -> None:
+    workload, heard = hopeless(crowded), Listener()
+
+    async def play() -> None:
+        waiting = LongWait("runai_default", workload, heard)
+        waiting.hear(news("Pending", time.time() - waited, kind="sighting"))
+        timer, now = waiting._timer, asyncio.get_running_loop().time()
+        assert (timer is not None) is is_asked
+        if timer is not None:
+            assert timer.when() - now == pytest.approx(max(0.0, PATIENCE_QUEUED - waited), abs=30)
+        waiting.close()
+
+    asyncio.run(play())
 
 
 def test_a_crowd_is_asked_about_one_by_one() -> None:

@@ -102,6 +102,11 @@ def start(folder: Path, case: Case) -> subprocess.Popen[bytes]:
     )
 
 
+def sleeps(pid: int) -> bool:
+    """Tell whether a process waits for something, or has ended, instead of taking its next step."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "SZ"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "case"), RUN.items(), ids=RUN.keys())
 def test_a_shell_agrees_on_failures_and_arguments(folder: Path, name: str, case: Case) -> None:
@@ -134,6 +139,8 @@ def test_a_shell_agrees_on_who_hears_sigterm(folder: Path, case: Case) -> None:
     shell = start(folder, case)
     try:
         wait_until((folder / "noted").exists, "the training was started")
+        # The training may be there before its shell has noted which process it is.
+        wait_until(lambda: sleeps(shell.pid), "process 1 waits, too")
         os.kill(shell.pid, signal.SIGTERM)  # to process 1 only, as a platform does
         if unheard:
             outlasts_steps(shell)  # that it never ends can only be seen by waiting
