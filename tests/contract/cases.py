@@ -109,10 +109,7 @@ _WATCH = "shown for Run:ai by tests/backends/test_watcher.py"
 #: Cases that are not played here yet, and why.
 OPEN: Mapping[str, str] = {
     "quota_of_objects_exceeded_is_waited_for": _NEW,
-    "preempted_by_priority_in_own_project": "to be written",
-    "evicted_while_starting": "to be written",
     "node_lost_is_interruption": "to be written",
-    "terminate_after_preemption_ends": "to be written",
     "out_of_memory_is_named": "to be written: a stepped clock runs no processes",
     "queue_does_not_exist_is_told": _NEW,
     "last_log_lines_in_failure": "shown for Run:ai by tests/airflow/test_logs.py",
@@ -123,9 +120,6 @@ OPEN: Mapping[str, str] = {
     "blind_identity_degrades_and_says_so": _NEW,
     "hundred_waits_one_conversation": _WATCH,
     "end_seen_within_bound": _WATCH,
-    "gang_starts_together": "to be written",
-    "gang_member_evicted_gang_returns": "to be written",
-    "completions_parallelism_partly_preempted": "to be written",
     "logs_follow_over_preemption_no_gap_no_double": "shown for Run:ai by tests/airflow/test_log_tail.py",
     "logs_of_one_incarnation_and_since_cursor": "shown for Run:ai by tests/backends/test_cluster_api.py",
     "no_secret_in_any_text_or_object": "shown for Run:ai by tests/backends/test_redaction.py",

@@ -24,7 +24,9 @@ WORKLOADS = "/api/v1/workloads*"
 class EmbeddedRig(Rig):
     """Its blocking driver; a sleep moves the emulator's clock."""
 
-    knows = frozenset({"policy", "durable", "image", "secret", "phases of tomorrow", "fields"})
+    knows = frozenset(
+        {"policy", "durable", "image", "secret", "phases of tomorrow", "fields", "slow start"}
+    )
 
     def __init__(self, emulator: Emulator) -> None:
         self.emulator = emulator

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_runai.core.decision import WaitPolicy
-from tests.contract.rig import Rig, Script, name_of
+from tests.contract.rig import MakeRig, Rig, Script, name_of
 from tests.contract.waits import outcome_of, submit
 
 
@@ -163,3 +163,32 @@ def test_replacement_starts_only_after_old_is_gone(rig: Rig) -> None:
     first, second = [moment.at for moment in outcome.timeline if moment.phase == "Running"]
     assert second - first >= 68  # 30 s of work, 40 s in which the old one still wrote
     assert (outcome.status, rig.names()) == ("succeeded", [name_of()])
+
+
+def test_preempted_by_priority_in_own_project(rig: Rig) -> None:
+    rig.rival(2)
+    made = submit(rig, compute={"gpu_devices": 2}, priority="low")
+    rig.pass_time(30)
+    submit(rig, name_of(digest="9876543210"), compute={"gpu_devices": 2}, priority="high")
+    outcome = outcome_of(rig, made)
+    assert (outcome.status, outcome.clocks.preemptions) == ("succeeded", 1)
+    assert outcome.clocks.interrupted_total >= 90
+
+
+@pytest.mark.needs("slow start")
+def test_evicted_while_starting(make_rig: MakeRig) -> None:
+    rig = make_rig(initializing_seconds=60)
+    made = submit(rig)
+    rig.after(20, lambda: rig.reclaim(name_of()))
+    outcome = outcome_of(rig, made)
+    assert (outcome.status, outcome.clocks.interruptions) == ("succeeded", 0)
+    assert outcome.clocks.queue >= 80
+
+
+def test_terminate_after_preemption_ends(rig: Rig) -> None:
+    made = submit(rig, terminate_after_preemption=True)
+    rig.after(30, lambda: rig.reclaim(name_of()))
+    outcome = outcome_of(rig, made)
+    assert (outcome.status, outcome.clocks.interruptions) == ("failed", 0)
+    assert "Preempted" in outcome.reason
+    assert not rig.lives(name_of())
