@@ -27,10 +27,12 @@ from airflow_runai.core.log_reader import (
 )
 from airflow_runai.core.texts import cut
 from airflow_runai.core.workload import Workload, named_values
-from airflow_runai.errors import NotFound, RunaiError
+from airflow_runai.errors import NotFound, RunaiError, Unreachable
 
 #: Lines of a log's end that are returned also if they are not new; the tab shows so many.
 _END_LINES = 20
+#: No answer, a gateway's, or the cluster asks to slow down: others need not try.
+_OUTAGES = (0, 429, 502, 503, 504)
 #: Characters of a line that are searched for secrets; none is shown beyond.
 _SEARCHED = 4096
 
@@ -75,6 +77,12 @@ class WorkloadLog(LogReader):
         left_out = len(found.lines) - new
         part = LogPart((), found.place, found.has_gap, left_out)
         return UnmaskedPart(moment, at, lines, new, part)
+
+    def outage(self, error: Unreachable) -> str:
+        """Tell what keeps everybody from the logs of this cluster."""
+        where, _, reason = str(error).partition(": ")
+        # Not the control plane's, nor one workload's own trouble.
+        return reason if "/cluster-api/" in where and error.status in _OUTAGES else ""
 
     def shown(self, found: UnmaskedPart) -> Flow[LogPart]:
         """Do the second half of a look, which holds up nothing that others ask for."""

@@ -10,6 +10,7 @@ from airflow_runai.core.flow import Flow
 from airflow_runai.core.log_lines import LogPosition
 from airflow_runai.core.texts import plural
 from airflow_runai.core.workload import Workload
+from airflow_runai.errors import Unreachable
 
 #: Of one look into a log: lines, and characters of all of them, that are shown.
 LINES, CHARACTERS = 100, 32_768
@@ -142,6 +143,14 @@ class LogReader(Protocol):
         Do the first half of a look.
 
         :param late: the next incarnation has begun; so ask for the pod of that moment.
+        """
+
+    def outage(self, error: Unreachable) -> str:
+        """
+        Tell what keeps everybody from the logs of this cluster.
+
+        :param error: what :meth:`read` has raised.
+        :return: an empty text for the trouble of one workload, or of others than the cluster.
         """
 
     def shown(self, found: UnmaskedPart) -> Flow[LogPart]:

@@ -45,7 +45,7 @@ class Project:
         """Return what a workload tells of its project; without an id it stands for all projects."""
         return cls(workload.project_id, "", workload.cluster_id)
 
-    def awaits(self, name: str) -> Workload:
+    def workload_named(self, name: str) -> Workload:
         """Return all that is known of a workload before it is found by its name."""
         return Workload("", name, "", project_id=self.id, cluster_id=self.cluster_id)
 

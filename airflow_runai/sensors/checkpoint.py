@@ -204,7 +204,7 @@ class RunaiCheckpointSensor(BaseSensorOperator, ReadableTask):
         refuse_commas("workload", self.workload)
         project = self._hook.project(self.project)
         # No id yet: the wait looks the name up, as a workload of that name may still be submitted.
-        return project.awaits(self.workload).to_json()
+        return project.workload_named(self.workload).to_json()
 
     def _task(self, workload: JsonMapping, context: Context) -> FetchXCom:
         """Return the training's task; one that does not exist would be waited for in vain."""

@@ -90,7 +90,7 @@ class RunaiWorkloadSensor(BaseSensorOperator, ReadableTask):
         self.defer(
             trigger=RunaiWorkloadTrigger(
                 runai_conn_id=self.runai_conn_id,
-                workload=project.awaits(self.workload).to_json(),
+                workload=project.workload_named(self.workload).to_json(),
                 policy=policy.to_json(),
                 on_kill="keep",
                 min_defer_seconds=configuration.seconds("min_defer_seconds"),
@@ -135,7 +135,7 @@ class RunaiWorkloadSensor(BaseSensorOperator, ReadableTask):
         hook = self._hook
         try:
             project = hook.project(self.project, self.cluster)
-            workload = hook.run(newest_named(hook.backend, project.awaits(self.workload)))
+            workload = hook.run(newest_named(hook.backend, project.workload_named(self.workload)))
             if workload is None:
                 return None
             reader = hook.backend.reader(workload)

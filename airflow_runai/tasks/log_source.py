@@ -16,9 +16,6 @@ from airflow_runai.tasks.log_looks import LogLook
 
 T = TypeVar("T")
 
-#: No answer, a gateway's, or the cluster asks to slow down: others need not try.
-_OUTAGES = (0, 429, 502, 503, 504)
-
 
 class LogSource:
     """The log of one workload."""
@@ -43,9 +40,7 @@ class LogSource:
         try:
             return await self._run(lambda log: log.read(look.moment, seen, late=look.is_late))
         except Unreachable as error:
-            where, _, reason = str(error).partition(": ")
-            # Not the control plane's, nor one workload's own trouble.
-            if "/cluster-api/" in where and error.status in _OUTAGES:
+            if self._log and (reason := self._log.outage(error)):
                 fetches.note_outage(cluster, reason)
             raise
 
