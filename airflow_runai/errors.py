@@ -24,6 +24,7 @@ Everything that can go wrong, as one tree: ``except RunaiError`` catches all of 
     │   ├── Expired                 410: the server no longer knows this version
     │   └── Conflict                409
     │       └── AlreadyExists       the name of what was to be created
+    ├── RefusedAgain                the identity is refused on and on: it may have a new secret
     ├── ForeignWorkload             the name is taken by a workload with another specification
     ├── NoRoom                      a project had no room for a workload; nothing was submitted
     ├── WorkloadEnded               a wait ended badly; carries the outcome as a mapping
@@ -181,6 +182,10 @@ class Conflict(Refused):
 
 class AlreadyExists(Conflict):
     """An object of this name exists."""
+
+
+class RefusedAgain(RunaiError):
+    """The platform goes on refusing the identity; the connection may be a new one."""
 
 
 class ForeignWorkload(RunaiError):

@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: XCom under which an operator leaves ``id, name, project, url, gpus`` of its workload.
+#: XCom under which an operator leaves ``id, name, project, url, gpus`` of its workload, and what
+#: else is needed to find it (:data:`_ADDRESS`).
 WORKLOAD_KEY = "runai_workload"
 #: XCom that holds the workload's timeline, during the wait and after it.
 TIMELINE_KEY = "runai_timeline"
+_ADDRESS = ("id", "name", "project_id", "cluster_id", "kind")
 
 
 class RunaiWorkloadLink(BaseOperatorLink):
@@ -61,12 +63,19 @@ def push_workload_xcom(
     :param gpus: asked for, all pods together; ``None`` if that is not known.
     """
     page = workload_page(url, workload, project)
-    names = {"id": workload.id, "name": workload.name, "project": project, "url": page}
+    address = {name: getattr(workload, name) for name in _ADDRESS}
+    shown = {"project": project, "url": page, "gpus": gpus}
     try:
-        push_xcom(context, WORKLOAD_KEY, {**names, "gpus": gpus})
+        push_xcom(context, WORKLOAD_KEY, {**address, **shown})
     except Exception as error:
         # The workload exists already, and must not be lost for a button.
         log.warning("the workload %s cannot be shown in Airflow (%s)", workload.name, error)
+
+
+def workload_in(pushed: Mapping[str, Any]) -> Workload:
+    """Return what :func:`push_workload_xcom` says of a workload; older versions said less."""
+    address: dict[str, Any] = {name: str(pushed.get(name) or "") for name in _ADDRESS}
+    return Workload(phase="", **address)
 
 
 def pull_workload_xcom(context: Context) -> dict[str, Any]:

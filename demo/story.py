@@ -18,10 +18,10 @@ from typing import Any, TypeVar
 import httpx
 
 from airflow_runai.backends import clients, control_plane, drivers, organization
-from airflow_runai.backends.organization import Project
 from airflow_runai.backends.pods import pods_ever
 from airflow_runai.backends.tokens import Tokens
 from airflow_runai.core.flow import Flow
+from airflow_runai.core.project import Project
 from airflow_runai.core.timeline import Moment, clocks
 from airflow_runai.core.workload import Workload
 from airflow_runai.tasks.usage_report import usage_words
@@ -241,7 +241,7 @@ class Story:
         self, train: Workload, history: tuple[Moment, ...], nodes: list[str]
     ) -> None:
         check, task = self.account.check, self._task("train")
-        listed = self.ask(control_plane.find(Project(train.project_id, "", ""), "train-"))
+        listed = self.ask(control_plane.find(Project.of(train), "train-"))
         preemptions = clocks(history, time.time()).preemptions, self._xcom("train")["preemptions"]
         saved = "preempted" in self._log(train, 1)
         resumed = "resumed from" in self._log(train, 2)

@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from airflow_runai.backends.organization import Project
 from airflow_runai.backends.paging import read_all
 from airflow_runai.backends.replies import accept
 from airflow_runai.core.flow import Flow, Request
+from airflow_runai.core.project import Project
+from airflow_runai.core.quota import ProjectLimits, Quota
 from airflow_runai.errors import Unreadable
 
 _MAX_GPUS = 1e9
@@ -36,6 +37,17 @@ def effective_policy(project: Project, kind: str) -> Flow[Mapping[str, Any]]:
 def project_record(project: Project) -> Flow[Mapping[str, Any]]:
     """Read a project as the server describes it: quota, rules that end trainings."""
     return _object((yield from _get(f"/api/v1/org-unit/projects/{quote(project.id, safe='')}", [])))
+
+
+def project_limits(project: Project) -> Flow[ProjectLimits]:
+    """Read what bounds the trainings of a project."""
+    record = yield from project_record(project)
+    rules = _object(record.get("effective")).get("schedulingRules")
+    limits = None
+    if isinstance(rules, Mapping):
+        # A limit of 0, or none, ends nothing.
+        limits = {key: rules[key] for key in rules if key.startswith("training") and rules[key]}
+    return ProjectLimits(Quota.from_wire(record), limits)
 
 
 class NoFigure(Unreadable):

@@ -10,7 +10,6 @@ that only cut.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from urllib.parse import quote
 
 from airflow_runai.backends.control_plane import get_spec
@@ -19,6 +18,7 @@ from airflow_runai.backends.replies import accept
 from airflow_runai.backends.settings import Settings
 from airflow_runai.core.flow import Flow, Reply, Request
 from airflow_runai.core.log_lines import clean_lines
+from airflow_runai.core.log_reader import LogQuery, LogText
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import NotFound, NotResolved, Refused, Unreadable
 
@@ -37,48 +37,6 @@ MAX_BYTES = 512 * 1024
 _NO_LOGS = {"html": "a page", "zip": "an archive", "x-tar": "an archive"}
 #: In place of the end of a line that is longer.
 _TOO_LONG = b"(one line of more than %d bytes)" % MAX_BYTES
-
-
-@dataclass(frozen=True)
-class LogQuery:
-    """
-    Which part of which log.
-
-    :param tail: lines from the end; ``None`` for all that :data:`MAX_BYTES` allow.
-    :param since: only what was written in so many seconds, if the server can tell.
-    :param pod: default: the server's choice, which is the leader.
-    :param previous: of the container that ran before the present one.
-    """
-
-    tail: int | None = None
-    since: int | None = None
-    pod: str | None = None
-    container: str | None = None
-    previous: bool = False
-
-    def params(self) -> list[tuple[str, str]]:
-        """Return the query; nothing that is not asked for is in it."""
-        asked = {
-            "pod": self.pod,
-            "container": self.container,
-            "previous": "true" if self.previous else None,
-            "tail": None if self.tail is None else str(self.tail),
-            "since": None if self.since is None else f"{self.since}s",
-        }
-        return [(_QUERY[name], value) for name, value in asked.items() if value is not None]
-
-
-@dataclass(frozen=True, slots=True)
-class LogText:
-    """
-    What a server has sent of a log.
-
-    :param lines: oldest first.
-    :param is_whole: the first of them is the log's first line.
-    """
-
-    lines: tuple[str, ...]
-    is_whole: bool
 
 
 class Clusters:
@@ -162,7 +120,7 @@ def download(address: str, query: LogQuery) -> Flow[LogText]:
     :param address: from :func:`log_address`.
     :raises NotFound: if there is no such log, because its pod is gone.
     """
-    params = query.params()
+    params = _params(query)
     try:
         text = yield from _download(address, params)
     except Refused as error:
@@ -174,6 +132,18 @@ def download(address: str, query: LogQuery) -> Flow[LogText]:
         return LogText(text.lines, text.is_whole and query.since is None)
     is_whole = text.is_whole and query.since is None and len(text.lines) < query.tail
     return LogText(text.lines[-query.tail :] if query.tail else (), is_whole)
+
+
+def _params(query: LogQuery) -> list[tuple[str, str]]:
+    """Return the query; nothing that is not asked for is in it."""
+    asked = {
+        "pod": query.pod,
+        "container": query.container,
+        "previous": "true" if query.previous else None,
+        "tail": None if query.tail is None else str(query.tail),
+        "since": None if query.since is None else f"{query.since}s",
+    }
+    return [(_QUERY[name], value) for name, value in asked.items() if value is not None]
 
 
 def _download(address: str, params: list[tuple[str, str]]) -> Flow[LogText]:

@@ -14,13 +14,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from airflow_runai.backends.organization import Project, refuse_commas
 from airflow_runai.backends.paging import read_all, walk
 from airflow_runai.backends.replies import accept
 from airflow_runai.backends.throttle import ENDED, HISTORY
 from airflow_runai.core.flow import Flow, Request
 from airflow_runai.core.mask import clean
 from airflow_runai.core.naming import ending, generation_of
+from airflow_runai.core.project import Project, refuse_commas
 from airflow_runai.core.reader import WorkloadReader
 from airflow_runai.core.texts import PHASE_LIMIT, printable
 from airflow_runai.core.timeline import Moment, merge
@@ -248,25 +248,10 @@ class ControlPlaneReader(WorkloadReader):
 
     def find_deleted(self, workload_id: str) -> Flow[Workload | None]:
         """Return it if it is listed as deleted."""
-        project = Project(self.start.project_id, "", self.start.cluster_id)
-        listed = yield from find(project, self.start.name, exact=True, deleted=True)
+        if not self.start.name:  # an old note may lack it
+            return None
+        listed = yield from find(Project.of(self.start), self.start.name, exact=True, deleted=True)
         return next((w for w in listed if w.id == workload_id), None)
-
-
-def reader_for(start: Workload) -> WorkloadReader:
-    """Return how to read ``start``."""
-    return ControlPlaneReader(start)
-
-
-def finder(wanted: Workload) -> Callable[[], Flow[Workload | None]]:
-    """Return a search for the newest workload that is named like ``wanted`` in its project."""
-
-    def find_newest() -> Flow[Workload | None]:
-        project = Project(wanted.project_id, "", wanted.cluster_id)
-        listed = yield from find(project, wanted.name, exact=True)
-        return listed[-1] if listed else None
-
-    return find_newest
 
 
 def resolve(project: Project, name_or_id: str) -> Flow[Workload]:

@@ -28,6 +28,7 @@ from airflow_runai.core.workload import epoch, iso
 from airflow_runai.errors import (
     NotFound,
     Refused,
+    RefusedAgain,
     RunaiError,
     Unauthorized,
     Unreachable,
@@ -45,10 +46,6 @@ OVERLAP = 60.0
 CONFIRMED_PER_LOOK, SAMPLES = 20, 2
 #: In place of a project: all that the identity may see.
 EVERYWHERE = ""
-
-
-class RefusedAgain(RunaiError):
-    """The control plane goes on refusing client id and secret; the connection may be a new one."""
 
 
 class _FilterIgnored(Exception):

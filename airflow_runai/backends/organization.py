@@ -8,7 +8,6 @@ where it is asked for by name.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 from urllib.parse import quote
@@ -16,42 +15,13 @@ from urllib.parse import quote
 from airflow_runai.backends.paging import read_all, read_page
 from airflow_runai.backends.replies import accept
 from airflow_runai.core.flow import Flow, Request
+from airflow_runai.core.project import Cluster, Project, refuse_commas
 from airflow_runai.core.texts import cut, exact
-from airflow_runai.errors import InvalidArgument, NotResolved, RunaiError, Unreadable
+from airflow_runai.errors import NotResolved, RunaiError, Unreadable
 
 _PROJECTS = "/api/v1/org-unit/projects"
 #: Names of projects in an error.
 MAX_NAMES = 10
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """
-    A cluster.
-
-    :param version: empty if the server does not say, as is ``state`` (``Connected``, …).
-    :param domain: where its own API is, with or without scheme; empty if the server does not say.
-    """
-
-    id: str
-    name: str
-    version: str = ""
-    state: str = ""
-    domain: str = ""
-
-
-@dataclass(frozen=True)
-class Project:
-    """
-    A project and the cluster it lives on.
-
-    :param namespace: its Kubernetes namespace, empty if the server does not say.
-    """
-
-    id: str
-    name: str
-    cluster_id: str
-    namespace: str = ""
 
 
 def find_project(name: str, cluster: str | None = None) -> Flow[Project]:
@@ -162,18 +132,3 @@ def _cluster(item: object) -> Cluster:
         state=cut(str(state or "")),
         domain=exact(fields.get("domain"), "cluster's domain"),
     )
-
-
-def refuse_commas(what: str, name: object) -> None:
-    """
-    Refuse a name that cannot be looked up: in a filter, a comma begins the next condition.
-
-    :raises InvalidArgument: also for an empty name.
-    """
-    if not isinstance(name, str) or "," in name or not name.strip():
-        raise InvalidArgument(
-            [
-                f"{what}: {name!r} cannot be looked up; "
-                "allowed: a name without commas that is not empty"
-            ]
-        )

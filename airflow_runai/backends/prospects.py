@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TypeVar
 
 from airflow_runai.backends import capacity
-from airflow_runai.backends.organization import Project
 from airflow_runai.core.flow import Flow
+from airflow_runai.core.project import Project
 from airflow_runai.core.prospects import hopeless, is_worth_asking
 from airflow_runai.core.quota import Quota, gpus_requested
 from airflow_runai.core.reasons import Reason

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from airflow_runai.backends import control_plane
 from airflow_runai.backends.termination import present
+from airflow_runai.core.backend import Workloads
 from airflow_runai.core.flow import Flow, Sleep, now
 from airflow_runai.core.origin import Origin
 from airflow_runai.core.orphans import Orphan, Owned, may_end, orphans
@@ -47,7 +47,9 @@ def find_orphans(survey: Survey, states_of: LookUpStates, older_than: float) -> 
     return orphans(owned, states, (yield from now()) - older_than)
 
 
-def reap(survey: Survey, states_of: LookUpStates, older_than: float) -> Flow[list[Fate]]:
+def reap(
+    backend: Workloads, survey: Survey, states_of: LookUpStates, older_than: float
+) -> Flow[list[Fate]]:
     """End what is an orphan now and still is :data:`SECOND_LOOK` seconds later."""
     first = {
         orphan.owned.workload.id
@@ -59,21 +61,21 @@ def reap(survey: Survey, states_of: LookUpStates, older_than: float) -> Flow[lis
     fates = []
     for orphan in (yield from find_orphans(survey, states_of, older_than)):
         if orphan.owned.workload.id in first:
-            fates.append((yield from end_orphan(orphan, states_of)))
+            fates.append((yield from end_orphan(backend, orphan, states_of)))
     return fates
 
 
-def end_orphan(orphan: Orphan, states_of: LookUpStates) -> Flow[Fate]:
+def end_orphan(backend: Workloads, orphan: Orphan, states_of: LookUpStates) -> Flow[Fate]:
     """Check one orphan for the last time, and end it as its author chose."""
     try:
-        return (yield from _end(orphan, states_of))
+        return (yield from _end(backend, orphan, states_of))
     except RunaiError as error:
         return Fate(orphan, False, str(error))
 
 
-def _end(orphan: Orphan, states_of: LookUpStates) -> Flow[Fate]:
+def _end(backend: Workloads, orphan: Orphan, states_of: LookUpStates) -> Flow[Fate]:
     owned = orphan.owned
-    workload = yield from present(owned.workload)
+    workload = yield from present(backend, owned.workload)
     if workload is None:
         return Fate(orphan, False, "it is listed and cannot be found")
     if not may_end(replace(owned, workload=workload)):
@@ -82,7 +84,7 @@ def _end(orphan: Orphan, states_of: LookUpStates) -> Flow[Fate]:
         return Fate(orphan, True, "left alone: its task was cleared")
     # Sent once: until a second attempt, the task may have been cleared.
     if owned.mark is not None and owned.mark.on_kill == "suspend":
-        yield from control_plane.suspend(workload)
+        yield from backend.suspend(workload)
         return Fate(orphan, True, "suspended")
-    yield from control_plane.delete(workload)
+    yield from backend.delete(workload)
     return Fate(orphan, True, "deleted")

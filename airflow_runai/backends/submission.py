@@ -9,19 +9,19 @@ again; should both have arrived after all, the name stops the second.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from airflow_runai.backends import control_plane
-from airflow_runai.backends.organization import Project
 from airflow_runai.backends.patience import LOOKUP_DELAYS, Outage, Patience
+from airflow_runai.core.backend import Workloads
 from airflow_runai.core.flow import Flow, Sleep
-from airflow_runai.core.marks import Mark
 from airflow_runai.core.note import Note
-from airflow_runai.core.spec import WorkloadSpec
+from airflow_runai.core.project import Project
 from airflow_runai.core.submission import Numbered, age_key, differences
-from airflow_runai.core.workload import FINGERPRINT_VARIABLE, TRY_VARIABLE, Workload, fingerprint_in
+from airflow_runai.core.submission_request import SubmissionRequest
+from airflow_runai.core.workload import Workload, fingerprint_in
 from airflow_runai.errors import (
     ForeignWorkload,
     Missing,
@@ -39,33 +39,8 @@ _TAKEN = ("exist", "already", "duplicate")
 _ESSENTIAL = ("spec.image:", "spec.command:", "spec.args:")
 
 
-@dataclass(frozen=True)
-class SubmissionRequest:
-    """
-    One generation, ready to be submitted.
-
-    :param try_number: of the Airflow try that submits it.
-    :param mark: how the workload may end when its task has.
-    """
-
-    name: str
-    spec: WorkloadSpec
-    try_number: int
-    mark: Mark | None = None
-
-    @property
-    def fingerprint(self) -> str:
-        """Return what tells this specification from any other."""
-        return self.spec.fingerprint()
-
-    def body(self) -> dict[str, Any]:
-        """Return the request body; its variables hold fingerprint, try and mark."""
-        own = {FINGERPRINT_VARIABLE: self.fingerprint, TRY_VARIABLE: str(self.try_number)}
-        own |= self.mark.to_environment() if self.mark else {}
-        return self.spec.with_environment(own).to_wire()
-
-
 def generations(
+    backend: Workloads,
     project: Project,
     digest: str,
     note: Note | None = None,
@@ -80,33 +55,35 @@ def generations(
 
     :param deleted: ask for the deleted ones, too.
     """
-    listed = yield from _list_generations(project, digest, patience, deleted)
+    listed = yield from _list_generations(backend, project, digest, patience, deleted)
     ids = {workload.id for _, workload in listed}
     if note and note.workload_id and note.workload_id not in ids:
-        noted = yield from present_state(note.workload_id, note.name, patience)
+        noted = yield from present_state(backend, note.workload(), patience)
         return [*listed, (note.generation, noted)] if noted else listed
-    return (yield from _with_newest_read(listed, patience))
+    return (yield from _with_newest_read(backend, listed, patience))
 
 
 def _list_generations(
-    project: Project, digest: str, patience: Patience, deleted: bool
+    backend: Workloads, project: Project, digest: str, patience: Patience, deleted: bool
 ) -> Flow[list[Numbered]]:
-    alive = yield from patience.retry(lambda: control_plane.find_generations(project, digest))
+    alive = yield from patience.retry(lambda: backend.find_generations(project, digest))
     if not deleted:
         return alive
     gone = yield from patience.retry(
-        lambda: control_plane.find_generations(project, digest, deleted=True)
+        lambda: backend.find_generations(project, digest, deleted=True)
     )
     gone_ids = {workload.id for _, workload in gone}
     return [*gone, *(pair for pair in alive if pair[1].id not in gone_ids)]
 
 
-def _with_newest_read(listed: list[Numbered], patience: Patience) -> Flow[list[Numbered]]:
+def _with_newest_read(
+    backend: Workloads, listed: list[Numbered], patience: Patience
+) -> Flow[list[Numbered]]:
     newest = max(listed, key=age_key, default=None)
     if newest is None or newest[1].deleted:
         return listed
     generation, workload = newest
-    read = yield from present_state(workload.id, workload.name, patience)
+    read = yield from present_state(backend, workload, patience)
     if read is None:
         return listed
     others = [pair for pair in listed if pair is not newest]
@@ -124,39 +101,36 @@ def _completed(read: Workload, listed: Workload) -> Workload:
 
 
 def present_state(
-    workload_id: str,
-    name: str | None,
+    backend: Workloads,
+    workload: Workload,
     patience: Patience = PATIENT,
     pauses: tuple[float, ...] = LOOKUP_DELAYS,
 ) -> Flow[Workload | None]:
     """
     Read a workload, among the deleted ones too.
 
-    :param name: ``None`` if it is not known: then only the present ones are searched.
+    :param workload: without a name, only the present ones are searched.
     :param pauses: seconds before each further look at one that cannot be found.
     :return: ``None`` if it cannot be found for as long as lists may lag.
     """
+    reader = backend.reader(workload)
     for pause in (0.0, *pauses):
         if pause:
             yield Sleep(pause, jitter=0.2)
         try:
-            return (yield from patience.retry(lambda: control_plane.get(workload_id)))
+            return (yield from patience.retry(lambda: reader.read(workload.id)))
         except NotFound:
-            deleted = yield from patience.retry(lambda: _among_deleted(workload_id, name))
+            deleted = yield from patience.retry(lambda: reader.find_deleted(workload.id))
         if deleted:
             return deleted
     return None
 
 
-def _among_deleted(workload_id: str, name: str | None) -> Flow[Workload | None]:
-    if not name:
-        return None
-    listed = yield from control_plane.find(Project("", "", ""), name, exact=True, deleted=True)
-    return next((workload for workload in listed if workload.id == workload_id), None)
-
-
 def create_or_adopt(
-    project: Project, request: SubmissionRequest, patience: Patience = PATIENT
+    backend: Workloads,
+    project: Project,
+    request: SubmissionRequest,
+    patience: Patience = PATIENT,
 ) -> Flow[Workload]:
     """
     Submit ``request``; return the one workload of that name, whoever's request made it.
@@ -170,9 +144,10 @@ def create_or_adopt(
     """
     doubt: Unreachable | None = None
     outage = Outage(patience)
+    look = partial(_search, backend, project, request.name, patience)
     while True:
         try:
-            return (yield from _create(project, request))
+            return (yield from backend.create(project, request))
         except Throttled as error:
             # It was turned away, not lost: there is nothing to look for, and a look would be one
             # more request to a server that asks for fewer.
@@ -181,45 +156,41 @@ def create_or_adopt(
         except Unreachable as error:
             doubt = error
             yield from outage.outlast(error)
-            existing = yield from _search(project, request.name, LOOKUP_DELAYS[:3], patience)
+            existing = yield from look(LOOKUP_DELAYS[:3])
         except Refused as error:
-            existing = yield from _search_refused(project, request.name, error, doubt, patience)
+            existing = yield from _search_refused(look, error, doubt)
         if existing:
-            yield from verify(existing, request)
+            yield from verify(backend, existing, request)
             return existing
 
 
-def find_created(project: Project, request: SubmissionRequest) -> Flow[Workload | None]:
+def find_created(
+    backend: Workloads, project: Project, request: SubmissionRequest
+) -> Flow[Workload | None]:
     """Look once for what a create may have made whose answer nobody waits for any more."""
     at_once = Patience(0.0)
-    existing = yield from _search(project, request.name, (0.0,), at_once)
+    existing = yield from _search(backend, project, request.name, at_once, (0.0,))
     if existing:
-        yield from verify(existing, request, patience=at_once)
+        yield from verify(backend, existing, request, patience=at_once)
     return existing
 
 
-def _create(project: Project, request: SubmissionRequest) -> Flow[Workload]:
-    kind, name = request.spec.kind, request.name
-    return (yield from control_plane.create(project, kind, name, request.body()))
-
-
 def _search_refused(
-    project: Project,
-    name: str,
+    look: Callable[[tuple[float, ...]], Flow[Workload | None]],
     error: Refused,
     doubt: Unreachable | None,
-    patience: Patience,
 ) -> Flow[Workload]:
     """
     Look for the workload that may be why a create was refused.
 
+    :param look: looks for its name after each pause.
     :param doubt: an earlier create had no answer, so it may have arrived.
     """
     if error.status not in (400, 409):
         raise doubt or error from None
     is_taken = _says_taken(error)
     pauses = LOOKUP_DELAYS if is_taken else LOOKUP_DELAYS[:1]
-    existing = yield from _search(project, name, pauses, patience)
+    existing = yield from look(pauses)
     if existing:
         return existing
     if is_taken:
@@ -237,13 +208,17 @@ def _says_taken(error: Refused) -> bool:
 
 
 def _search(
-    project: Project, name: str, pauses: tuple[float, ...], patience: Patience
+    backend: Workloads,
+    project: Project,
+    name: str,
+    patience: Patience,
+    pauses: tuple[float, ...],
 ) -> Flow[Workload | None]:
     """Look for a name after each pause, because lists lag."""
 
     def look() -> Flow[list[Workload]]:
         try:
-            return (yield from control_plane.find(project, name, exact=True))
+            return (yield from backend.find(project, name, exact=True))
         except Refused as error:
             raise Unreachable(f"whether {name} was created is not known: {error}") from error
 
@@ -255,6 +230,7 @@ def _search(
 
 
 def verify(
+    backend: Workloads,
     workload: Workload,
     request: SubmissionRequest,
     noted: str | None = None,
@@ -271,7 +247,7 @@ def verify(
     """
     theirs: Mapping[str, Any] = {}
     if not workload.deleted:  # else its specification cannot be read any more
-        theirs = yield from patience.retry(lambda: control_plane.get_spec(workload))
+        theirs = yield from patience.retry(lambda: backend.get_spec(workload))
     # Some lists leave variables out.
     fingerprint = workload.fingerprint or fingerprint_in(theirs) or noted
     listed = list(differences(request.body()["spec"], theirs)) if theirs else []

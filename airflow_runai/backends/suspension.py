@@ -7,7 +7,7 @@ resumed, but not how it answers. So the workload itself is looked at after the c
 
 from __future__ import annotations
 
-from airflow_runai.backends import control_plane
+from airflow_runai.core.backend import Workloads
 from airflow_runai.core.flow import Flow, Sleep
 from airflow_runai.core.phases import OVER, Meaning
 from airflow_runai.core.workload import Workload
@@ -22,33 +22,33 @@ ADVICE = (
 )
 
 
-def suspend(workload: Workload) -> Flow[None]:
+def suspend(backend: Workloads, workload: Workload) -> Flow[None]:
     """
     Suspend a workload; return once its pods are being stopped, or it has ended.
 
     :raises NoEffect: if it is not suspended within a minute.
     """
-    yield from control_plane.suspend(workload)
-    yield from _until(workload, "suspended", suspended=True)
+    yield from backend.suspend(workload)
+    yield from _until(backend, workload, "suspended", suspended=True)
 
 
-def resume(workload: Workload) -> Flow[None]:
+def resume(backend: Workloads, workload: Workload) -> Flow[None]:
     """
     Let a suspended workload queue again; return once it does, or it has ended.
 
     :raises NoEffect: if it is still suspended after a minute.
     """
-    yield from control_plane.resume(workload)
-    yield from _until(workload, "resumed", suspended=False)
+    yield from backend.resume(workload)
+    yield from _until(backend, workload, "resumed", suspended=False)
 
 
-def _until(workload: Workload, wanted: str, suspended: bool) -> Flow[None]:
+def _until(backend: Workloads, workload: Workload, wanted: str, suspended: bool) -> Flow[None]:
     phase = ""
     for pause in _PAUSES:
         if pause:
             yield Sleep(pause)
         try:
-            now = yield from control_plane.get(workload.id)
+            now = yield from backend.reader(workload).read(workload.id)
         except RunaiError:
             continue  # the call was accepted, and nothing speaks against it
         if now.meaning in OVER or (now.meaning is Meaning.SUSPENDED) == suspended:

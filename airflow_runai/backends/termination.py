@@ -12,8 +12,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from airflow_runai.backends import control_plane
 from airflow_runai.backends.patience import retry_while_unreachable
+from airflow_runai.core.backend import Workloads
 from airflow_runai.core.decision import ABSENCE_SECONDS
 from airflow_runai.core.flow import Flow, Sleep, now
 from airflow_runai.core.phases import FINAL, OVER, Meaning
@@ -35,13 +35,14 @@ GRACE = 30.0
 
 @dataclass
 class _Ending:
+    backend: Workloads
     workload: Workload
     deleted_at: float = -math.inf
     absent_since: float | None = None
 
     def step(self) -> Flow[bool]:
         """Look, and delete again if that had no effect; return whether it has ended."""
-        workload = yield from present(self.workload)
+        workload = yield from present(self.backend, self.workload)
         moment = yield from now()
         if workload is None:
             self.absent_since = self.absent_since or moment
@@ -52,28 +53,29 @@ class _Ending:
         had_no_effect = moment - self.deleted_at >= REPEAT
         if workload.meaning is not Meaning.DELETING and had_no_effect:
             self.deleted_at = moment
-            yield from control_plane.delete(workload)
+            yield from self.backend.delete(workload)
         return False
 
 
-def present(workload: Workload) -> Flow[Workload | None]:
+def present(backend: Workloads, workload: Workload) -> Flow[Workload | None]:
     """Read a workload, among the deleted ones too; ``None`` proves nothing by itself."""
+    reader = backend.reader(workload)
     try:
-        return (yield from control_plane.get(workload.id))
+        return (yield from reader.read(workload.id))
     except NotFound:
-        return (yield from control_plane.reader_for(workload).find_deleted(workload.id))
+        return (yield from reader.find_deleted(workload.id))
 
 
-def end_and_wait(workload: Workload) -> Flow[None]:
+def end_and_wait(backend: Workloads, workload: Workload) -> Flow[None]:
     """
     Delete a workload and wait until it has ended: two must never write to one checkpoint folder.
 
     :raises Unreachable: if it is still there after :data:`MAX_TERMINATION_SECONDS` seconds.
     """
-    yield from _until(_Ending(workload).step, f"workload {workload.name} is not gone")
+    yield from _until(_Ending(backend, workload).step, f"workload {workload.name} is not gone")
 
 
-def let_pods_end(workload: Workload) -> Flow[None]:
+def let_pods_end(backend: Workloads, workload: Workload) -> Flow[None]:
     """
     Wait until no pod of a workload may still write: a server may say "deleted" while they go down.
 
@@ -82,7 +84,7 @@ def let_pods_end(workload: Workload) -> Flow[None]:
 
     def no_pods_left() -> Flow[bool]:
         try:
-            return (yield from control_plane.standing_pods(workload.id)) == 0
+            return (yield from backend.standing_pods(workload)) == 0
         except Unauthorized:
             raise
         except Refused:  # this server does not show them, or not to us
@@ -115,7 +117,10 @@ def _until(done: Callable[[], Flow[bool]], complaint: str) -> Flow[None]:
 
 
 def stop(
-    workload: Workload, action: str, is_wanted: Callable[[], bool] = lambda: True
+    backend: Workloads,
+    workload: Workload,
+    action: str,
+    is_wanted: Callable[[], bool] = lambda: True,
 ) -> Flow[str | None]:
     """
     Stop (delete) or suspend a workload, unless it has ended, and check that it took effect.
@@ -127,10 +132,10 @@ def stop(
     if action == "keep":
         return f"workload {workload.name} is left alone (on_kill='keep')"
     settled = OVER | {Meaning.SUSPENDED} if action == "suspend" else OVER
-    call = control_plane.delete if action == "stop" else control_plane.suspend
+    call = backend.delete if action == "stop" else backend.suspend
     done = ""
     for _ in range(_MAX_ATTEMPTS):
-        current = yield from retry_while_unreachable(lambda: present(workload))
+        current = yield from retry_while_unreachable(lambda: present(backend, workload))
         if current is not None and current.meaning in settled:
             return f"workload {current.name} {done or f'is already {current.phase}'}"
         if current is not None:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import math
 
-from airflow_runai.backends.looks import RefusedAgain
 from airflow_runai.backends.room import Look, no_room
 from airflow_runai.core.flow import Flow, Notice, Signal, Wait, now
 from airflow_runai.core.room import ProjectRoom
 from airflow_runai.core.waiting import MAX_PAUSE
 from airflow_runai.core.waiting_line import Ticket, WaitingLine
-from airflow_runai.errors import NotResolved, RunaiError, Unauthorized
+from airflow_runai.errors import NotResolved, RefusedAgain, RunaiError, Unauthorized
 
 #: The first look comes after a tenth of the interval, at most after so many seconds: who waited
 #: longer may come a moment later.

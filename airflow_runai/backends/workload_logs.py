@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from airflow_runai.backends.cluster_api import (
-    Clusters,
-    LogQuery,
-    LogText,
-    download,
-    log_address,
-)
+from airflow_runai.backends.cluster_api import Clusters, download, log_address
 from airflow_runai.backends.control_plane import get_whole
 from airflow_runai.backends.pods import pods_ever, pods_gone, pods_now
 from airflow_runai.backends.redaction import Redaction
@@ -21,135 +15,61 @@ from airflow_runai.core import mask
 from airflow_runai.core.flow import Flow, now
 from airflow_runai.core.incarnations import leader, pods_at
 from airflow_runai.core.log_lines import LINE_LIMIT, LogPosition, cut_line, growth, newest
-from airflow_runai.core.texts import cut, plural
+from airflow_runai.core.log_reader import (
+    CHARACTERS,
+    LINES,
+    WINDOW,
+    LogPart,
+    LogQuery,
+    LogReader,
+    LogText,
+    UnmaskedPart,
+)
+from airflow_runai.core.texts import cut
 from airflow_runai.core.workload import Workload, named_values
-from airflow_runai.errors import NotFound, RunaiError
+from airflow_runai.errors import NotFound, RunaiError, Unreachable
 
-#: Of one look into a log: lines, and characters of all of them, that are shown.
-LINES, CHARACTERS = 100, 32_768
 #: Lines of a log's end that are returned also if they are not new; the tab shows so many.
 _END_LINES = 20
-#: Lines of one look that are compared with the look before.
-WINDOW = 1000
+#: No answer, a gateway's, or the cluster asks to slow down: others need not try.
+_OUTAGES = (0, 429, 502, 503, 504)
 #: Characters of a line that are searched for secrets; none is shown beyond.
 _SEARCHED = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class LogPart:
+class WorkloadLog(LogReader):
     """
-    What a look into a log shows.
-
-    :param lines: masked.
-    :param place: where the next look goes on.
-    :param has_gap: lines before these may not have been seen.
-    :param left_out: lines before these that were seen, and are too many to be shown.
-    :param node: empty if it is not known.
-    :param end: the newest lines, seen before or not, masked.
-    """
-
-    lines: tuple[str, ...]
-    place: LogPosition
-    has_gap: bool = False
-    left_out: int = 0
-    node: str = ""
-    end: tuple[str, ...] = ()
-
-    def as_sentences(self, title: str) -> list[str]:
-        """Return the lines of a task log; none if the part is empty."""
-        if not self.lines:
-            return []
-        where = f" on {self.node}" if self.node else ""
-        return [f"{title}{where}:", *(f"| {line}" for line in [*self._remarks(), *self.lines])]
-
-    def whole_end(self) -> LogPart:
-        """Return the newest lines as a part of their own, whether they were seen before or not."""
-        return replace(self, lines=self.end, has_gap=False, left_out=0)
-
-    def _remarks(self) -> Iterator[str]:
-        if self.has_gap:
-            yield "(lines may be missing here)"
-        if self.left_out:
-            yield f"({plural(self.left_out, 'more line')} before these)"
-
-
-@dataclass(frozen=True, slots=True)
-class UnmaskedPart:
-    """
-    What a look into a log has found; not to be shown yet.
-
-    :param moment: epoch seconds at which the incarnation ran whose log it is meant to be.
-    :param at: epoch seconds; it is the log of what ran or left then.
-    :param lines: the newest ones, seen before or not.
-    :param new: so many of them, from the end, are to be shown.
-    :param part: what is to be shown, without its texts.
-    """
-
-    moment: float
-    at: float
-    lines: tuple[str, ...]
-    new: int
-    part: LogPart
-
-    @property
-    def characters(self) -> int:
-        """How much memory it takes."""
-        return sum(map(len, self.lines))
-
-
-class WorkloadLog:
-    """
-    Reads the log of one workload.
-
-    A look has two halves. The first is the download, which a pod that is about to go does not wait
-    for. The second asks the control plane, which may take its time.
+    Reads a log from its cluster, and what it takes to show it from the control plane.
 
     What the log says may hold what it was given: the values of variables that look like secrets are
     masked, as is the connection's secret. They are read from the control plane, and kept in memory
     only.
     """
 
-    __slots__ = ("_address", "_node", "_redaction", "workload")
+    __slots__ = ("_address", "_clusters", "_node", "_redaction", "_workload")
 
-    def __init__(self, workload: Workload) -> None:
-        self.workload = workload
+    def __init__(self, workload: Workload, clusters: Clusters) -> None:
+        self._workload, self._clusters = workload, clusters
         self._address = ""
         self._redaction: Redaction | None = None
         # At which moment it ran on which node: asked once for each incarnation.
         self._node = (0.0, "")
 
-    def look(
-        self, clusters: Clusters, moment: float, seen: LogPosition | None = None
-    ) -> Flow[LogPart]:
-        """
-        Return the end of the log, or what is new in it.
-
-        :param moment: epoch seconds at which the incarnation ran.
-        :param seen: how far it was seen; ``None`` for the end alone.
-        :raises NotFound: if the log is gone with its pod.
-        """
-        found = yield from self.read(clusters, moment, seen)
-        return (yield from self.shown(clusters, found))
+    @property
+    def workload(self) -> Workload:
+        """Whose log it is."""
+        return self._workload
 
     def read(
-        self,
-        clusters: Clusters,
-        moment: float,
-        seen: LogPosition | None = None,
-        *,
-        late: bool = False,
+        self, moment: float, seen: LogPosition | None = None, *, late: bool = False
     ) -> Flow[UnmaskedPart]:
-        """
-        Do the first half of a look.
-
-        :param late: the next incarnation has begun; so ask for the pod of that moment.
-        """
+        """Do the first half of a look."""
         query = LogQuery(tail=LINES if seen is None else WINDOW)
         if late:
             query = replace(query, pod=(yield from self._standing(moment)))
-        yield from self._locate(clusters)
+        yield from self._locate()
         at = moment if late else (yield from now())
-        text = yield from self.text(clusters, query)
+        text = yield from self.text(query)
         found = growth(seen or LogPosition(), text.lines, is_whole=text.is_whole)
         new = len(newest(found.lines, LINES, CHARACTERS, LINE_LIMIT))
         count = max(new, len(newest(text.lines, _END_LINES, CHARACTERS, LINE_LIMIT)))
@@ -158,9 +78,15 @@ class WorkloadLog:
         part = LogPart((), found.place, found.has_gap, left_out)
         return UnmaskedPart(moment, at, lines, new, part)
 
-    def shown(self, clusters: Clusters, found: UnmaskedPart) -> Flow[LogPart]:
+    def outage(self, error: Unreachable) -> str:
+        """Tell what keeps everybody from the logs of this cluster."""
+        where, _, reason = str(error).partition(": ")
+        # Not the control plane's, nor one workload's own trouble.
+        return reason if "/cluster-api/" in where and error.status in _OUTAGES else ""
+
+    def shown(self, found: UnmaskedPart) -> Flow[LogPart]:
         """Do the second half of a look, which holds up nothing that others ask for."""
-        end = yield from self.masked(clusters, found.lines)
+        end = yield from self.masked(found.lines)
         moment = found.moment
         if found.new and self._node[0] != moment:
             # Since the log was read, the pod may have gone.
@@ -174,19 +100,19 @@ class WorkloadLog:
             end=end[-_END_LINES:],
         )
 
-    def text(self, clusters: Clusters, query: LogQuery) -> Flow[LogText]:
+    def text(self, query: LogQuery) -> Flow[LogText]:
         """Return lines as the server has them; not to be shown before :meth:`masked`."""
-        yield from self._locate(clusters)
+        yield from self._locate()
         return (yield from download(self._address, query))
 
-    def _locate(self, clusters: Clusters) -> Flow[None]:
-        self._address = self._address or (yield from log_address(clusters, self.workload))
+    def _locate(self) -> Flow[None]:
+        self._address = self._address or (yield from log_address(self._clusters, self.workload))
 
-    def masked(self, clusters: Clusters, lines: Sequence[str]) -> Flow[tuple[str, ...]]:
+    def masked(self, lines: Sequence[str]) -> Flow[tuple[str, ...]]:
         """Return lines as they may be shown."""
         if self._redaction is None and lines:
             hidden = mask.values(_variables((yield from get_whole(self.workload, HISTORY))))
-            self._redaction = Redaction(clusters.settings.client_secret, *hidden)
+            self._redaction = Redaction(self._clusters.settings.client_secret, *hidden)
         redaction = self._redaction or Redaction()
         # The end of the line tells that a secret's first letters are not the rest of a cut one.
         texts = (redaction.text(line[:_SEARCHED] + "\n") for line in lines)

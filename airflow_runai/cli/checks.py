@@ -7,19 +7,17 @@ later one raises :class:`NotChecked`, which is not an error.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from airflow_runai.backends import capacity, organization
-from airflow_runai.backends.organization import Cluster, Project
 from airflow_runai.cli.connections import hook_for
 from airflow_runai.cli.target import Target
 from airflow_runai.cli.templated_values import known_part
 from airflow_runai.core.jinja import is_templated
-from airflow_runai.core.json_merge import JsonMapping
 from airflow_runai.core.policies import breaches
+from airflow_runai.core.project import Cluster, Project
 from airflow_runai.core.quota import (
+    ProjectLimits,
     Quota,
     gpu_count,
     gpus_guaranteed,
@@ -63,7 +61,7 @@ class DryRun:
     hook: RunaiHook | None = None
     clusters: Sequence[Cluster] | None = None
     found_project: Project | None = None
-    project_record: JsonMapping | None = None
+    limits: ProjectLimits | None = None
     spec: WorkloadSpec | None = None
     later: Sequence[str] = ()
 
@@ -106,7 +104,7 @@ def token(run: DryRun) -> CheckResult:
     if run.hook is None:
         raise NotChecked("there is no connection")
     try:
-        run.clusters = run.hook.run(organization.list_clusters())
+        run.clusters = run.hook.run(run.hook.backend.clusters())
     except Refused as error:
         if error.status == 401:
             raise
@@ -122,7 +120,7 @@ def project(run: DryRun) -> CheckResult:
             PROBLEM,
             "neither the task, its line nor the connection names one; name one with --project",
         )
-    found = hook.run(organization.find_project(name, _cluster_name(run)))
+    found = hook.run(hook.backend.find_project(name, _cluster_name(run)))
     run.found_project = found
     namespace = f", namespace {found.namespace}" if found.namespace else ""
     settings = hook.settings
@@ -209,7 +207,7 @@ def _version_of_cluster(run: DryRun) -> tuple[int, ...]:
 def policy(run: DryRun) -> CheckResult:
     """Compare the specification with the project's policy."""
     hook, project, spec = run.connected_hook, run.project, run.checked_spec
-    effective = hook.run(capacity.effective_policy(project, spec.kind))
+    effective = hook.run(hook.backend.policy(project, spec.kind))
     broken = breaches(effective, spec.to_wire()["spec"])
     if not broken:
         return OK, "no rule is broken" if effective.get("rules") else "no rules"
@@ -221,20 +219,18 @@ def policy(run: DryRun) -> CheckResult:
 
 def time_limits(run: DryRun) -> CheckResult:
     """Check whether the project ends trainings by itself."""
-    effective: Any = _project_record(run).get("effective")
-    rules = effective.get("schedulingRules") if isinstance(effective, Mapping) else None
-    if not isinstance(rules, Mapping):
+    limits = _limits(run).time_limits
+    if limits is None:
         return UNKNOWN, "the server does not report them"
-    # A limit of 0, or none, ends nothing.
-    limits = [f"{key}: {rules[key]}" for key in rules if key.startswith("training") and rules[key]]
     if not limits:
         return OK, "none"
-    return UNKNOWN, f"the project ends trainings by itself: {cut(', '.join(limits))}"
+    words = cut(", ".join(f"{name}: {limit}" for name, limit in limits.items()))
+    return UNKNOWN, f"the project ends trainings by itself: {words}"
 
 
 def quota(run: DryRun) -> CheckResult:
     """Compare the GPUs of the specification with the limit and the quota of the project."""
-    allowed = Quota.from_wire(_project_record(run))
+    allowed = _limits(run).quota
     gpus = _requested_gpus(run)
     if gpus is None:
         return UNKNOWN, "asks for GPU memory; the share of a GPU depends on the node"
@@ -243,7 +239,8 @@ def quota(run: DryRun) -> CheckResult:
     request = f"asks for {gpu_count(gpus)}"
     if allowed.deserved is None:
         return OK, f"{request}; the project has no bounded quota"
-    used = run.connected_hook.run(capacity.gpus_in_use(run.project))
+    hook = run.connected_hook
+    used = hook.run(hook.backend.gpus_in_use(run.project))
     summary = f"{request}; quota {allowed.deserved:g}, in use {used:g}"
     if gpus + used <= allowed.deserved:
         return OK, summary
@@ -265,8 +262,7 @@ def free_gpus(run: DryRun) -> CheckResult:
     hook, cluster_id = run.connected_hook, run.project.cluster_id
     # Of a request for GPU memory it is not known how many GPUs it takes: at least it fits.
     gpus = _requested_gpus(run) or 0
-    total = hook.run(capacity.gpus_of_nodes(cluster_id, "TOTAL_GPUS"))
-    free = hook.run(capacity.gpus_of_nodes(cluster_id, "FREE_GPUS"))
+    total, free = hook.run(hook.backend.gpus_of_nodes(cluster_id))
     if too_many := over_cluster(gpus, total):
         return PROBLEM, too_many
     # Others may take them before, so this is a hint and no promise.
@@ -283,7 +279,8 @@ def _requested_gpus(run: DryRun) -> float | None:
     return gpus_requested(run.checked_spec)
 
 
-def _project_record(run: DryRun) -> JsonMapping:
-    if run.project_record is None:
-        run.project_record = run.connected_hook.run(capacity.project_record(run.project))
-    return run.project_record
+def _limits(run: DryRun) -> ProjectLimits:
+    if run.limits is None:
+        hook = run.connected_hook
+        run.limits = hook.run(hook.backend.limits(run.project))
+    return run.limits

@@ -16,7 +16,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from airflow_runai.backends import capacity
 from airflow_runai.checkpoints.choosing.roots import RootProblem
 from airflow_runai.checkpoints.choosing.save_times import longest_save
 from airflow_runai.cli.connections import hook_for
@@ -193,7 +192,7 @@ def _project_quota(arguments: Namespace, target: Target | None) -> Quota:
     hook = hook_for(arguments.conn)
     of_target = target.project if target else None
     project = hook.project(arguments.project or of_target or hook.settings.project)
-    return Quota.from_wire(hook.run(capacity.project_record(project)))
+    return hook.run(hook.backend.limits(project)).quota
 
 
 def _row(target: Target | None, finding: LintFinding) -> Row:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from airflow_runai.backends.cluster_api import Clusters, status
 from airflow_runai.cli.checks import OK, CheckResult, DryRun
 
 
 def logs(run: DryRun) -> CheckResult:
     """Ask the project's cluster whether its API is there."""
     hook, cluster_id = run.connected_hook, run.project.cluster_id
-    clusters = Clusters(hook.settings)
-    hook.run(status(clusters, cluster_id))
-    return OK, f"{hook.run(clusters.address(cluster_id))} answers"
+    return OK, f"{hook.run(hook.backend.log_server(cluster_id))} answers"

@@ -13,17 +13,15 @@ from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from airflow_runai.backends import control_plane, drivers, organization
-from airflow_runai.backends.cluster_api import Clusters, LogQuery, LogText
-from airflow_runai.backends.organization import Project
-from airflow_runai.backends.pods import pods_now
-from airflow_runai.backends.workload_logs import WINDOW, WorkloadLog
+from airflow_runai.backends import drivers
 from airflow_runai.cli.connections import hook_for
 from airflow_runai.cli.exit_codes import UsageError, command
 from airflow_runai.cli.output import serialize
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.log_lines import LogPosition, growth
+from airflow_runai.core.log_reader import WINDOW, LogQuery, LogReader, LogText
 from airflow_runai.core.phases import OVER
+from airflow_runai.core.project import Project
 from airflow_runai.core.texts import exact
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import NotFound, RunaiError, Unreachable
@@ -48,9 +46,9 @@ def main(arguments: Namespace) -> int:
     name = arguments.project or hook.settings.project
     if name is None:
         raise UsageError("--project: missing; the connection names none")
-    project = hook.run(organization.find_project(name, hook.settings.cluster))
-    workload = hook.run(control_plane.resolve(project, arguments.workload))
-    reader = _Reader(hook, WorkloadLog(workload), Clusters(hook.settings), query)
+    project = hook.run(hook.backend.find_project(name, hook.settings.cluster))
+    workload = hook.run(hook.backend.resolve(project, arguments.workload))
+    reader = _Reader(hook, hook.backend.log(workload), query)
     if is_document:
         return _print_document(reader, project, arguments.output)
     try:
@@ -87,8 +85,7 @@ class _Reader:
     """Reads one log."""
 
     hook: RunaiHook
-    log: WorkloadLog
-    clusters: Clusters
+    log: LogReader
     query: LogQuery
 
     def read(self) -> Sequence[str]:
@@ -145,14 +142,16 @@ class _Reader:
         return self._masked(text.lines[first:]), place
 
     def _text(self, query: LogQuery) -> LogText:
-        return self.hook.run(self.log.text(self.clusters, query))
+        return self.hook.run(self.log.text(query))
 
     def _masked(self, lines: Sequence[str]) -> tuple[str, ...]:
-        return self.hook.run(self.log.masked(self.clusters, lines))
+        return self.hook.run(self.log.masked(lines))
 
     def _is_over(self) -> bool:
+        workload = self.log.workload
+        reader = self.hook.backend.reader(workload)
         try:
-            return self.hook.run(control_plane.get(self.log.workload.id)).meaning in OVER
+            return self.hook.run(reader.read(workload.id)).meaning in OVER
         except NotFound:
             return True
 
@@ -183,7 +182,7 @@ def _ways(hook: RunaiHook, project: Project, workload: Workload) -> JsonObject:
 
 def _pods(hook: RunaiHook, workload: Workload) -> list[str]:
     try:
-        pods = hook.run(pods_now(workload.id))
+        pods = hook.run(hook.backend.pods(workload))
         return [exact(pod.get("name"), "pod's name") for pod in pods]
     except RunaiError:
         return []  # the other two ways remain

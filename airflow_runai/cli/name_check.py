@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from airflow_runai.backends import control_plane
 from airflow_runai.backends.submission import generations
 from airflow_runai.cli.checks import OK, PROBLEM, CheckResult, DryRun, NotChecked
 from airflow_runai.cli.names import ExpectedName, expected_name
@@ -21,7 +20,8 @@ def name(run: DryRun) -> CheckResult:
 
 
 def _name_in_any_run(run: DryRun, expected: ExpectedName) -> CheckResult:
-    workloads = run.connected_hook.run(control_plane.find(run.project, expected.prefix))
+    hook = run.connected_hook
+    workloads = hook.run(hook.backend.find(run.project, expected.prefix))
     pattern = f"{expected.prefix}<hash of the run>-g1"
     if workloads:
         listed = ", ".join(f"{workload.name} ({workload.phase})" for workload in workloads[:5])
@@ -35,7 +35,8 @@ def _name_in_any_run(run: DryRun, expected: ExpectedName) -> CheckResult:
 
 def _name_in_run(run: DryRun, expected: ExpectedName) -> CheckResult:
     """Predict the next try; only the task itself knows what it has submitted."""
-    existing = run.connected_hook.run(generations(run.project, expected.digest))
+    hook = run.connected_hook
+    existing = hook.run(generations(hook.backend, run.project, expected.digest))
     alive = [workload for _, workload in existing if workload.meaning not in OVER]
     # Only the newest generation is ever adopted.
     if alive:
@@ -48,10 +49,9 @@ def _name_in_run(run: DryRun, expected: ExpectedName) -> CheckResult:
 
 
 def _name_is_taken(run: DryRun, owner: Workload) -> CheckResult:
+    hook = run.connected_hook
     # Lists of some servers leave out the variables that hold the fingerprint.
-    fingerprint = owner.fingerprint or fingerprint_in(
-        run.connected_hook.run(control_plane.get_spec(owner))
-    )
+    fingerprint = owner.fingerprint or fingerprint_in(hook.run(hook.backend.get_spec(owner)))
     exists = f"{owner.name} exists ({owner.phase})"
     if fingerprint is None:
         return PROBLEM, f"{exists}, but no task made it: the task would refuse it; delete it"

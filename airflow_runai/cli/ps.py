@@ -12,9 +12,6 @@ import sys
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 
-from airflow_runai.backends import control_plane
-from airflow_runai.backends.explanation import explain
-from airflow_runai.backends.inventory import inventory
 from airflow_runai.cli.connections import hook_for
 from airflow_runai.cli.exit_codes import command
 from airflow_runai.cli.output import Row, format_duration, print_rows
@@ -56,7 +53,8 @@ def _owned(hook: RunaiHook, arguments: Namespace) -> list[Owned]:
     """Return what this Airflow made; orphans of all projects, not of the connection's only."""
     project = arguments.project or (None if arguments.orphans else hook.settings.project)
     ended = arguments.all and not arguments.orphans
-    return hook.run(inventory(name_in_database(), project, hook.settings.cluster, ended=ended))
+    cluster = hook.settings.cluster
+    return hook.run(hook.backend.inventory(name_in_database(), project, cluster, ended=ended))
 
 
 def _task_states(origins: list[Origin], *, required: bool) -> Mapping[Origin, str]:
@@ -88,7 +86,7 @@ def _sentences(row: Row) -> Sequence[str]:
 def _moments(hook: RunaiHook, workload: Workload) -> tuple[Moment, ...]:
     """Return its history; nothing where the server keeps none, or no longer keeps it."""
     try:
-        return hook.run(control_plane.history(workload.id))
+        return hook.run(hook.backend.reader(workload).history(workload.id))
     except RunaiError:
         return ()
 
@@ -98,7 +96,7 @@ def _reasons(hook: RunaiHook, workload: Workload, moments: tuple[Moment, ...]) -
     if workload.deleted or not needs_reason(workload.phase):
         return []
     try:
-        found = hook.run(explain(workload.id, workload.phase, chapter_start(moments)))
+        found = hook.run(hook.backend.explain(workload, chapter_start(moments)))
     except RunaiError:
         return []
     return [reason.sentence for reason in found]

@@ -6,7 +6,6 @@ import re
 from argparse import Namespace
 from functools import partial
 
-from airflow_runai.backends.inventory import inventory
 from airflow_runai.backends.reaper import Fate, find_orphans, reap
 from airflow_runai.cli.connections import hook_for
 from airflow_runai.cli.exit_codes import UsageError, command
@@ -23,13 +22,14 @@ _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 def main(arguments: Namespace) -> int:
     """Print one row for each orphan; exit code 1 if one could not be ended, or would be."""
     older_than, hook = _seconds(arguments.older_than), hook_for(arguments.conn)
-    survey = partial(inventory, name_in_database(), arguments.project, hook.settings.cluster)
+    backend, cluster = hook.backend, hook.settings.cluster
+    survey = partial(backend.inventory, name_in_database(), arguments.project, cluster)
     # One look, not two a minute apart: nothing is ended.
     if arguments.dry_run:
         orphans = hook.run(find_orphans(survey, states_in_database, older_than))
         fates = [Fate(orphan, False, "would be ended") for orphan in orphans]
     else:
-        fates = hook.run(reap(survey, states_in_database, older_than))
+        fates = hook.run(reap(backend, survey, states_in_database, older_than))
     print_rows([_row(fate) for fate in fates], arguments.output, "no orphans")
     return int(not all(fate.ended for fate in fates))
 

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from airflow_runai.core.json_merge import JsonObject
+from airflow_runai.core.workload import Workload
 
 _MAX_GENERATION = 9999
 
@@ -29,6 +30,7 @@ class Note:
     :param name: of the workload; it keeps its readable part when the DAG gets another one.
     :param instance: name of the Airflow at that time; later settings do not change it.
     :param connection: id of the connection through which it was submitted.
+    :param project_id: of its project, as is ``cluster_id`` of its cluster; older notes lack both.
     :param fingerprint: of the specification that was submitted.
     :param max_tries: Airflow's number at that time; only a clear changes it.
     :param begun: epoch seconds of the server's clock when this run first intended to submit: an
@@ -48,6 +50,8 @@ class Note:
     begun: int | None = None
     missed_at: int | None = None
     cut_short: str | None = None
+    project_id: str | None = None
+    cluster_id: str | None = None
 
     @classmethod
     def from_json(cls, value: object) -> Note | None:
@@ -59,6 +63,16 @@ class Note:
         if read["generation"] is None or read["generation"] > _MAX_GENERATION:
             return None
         return cls(**{**read, "try_number": read["try_number"] or 1})
+
+    def workload(self) -> Workload:
+        """Return what is known of the workload, for another look."""
+        return Workload(
+            id=self.workload_id or "",
+            name=self.name or "",
+            phase="",
+            project_id=self.project_id or "",
+            cluster_id=self.cluster_id or "",
+        )
 
     def to_json(self) -> JsonObject:
         """Return plain JSON values."""

@@ -34,6 +34,20 @@ class Quota:
         return cls(_sum(gpus, "deserved"), _sum(gpus, "limit"))
 
 
+@dataclass(frozen=True)
+class ProjectLimits:
+    """
+    What bounds the trainings of a project.
+
+    :param quota: its GPUs, in all node pools together.
+    :param time_limits: by name, after how long the platform itself ends a training; ``None`` if
+        that is not known.
+    """
+
+    quota: Quota
+    time_limits: JsonMapping | None = None
+
+
 def node_pools(project: JsonMapping) -> list[str]:
     """Return the names of the node pools in which a project has a quota."""
     return [name for name, _ in _pools(project)]

@@ -7,29 +7,30 @@ see ``sessions.py``. Nothing is looked up or sent before the first call.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
 
-from airflow_runai.backends import clients, drivers, organization
-from airflow_runai.backends.organization import Project
+from airflow_runai.backends import clients, drivers
 from airflow_runai.backends.patience import retry_while_unreachable
+from airflow_runai.backends.runai import RunaiBackend
 from airflow_runai.backends.server_clock import ServerClock
 from airflow_runai.backends.settings import Settings
 from airflow_runai.backends.tokens import Tokens
+from airflow_runai.core.backend import Backend
 from airflow_runai.core.flow import Flow, Notice, through
+from airflow_runai.core.project import Project
 from airflow_runai.core.texts import cut
-from airflow_runai.core.values import flag
 from airflow_runai.deployment.metrics import counted
 from airflow_runai.errors import ConnectionSettingsError, RunaiError, Unreachable, Untrusted
+from airflow_runai.hooks.choice import settings_of
 
 if TYPE_CHECKING:
     import httpx
-    from airflow.sdk import Connection
 
 T = TypeVar("T")
 
@@ -63,6 +64,11 @@ class RunaiHook(BaseHook):
                 f"type Run:ai), set AIRFLOW_CONN_{conn_id.upper()}, or name another one as "
                 "`runai_conn_id`"
             ) from None
+
+    @cached_property
+    def backend(self) -> Backend:
+        """What the connection's platform can do, as flows for :meth:`run`."""
+        return RunaiBackend(self.settings)
 
     @cached_property
     def _client(self) -> httpx.Client:
@@ -114,7 +120,7 @@ class RunaiHook(BaseHook):
         is_default = (project_name, cluster_name) == (settings.project, settings.cluster)
         if is_default and settings.project_id and settings.cluster_id:
             return Project(settings.project_id, project_name, settings.cluster_id)
-        search = patience(lambda: organization.find_project(project_name, cluster_name))
+        search = patience(lambda: self.backend.find_project(project_name, cluster_name))
         return self.run(search, sleep=sleep)
 
     def test_connection(self) -> tuple[bool, str]:
@@ -134,72 +140,12 @@ class RunaiHook(BaseHook):
 
     def _look_around(self) -> str:
         settings = self.settings
-        clusters = self.run(organization.list_clusters())
+        clusters = self.run(self.backend.clusters())
         names = ", ".join(f"{c.name} ({c.version or 'version unknown'})" for c in clusters)
         text = f"Logged in to {settings.url}; clusters: {cut(names) or 'none visible'}"
         if settings.project:
-            project = self.run(organization.find_project(settings.project, settings.cluster))
+            project = self.run(self.backend.find_project(settings.project, settings.cluster))
             settings.check_ids(project.id, project.cluster_id)
             ids = f"project_id {project.id}, cluster_id {project.cluster_id}"
             text += f"; project {project.name} found ({ids})"
         return text
-
-
-def settings_of(connection: Connection) -> Settings:
-    """
-    Read a connection.
-
-    :raises ConnectionSettingsError: naming the field, its value (never the secret) and what is
-        allowed.
-    """
-    extra: Mapping[str, Any] = connection.extra_dejson
-    try:
-        return Settings(
-            url=_address(connection),
-            client_id=connection.login or "",
-            client_secret=connection.password or "",
-            project=extra.get("project") or None,
-            cluster=extra.get("cluster") or None,
-            project_id=_text(extra.get("project_id")),
-            cluster_id=_text(extra.get("cluster_id")),
-            verify=_verify_ssl(extra.get("verify_ssl", True)),
-            ca_file=extra.get("ca_file") or None,
-            timeout=_seconds(extra.get("timeout")),
-            cluster_url=_text(extra.get("cluster_url")),
-        )
-    except ValueError as error:  # also an address that cannot be parsed
-        raise ConnectionSettingsError(f"connection {connection.conn_id!r}: {error}") from None
-
-
-def _address(connection: Connection) -> str:
-    """Return the URL with the port, unless it has one; a path may follow."""
-    url = (connection.host or "").strip().rstrip("/")
-    scheme, mark, rest = url.partition("://")
-    host, slash, path = rest.partition("/")
-    has_port = host.rsplit(":", 1)[-1].isdecimal()
-    if not connection.port or not host or has_port:
-        return url
-    return f"{scheme}{mark}{host}:{connection.port}{slash}{path}"
-
-
-def _verify_ssl(value: object) -> bool:
-    try:
-        return flag(str(value))
-    except ValueError as error:
-        raise ConnectionSettingsError(f"verify_ssl: {error}") from None
-
-
-def _text(value: object) -> str | None:
-    """Read an id; in JSON, a project's may have been written as a number."""
-    return str(value).strip() or None if value is not None else None
-
-
-def _seconds(value: Any) -> float:
-    if value in (None, ""):
-        return 30.0
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise ConnectionSettingsError(
-            f"timeout: {value!r}; allowed: seconds greater than 0"
-        ) from None

@@ -13,30 +13,33 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
-from typing import Any, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 from airflow.sdk.log import mask_secret
 
 from airflow_runai.backends import clients, drivers
-from airflow_runai.backends.cluster_api import Clusters
-from airflow_runai.backends.looks import RefusedAgain
+from airflow_runai.backends.runai import RunaiBackend
 from airflow_runai.backends.server_clock import ServerClock
 from airflow_runai.backends.settings import Settings
 from airflow_runai.backends.throttle import Throttle
 from airflow_runai.backends.tokens import Tokens
 from airflow_runai.backends.watched import Watched
 from airflow_runai.backends.watcher import Watcher
+from airflow_runai.core.backend import Backend
 from airflow_runai.core.flow import Flow, Notice, Reply, Request
 from airflow_runai.core.timeline import Moment
 from airflow_runai.core.workload import Workload
 from airflow_runai.deployment.metrics import counted
-from airflow_runai.errors import Unreachable
-from airflow_runai.hooks.runai import RunaiHook, settings_of
+from airflow_runai.errors import RefusedAgain, Unreachable
+from airflow_runai.hooks.choice import settings_of
+from airflow_runai.hooks.runai import RunaiHook
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
+#: A connection: its id, or its settings where they are known.
+ConnectionKey: TypeAlias = str | Settings
 #: A connection that was looked up serves all who ask for it within so many seconds.
 FRESH = 60.0
 #: After a bug, the watcher rests for so many seconds.
@@ -48,7 +51,7 @@ class Session:
 
     def __init__(self, settings: Settings) -> None:
         self.users = 0
-        self.clusters = Clusters(settings)
+        self.backend: Backend = RunaiBackend(settings)
         self._client = clients.async_client(settings)
         self._tokens = Tokens(settings.client_id, settings.client_secret, on_token=mask_secret)
         self._clock = ServerClock()
@@ -148,12 +151,12 @@ class session:  # used like a function: ``async with session(...)``
     """
     Join the session of a connection on the running loop; leave it at the end of the block.
 
-    :param connection: its id, or its settings where they are known.
+    :param connection: see :data:`ConnectionKey`.
     """
 
     __slots__ = ("_connection", "_joined", "_settings")
 
-    def __init__(self, connection: str | Settings) -> None:
+    def __init__(self, connection: ConnectionKey) -> None:
         self._connection = connection
 
     async def __aenter__(self) -> Session:

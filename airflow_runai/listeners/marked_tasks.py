@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from typing import TypeAlias
 
-from airflow_runai.backends.inventory import inventory
 from airflow_runai.backends.reaper import Fate, LookUpStates, end_orphan
 from airflow_runai.core.naming import TaskIdentity
 from airflow_runai.core.origin import Origin
@@ -80,10 +79,10 @@ def _end_orphans(
     hook: RunaiHook, states: Mapping[Origin, str], states_of: LookUpStates
 ) -> list[Fate]:
     instance = name_in_database()
-    owned = hook.run(inventory(instance, digest=_digest(instance, states)))
+    owned = hook.run(hook.backend.inventory(instance, digest=_digest(instance, states)))
     # Other runs may have orphans as well; those are the reaper's.
     found = orphans([one for one in owned if one.origin in states], states)
-    return [hook.run(end_orphan(orphan, states_of)) for orphan in found]
+    return [hook.run(end_orphan(hook.backend, orphan, states_of)) for orphan in found]
 
 
 def _digest(instance: str, states: Mapping[Origin, str]) -> str:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
-from airflow_runai.backends import control_plane, suspension
+from airflow_runai.backends import suspension
 from airflow_runai.backends.patience import retry_while_unreachable
+from airflow_runai.core.backend import Workloads
 from airflow_runai.core.flow import Flow
 from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.phases import OVER, Meaning
@@ -55,7 +56,7 @@ class _RunaiLifecycleOperator(BaseOperator, ReadableTask):
         with fail_without_retry():
             hook = RunaiHook(self.runai_conn_id)
             project = hook.project(self.project, self.cluster)
-            resolve = partial(control_plane.resolve, project, self.workload)
+            resolve = partial(hook.backend.resolve, project, self.workload)
             try:
                 workload = hook.run(retry_while_unreachable(resolve))
             except NotResolved:
@@ -74,10 +75,10 @@ class _RunaiLifecycleOperator(BaseOperator, ReadableTask):
             self.log.info("%s is %s: nothing to do", workload.name, workload.phase)
             return
         self._refuse_if_ended(workload)
-        hook.run(retry_while_unreachable(partial(self._call, workload)))
+        hook.run(retry_while_unreachable(partial(self._call, hook.backend, workload)))
         self.log.info("%s was %s: done", workload.name, workload.phase)
 
-    def _call(self, workload: Workload) -> Flow[None]:
+    def _call(self, backend: Workloads, workload: Workload) -> Flow[None]:
         raise NotImplementedError
 
     def _refuse_if_ended(self, workload: Workload) -> None:
@@ -101,8 +102,8 @@ class RunaiSuspendWorkloadOperator(_RunaiLifecycleOperator):
 
     nothing_to_do = (Meaning.SUSPENDED,)
 
-    def _call(self, workload: Workload) -> Flow[None]:
-        return suspension.suspend(workload)
+    def _call(self, backend: Workloads, workload: Workload) -> Flow[None]:
+        return suspension.suspend(backend, workload)
 
 
 class RunaiResumeWorkloadOperator(_RunaiLifecycleOperator):
@@ -119,8 +120,8 @@ class RunaiResumeWorkloadOperator(_RunaiLifecycleOperator):
 
     nothing_to_do = (Meaning.WAITING, Meaning.STARTING, Meaning.RUNNING)
 
-    def _call(self, workload: Workload) -> Flow[None]:
-        return suspension.resume(workload)
+    def _call(self, backend: Workloads, workload: Workload) -> Flow[None]:
+        return suspension.resume(backend, workload)
 
 
 class RunaiDeleteWorkloadOperator(_RunaiLifecycleOperator):
@@ -136,8 +137,8 @@ class RunaiDeleteWorkloadOperator(_RunaiLifecycleOperator):
     nothing_to_do = (Meaning.DELETING,)
     absence_is_done = True
 
-    def _call(self, workload: Workload) -> Flow[None]:
-        return control_plane.delete(workload)
+    def _call(self, backend: Workloads, workload: Workload) -> Flow[None]:
+        return backend.delete(workload)
 
     def _refuse_if_ended(self, workload: Workload) -> None:
         """Accept finished workloads: they can be deleted too."""

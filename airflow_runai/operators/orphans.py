@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from airflow_runai.backends.inventory import inventory
 from airflow_runai.backends.reaper import Fate, find_orphans, reap
 from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.texts import listed, plural
@@ -80,10 +79,11 @@ class RunaiReapOrphansOperator(BaseOperator, ReadableTask):
 
     def _reap(self, context: Context) -> list[Fate]:
         hook = RunaiHook(self.runai_conn_id)
-        list_workloads = partial(inventory, name_for_worker(), self.project, hook.settings.cluster)
+        backend, cluster = hook.backend, hook.settings.cluster
+        list_workloads = partial(backend.inventory, name_for_worker(), self.project, cluster)
         ask_states = partial(states_for_worker, context["ti"])
         if not self.only_look:
-            return hook.run(reap(list_workloads, ask_states, self.older_than))
+            return hook.run(reap(backend, list_workloads, ask_states, self.older_than))
         orphans = hook.run(find_orphans(list_workloads, ask_states, self.older_than))
         return [Fate(orphan, True, "would be ended") for orphan in orphans]
 

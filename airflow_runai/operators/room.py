@@ -25,7 +25,7 @@ from airflow_runai.triggers.room import RunaiRoomTrigger
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_runai.backends.organization import Project
+    from airflow_runai.core.project import Project
     from airflow_runai.hooks.runai import RunaiHook
     from airflow_runai.tasks.worker_stop import StopSignal
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_runai.backends import control_plane
 from airflow_runai.core.decision import WaitPolicy
 from airflow_runai.core.outcome import SUCCEEDED, Outcome
 from airflow_runai.core.timeline import Moment
@@ -236,7 +235,7 @@ class RunaiTrainingOperator(NotifyingOperator):
         steps = Steps(root, lambda news: self.log.info("%s", news.text)) if root else None
         company: list[Companion] = [why, log, *self._voices(context, workload)]
         with leaving_the_workload(context, hook, workload, self.kill_action):
-            reader = control_plane.reader_for(workload)
+            reader = hook.backend.reader(workload)
             waiting = wait(policy, reader, workload, timeline, steps)
             everyone = Company([*company, *([steps] if steps else [])])
             with beside_a_worker(everyone, partial(self._tell, tab)) as hear:

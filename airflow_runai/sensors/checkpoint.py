@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 
-from airflow_runai.backends import organization
 from airflow_runai.core.flow import drive
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
-from airflow_runai.core.workload import Workload
+from airflow_runai.core.project import refuse_commas
 from airflow_runai.deployment import configuration
 from airflow_runai.deployment.task_states import task_state
 from airflow_runai.errors import (
@@ -203,12 +202,10 @@ class RunaiCheckpointSensor(BaseSensorOperator, ReadableTask, LineageSource):
         if not isinstance(self.workload, str) or not self.workload:
             raise InvalidArgument([f"workload: {self.workload!r}; {_ALLOWED_WORKLOADS}"])
         # The server's filters have no way to escape a comma.
-        organization.refuse_commas("workload", self.workload)
+        refuse_commas("workload", self.workload)
         project = self._hook.project(self.project)
         # No id yet: the wait looks the name up, as a workload of that name may still be submitted.
-        return Workload(
-            "", self.workload, "", project_id=project.id, cluster_id=project.cluster_id
-        ).to_json()
+        return project.workload_named(self.workload).to_json()
 
     def _task(self, workload: JsonMapping, context: Context) -> FetchXCom:
         """Return the training's task; one that does not exist would be waited for in vain."""
@@ -280,7 +277,7 @@ class RunaiCheckpointSensor(BaseSensorOperator, ReadableTask, LineageSource):
             case FetchTaskState():
                 return task_state(step.task, ti.get_task_states)
             case CallApi():
-                return self._hook.run(step.flow())
+                return self._hook.run(step.flow(self._hook.backend))
 
     def _finish(self, context: Context, event: JsonMapping) -> JsonObject:
         """Return the result, or raise; both ways of waiting end here."""

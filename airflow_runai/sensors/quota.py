@@ -11,7 +11,7 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 
 from airflow_runai.backends.patience import retry_while_unreachable
-from airflow_runai.backends.room import no_room, room, unknown
+from airflow_runai.backends.room import no_room, unknown
 from airflow_runai.core.flow import now
 from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.room import WHEN, Need, ProjectRoom
@@ -26,7 +26,7 @@ from airflow_runai.triggers.room import RunaiRoomTrigger
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_runai.backends.organization import Project
+    from airflow_runai.core.project import Project
 
 
 class RunaiQuotaSensor(BaseSensorOperator, ReadableTask):
@@ -93,7 +93,8 @@ class RunaiQuotaSensor(BaseSensorOperator, ReadableTask):
         """
         with fail_without_retry():
             hook, project = self._hook, self._where
-            found = hook.run(retry_while_unreachable(partial(room, project, self.node_pool)))
+            look = partial(hook.backend.room, project, self.node_pool)
+            found = hook.run(retry_while_unreachable(look))
             if not self._has_room(found):
                 self.log.info("%s", no_room(self._need, found))
                 self._defer(project, hook.run(now()) if since is None else since)
@@ -144,7 +145,7 @@ class RunaiQuotaSensor(BaseSensorOperator, ReadableTask):
         """Look once."""
         with fail_without_retry():
             try:
-                found = self._hook.run(room(self._where, self.node_pool))
+                found = self._hook.run(self._hook.backend.room(self._where, self.node_pool))
             except NON_RETRYABLE:
                 raise
             except Unreachable as error:

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 
-from airflow_runai.backends import control_plane, organization
-from airflow_runai.backends.organization import Project
+from airflow_runai.core.backend import newest_named
 from airflow_runai.core.decision import KeepWaiting, WaitPolicy, decide
 from airflow_runai.core.flow import now
 from airflow_runai.core.outcome import SUCCEEDED, TIMED_OUT, Outcome
+from airflow_runai.core.project import refuse_commas
 from airflow_runai.core.waiting import take_snapshot
-from airflow_runai.core.workload import Workload
 from airflow_runai.deployment import configuration
 from airflow_runai.errors import InvalidArgument, Refused, Unreachable, WorkloadEnded
 from airflow_runai.hooks.runai import RunaiHook
@@ -83,7 +82,7 @@ class RunaiWorkloadSensor(BaseSensorOperator, ReadableTask):
         """Wait, deferred or by poking."""
         with fail_without_retry():
             # The server refuses such a filter each time, and a wait survives refusals.
-            organization.refuse_commas("workload", self.workload)
+            refuse_commas("workload", self.workload)
             if not configuration.deferrable(self.deferrable):
                 return super().execute(context)
             project = self._hook.project(self.project, self.cluster)
@@ -91,7 +90,7 @@ class RunaiWorkloadSensor(BaseSensorOperator, ReadableTask):
         self.defer(
             trigger=RunaiWorkloadTrigger(
                 runai_conn_id=self.runai_conn_id,
-                workload=self._named(project).to_json(),
+                workload=project.workload_named(self.workload).to_json(),
                 policy=policy.to_json(),
                 on_kill="keep",
                 min_defer_seconds=configuration.seconds("min_defer_seconds"),
@@ -99,10 +98,6 @@ class RunaiWorkloadSensor(BaseSensorOperator, ReadableTask):
             method_name="execute_complete",
             timeout=None,
         )
-
-    def _named(self, project: Project) -> Workload:
-        """Return all that is known of the workload before it is found."""
-        return Workload("", self.workload, "", project_id=project.id, cluster_id=project.cluster_id)
 
     @cached_property
     def _hook(self) -> RunaiHook:
@@ -140,10 +135,10 @@ class RunaiWorkloadSensor(BaseSensorOperator, ReadableTask):
         hook = self._hook
         try:
             project = hook.project(self.project, self.cluster)
-            workload = hook.run(control_plane.finder(self._named(project))())
+            workload = hook.run(newest_named(hook.backend, project.workload_named(self.workload)))
             if workload is None:
                 return None
-            reader = control_plane.reader_for(workload)
+            reader = hook.backend.reader(workload)
             return decide(self._policy(), hook.run(take_snapshot(reader, workload)))
         except NON_RETRYABLE:
             raise

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
 
-from airflow_runai.backends import control_plane
+from airflow_runai.core.backend import Workloads, newest_named
 from airflow_runai.core.decision import WaitPolicy, decide
 from airflow_runai.core.flow import Flow
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
@@ -30,6 +30,7 @@ from airflow_runai.core.task_states import FINISHED_TASK_STATES
 from airflow_runai.core.waiting import take_snapshot
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import CheckpointUnreadable, NoValidCheckpoint, RunaiError
+from airflow_runai.links import workload_in
 from airflow_runai.tasks.checkpoint_query import (
     CheckpointNotFoundYet,
     CheckpointQuery,
@@ -53,9 +54,9 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True)
 class CallApi:
-    """Run a conversation with the control plane; the answer is its result."""
+    """Run a conversation with the platform; the answer is its result."""
 
-    flow: Callable[[], Flow[Any]]
+    flow: Callable[[Workloads], Flow[Any]]
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,7 @@ class CheckpointWait:
         submitted = yield task
         status = WorkloadStatus()
         if submitted:
-            workload = Workload(submitted["id"], submitted["name"], "")
+            workload = workload_in(submitted)
             status = yield from self._read_status(workload)
             if not status.end:
                 return status
@@ -194,11 +195,11 @@ class CheckpointWait:
         status: WorkloadStatus = yield CallApi(partial(self._fetch_status, workload))
         return status
 
-    def _fetch_status(self, wanted: Workload) -> Flow[WorkloadStatus]:
-        workload = wanted if wanted.id else (yield from control_plane.finder(wanted)())
+    def _fetch_status(self, wanted: Workload, backend: Workloads) -> Flow[WorkloadStatus]:
+        workload = wanted if wanted.id else (yield from newest_named(backend, wanted))
         if workload is None:
             return WorkloadStatus()
-        snapshot = yield from take_snapshot(control_plane.reader_for(workload), workload)
+        snapshot = yield from take_snapshot(backend.reader(workload), workload)
         # Each snapshot knows its own moment only: how long it is absent is remembered here.
         is_absent = snapshot.absent_since is not None
         self._absent_since = (self._absent_since or snapshot.absent_since) if is_absent else None

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
 
-from airflow_runai.backends.explanation import explain
 from airflow_runai.core.outcome import FAILED, STALLED, TIMED_OUT, Outcome
 from airflow_runai.core.reasons import chapter_start, needs_reason
 from airflow_runai.errors import RunaiError
@@ -22,7 +21,7 @@ def explained(hook: RunaiHook, outcome: Outcome) -> Outcome:
         return outcome
     since = chapter_start(outcome.timeline)
     try:
-        found = hook.run(explain(outcome.workload_id, outcome.phase, since))
+        found = hook.run(hook.backend.explain(outcome.workload(), since))
     except (RunaiError, AirflowException, AirflowRuntimeError, OSError) as error:
         # Without a token, or without the connection: that must not hide how the workload ended.
         log.warning("why %s ended cannot be asked: %s", outcome.name, error)

@@ -11,7 +11,6 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_runai.backends import control_plane
 from airflow_runai.backends.suspension import ADVICE
 from airflow_runai.backends.termination import present
 from airflow_runai.core.decision import ABSENCE_SECONDS
@@ -76,7 +75,7 @@ class Kill:
         if lives := await self._still_lives():
             return lives
         async with session(self.runai_conn_id) as joined:
-            workload = await joined.run(present(self.workload))
+            workload = await joined.run(present(joined.backend, self.workload))
             if workload is None:
                 return self._absent(await joined.run(now()))
             self.absent_since = None
@@ -84,7 +83,8 @@ class Kill:
             # workload.
             if reason := self._settled(workload) or await self._still_lives():
                 return reason
-            call = control_plane.delete if self.action == "stop" else control_plane.suspend
+            backend = joined.backend
+            call = backend.delete if self.action == "stop" else backend.suspend
             await joined.run(call(workload))
             count("runai.kills", by="trigger")
         self.calls += 1

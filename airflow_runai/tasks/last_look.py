@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
 
-from airflow_runai.backends.pods import pods_ever
 from airflow_runai.core.incarnations import nodes_of, shown_lives
 from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.outcome import Outcome
@@ -63,7 +62,7 @@ def lives_of(hook: RunaiHook, outcome: Outcome) -> list[JsonObject]:
     if len(lives) < 2:
         return []
     try:
-        nodes = nodes_of(hook.run(pods_ever(outcome.workload_id)), lives)
+        nodes = nodes_of(hook.run(hook.backend.pods(outcome.workload(), gone=True)), lives)
     except (RunaiError, AirflowException, AirflowRuntimeError, OSError) as error:
         log.info("on which nodes %s ran is not known (%s)", outcome.name, error)
         nodes = []

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from airflow_runai.backends.cluster_api import Clusters
-from airflow_runai.backends.workload_logs import LogPart, WorkloadLog
 from airflow_runai.core.json_merge import JsonMapping
 from airflow_runai.core.log_lines import FOLLOW, OFF, LogPosition
+from airflow_runai.core.log_reader import LogPart
 from airflow_runai.core.outcome import GONE, SUCCEEDED, Outcome
 from airflow_runai.core.texts import plural
 from airflow_runai.errors import NotFound
@@ -47,9 +46,8 @@ def _trouble(outcome: Outcome, error: Exception) -> list[str]:
 
 
 def _last(hook: RunaiHook, outcome: Outcome, is_followed: bool) -> LogPart:
-    log = WorkloadLog(outcome.workload())
-    place = _place(outcome, is_followed)
-    return hook.run(log.look(Clusters(hook.settings), outcome.ended_at, place))
+    log = hook.backend.log(outcome.workload())
+    return hook.run(log.look(outcome.ended_at, _place(outcome, is_followed)))
 
 
 def _place(outcome: Outcome, is_followed: bool) -> LogPosition | None:

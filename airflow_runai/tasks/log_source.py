@@ -5,34 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from airflow_runai.backends.cluster_api import Clusters
-from airflow_runai.backends.settings import Settings
-from airflow_runai.backends.workload_logs import LogPart, UnmaskedPart, WorkloadLog
 from airflow_runai.core.flow import Flow
 from airflow_runai.core.log_lines import LogPosition
+from airflow_runai.core.log_reader import LogPart, LogReader, UnmaskedPart
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import Unreachable
-from airflow_runai.hooks.sessions import one_per_loop, session
+from airflow_runai.hooks.sessions import ConnectionKey, one_per_loop, session
 from airflow_runai.tasks.log_fetches import LogFetches
 from airflow_runai.tasks.log_looks import LogLook
 
 T = TypeVar("T")
 
-#: No answer, a gateway's, or the cluster asks to slow down: others need not try.
-_OUTAGES = (0, 429, 502, 503, 504)
-
 
 class LogSource:
-    """
-    The log of one workload.
+    """The log of one workload."""
 
-    :param connection: id of the connection, or its settings.
-    """
+    __slots__ = ("_connection", "_log", "_workload")
 
-    __slots__ = ("_connection", "_log")
-
-    def __init__(self, connection: str | Settings, workload: Workload) -> None:
-        self._connection, self._log = connection, WorkloadLog(workload)
+    def __init__(self, connection: ConnectionKey, workload: Workload) -> None:
+        self._connection, self._workload = connection, workload
+        # Of the first session that was joined: what it finds out is asked for only once.
+        self._log: LogReader | None = None
 
     async def read(self, look: LogLook, seen: LogPosition | None) -> UnmaskedPart:
         """
@@ -41,24 +34,21 @@ class LogSource:
         :param seen: how far the log was seen; ``None`` for its end alone.
         :raises Unreachable: at once, too, if the cluster could not be reached a moment ago.
         """
-        fetches, cluster = one_per_loop(LogFetches), self._log.workload.cluster_id
+        fetches, cluster = one_per_loop(LogFetches), self._workload.cluster_id
         if reason := fetches.outage(cluster):
             raise Unreachable(f"its cluster could not be reached a moment ago: {reason}")
         try:
-            return await self._run(
-                lambda clusters: self._log.read(clusters, look.moment, seen, late=look.is_late)
-            )
+            return await self._run(lambda log: log.read(look.moment, seen, late=look.is_late))
         except Unreachable as error:
-            where, _, reason = str(error).partition(": ")
-            # Not the control plane's, nor one workload's own trouble.
-            if "/cluster-api/" in where and error.status in _OUTAGES:
+            if self._log and (reason := self._log.outage(error)):
                 fetches.note_outage(cluster, reason)
             raise
 
     async def shown(self, found: UnmaskedPart) -> LogPart:
         """Return what was read as it may be shown."""
-        return await self._run(lambda clusters: self._log.shown(clusters, found))
+        return await self._run(lambda log: log.shown(found))
 
-    async def _run(self, flow: Callable[[Clusters], Flow[T]]) -> T:
+    async def _run(self, flow: Callable[[LogReader], Flow[T]]) -> T:
         async with session(self._connection) as joined:
-            return await joined.run(flow(joined.clusters))
+            self._log = self._log or joined.backend.log(self._workload)
+            return await joined.run(flow(self._log))

@@ -14,15 +14,14 @@ from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 
-from airflow_runai.backends.settings import Settings
-from airflow_runai.backends.workload_logs import LINES, LogPart, UnmaskedPart
 from airflow_runai.core.flow import Notice
 from airflow_runai.core.incarnations import sighting
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.log_lines import FOLLOW, OFF, LogPosition, newest
+from airflow_runai.core.log_reader import LINES, LogPart, UnmaskedPart
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import NotFound
-from airflow_runai.hooks.sessions import one_per_loop
+from airflow_runai.hooks.sessions import ConnectionKey, one_per_loop
 from airflow_runai.tasks.log_agenda import LogAgenda
 from airflow_runai.tasks.log_facts import LogEnd
 from airflow_runai.tasks.log_fetches import LogFetches
@@ -51,7 +50,6 @@ class LogTail:
     """
     Writes the log of one workload, as far as there is room.
 
-    :param connection: id of the connection, or its settings.
     :param get_logs: one of ``core.log_lines.GET_LOGS``.
     :param interval: seconds between two looks of ``follow``.
     :param show: takes news of the workload, the end of its log, and whether it is urgent.
@@ -82,7 +80,7 @@ class LogTail:
 
     def __init__(
         self,
-        connection: str | Settings,
+        connection: ConnectionKey,
         workload: Workload,
         get_logs: str,
         interval: float,

@@ -13,12 +13,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from airflow_runai.backends.explanation import explain
-from airflow_runai.backends.settings import Settings
 from airflow_runai.core.flow import Notice
 from airflow_runai.core.phase_news import RECENT
 from airflow_runai.core.phases import Meaning, meaning
-from airflow_runai.hooks.sessions import one_per_loop, session
+from airflow_runai.core.workload import Workload
+from airflow_runai.hooks.sessions import ConnectionKey, one_per_loop, session
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +34,7 @@ class LongWait:
     """
     Tells why its workload does not run.
 
-    :param connection: id of the connection, or its settings.
-    :param workload: with ``id`` and ``name``; without an id nothing is asked.
+    :param workload: from :meth:`Workload.to_json`; without an id nothing is asked.
     :param tell: called on the event loop, in the context of the wait.
     :param patience: see :data:`PATIENCE`.
     """
@@ -54,7 +52,7 @@ class LongWait:
 
     def __init__(
         self,
-        connection: str | Settings,
+        connection: ConnectionKey,
         workload: Mapping[str, Any],
         tell: Tell,
         patience: Mapping[Meaning, float] = PATIENCE,
@@ -107,9 +105,10 @@ class LongWait:
 
     async def _explain(self, news: Mapping[str, Any]) -> None:
         last = news["timeline"][-1]
+        seen = Workload.from_json({**self._workload, "phase": last["phase"]})
         try:
             async with session(self._connection) as joined:
-                found = await joined.run(explain(self._workload["id"], last["phase"], last["at"]))
+                found = await joined.run(joined.backend.explain(seen, last["at"]))
         except Exception as error:
             # Whatever it is, the wait itself will meet it and say so.
             log.debug("why %s waits cannot be asked: %s", self._workload["name"], error)

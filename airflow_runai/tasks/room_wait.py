@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from airflow_runai.backends.organization import Project
 from airflow_runai.backends.patience import Patience
-from airflow_runai.backends.room import no_room, room, unknown, until_room
+from airflow_runai.backends.room import no_room, unknown, until_room
 from airflow_runai.core.flow import Flow, Notice, now
+from airflow_runai.core.project import Project
 from airflow_runai.core.quota import gpus_guaranteed, gpus_requested
 from airflow_runai.core.room import NOW, QUOTA, Need, ProjectRoom
 from airflow_runai.core.slots import Claim, RunSlots, coming
@@ -141,7 +141,8 @@ class RoomWait:
 
     @property
     def _look(self) -> Callable[[], Flow[ProjectRoom]]:
-        return partial(room, self.project, self.node_pool, PROMISE if self.claim else 0.0)
+        ended_within = PROMISE if self.claim else 0.0
+        return partial(self.hook.backend.room, self.project, self.node_pool, ended_within)
 
     def _now(self) -> float:
         return self._run(now())

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_runai.backends import control_plane
 from airflow_runai.backends.termination import stop
 from airflow_runai.core.decision import WaitPolicy, decide
 from airflow_runai.core.outcome import FAILED, STALLED, STOPPED, SUCCEEDED, TIMED_OUT, Outcome
@@ -69,7 +68,7 @@ def _settled_now(
     root: Callable[[], CheckpointRoot | None],
 ) -> Outcome | None:
     start = outcome.workload()
-    snapshot = hook.run(take_snapshot(control_plane.reader_for(start), start, outcome.timeline))
+    snapshot = hook.run(take_snapshot(hook.backend.reader(start), start, outcome.timeline))
     if outcome.absent and snapshot.absent_since is not None:
         return outcome
     if outcome.status == STALLED and outcome.progress is not None:
@@ -83,7 +82,7 @@ def _settled_now(
         return now
     now = explained(hook, now)  # before it is stopped: then there is nothing left to read
     # Whether it stopped may not be known yet: then the wait goes on, and finds out.
-    done = hook.run(stop(snapshot.workload, action))
+    done = hook.run(stop(hook.backend, snapshot.workload, action))
     return replace(now, reason=f"{now.reason}; {done}") if done else None
 
 

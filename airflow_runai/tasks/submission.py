@@ -15,15 +15,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_runai.backends import submission, suspension, termination
-from airflow_runai.backends.organization import Project
 from airflow_runai.backends.patience import Patience
-from airflow_runai.backends.prospects import prospects
-from airflow_runai.backends.submission import SubmissionRequest
 from airflow_runai.core.flow import Flow, now
 from airflow_runai.core.marks import Mark
 from airflow_runai.core.naming import TaskIdentity, base_name, generation_name
 from airflow_runai.core.note import Note
 from airflow_runai.core.phases import Meaning
+from airflow_runai.core.project import Project
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.submission import (
     CLOCKS_AGREE,
@@ -34,6 +32,7 @@ from airflow_runai.core.submission import (
     begins_anew,
     plan_submission,
 )
+from airflow_runai.core.submission_request import SubmissionRequest
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import ForeignWorkload, Missing, NameTaken, NoEffect
 from airflow_runai.hooks.runai import RunaiHook
@@ -121,8 +120,8 @@ class Submission:
     def _replace(self, step: Create, before_create: Callable[[str], None]) -> Workload:
         self._end(step.ends)
         if step.before:
-            pods_end = termination.let_pods_end(step.before)
-            self._hook_of(step.before).run(pods_end, sleep=self.sleep)
+            hook = self._hook_of(step.before)
+            hook.run(termination.let_pods_end(hook.backend, step.before), sleep=self.sleep)
         # Last: its look at the room must be fresh, and nobody may write any more what it removes.
         before_create(self._name(step.generation))
         return self._create(step)
@@ -133,7 +132,8 @@ class Submission:
                 "%s is ended: the task was cleared, or a newer workload has taken its place",
                 older.name,
             )
-            self._hook_of(older).run(termination.end_and_wait(older), sleep=self.sleep)
+            hook = self._hook_of(older)
+            hook.run(termination.end_and_wait(hook.backend, older), sleep=self.sleep)
 
     @cached_property
     def _identity(self) -> TaskIdentity:
@@ -155,9 +155,9 @@ class Submission:
             raise
 
     def _existing(self, *, deleted: bool) -> list[Numbered]:
-        digest = self._identity.digest()
+        backend, digest = self.hook.backend, self._identity.digest()
         existing = self._run(
-            submission.generations(self.project, digest, self.note, self.patience, deleted)
+            submission.generations(backend, self.project, digest, self.note, self.patience, deleted)
         )
         return [*existing, *self._elsewhere({workload.id for _, workload in existing})]
 
@@ -168,8 +168,9 @@ class Submission:
             return []
         if note.connection in (None, self.hook.runai_conn_id):
             return []
-        search = submission.present_state(note.workload_id, note.name, self.patience, ())
-        workload = RunaiHook(str(note.connection)).run(search, sleep=self.sleep)
+        hook = RunaiHook(str(note.connection))
+        search = submission.present_state(hook.backend, note.workload(), self.patience, ())
+        workload = hook.run(search, sleep=self.sleep)
         if workload is None:
             return []
         self._found_elsewhere = workload.id
@@ -193,16 +194,18 @@ class Submission:
             workload.id,
             self._tries.current,
         )
-        for reason in self._run(prospects(self.project, self.spec)):
+        for reason in self._run(self.hook.backend.prospects(self.project, self.spec)):
             log.warning("%s: %s", workload.name, reason.sentence)
         return workload
 
     def _created(self, request: SubmissionRequest) -> Workload:
+        backend = self.hook.backend
+        submitting = submission.create_or_adopt(backend, self.project, request, self.patience)
         try:
-            return self._run(submission.create_or_adopt(self.project, request, self.patience))
+            return self._run(submitting)
         except WorkerStopped:
             # The create that waited for its answer may have arrived: then somebody must end it.
-            found = self.hook.run(submission.find_created(self.project, request))
+            found = self.hook.run(submission.find_created(backend, self.project, request))
             if found is None:
                 raise
             return found
@@ -231,11 +234,14 @@ class Submission:
             connection=self.hook.runai_conn_id,
             fingerprint=request.fingerprint,
             max_tries=self._tries.max_tries,
+            project_id=self.project.id,
+            cluster_id=self.project.cluster_id,
             begun=begun or int(self._run(now())),
         )
 
     def _adopt(self, step: Adopt) -> Workload:
         workload, request = step.workload, self._request(step.workload.name)
+        backend = self.hook.backend
         if workload.id == self._found_elsewhere:
             raise ForeignWorkload(
                 f"workload {workload.name} ({workload.phase}) was submitted through the connection "
@@ -246,7 +252,7 @@ class Submission:
         if workload.meaning is not Meaning.DELETING:
             steadfast = replace(self.patience, refusals=True)
             noted = self._noted_fingerprint(workload)
-            self._run(submission.verify(workload, request, noted, steadfast))
+            self._run(submission.verify(backend, workload, request, noted, steadfast))
         log.info(
             "adopted %s (id %s, phase %s): nothing is submitted",
             workload.name,
@@ -263,7 +269,7 @@ class Submission:
 
     def _resume(self, workload: Workload) -> None:
         try:
-            self._run(self.patience.retry(lambda: suspension.resume(workload)))
+            self._run(self.patience.retry(lambda: suspension.resume(self.hook.backend, workload)))
             log.info("%s was suspended: resumed, because the task was cleared", workload.name)
         except NoEffect as error:
             log.warning("%s; clear the task with on_clear='restart' to do so", error)

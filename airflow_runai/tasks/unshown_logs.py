@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
-from airflow_runai.backends.workload_logs import UnmaskedPart
 from airflow_runai.core.log_lines import LogPosition
+from airflow_runai.core.log_reader import UnmaskedPart
 from airflow_runai.hooks.sessions import one_per_loop
 from airflow_runai.tasks.log_fetches import LogFetches
 from airflow_runai.tasks.log_looks import LogLook

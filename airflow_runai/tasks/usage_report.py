@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_runai.backends.measurements import gpu_utilization
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.outcome import SUCCEEDED, Outcome
 from airflow_runai.core.saves import Saved
@@ -86,7 +85,9 @@ def _idle_share(hook: RunaiHook, outcome: Outcome) -> float | None:
     if not made:
         return None
     try:
-        samples = hook.run(gpu_utilization(outcome.workload_id, made[0].start, outcome.ended_at))
+        samples = hook.run(
+            hook.backend.gpu_utilization(outcome.workload(), made[0].start, outcome.ended_at)
+        )
     except Exception as error:
         log.info("how busy the GPUs were is not known (%s)", cut(str(error)))
         return None

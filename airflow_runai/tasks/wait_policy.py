@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from airflow_runai.backends import control_plane
 from airflow_runai.core.decision import WaitPolicy, decide
 from airflow_runai.core.outcome import Outcome
 from airflow_runai.core.phases import OVER
@@ -70,9 +69,8 @@ def outcome_before_waiting(
     if workload.meaning not in OVER:
         return None
     try:
-        verdict = decide(
-            policy, hook.run(take_snapshot(control_plane.reader_for(workload), workload))
-        )
+        reader = hook.backend.reader(workload)
+        verdict = decide(policy, hook.run(take_snapshot(reader, workload)))
     # The wait itself copes with an outage.
     except (Unreachable, Refused):
         return None

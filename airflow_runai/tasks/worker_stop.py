@@ -95,7 +95,9 @@ def end_if_task_is_finished(
     state = state_now()
     if state in FINISHED_TASK_STATES:
         # Asked anew before each call: the task may be cleared meanwhile.
-        ended = hook.run(stop(workload, action, lambda: state_now() in FINISHED_TASK_STATES))
+        ended = hook.run(
+            stop(hook.backend, workload, action, lambda: state_now() in FINISHED_TASK_STATES)
+        )
         count("runai.kills", by="worker")
         done = ended or f"workload {workload.name} was told to end"
         raise AirflowException(f"the worker was told to stop (the task is {state}): {done}")

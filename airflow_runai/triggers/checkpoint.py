@@ -129,7 +129,7 @@ class RunaiCheckpointTrigger(BaseTrigger):
                 return await asyncio.to_thread(_fetch_task_state, step.task)
             case CallApi():
                 async with session(self.runai_conn_id) as joined:
-                    return await joined.run(step.flow())
+                    return await joined.run(step.flow(joined.backend))
 
 
 def _fetch_xcom(task: FetchXCom) -> Mapping[str, Any] | None:

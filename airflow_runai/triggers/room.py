@@ -17,9 +17,8 @@ import structlog
 from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_runai.backends.organization import Project
-from airflow_runai.backends.room import room
 from airflow_runai.core.flow import Notice
+from airflow_runai.core.project import Project
 from airflow_runai.core.room import Need, ProjectRoom
 from airflow_runai.core.waiting_line import PROMISE, Ticket
 from airflow_runai.errors import NotResolved, RunaiError
@@ -120,10 +119,10 @@ class RunaiRoomTrigger(BaseTrigger):
         project, need = Project(**self.project), Need.from_json(self.need)
         ticket = Ticket(self.digest, need, self.since, self.takes)
         turnstile = one_per_loop(Turnstiles).of(self.runai_conn_id, project.id, self.node_pool)
-        # Whoever was let go and has ended since keeps nobody waiting.
-        look = partial(room, project, self.node_pool, PROMISE)
         deadline = math.inf if self.deadline is None else self.deadline
         async with session(self.runai_conn_id) as joined:
+            # Whoever was let go and has ended since keeps nobody waiting.
+            look = partial(joined.backend.room, project, self.node_pool, PROMISE)
             waiting = turnstile.wait(ticket, look, self.poll_interval, deadline)
             found = await joined.run(waiting, _tell)
         return None if found and ticket.is_vain(found) else found

@@ -12,13 +12,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import structlog
 from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_runai.backends import control_plane
+from airflow_runai.core.backend import newest_named
 from airflow_runai.core.decision import WaitPolicy
 from airflow_runai.core.flow import Flow, Notice
 from airflow_runai.core.outcome import Outcome
@@ -138,7 +139,8 @@ class RunaiWorkloadTrigger(BaseTrigger):
             try:
                 async with session(self.runai_conn_id) as joined:
                     if not start.id:
-                        search = appearance(policy, control_plane.finder(start), start)
+                        find = partial(newest_named, joined.backend, start)
+                        search = appearance(policy, find, start)
                         found = await joined.run(search, self._report)
                         if isinstance(found, Outcome):
                             return found

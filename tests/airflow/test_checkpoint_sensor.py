@@ -39,6 +39,7 @@ from airflow_runai.training import preemptible
 from airflow_runai.triggers.checkpoint import READERS, RunaiCheckpointTrigger, in_thread
 from tests.airflow.running import Person, Run, dag_of, event_of, meanwhile
 from tests.airflow.test_checkpoints import publish
+from tests.backends.rest import BACKEND
 from tests.support.patience import PATIENCE
 from tests.support.waiting import eventually, wait_until
 
@@ -281,7 +282,7 @@ def test_the_workload_is_asked_before_the_storage_is_read(tmp_path: Path) -> Non
             return {"id": "7", "name": "train-g1"}
         if isinstance(step, CallApi):
             publish(tmp_path, 10)  # its last checkpoint, and then it ends
-            return ended(step.flow())
+            return ended(step.flow(BACKEND))
         if isinstance(step, FetchTaskState):
             return "failed"
         return step.call(lambda _: None)
@@ -335,7 +336,7 @@ def training_task(workload: dict[str, str] | None, state: str | None) -> Callabl
         if isinstance(step, FetchTaskState):
             return state
         if isinstance(step, CallApi):
-            return ended(step.flow())
+            return ended(step.flow(BACKEND))
         return step.call(lambda _: None)
 
     return do

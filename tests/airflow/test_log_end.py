@@ -15,6 +15,7 @@ import pytest
 import structlog
 
 from airflow_runai.backends import drivers
+from airflow_runai.backends.runai import RunaiBackend
 from airflow_runai.backends.settings import Settings
 from airflow_runai.core.flow import Flow
 from airflow_runai.core.log_lines import LogPosition, growth
@@ -53,7 +54,7 @@ class Hook:
     """Sends the flows of a worker over that wire."""
 
     def __init__(self, answer: Callable[[], httpx.Response], settings: Settings = SETTINGS) -> None:
-        self.settings = settings
+        self.settings, self.backend = settings, RunaiBackend(settings)
         self.wire = Wire(answer)
 
     def run(self, flow: Flow[Any]) -> Any:

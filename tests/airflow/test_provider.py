@@ -21,7 +21,8 @@ import pytest
 from airflow.sdk import Connection
 
 from airflow_runai.emulator import Emulator, serve
-from airflow_runai.hooks.runai import RunaiHook, settings_of
+from airflow_runai.hooks.choice import settings_of
+from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.provider_info import get_provider_info
 from tests.airflow.conftest import ROOT, SECRET, fast
 

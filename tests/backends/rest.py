@@ -7,14 +7,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_runai.backends.organization import Project
-from airflow_runai.backends.submission import SubmissionRequest
+from airflow_runai.backends.runai import RunaiBackend
+from airflow_runai.backends.settings import Settings
+from airflow_runai.core.backend import Backend
 from airflow_runai.core.flow import Reply, Request
+from airflow_runai.core.project import Project
 from airflow_runai.core.spec import WorkloadSpec
+from airflow_runai.core.submission_request import SubmissionRequest
 from airflow_runai.errors import Unreachable
 from tests.core.stage import NOON, Hand
 
 PROJECT = Project("4501", "team-a", "cluster-1")
+BACKEND: Backend = RunaiBackend(Settings("https://org.run.ai", "me", "secret"))
 PAGE = "<html><body><h1>502 Bad Gateway</h1></body></html>"
 
 

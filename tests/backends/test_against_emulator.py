@@ -12,7 +12,6 @@ import pytest
 
 from airflow_runai.backends import clients, control_plane, drivers, organization
 from airflow_runai.backends.looks import Looks
-from airflow_runai.backends.organization import Project
 from airflow_runai.backends.server_clock import ServerClock
 from airflow_runai.backends.settings import Settings
 from airflow_runai.backends.submission import create_or_adopt, generations
@@ -24,12 +23,13 @@ from airflow_runai.backends.watcher import Watcher
 from airflow_runai.core.decision import WaitPolicy
 from airflow_runai.core.flow import Flow, Notice, Sleep, now
 from airflow_runai.core.outcome import Outcome
+from airflow_runai.core.project import Project
 from airflow_runai.core.submission import Adopt, Create, Tries, plan_submission
 from airflow_runai.core.waiting import wait
 from airflow_runai.core.workload import Workload
 from airflow_runai.emulator import Emulator, Scenario
 from airflow_runai.errors import ForeignWorkload, NotResolved, Refused, Unauthorized
-from tests.backends.rest import order
+from tests.backends.rest import BACKEND, order
 from tests.conftest import Serve, settings_for
 
 T = TypeVar("T")
@@ -94,11 +94,13 @@ def submit(talk: Blocking, name: str = NAME, **spec: Any) -> Workload:
 
 
 def submission(talk: Blocking, name: str = NAME, **spec: Any) -> Flow[Workload]:
-    return create_or_adopt(talk.project, order(name, **{"compute": {"gpu_devices": 1}, **spec}))
+    return create_or_adopt(
+        BACKEND, talk.project, order(name, **{"compute": {"gpu_devices": 1}, **spec})
+    )
 
 
 def wait_for(talk: Blocking, workload: Workload) -> Outcome:
-    return talk.run(wait(POLICY, control_plane.reader_for(workload), workload))
+    return talk.run(wait(POLICY, BACKEND.reader(workload), workload))
 
 
 def test_a_training_runs_to_its_end(talk: Blocking) -> None:
@@ -258,9 +260,9 @@ def test_every_version_of_the_control_plane_is_spoken_to(emulate: Serve, version
     assert wait_for(talk, workload).status == "succeeded"
     talk.run(control_plane.suspend(submit(talk, "train-9-g1")))
     talk.run(control_plane.delete(workload))
-    talk.run(end_and_wait(workload))
-    talk.run(let_pods_end(workload))
-    assert [w.deleted for _, w in talk.run(generations(talk.project, DIGEST))] == [True]
+    talk.run(end_and_wait(BACKEND, workload))
+    talk.run(let_pods_end(BACKEND, workload))
+    assert [w.deleted for _, w in talk.run(generations(BACKEND, talk.project, DIGEST))] == [True]
     grants = {r.path for r in talk.emulator.requests if "token" in r.path and r.status == 200}
     assert grants == {"/api/v2/token" if version in ("2.24", "3.0") else "/api/v1/token"}
 
@@ -269,7 +271,7 @@ def test_a_distributed_training_is_made_and_removed_through_its_own_calls(talk: 
     workload = submit(talk, distributed={"framework": "PyTorch", "workers": 1}, backoff_limit=0)
     assert talk.run(control_plane.get(workload.id)).path == "distributed"
     talk.emulator.advance(5)
-    talk.run(end_and_wait(talk.run(control_plane.get(workload.id))))
+    talk.run(end_and_wait(BACKEND, talk.run(control_plane.get(workload.id))))
     changing = [
         r.path for r in talk.emulator.requests if r.method != "GET" and "token" not in r.path
     ]
@@ -316,14 +318,14 @@ def test_a_clear_replaces_only_after_the_old_one_is_gone(talk: Blocking) -> None
     submit(talk)
     talk.emulator.advance(10)
     step = plan_submission(
-        talk.run(generations(talk.project, DIGEST)), Tries(2, 2), None, "restart"
+        talk.run(generations(BACKEND, talk.project, DIGEST)), Tries(2, 2), None, "restart"
     )
     assert isinstance(step, Create)
     assert [w.name for w in step.ends] == [NAME]
-    talk.run(end_and_wait(step.ends[0]))
+    talk.run(end_and_wait(BACKEND, step.ends[0]))
     assert not talk.emulator.plane.busy
     found = plan_submission(
-        talk.run(generations(talk.project, DIGEST)), Tries(3, 2), None, "restart"
+        talk.run(generations(BACKEND, talk.project, DIGEST)), Tries(3, 2), None, "restart"
     )
     assert isinstance(found, Create)
     assert (found.generation, found.ends) == (2, ())
@@ -331,7 +333,7 @@ def test_a_clear_replaces_only_after_the_old_one_is_gone(talk: Blocking) -> None
 
 def test_a_crash_after_the_create_is_found_by_its_hash_alone(talk: Blocking) -> None:
     made = submit(talk)
-    found = talk.run(generations(talk.project, DIGEST))
+    found = talk.run(generations(BACKEND, talk.project, DIGEST))
     step = plan_submission(found, Tries(2), None, "restart")
     assert isinstance(step, Adopt)
     assert (step.workload.id, step.workload.try_number) == (made.id, 1)

@@ -10,11 +10,12 @@ import httpx
 import pytest
 
 from airflow_runai.backends import cluster_api, drivers
-from airflow_runai.backends.cluster_api import MAX_BYTES, Clusters, LogQuery, LogText
+from airflow_runai.backends.cluster_api import MAX_BYTES, Clusters
 from airflow_runai.backends.settings import Settings
-from airflow_runai.backends.workload_logs import LogPart, WorkloadLog
+from airflow_runai.backends.workload_logs import WorkloadLog
 from airflow_runai.core.flow import Flow
 from airflow_runai.core.log_lines import LogPosition
+from airflow_runai.core.log_reader import LogPart, LogQuery, LogText
 from airflow_runai.core.workload import Workload
 from airflow_runai.emulator import Emulator, EmulatorSettings, Scenario, serve
 from airflow_runai.emulator.records import Pod
@@ -115,9 +116,16 @@ def test_a_distributed_training_has_its_framework_in_the_path() -> None:
 
 
 def test_only_what_is_asked_for_is_in_the_query() -> None:
-    assert LogQuery().params() == []
-    whole = LogQuery(tail=5, since=60, pod="p", container="c", previous=True).params()
-    assert dict(whole) == {
+    asked: list[dict[str, str]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(dict(request.url.params))
+        return httpx.Response(200, text="")
+
+    text_of(LogQuery(), answer)
+    text_of(LogQuery(tail=5, since=60, pod="p", container="c", previous=True), answer)
+    assert asked[0] == {}
+    assert asked[1] == {
         "pod": "p",
         "container": "c",
         "previous": "true",
@@ -252,7 +260,7 @@ def test_secrets_are_masked_and_the_node_is_known(emulator: Emulator) -> None:
     command = "sh -c 'echo $HF_TOKEN for $EPOCHS; echo \"$KEY_PEM_SECRET\"; echo airflow-local; echo end; sleep 99'"
     workload = talking(emulator, command, "end", environmentVariables=variables)
     person = Person(emulator)
-    part: LogPart = person.do(WorkloadLog(workload).look(Clusters(person.settings), 1e10))
+    part: LogPart = person.do(WorkloadLog(workload, Clusters(person.settings)).look(1e10))
     assert part.lines == ("*** for 30", "***", "***", "***", "end")
     assert part.node in ("node-1", "node-2")
     assert part.end == part.lines
@@ -265,9 +273,9 @@ def test_secrets_are_masked_and_the_node_is_known(emulator: Emulator) -> None:
 def test_a_second_look_shows_what_is_new(emulator: Emulator) -> None:
     workload = talking(emulator, "sh -c 'echo one; echo two; sleep 99'", "two")
     person = Person(emulator)
-    clusters, log = Clusters(person.settings), WorkloadLog(workload)
-    first: LogPart = person.do(log.look(clusters, 1e10, LogPosition()))
-    again: LogPart = person.do(log.look(clusters, 1e10, first.place))
+    log = WorkloadLog(workload, Clusters(person.settings))
+    first: LogPart = person.do(log.look(1e10, LogPosition()))
+    again: LogPart = person.do(log.look(1e10, first.place))
     assert (first.lines, again.lines, again.has_gap) == (("one", "two"), (), False)
     assert again.as_sentences("log of talks") == []
     assert again.end == ("one", "two")
@@ -282,10 +290,10 @@ def test_of_an_incarnation_that_is_over_only_its_own_pod_is_asked(
     workload = talking(emulator, once, "again")
     person = Person(emulator)
     crashed = emulator.workloads_named("talks")[0].pods[0]
-    log, clusters = WorkloadLog(workload), Clusters(person.settings)
-    assert person.do(log.read(clusters, ran(crashed), late=True)).lines == ("bang",)
+    log = WorkloadLog(workload, Clusters(person.settings))
+    assert person.do(log.read(ran(crashed), late=True)).lines == ("bang",)
     emulator.preempt("talks")
     wait_until(lambda: emulator.workloads_named("talks")[0].incarnation == 3, "resumed")
     preempted = emulator.workloads_named("talks")[0].pods[1]
     with pytest.raises(NotFound, match="gone"):
-        person.do(log.read(clusters, ran(preempted), late=True))
+        person.do(log.read(ran(preempted), late=True))

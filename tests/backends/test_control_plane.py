@@ -9,6 +9,7 @@ from airflow_runai.backends import organization
 from airflow_runai.backends.paging import MAX_PAGES, PAGE, read_all
 from airflow_runai.backends.pods import pods_now
 from airflow_runai.core.flow import Reply, Request
+from airflow_runai.core.project import Project
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import (
     Forbidden,
@@ -45,7 +46,7 @@ def test_a_project_is_found_with_its_cluster_and_namespace() -> None:
         "new": 1,
     }
     hand = Answers.hand(reply({"projects": [row]}))
-    assert hand.run(organization.find_project("team-a")) == organization.Project(
+    assert hand.run(organization.find_project("team-a")) == Project(
         "4501", "team-a", "c", "runai-team-a"
     )
     assert ("filterBy", "name==team-a") in hand.asked[0].params
@@ -391,10 +392,10 @@ def test_a_history_that_cannot_be_read_now_is_not_empty(
 def test_the_eyes_find_a_deleted_workload_by_name_and_id() -> None:
     rows = [item("w-0", name="w-1-g1"), item("w-1", "Completed")]
     hand = Answers.hand(reply({"workloads": rows}))
-    found = hand.run(cp.reader_for(WORKLOAD).find_deleted("w-1"))
+    found = hand.run(cp.ControlPlaneReader(WORKLOAD).find_deleted("w-1"))
     assert found is not None
     assert (found.id, found.phase) == ("w-1", "Completed")
-    assert hand.run(cp.reader_for(WORKLOAD).find_deleted("w-9")) is None
+    assert hand.run(cp.ControlPlaneReader(WORKLOAD).find_deleted("w-9")) is None
 
 
 def test_pods_come_as_the_server_words_them() -> None:

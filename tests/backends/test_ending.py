@@ -18,7 +18,7 @@ from airflow_runai.core.decision import ABSENCE_SECONDS
 from airflow_runai.core.flow import Reply, Request
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import Unreachable, Untrusted
-from tests.backends.rest import html, item, reply
+from tests.backends.rest import BACKEND, html, item, reply
 from tests.core.stage import NOON, Hand
 
 RUNNING = Workload("w-1", "b-g1", "Running", kind="Training")
@@ -74,13 +74,13 @@ ALIVE, GOING = reply(item()), reply(item(phase="Deleting"))
 
 def test_a_workload_is_deleted_once_and_waited_for_until_it_is_listed_as_deleted() -> None:
     leaving = Leaving([ALIVE, GOING, GOING, NOT_THERE], deleted_from=4)
-    Hand(answer=leaving).run(end_and_wait(RUNNING))
+    Hand(answer=leaving).run(end_and_wait(BACKEND, RUNNING))
     assert leaving.calls == "GDGGG"
 
 
 def test_a_404_alone_is_no_end() -> None:
     leaving = Leaving([NOT_THERE, NOT_THERE, ALIVE, GOING, NOT_THERE], deleted_from=5)
-    Hand(answer=leaving).run(end_and_wait(RUNNING))
+    Hand(answer=leaving).run(end_and_wait(BACKEND, RUNNING))
     assert leaving.calls == "GGGDGG"
 
 
@@ -91,14 +91,14 @@ def test_a_deletion_that_had_no_effect_is_repeated() -> None:
         deletions=lambda number: LOST if number == 1 else NOT_THERE,
     )
     hand = Hand(answer=leaving)
-    hand.run(end_and_wait(RUNNING))
+    hand.run(end_and_wait(BACKEND, RUNNING))
     assert leaving.calls.count("D") >= 2
     assert sum(hand.slept) >= REPEAT
 
 
 def test_what_is_nowhere_counts_as_gone_after_ten_minutes() -> None:
     hand = Hand(answer=Leaving([NOT_THERE]))
-    hand.run(end_and_wait(RUNNING))
+    hand.run(end_and_wait(BACKEND, RUNNING))
     assert ABSENCE_SECONDS <= hand.now - NOON <= ABSENCE_SECONDS + 20
 
 
@@ -107,13 +107,13 @@ def test_what_is_nowhere_counts_as_gone_after_ten_minutes() -> None:
 )
 def test_trouble_while_it_leaves_is_not_taken_for_gone(trouble: Any) -> None:
     leaving = Leaving([ALIVE, trouble, GOING, NOT_THERE], deleted_from=4)
-    Hand(answer=leaving).run(end_and_wait(RUNNING))
+    Hand(answer=leaving).run(end_and_wait(BACKEND, RUNNING))
     assert leaving.calls == "GDGGG"
 
 
 def test_what_somebody_already_deletes_is_only_waited_for() -> None:
     leaving = Leaving([GOING, GOING, NOT_THERE], deleted_from=3)
-    Hand(answer=leaving).run(end_and_wait(RUNNING))
+    Hand(answer=leaving).run(end_and_wait(BACKEND, RUNNING))
     assert leaving.calls == "GGG"
 
 
@@ -121,7 +121,7 @@ def test_what_somebody_already_deletes_is_only_waited_for() -> None:
     "last", [item(phase="Completed"), item(phase="Failed"), item(deletedAt="x")]
 )
 def test_what_has_ended_on_the_way_holds_nothing_any_more(last: dict[str, Any]) -> None:
-    Hand(answer=Leaving([ALIVE, reply(last)])).run(end_and_wait(RUNNING))
+    Hand(answer=Leaving([ALIVE, reply(last)])).run(end_and_wait(BACKEND, RUNNING))
 
 
 @pytest.mark.parametrize(("reads", "words"), [([GOING], ""), ([REFUSED], " .*no")])
@@ -130,18 +130,18 @@ def test_a_workload_that_does_not_leave_is_an_error_and_no_second_one_is_started
 ) -> None:
     hand = Hand(answer=Leaving(reads))
     with pytest.raises(Unreachable, match=f"b-g1 is not gone after 900 s{words}"):
-        hand.run(end_and_wait(RUNNING))
+        hand.run(end_and_wait(BACKEND, RUNNING))
     assert sum(hand.slept) >= MAX_TERMINATION_SECONDS
 
 
 def test_a_certificate_that_is_not_trusted_is_told_at_once() -> None:
     with pytest.raises(Untrusted):
-        Hand(answer=Leaving([Untrusted("self-signed")])).run(end_and_wait(RUNNING))
+        Hand(answer=Leaving([Untrusted("self-signed")])).run(end_and_wait(BACKEND, RUNNING))
 
 
 def test_a_replacement_waits_until_no_pod_writes_any_more() -> None:
     hand = Hand(answer=Leaving([NOT_THERE], pods=[2, LOST, 1, 0]))
-    hand.run(let_pods_end(RUNNING))
+    hand.run(let_pods_end(BACKEND, RUNNING))
     assert len(hand.slept) == 3
 
 
@@ -150,13 +150,13 @@ def test_a_server_that_does_not_tell_pods_is_given_the_grace_period(
     phase: str, seconds: float
 ) -> None:
     hand = Hand(answer=Leaving([NOT_THERE], pods=[NOT_THERE]))
-    hand.run(let_pods_end(Workload("w-1", "b-g1", phase)))
+    hand.run(let_pods_end(BACKEND, Workload("w-1", "b-g1", phase)))
     assert sum(hand.slept) == seconds
 
 
 def test_pods_that_never_end_are_an_error() -> None:
     with pytest.raises(Unreachable, match="b-g1 still has pods after 900 s"):
-        Hand(answer=Leaving([NOT_THERE], pods=[1])).run(let_pods_end(RUNNING))
+        Hand(answer=Leaving([NOT_THERE], pods=[1])).run(let_pods_end(BACKEND, RUNNING))
 
 
 @pytest.mark.parametrize(
@@ -176,14 +176,14 @@ def test_a_stop_says_what_came_of_it(
     action: str, reads: list[Any], calls: str, done: str | None
 ) -> None:
     leaving = Leaving(list(reads))
-    words = Hand(answer=leaving).run(stop(RUNNING, action))
+    words = Hand(answer=leaving).run(stop(BACKEND, RUNNING, action))
     assert leaving.calls == calls
     assert (done in words) if done and words else words is done
 
 
 def test_a_stop_that_is_not_wanted_any_more_is_not_sent_again() -> None:
     leaving, wanted = Leaving([ALIVE]), iter((True, False))
-    words = Hand(answer=leaving).run(stop(RUNNING, "stop", lambda: next(wanted)))
+    words = Hand(answer=leaving).run(stop(BACKEND, RUNNING, "stop", lambda: next(wanted)))
     assert leaving.calls == "GDG"
     assert words is not None
     assert "was cleared" in words

@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from airflow_runai.backends.looks import RefusedAgain
-from airflow_runai.backends.room import room, until_room
+from airflow_runai.backends.project_room import room
+from airflow_runai.backends.room import until_room
 from airflow_runai.backends.turnstile import NEWS, Turnstile
 from airflow_runai.core.flow import Flow, Notice, Reply, Request
 from airflow_runai.core.quota import Quota
 from airflow_runai.core.room import IDLE, NODES, PROJECT, QUOTA, WORKLOADS, Need, ProjectRoom
 from airflow_runai.core.waiting_line import AT_ONCE, Ticket
 from airflow_runai.core.workload import iso
-from airflow_runai.errors import NotResolved, Unauthorized, Unreachable
+from airflow_runai.errors import NotResolved, RefusedAgain, Unauthorized, Unreachable
 from tests.backends.flows import Flows, Running
 from tests.backends.rest import PROJECT as TEAM
 from tests.backends.rest import html, item, reply

@@ -13,6 +13,7 @@ import socket
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import httpx
@@ -30,21 +31,22 @@ from airflow_runai.backends import (
     submission,
 )
 from airflow_runai.backends.looks import READS_PER_PAGE, Looks
-from airflow_runai.backends.organization import Project
 from airflow_runai.backends.tokens import MAX_TOKEN_LENGTH, Tokens
 from airflow_runai.backends.watched import Watched
 from airflow_runai.backends.watched_set import WatchedSet
 from airflow_runai.backends.watcher import Watcher
+from airflow_runai.core.backend import newest_named
 from airflow_runai.core.decision import WaitPolicy
 from airflow_runai.core.flow import Flow, Notice, Sleep
 from airflow_runai.core.outcome import Outcome
 from airflow_runai.core.policies import breaches
+from airflow_runai.core.project import Project
 from airflow_runai.core.waiting import appearance, wait
 from airflow_runai.core.workload import Workload
 from airflow_runai.emulator import EmulatorSettings, Scenario, SteppedClock, serve
 from airflow_runai.emulator.faults import HOSTILE_TEXT
 from airflow_runai.errors import RunaiError
-from tests.backends.rest import order
+from tests.backends.rest import BACKEND, order
 from tests.backends.test_drivers import listening
 from tests.backends.test_drivers import settings as at
 
@@ -109,15 +111,15 @@ class Talk:
 
 def submit(talk: Talk) -> None:
     project: Project = talk.run(organization.find_project("team-a", "embedded"))
-    talk.run(submission.generations(project, "train-0123456789"))
-    made: Workload = talk.run(submission.create_or_adopt(project, order(NAME)))
-    talk.run(submission.verify(made, order(NAME, command="another")))
+    talk.run(submission.generations(BACKEND, project, "train-0123456789"))
+    made: Workload = talk.run(submission.create_or_adopt(BACKEND, project, order(NAME)))
+    talk.run(submission.verify(BACKEND, made, order(NAME, command="another")))
 
 
 def watch(talk: Talk) -> None:
     wanted = Workload("", NAME, "", project_id="4501")
-    found = talk.run(appearance(WaitPolicy(), control_plane.finder(wanted), wanted))
-    talk.run(wait(WaitPolicy(), control_plane.reader_for(found), found))
+    found = talk.run(appearance(WaitPolicy(), partial(newest_named, BACKEND, wanted), wanted))
+    talk.run(wait(WaitPolicy(), BACKEND.reader(found), found))
 
 
 def share(talk: Talk) -> None:

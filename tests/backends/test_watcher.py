@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from airflow_runai.backends.looks import CONFIRMED_PER_LOOK, SAMPLES, RefusedAgain
+from airflow_runai.backends.looks import CONFIRMED_PER_LOOK, SAMPLES
 from airflow_runai.backends.watched import Watched
 from airflow_runai.backends.watcher import FULL_EVERY, Watcher
 from airflow_runai.core.flow import Flow, Sleep
 from airflow_runai.core.waiting import MAX_PAUSE
 from airflow_runai.core.workload import Workload
-from airflow_runai.errors import NotFound, Refused, RunaiError, Throttled, Unreachable
+from airflow_runai.errors import NotFound, Refused, RefusedAgain, RunaiError, Throttled, Unreachable
 from tests.backends.flows import Plane, Running
 
 L = 10.0

@@ -10,11 +10,13 @@ import httpx
 import pytest
 
 from airflow_runai.backends import drivers
-from airflow_runai.backends.cluster_api import Clusters, LogQuery
+from airflow_runai.backends.cluster_api import Clusters
+from airflow_runai.backends.runai import RunaiBackend
 from airflow_runai.backends.settings import Settings
 from airflow_runai.backends.workload_logs import WorkloadLog
 from airflow_runai.cli.logs import PATIENCE, _Reader
 from airflow_runai.core.flow import Flow
+from airflow_runai.core.log_reader import LogQuery
 from airflow_runai.core.workload import Workload
 from airflow_runai.emulator import Emulator
 from airflow_runai.errors import Unreachable
@@ -93,6 +95,7 @@ class Played:
 
     def __init__(self, *looks: list[str] | int, recent: Sequence[str] = ()) -> None:
         self.looks, self.recent = list(looks), recent
+        self.backend = RunaiBackend(self.settings)
 
     def run(self, flow: Flow[Any]) -> Any:
         transport = httpx.MockTransport(self._answer)
@@ -117,7 +120,8 @@ class Played:
     def followed(self, query: LogQuery) -> list[str]:
         workload = Workload("id", "talks", "Running", "4501", "c-1", "Training")
         hook: Any = self
-        return list(_Reader(hook, WorkloadLog(workload), Clusters(self.settings), query).followed())
+        log = WorkloadLog(workload, Clusters(self.settings))
+        return list(_Reader(hook, log, query).followed())
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ from airflow.sdk import DAG
 
 from airflow_runai.backends.control_plane import create, delete
 from airflow_runai.backends.organization import find_project
-from airflow_runai.backends.submission import SubmissionRequest
 from airflow_runai.core.marks import Mark
 from airflow_runai.core.naming import TaskIdentity, base_name, generation_name
 from airflow_runai.core.spec import WorkloadSpec
+from airflow_runai.core.submission_request import SubmissionRequest
 from airflow_runai.deployment.instance_name import name_in_database
 from airflow_runai.emulator import Emulator
 from airflow_runai.operators.training import RunaiTrainingOperator

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from airflow_runai.backends.submission import SubmissionRequest
 from airflow_runai.core.marks import Mark
 from airflow_runai.core.spec import WorkloadSpec
+from airflow_runai.core.submission_request import SubmissionRequest
 
 VARIABLES = {
     "AIRFLOW_RUNAI_MAP_INDEX": "7",

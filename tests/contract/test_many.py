@@ -1,0 +1,36 @@
+"""Trainings of several pods."""
+
+from __future__ import annotations
+
+from airflow_runai.core.phases import Meaning
+from tests.contract.rig import Rig, Script, name_of
+from tests.contract.waits import outcome_of, submit
+
+GANG = {"framework": "PyTorch", "workers": 2}
+
+
+def test_gang_starts_together(rig: Rig) -> None:
+    """Three pods of one GPU each on a cluster of four, of which others hold two."""
+    rig.play(Script(seconds=None))
+    rig.rival(2)
+    made = submit(rig, distributed=GANG)
+    rig.pass_time(60)
+    waiting = rig.run(rig.backend.reader(made).read(made.id))
+    assert (waiting.meaning, rig.lives(name_of())) == (Meaning.WAITING, False)
+
+
+def test_gang_member_evicted_gang_returns(rig: Rig) -> None:
+    made = submit(rig, distributed=GANG)
+    rig.after(30, lambda: rig.reclaim(name_of()))
+    outcome = outcome_of(rig, made)
+    counted = outcome.clocks.interruptions, outcome.clocks.preemptions
+    assert (outcome.status, counted) == ("succeeded", (1, 1))
+    assert rig.names() == [name_of()]
+
+
+def test_completions_parallelism_partly_preempted(rig: Rig) -> None:
+    made = submit(rig, completions=4, parallelism=2)
+    rig.after(150, lambda: rig.reclaim(name_of()))
+    outcome = outcome_of(rig, made)
+    assert outcome.status == "succeeded"
+    assert rig.names() == [name_of()]

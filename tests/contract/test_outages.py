@@ -1,0 +1,86 @@
+"""Servers that do not answer, answer nonsense or begin anew; waits that begin anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from airflow_runai.core.flow import now
+from tests.contract.rig import MakeRig, Rig, Script, name_of
+from tests.contract.waits import outcome_of, submit
+
+
+def test_unreachable_for_minutes_is_survived(rig: Rig) -> None:
+    made = submit(rig)
+    rig.after(20, lambda: rig.outage(300))
+    outcome = outcome_of(rig, made)
+    assert outcome.status == "succeeded"
+    assert outcome.clocks.running == pytest.approx(100, abs=3)
+    assert [told.text for told in rig.told if told.kind == "trouble"][-1].endswith("answers again")
+
+
+def test_credentials_rotated_while_waiting(rig: Rig) -> None:
+    made = submit(rig)
+    rig.after(20, rig.expire_credentials)
+    assert outcome_of(rig, made).status == "succeeded"
+
+
+def test_asked_to_slow_down_is_obeyed(rig: Rig) -> None:
+    made = submit(rig)
+    rig.pass_time(20)
+    rig.answer(429, times=2, retry_after=90)
+    assert outcome_of(rig, made).status == "succeeded"
+    assert rig.run(now()) - made.created_at >= 200  # it asked for two times 90 s of silence
+
+
+@pytest.mark.parametrize(
+    ("status", "html"), [(500, False), (503, False), (200, True), (404, True), (502, True)]
+)
+def test_html_and_5xx_are_no_failure(rig: Rig, status: int, html: bool) -> None:
+    made = submit(rig)
+    rig.after(20, lambda: rig.answer(status, 6, html=html))
+    outcome = outcome_of(rig, made)
+    assert outcome.status == "succeeded"
+    assert outcome.clocks.running == pytest.approx(100, abs=3)
+
+
+def test_triggerer_restart_keeps_clocks(rig: Rig) -> None:
+    rig.play(Script(seconds=None))
+    made = submit(rig)
+    rig.after(40, lambda: rig.reclaim(name_of()))
+    rig.pass_time(200)
+    outcome = outcome_of(rig, made, running=400.0)
+    assert (outcome.status, outcome.clocks.preemptions) == ("timed_out", 1)
+    assert outcome.clocks.running == pytest.approx(400, abs=20)
+
+
+def test_preempted_and_finished_while_nobody_looked(rig: Rig) -> None:
+    made = submit(rig)
+    rig.after(40, lambda: rig.reclaim(name_of()))
+    rig.pass_time(1000)
+    outcome = outcome_of(rig, made)
+    assert (outcome.status, outcome.clocks.preemptions) == ("succeeded", 1)
+    assert outcome.clocks.running == pytest.approx(100, abs=3)
+
+
+def test_preempted_twice_while_nobody_looked_counts_at_least_one(rig: Rig) -> None:
+    made = submit(rig)
+    for seconds in (30, 70):
+        rig.after(seconds, lambda: rig.reclaim(name_of()))
+    rig.pass_time(1000)
+    outcome = outcome_of(rig, made)
+    assert outcome.status == "succeeded"
+    assert 1 <= outcome.clocks.preemptions <= 2
+
+
+@pytest.mark.needs("durable")
+def test_server_restart_keeps_everything(make_rig: MakeRig, tmp_path: Path) -> None:
+    rig = make_rig(state=tmp_path)
+    made = submit(rig)
+    rig.pass_time(20)
+    rig.restart()
+    found = rig.run(rig.backend.reader(made).read(made.id))
+    assert (found.id, found.created_at) == (made.id, made.created_at)
+    assert outcome_of(rig, made).status == "succeeded"
+    assert rig.names() == [name_of()]
