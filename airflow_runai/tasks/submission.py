@@ -9,7 +9,7 @@ name.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -37,7 +37,7 @@ from airflow_runai.core.workload import Workload
 from airflow_runai.errors import ForeignWorkload, Missing, NameTaken, NoEffect
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.tasks.note_store import remember, write_note
-from airflow_runai.tasks.try_identity import identity, may_be_made_again, tries_of
+from airflow_runai.tasks.try_identity import identity, may_be_made_again, origin_variables, tries_of
 from airflow_runai.tasks.worker_stop import WorkerStopped
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ class Submission:
         return generation_name(base_name(self._identity, self.slug), generation)
 
     def _request(self, name: str) -> SubmissionRequest:
-        spec = self.spec.with_environment(_origin_variables(self.context))
+        spec = self.spec.with_environment(origin_variables(self.context))
         return SubmissionRequest(
             name,
             spec,
@@ -283,16 +283,6 @@ class Submission:
         if self.note and replace(self.note, try_number=adopted.try_number) == adopted:
             return
         remember(self.context, adopted)
-
-
-def _origin_variables(context: Context) -> Mapping[str, str]:
-    """Return the variables that name the workload's origin, as Airflow itself names them."""
-    ti = context["ti"]
-    return {
-        "AIRFLOW_CTX_DAG_ID": str(ti.dag_id),
-        "AIRFLOW_CTX_TASK_ID": str(ti.task_id),
-        "AIRFLOW_CTX_DAG_RUN_ID": str(ti.run_id),
-    }
 
 
 def submission_result(workload: Workload, project: str) -> dict[str, Any]:

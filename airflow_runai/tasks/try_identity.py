@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from airflow_runai.core.naming import TaskIdentity
@@ -22,6 +23,16 @@ def identity(context: Context, note: Note | None = None) -> TaskIdentity:
     map_index = -1 if ti.map_index is None else ti.map_index
     instance = (note.instance if note else None) or name_for_worker()
     return TaskIdentity(instance, ti.dag_id, ti.run_id, ti.task_id, map_index)
+
+
+def origin_variables(context: Context) -> Mapping[str, str]:
+    """Return the variables that name the workload's origin, as Airflow itself names them."""
+    ti = context["ti"]
+    return {
+        "AIRFLOW_CTX_DAG_ID": str(ti.dag_id),
+        "AIRFLOW_CTX_TASK_ID": str(ti.task_id),
+        "AIRFLOW_CTX_DAG_RUN_ID": str(ti.run_id),
+    }
 
 
 def tries_of(context: Context) -> Tries:

@@ -109,6 +109,7 @@ def test_gguf_finds_the_same_tensors() -> None:
     }
 
 
+@pytest.mark.slow
 def test_keras_loads_what_is_accepted() -> None:
     keras = pytest.importorskip("keras")
     model = keras.models.load_model(OTHER / "model.keras")

@@ -180,6 +180,7 @@ def test_what_is_still_a_template_leads_to_no_further_finding(
         assert codes(replaced(spec, path, unknown), **around) <= codes(spec, **around) | EXCEPTION
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(SPECS, some(**AROUND))
 def test_what_a_template_beneath_may_set_leads_to_no_further_finding(

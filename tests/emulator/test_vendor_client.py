@@ -29,6 +29,8 @@ from runai.runai_client import RunaiClient
 from airflow_runai.emulator import Emulator, EmulatorSettings, Scenario, SteppedClock, serve
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = EmulatorSettings(
     clock=SteppedClock(),
     projects=("team-a:2", "team-b:2", "twin:0", "twin@second:0", "capped:1,limit=2,weight=0.5"),
@@ -120,7 +122,6 @@ def test_03_token_v2_is_a_form_which_runapy_does_not_send(
     assert models.OAuth2TokenResponse.from_dict(answer.json()).token_type == "Bearer"
 
 
-@pytest.mark.slow
 def test_04_expired_token_is_refreshed_exactly_once() -> None:
     with serve(replace(SETTINGS, clock=SteppedClock(), token_seconds=61.5)) as emulator:
         runai = connect(emulator)
@@ -274,7 +275,6 @@ def test_16_get_workload_that_does_not_exist(runai: RunaiClient) -> None:
         runai.workloads.workloads.get_workload("00000000-0000-0000-0000-000000000000")
 
 
-@pytest.mark.slow
 def test_17_paging_over_more_than_a_thousand(runai: RunaiClient, emulator: Emulator) -> None:
     for number in range(1010):
         fields = {

@@ -32,6 +32,7 @@ def test_every_field_has_a_strategy() -> None:
     assert set(FIELDS) == set(leaves())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dialect", "kind"), PAIRS)
 @given(data=st.data())
 def test_an_object_has_every_guarantee_or_all_reasons_are_told(
