@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -47,6 +48,10 @@ class Playground:
     :param airflow_port: port of Airflow's UI and API; 0 takes a free one.
     :param runai_port: port of the embedded Run:ai; 0 takes a free one.
     :param database: SQLAlchemy address of Airflow's database; empty for Airflow's own SQLite file.
+    :param shows_connection: store the connection where Airflow's page shows it. A triggerer that
+        looks one up for the first time hears nothing else until its API is loaded: half a minute
+        on a busy machine, in which the demonstration would be over. So that has it in the
+        environment.
     """
 
     root: Path
@@ -54,6 +59,7 @@ class Playground:
     runai_port: int = 0
     processes: dict[str, int] = field(default_factory=dict)
     database: str = ""
+    shows_connection: bool = False
 
     def __post_init__(self) -> None:
         self.airflow_port = self.airflow_port or free_port()
@@ -111,7 +117,8 @@ class Playground:
         """
         until("Airflow to be healthy", self._airflow_is_healthy)
         with self.airflow() as api:
-            self._store_connection(api)
+            if self.shows_connection:
+                self._store_connection(api)
             until(
                 f"DAG {dag_id} to be parsed", lambda: api.get(f"dags/{dag_id}").status_code == 200
             )
@@ -190,14 +197,23 @@ class Playground:
         # `airflow standalone` starts its parts by the bare name of the command.
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
         environment = inherited | {"PATH": path} | self.airflow_settings
+        if not self.shows_connection:
+            environment["AIRFLOW_CONN_RUNAI_DEFAULT"] = json.dumps(self._connection)
         if self.database:
             environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = self.database
         return environment
 
     def _store_connection(self, api: httpx.Client) -> None:
         """Write the connection to where the UI shows it; its port may have changed."""
-        connection = {
-            "connection_id": "runai_default",
+        connection = {"connection_id": "runai_default", **self._connection}
+        reply = api.post("connections", json=connection)
+        if reply.status_code == httpx.codes.CONFLICT:
+            reply = api.patch("connections/runai_default", json=connection)
+        reply.raise_for_status()
+
+    @property
+    def _connection(self) -> dict[str, Any]:
+        return {
             "conn_type": "runai",
             "host": "http://127.0.0.1",
             "port": self.runai_port,
@@ -205,10 +221,6 @@ class Playground:
             "password": DEFAULT_CLIENT_SECRET,
             "extra": json.dumps({"project": "team-a"}),
         }
-        reply = api.post("connections", json=connection)
-        if reply.status_code == httpx.codes.CONFLICT:
-            reply = api.patch("connections/runai_default", json=connection)
-        reply.raise_for_status()
 
     @property
     def airflow_settings(self) -> dict[str, str]:

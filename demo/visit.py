@@ -36,7 +36,8 @@ For a training of your own, follow docs/first-hour.md.
 def up() -> int:
     """Start both for a look around; return when both answer, and say where everything is."""
     try:
-        ground = Playground(HOME, _port("PORT", 8080), _port("RUNAI_PORT", 8710))
+        ports = _port("PORT", 8080), _port("RUNAI_PORT", 8710)
+        ground = Playground(HOME, *ports, shows_connection=True)
         if _started().lives:
             raise NotReady("it is up already; `make down` stops it")
         HOME.mkdir(exist_ok=True)
