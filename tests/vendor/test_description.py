@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
+from hypothesis.errors import FlakyFailure
 from schemathesis.checks import not_a_server_error
 from schemathesis.core.failures import FailureGroup
 from schemathesis.specs.openapi.checks import (
@@ -97,7 +98,14 @@ def play(
             base_url=emulator.url, headers={"Authorization": token}, checks=CHECKS
         )
 
-    answered_as_described()
+    try:
+        answered_as_described()
+    except FlakyFailure as found:
+        if not any(isinstance(one, SystemError) for one in found.exceptions):
+            raise
+        # Python before 3.11.8 counts the depth of all threads' syntax trees together (gh-106905),
+        # and Hypothesis parses lambdas.
+        answered_as_described()
 
 
 @pytest.mark.parametrize("name", BY_NAME)
