@@ -60,7 +60,7 @@ test-parts: $(INSTALLED)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(addprefix --ignore ,$(APART))
 
 quick: $(INSTALLED)  ## run the fast tests only (3 minutes)
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not slow and not standalone and not rig" $(addprefix --ignore ,tests/end_to_end tests/benchmarks)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not slow and not standalone and not rig" $(addprefix --ignore ,$(APART) tests/vendor)
 
 qualify: rig  ## run what takes too long for `make test`: start-stop cycles, recordings, long fuzzing
 	RUNAI_REQUIRE_RIG=1 $(BIN)/python -m pytest -m qualify

@@ -17,6 +17,8 @@ from tests.support.waiting import wait_until
 
 from .conftest import Client
 
+pytestmark = pytest.mark.slow
+
 
 def test_lost_reply_has_done_its_work(stepped: Emulator, steps: Client) -> None:
     stepped.faults.add("lose_reply", path="/api/v1/workloads/trainings", method="POST")
@@ -27,7 +29,6 @@ def test_lost_reply_has_done_its_work(stepped: Emulator, steps: Client) -> None:
     assert steps.get("/api/v1/workloads/count") == {"count": 1}
 
 
-@pytest.mark.slow
 def test_stalled_reply_has_done_its_work(stepped: Emulator, steps: Client) -> None:
     stepped.faults.add("lose_reply", path="/api/v1/workloads/trainings", seconds=60)
     body = steps.body("once")

@@ -16,6 +16,8 @@ from airflow_runai.emulator import Emulator, EmulatorSettings, SteppedClock, ser
 from tests.emulator.conftest import Client
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("path", ["/", "/workloads?search=train", "/workloads/train-1"])
 def test_page_is_open_but_empty(stepped: Emulator, path: str) -> None:
@@ -176,7 +178,6 @@ def test_deleted_workload_keeps_its_story_and_a_new_one_of_its_name_wins(
     assert steps.get(f"/_emulator/workloads/{first}/story")["workload"]["id"] == first
 
 
-@pytest.mark.slow
 def test_story_has_the_log_of_each_incarnation(emulator: Emulator, client: Client) -> None:
     workload = client.create("train-1", command="sh -c 'echo I am on $NODE_NAME; exec sleep 60'")
     wait_until(lambda: emulator.log("train-1"))

@@ -16,6 +16,8 @@ from tests.support.waiting import wait_until
 
 from .conftest import Client
 
+pytestmark = pytest.mark.slow
+
 DUMP = f"""#!{sys.executable}
 import json, os, sys
 with open("seen.json", "w") as file:
@@ -156,7 +158,6 @@ def test_unbalanced_quote_fails_the_workload_and_not_the_emulator(
     assert "No closing quotation" in emulator.log("quote")
 
 
-@pytest.mark.slow
 def test_preempted_workload_comes_back_on_another_node_with_an_empty_disk(tmp_path: Path) -> None:
     script(tmp_path, "startup.sh", PATIENT)
     volume = {"nfs": [{"server": "nfs.x", "path": "/nfs/john", "mountPath": "/mydir"}]}
@@ -188,7 +189,6 @@ def test_preempted_workload_comes_back_on_another_node_with_an_empty_disk(tmp_pa
     assert [path.read_text() for path in tmp_path.glob("found-*")] == ["home\ntmp\n"] * 2
 
 
-@pytest.mark.slow
 def test_whoever_ignores_sigterm_is_killed_after_the_grace_period(
     emulator: Emulator, client: Client
 ) -> None:
@@ -206,7 +206,6 @@ def test_whoever_ignores_sigterm_is_killed_after_the_grace_period(
     assert killed - warned >= 1
 
 
-@pytest.mark.slow
 def test_grace_is_capped_by_the_emulator() -> None:
     with serve(EmulatorSettings(grace=0.2)) as emulator:
         client = Client(emulator)
@@ -245,7 +244,6 @@ def test_exit_code_while_being_preempted_is_not_a_failure(
     assert [pod.exit_code for pod in emulator.workloads_named("impolite")[0].pods] == [9, None]
 
 
-@pytest.mark.slow
 def test_suspend_and_resume(emulator: Emulator, client: Client) -> None:
     created = client.create("paused")
     client.wait_for(created, "Running")
@@ -323,7 +321,6 @@ def test_logs_are_served_to_those_with_a_token(emulator: Emulator, client: Clien
     assert client.http.get("/_emulator/workloads/..%2F..%2Fetc/logs").status_code == 404
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="memory is read from /proc")
 def test_who_exceeds_the_memory_limit_is_killed_and_the_node_says_so(
     emulator: Emulator, client: Client
