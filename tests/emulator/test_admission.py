@@ -12,6 +12,8 @@ from airflow_runai.emulator import Emulator, EmulatorSettings, SteppedClock, ser
 
 from .conftest import Client
 
+pytestmark = pytest.mark.slow
+
 PATH = "/api/v1/workloads/trainings"
 
 
@@ -172,7 +174,6 @@ COMPUTE = (
 )
 
 
-@pytest.mark.slow
 @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     spec=st.dictionaries(st.sampled_from(KEYS + MORE), anything, max_size=5),

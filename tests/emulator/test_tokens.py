@@ -12,6 +12,8 @@ from tests.support.waiting import wait_until
 
 from .conftest import Client
 
+pytestmark = pytest.mark.slow
+
 V1, V2 = "/api/v1/token", "/api/v2/token"
 
 
