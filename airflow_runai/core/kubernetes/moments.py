@@ -38,7 +38,8 @@ def _stretches(
     """Yield the incarnations that lived together, and when that ended: with the first of a gang."""
     together: list[PodIncarnation] = []
     for one in lives:
-        if together and (over := _over(together, is_gang)) is not None and one.made >= over:
+        over = _over(together, is_gang, one.made) if together else None
+        if over is not None and one.made >= over:
             yield together, over
             together = []
         together.append(one)
@@ -46,8 +47,16 @@ def _stretches(
         yield together, _over(together, is_gang)
 
 
-def _over(together: Sequence[PodIncarnation], is_gang: bool) -> float | None:
-    ends = [one.end for one in together if one.ended and one.end is not None]
+def _over(
+    together: Sequence[PodIncarnation], is_gang: bool, latest: float | None = None
+) -> float | None:
+    """
+    Return when the incarnations that lived together were over; ``None`` while they live.
+
+    :param latest: when the next one was made; what ended while nobody looked ended before that.
+    """
+    known = [latest if one.end is None else one.end for one in together if one.ended]
+    ends = [end for end in known if end is not None]
     if is_gang:
         return min(ends, default=None)
     return max(ends) if len(ends) == len(together) else None

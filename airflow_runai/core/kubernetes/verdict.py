@@ -135,7 +135,9 @@ def _is_known(pod: PodFacts) -> bool:
 def _events_of(case: Case) -> Iterator[str]:
     """Yield the PodGroups whose events may name who took a pod that nobody has named yet."""
     for pod in case.pods:
-        if not pod.group or not pod.held or pod.released or "Event" in case.unreadable:
+        # One that vanished while nobody looked may have been held, too.
+        may_be_named = pod.held or pod.presence.is_gone
+        if not pod.group or not may_be_named or pod.released or "Event" in case.unreadable:
             continue
         how = ending(pod, case)
         was_asked = case.asked.get(pod.group, 0.0) >= pod.presence.seen_at + EVENT_DELAY

@@ -92,6 +92,22 @@ def test_an_event_that_comes_late_names_the_preemption_after_all() -> None:
     assert judged(mirror, job).is_settled
 
 
+def test_the_events_of_a_pod_that_vanished_between_two_looks_are_asked_for() -> None:
+    world = World()
+    job = Training(world)
+    pod = job.run()
+    mirror = hear(world)
+    job.evict(pod, 143)
+    world.wait(1.0)
+    for kind in ("Job", "Pod"):
+        world.show_list(kind).tell(mirror)
+    group = job.group(event_pod(world))
+    assert judged(mirror, job).events_of == {group}
+    (event,) = (one for one in world.said if one.kind == "Event")
+    mirror.events([event.object], world.now + 5, group=group)
+    assert ends(mirror, job)[0][:2] == ("preempted", "reclaim")
+
+
 def test_both_apis_for_events_are_understood() -> None:
     world = World()
     job = Training(world)

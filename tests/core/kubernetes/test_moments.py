@@ -50,6 +50,21 @@ def test_a_preempted_training_has_its_clocks() -> None:
     assert abs(found.interrupted_total - 50) < 5
 
 
+def test_an_incarnation_whose_end_nobody_saw_was_over_before_the_next() -> None:
+    world = World()
+    job = Training(world)
+    pod = job.run(wait=100.0)
+    mirror = heard(world)
+    job.evict(pod, 143)
+    world.wait(50.0)
+    job.run(wait=100.0)
+    for kind in ("Job", "Pod"):
+        world.show_list(kind).tell(mirror)
+    found = clocks(timeline(mirror, job.uid), world.now)
+    assert (found.interruptions, found.preemptions) == (1, 0)
+    assert found.running > 100
+
+
 def test_a_suspension_is_an_interruption_and_no_preemption() -> None:
     world = World()
     job = Training(world)
