@@ -8,13 +8,13 @@ from typing import Any
 from tests.model.clock import moment, timestamp
 from tests.model.conditions import condition, set_condition
 from tests.model.deletion import TRACKING
-from tests.model.kubelet import finished_at
+from tests.model.kubelet import finished_at, phase_of
 from tests.model.pod_rules import FAIL_JOB, IGNORE, action_for
+from tests.model.pods_of_jobs import INDEX
 from tests.model.resources import Object
 
 FIRST_WAIT, LONGEST_WAIT = 10.0, 600.0
 ENDED = ("Succeeded", "Failed")
-INDEX = "batch.kubernetes.io/job-completion-index"
 
 
 @dataclass
@@ -79,7 +79,7 @@ class Look:
     @property
     def _standing(self) -> list[Object]:
         """Return the pods that have not ended, those that are leaving too."""
-        return [pod for pod in self._pods if _phase(pod) not in ENDED]
+        return [pod for pod in self._pods if phase_of(pod) not in ENDED]
 
     @property
     def _active(self) -> list[Object]:
@@ -94,7 +94,7 @@ class Look:
             ):
                 continue
             self.counted.append(pod)
-            if _phase(pod) == "Succeeded":
+            if phase_of(pod) == "Succeeded":
                 self._status["succeeded"] = self._succeeded + 1
                 self._failures.number = 0
                 self._note_index(pod)
@@ -111,7 +111,7 @@ class Look:
     def _has_ended(self, pod: Object) -> bool:
         leaves = "deletionTimestamp" in pod["metadata"]
         unbound = leaves and not pod["spec"].get("nodeName")
-        return _phase(pod) in ENDED or unbound or (leaves and not self._waits_for_ends)
+        return phase_of(pod) in ENDED or unbound or (leaves and not self._waits_for_ends)
 
     @property
     def _waits_for_ends(self) -> bool:
@@ -195,10 +195,6 @@ class Look:
         for key in ("active", "ready"):
             if not self._status[key]:
                 del self._status[key]
-
-
-def _phase(pod: Object) -> str:
-    return str((pod.get("status") or {}).get("phase") or "Pending")
 
 
 def _is_ready(pod: Object) -> bool:

@@ -38,7 +38,7 @@ class Kai:
 
     :param period: seconds between two cycles.
     :param eviction_condition: ``--update-pod-eviction-condition``.
-    :param is_mute: evictions leave no event, as if its budget were always spent.
+    :ivar is_mute: evictions leave no event, as if its budget were always spent.
     """
 
     def __init__(

@@ -90,18 +90,18 @@ class Kubelet:
 
     def _stop(self, pod: Object, life: Life) -> None:
         grace = pod["metadata"]["deletionGracePeriodSeconds"]
-        if _phase(pod) in ("Succeeded", "Failed"):
+        if phase_of(pod) in ("Succeeded", "Failed"):
             self._after(_GOODBYE, pod, lambda one, _: self._deletion.end_grace(one))
             return
         seconds, code = life.on_sigterm or (float("inf"), 137)
         if seconds > grace:
             seconds, code = grace, 137
-        if _phase(pod) != "Running":
+        if phase_of(pod) != "Running":
             seconds, code = 0.1, 137
         self._after(seconds, pod, lambda one, _: self._end(one, code, ""))
 
     def _end(self, pod: Object, code: int, reason: str) -> None:
-        if _phase(pod) in ("Succeeded", "Failed"):
+        if phase_of(pod) in ("Succeeded", "Failed"):
             return
         state = {"exitCode": code, "reason": reason or ("Error" if code else "Completed")}
         status = (pod["status"].get("containerStatuses") or [{}])[0]
@@ -131,7 +131,8 @@ class Kubelet:
         self._store.change(PODS, pod, edit)
 
 
-def _phase(pod: Object) -> str:
+def phase_of(pod: Object) -> str:
+    """Return the phase of a pod."""
     return str((pod.get("status") or {}).get("phase") or "Pending")
 
 

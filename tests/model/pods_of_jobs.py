@@ -7,7 +7,7 @@ import copy
 from tests.model.deletion import TRACKING
 from tests.model.resources import Object
 
-_INDEX = "batch.kubernetes.io/job-completion-index"
+INDEX = "batch.kubernetes.io/job-completion-index"
 
 
 def controlled_by(pod: Object) -> str:
@@ -31,7 +31,7 @@ def made_for(job: Object, index: int | None, number: int) -> Object:
         amount["requests"] = {**(amount.get("limits") or {}), **(amount.get("requests") or {})}
     middle = ""
     if index is not None:
-        annotations[_INDEX] = labels[_INDEX] = str(index)
+        annotations[INDEX] = labels[INDEX] = str(index)
         middle = f"-{index}"
     return {
         "metadata": {
