@@ -24,6 +24,7 @@ import yaml
 
 from tests.end_to_end.database import Database
 from tests.end_to_end.installation import free_port
+from tests.end_to_end.rest import STEP
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -106,7 +107,7 @@ class ByHand:
 
     def _await(self, name: str) -> None:
         if "healthcheck" in self.services[name]:
-            wait_until(lambda: self.is_healthy(name), f"{name} is healthy")
+            wait_until(lambda: self.is_healthy(name), f"{name} is healthy", STEP)
         else:
             assert self._running[name].wait() == 0, self.log(name)
 

@@ -9,7 +9,6 @@ import pytest
 from tests.end_to_end.compose import ByHand
 from tests.end_to_end.database import postgres
 from tests.end_to_end.rest import Rest, Run
-from tests.support.waiting import wait_until
 
 DAG_ID = "digits_from_ui"
 
@@ -40,7 +39,7 @@ def test_services_become_healthy_in_their_order_and_train(tmp_path: Path) -> Non
 
 def _train(services: ByHand) -> None:
     rest = Rest(services.airflow_url)
-    wait_until(lambda: rest.find(f"/dags/{DAG_ID}"), "the DAG is parsed")
+    rest.has_parsed(DAG_ID)
     rest.patch(f"/dags/{DAG_ID}", {"is_paused": False})
     run = Run.start(rest, DAG_ID, epochs=2)
     run.is_watched()
