@@ -11,7 +11,15 @@ from tests.packaging.conftest import Distributions
 from tests.packaging.fresh_install import DEPENDENCIES, Environment, floors, look_around
 
 #: What the fast tests need. All that the extra `test` brings has floors above ours.
-TOOLS = ("hypothesis", "jsonschema", "psutil", "pytest", "pytest-timeout", "runapy==1.224.0")
+TOOLS = (
+    "hypothesis",
+    "jsonschema",
+    "psutil",
+    "psycopg2-binary",
+    "pytest",
+    "pytest-timeout",
+    "runapy==1.224.0",
+)
 
 
 @pytest.mark.slow
