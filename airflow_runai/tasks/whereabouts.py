@@ -49,7 +49,8 @@ def where_to_look(workload: Workload, runai_conn_id: str, project: str) -> list[
     try:
         settings = RunaiHook(runai_conn_id).settings
         project = project or settings.project or ""
-        lines.append(f"its page: {workload_page(settings.url, workload, project)}")
+        if page := workload_page(settings, workload, project):
+            lines.append(f"its page: {page}")
     except Exception as error:  # the failure itself is more important
         log.info("the page of %s is not known (%s)", workload.name, error)
     return [*lines, f"its logs: {' or '.join(_log_commands(workload, runai_conn_id, project))}"]
