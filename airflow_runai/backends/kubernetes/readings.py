@@ -1,0 +1,167 @@
+"""
+The reading of a training: what a mirror knows of it, judged, and what is to be asked and written.
+
+Pure: whoever polls and whoever watches feeds a mirror, and takes the same readings from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from airflow_runai.core.kubernetes.case import Case
+from airflow_runai.core.kubernetes.endings import FAILED
+from airflow_runai.core.kubernetes.history import TrainingHistory, read_history, write_history
+from airflow_runai.core.kubernetes.incarnations import PodIncarnation, incarnations
+from airflow_runai.core.kubernetes.job_facts import HISTORY
+from airflow_runai.core.kubernetes.mirror import Mirror
+from airflow_runai.core.kubernetes.moments import moments
+from airflow_runai.core.kubernetes.objects import at, number
+from airflow_runai.core.kubernetes.phase import PhaseReading, how_it_ended, phase_of
+from airflow_runai.core.kubernetes.verdict import TrainingVerdict, verdict
+from airflow_runai.core.manifests.jobs import HEADROOM
+from airflow_runai.core.texts import plural
+from airflow_runai.core.timeline import Moment
+from airflow_runai.core.workload import Workload
+
+#: ``Workload.kind`` of a Job and of a JobSet.
+KINDS = {"Job": "Training", "JobSet": "Distributed"}
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingReading:
+    """
+    One reading of a training.
+
+    :param lives: its incarnations, those that only its history remembers included.
+    :param judged: what has become of it, and what should be asked before that is believed.
+    :param failures: all that the author's budget has paid.
+    :param doubt: why its completion is none.
+    """
+
+    case: Case
+    history: TrainingHistory
+    lives: tuple[PodIncarnation, ...]
+    judged: TrainingVerdict
+    present: PhaseReading
+    failures: int
+    doubt: str
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether more has failed than its author allows, and it goes on."""
+        return not self.judged.final and 0 <= self.case.training.budget < self.failures
+
+    @property
+    def moments(self) -> tuple[Moment, ...]:
+        """Its timeline, oldest first."""
+        return moments(self.case, self.lives, self.present)
+
+    @property
+    def is_amended(self) -> bool:
+        """Whether the object holds all that :meth:`amendment` would write."""
+        training = self.case.training
+        text = training.history[1] if training.history else ""
+        limit = training.limit[1] if training.limit else None
+        return not self._amendment(text, limit)
+
+    def amendment(self, found: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """
+        Return the merge patch that an object needs; ``None`` if it needs none.
+
+        The history, so that clocks outlive those who watch; and how many failures Kubernetes
+        allows, because it counts interruptions as failures, too, where nobody names them.
+
+        :param found: as it is now: another wait may have written meanwhile.
+        """
+        text = at(found, "metadata", "annotations", HISTORY)
+        patch = self._amendment(
+            text if isinstance(text, str) else "", number(found, "spec", "backoffLimit")
+        )
+        return patch or None
+
+    def _amendment(self, text: str, limit: int | None) -> dict[str, Any]:
+        if self.judged.final or self.case.training.presence.is_gone:
+            return {}
+        patch: dict[str, Any] = {}
+        known = read_history(text)
+        noted = known.with_lives(one for one in self.lives if one.start or one.ended)
+        if noted != known:
+            patch["metadata"] = {"annotations": {HISTORY: write_history(noted)}}
+        if (wanted := self._limit(limit)) != limit:
+            patch["spec"] = {"backoffLimit": wanted}
+        return patch
+
+    def _limit(self, limit: int | None) -> int | None:
+        """Return how many failures Kubernetes should allow; 0 ends a Job that has failed."""
+        training = self.case.training
+        if limit is None or training.now is None or training.budget < 0:
+            return limit
+        if self.is_spent:
+            return 0
+        left = training.budget - self.failures
+        spare = limit - training.now.failed - left
+        return limit if spare >= HEADROOM // 2 else training.now.failed + left + HEADROOM
+
+    def workload(self, cluster: str) -> Workload:
+        """
+        Return the record that all platforms share.
+
+        :param cluster: name of the cluster.
+        """
+        training, present = self.case.training, self.present
+        return Workload(
+            id=training.uid,
+            name=training.name,
+            phase=present.phase,
+            project_id=training.namespace,
+            cluster_id=cluster,
+            kind=KINDS.get(training.kind, ""),
+            message=present.message,
+            created_at=training.made,
+            phase_updated_at=present.since or None,
+            deleted=training.presence.is_gone,
+            fingerprint=training.fingerprint or None,
+            try_number=training.made_by if training.made_by >= 0 else None,
+            doubt=self.doubt,
+        )
+
+
+def read_training(mirror: Mirror, uid: str) -> TrainingReading | None:
+    """Return what a mirror knows of a training; ``None`` if it was never seen."""
+    case = mirror.case(uid)
+    if case is None:
+        return None
+    written = case.training.history
+    history = read_history(written[1] if written else "")
+    lives = incarnations(case, history.lives)
+    judged = verdict(case, lives, reached_end=True)
+    strict = verdict(case, lives)
+    doubt = strict.reason if case.training.success and strict.final == FAILED else ""
+    reading = TrainingReading(
+        case=case,
+        history=history,
+        lives=lives,
+        judged=judged,
+        present=phase_of(case, lives, judged),
+        failures=history.failures + judged.failures,
+        doubt=doubt,
+    )
+    return replace(reading, present=_present(reading))
+
+
+def _present(reading: TrainingReading) -> PhaseReading:
+    """Return the phase, with the failure that was the last of those that were allowed."""
+    present = reading.present
+    failed = [one for one in reading.lives if one.ended == FAILED]
+    if reading.is_spent and failed:
+        allowed = plural(reading.case.training.budget, "failure")
+        words = f"{how_it_ended(failed[-1])}; backoff_limit allows {allowed}"
+        since = failed[-1].end or present.since
+        is_alive = any(not one.ended for one in reading.lives)
+        return PhaseReading("Terminating" if is_alive else "Failed", words, since)
+    if present.phase == "Failed" and failed:
+        words = f"{how_it_ended(failed[-1])}; {present.message}"
+        return present._replace(message=words)
+    return present
