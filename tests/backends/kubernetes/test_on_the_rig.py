@@ -24,6 +24,7 @@ from airflow_runai.backends.kubernetes.rights import Right
 from airflow_runai.backends.kubernetes.status import accept
 from airflow_runai.core.flow import Flow, Request
 from airflow_runai.core.log_cursor import LogCursor, LogLine
+from airflow_runai.core.log_reader import LogQuery
 from airflow_runai.errors import (
     AlreadyExists,
     Forbidden,
@@ -239,12 +240,13 @@ def test_a_log_is_followed_to_its_last_words(cluster: Cluster, tmp_path: Path) -
 
     assert ask(cluster, follow(log, seen[2].cursor, take_rest)) == cursor
     assert [line.text for line in rest] == ["line 4", "line 5", "end"]
-    assert [line.text for line in ask(cluster, tail(log, 2))] == ["line 5", "end"]
+    two = LogQuery(tail=2)
+    assert [line.text for line in ask(cluster, tail(log, two)).lines] == ["line 5", "end"]
     wait_until(lambda: ask(cluster, writers(TEAM, uid_of(made.object))) == 0)
     words = ask(cluster, events_about(TEAM, "Job", uid=uid_of(made.object)))
     assert "SuccessfulCreate" in {event["reason"] for event in words}
     with pytest.raises(NotFound):
-        ask(cluster, tail(PodLog(TEAM, "nosuch", "", "main"), 2))
+        ask(cluster, tail(PodLog(TEAM, "nosuch", "", "main"), two))
 
 
 class Ends:
