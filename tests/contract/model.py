@@ -107,6 +107,12 @@ class ModelRig(Rig):
 
     knows = frozenset({"durable", "image", "fields", "phases of tomorrow", "slow start"})
 
+    words = {
+        "spent": "failed with exit code 3 (Error); Job has reached the specified backoff limit",
+        "cut short": "Kubernetes counts",
+        "preempted": "preempted by",
+    }
+
     def __init__(
         self,
         *,
