@@ -136,7 +136,7 @@ def decide(policy: WaitPolicy, snapshot: Snapshot) -> KeepWaiting | Outcome:
     if kind in _ENDS:
         status, reason = _ENDS[kind]
         if kind is Meaning.SUCCEEDED and not policy.allow_exit_on_preemption:
-            why = why_incomplete(snapshot.timeline) or snapshot.workload.doubt
+            why = snapshot.workload.doubt or why_incomplete(snapshot.timeline)
             if why:
                 return _end(snapshot, ends.FAILED, why)
         return _end(snapshot, status, said(reason, snapshot.workload.message))

@@ -25,8 +25,25 @@ class EmbeddedRig(Rig):
     """Its blocking driver; a sleep moves the emulator's clock."""
 
     knows = frozenset(
-        {"policy", "durable", "image", "secret", "phases of tomorrow", "fields", "slow start"}
+        {
+            "policy",
+            "durable",
+            "image",
+            "secret",
+            "phases of tomorrow",
+            "fields",
+            "slow start",
+            "reasons",
+            "gangs",
+            "past of the deleted",
+        }
     )
+
+    words = {
+        "spent": "failed: Job has reached the specified backoff limit",
+        "cut short": "exit code 0 after the platform had begun to take it away",
+        "preempted": "Preempted",
+    }
 
     def __init__(self, emulator: Emulator) -> None:
         self.emulator = emulator

@@ -31,6 +31,10 @@ T = TypeVar("T")
 JOB_NAME, INDEX = "batch.kubernetes.io/job-name", "batch.kubernetes.io/job-completion-index"
 #: Seconds of virtual time after which a flow hangs.
 LONGEST = 50_000.0
+#: Seconds in which a training is placed, if there is room.
+SETTLING = 2.0
+#: Requests after which a flow goes in circles.
+MOST_REQUESTS = 4_000
 TERMS = ClusterTerms(priority_classes={"low": "train", "high": "build-preemptible"})
 
 
@@ -47,6 +51,9 @@ class _ClusterTime(ServerClock):
 
     def now(self) -> float:
         return self._clock.now()
+
+    def learn(self, date: str | None, sent: float) -> None:
+        """It is the cluster's own."""
 
 
 class Trainings:
@@ -100,6 +107,12 @@ class ModelRig(Rig):
 
     knows = frozenset({"durable", "image", "fields", "phases of tomorrow", "slow start"})
 
+    words = {
+        "spent": "failed with exit code 3 (Error); Job has reached the specified backoff limit",
+        "cut short": "Kubernetes counts",
+        "preempted": "preempted by",
+    }
+
     def __init__(
         self,
         *,
@@ -116,11 +129,11 @@ class ModelRig(Rig):
             self.clock, gpus=4, quotas=quotas, life_of=self.trainings.life_of, **kai
         )
         self.cluster.store.listen(self.trainings.hear)
-        self.wire = Wire(self.cluster.server, self.clock.now)
+        self.wire = Wire(self.cluster.server, self.clock.now, on_request=self._bound)
         self.backend: Any = KubernetesWorkloads(ClusterSettings("model", terms=TERMS))
         self.told: list[Notice] = []
         self._agenda: list[tuple[float, Callable[[], object]]] = []
-        self._until = float("inf")
+        self._until = self._most = float("inf")
 
     def place(self) -> Project:
         return self.run(self.backend.find_project("team-a"))
@@ -136,10 +149,18 @@ class ModelRig(Rig):
     def _bounded(self) -> Iterator[None]:
         """Let a flow that hangs fail with what it did last."""
         self._until = self.clock.now() + LONGEST
+        before = len(self.wire.spoken)
+        self._most = before + MOST_REQUESTS
         try:
             yield
         finally:
-            self._until = float("inf")
+            self._until = self._most = float("inf")
+        if any(" POST " in line for line in self.wire.spoken[before:]):
+            self.pass_time(SETTLING)
+
+    def _bound(self, moment: float = 0.0) -> None:
+        if moment > self._until or len(self.wire.spoken) > self._most:
+            raise Hangs("\n".join(self.wire.spoken[-30:]))
 
     def person(self, flow: Flow[T]) -> T:
         with httpx.Client(transport=BlockingTransport(self.wire), base_url="http://model") as client:
@@ -147,8 +168,7 @@ class ModelRig(Rig):
 
     def pass_time(self, seconds: float) -> None:
         end = self.clock.now() + seconds
-        if end > self._until:
-            raise Hangs("\n".join(self.wire.spoken[-20:]))
+        self._bound(end)
         while due := [one for one in self._agenda if one[0] <= end]:
             one = min(due, key=lambda planned: planned[0])
             self._agenda.remove(one)

@@ -40,10 +40,14 @@ class Rig(Protocol):
     One world, with a project in it that has a quota of two GPUs, on a cluster of four.
 
     :ivar knows: what the platform can do at all; a case that needs more is skipped by name.
+    :ivar words: the platform's own, in which it says: ``spent`` (the whole reason of a failure with
+        exit code 3 that no budget pays), ``cut short`` (no success in spite of exit code 0),
+        ``preempted``.
     :ivar told: notices of the flows that were run.
     """
 
     knows: frozenset[str]
+    words: Mapping[str, str]
     backend: Backend
     told: list[Notice]
 

@@ -64,7 +64,7 @@ def test_starting_limit_is_stalled(make_rig: MakeRig) -> None:
     assert outcome.status == "stalled"
 
 
-@pytest.mark.needs("image")
+@pytest.mark.needs("image", "reasons")
 def test_image_error_names_image(make_rig: MakeRig) -> None:
     rig = make_rig(images=("good:*",))
     made = submit(rig, image="bad:1")
@@ -73,7 +73,7 @@ def test_image_error_names_image(make_rig: MakeRig) -> None:
     assert any("bad:1" in reason.sentence for reason in rig.run(rig.backend.explain(now)))
 
 
-@pytest.mark.needs("secret")
+@pytest.mark.needs("secret", "reasons")
 def test_missing_secret_or_config_map_is_named(make_rig: MakeRig) -> None:
     rig = make_rig(secrets=())
     made = submit(rig, environment={"TOKEN": {"secret": {"name": "hub", "key": "token"}}})
@@ -82,6 +82,7 @@ def test_missing_secret_or_config_map_is_named(make_rig: MakeRig) -> None:
     assert any("hub" in reason.sentence for reason in rig.run(rig.backend.explain(now)))
 
 
+@pytest.mark.needs("reasons")
 def test_non_preemptible_over_quota_is_told(rig: Rig) -> None:
     made = submit(rig, compute={"gpu_devices": 3}, preemptibility="non-preemptible")
     rig.pass_time(60)

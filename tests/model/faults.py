@@ -37,6 +37,7 @@ class Wire:
     """
     Carries requests of a user to a server; blocking and awaiting transports share it.
 
+    :param on_request: called before each request.
     :ivar until: connections are refused until this moment.
     :ivar spoken: what was asked, and the status of each answer.
     :ivar is_newer: the server has fields, phases and conditions that nobody knows yet.
@@ -44,6 +45,7 @@ class Wire:
 
     server: Server
     now: Callable[[], float]
+    on_request: Callable[[], object] = lambda: None
     user: str = "airflow"
     faults: list[Fault] = field(default_factory=list)
     until: float = 0.0
@@ -52,6 +54,7 @@ class Wire:
 
     def send(self, request: httpx.Request) -> httpx.Response:
         """Answer a request that is no watch."""
+        self.on_request()
         if self.now() < self.until:
             raise httpx.ConnectError("connection refused", request=request)
         fault = next((one for one in self.faults if one.method in ("", request.method)), None)

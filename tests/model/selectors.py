@@ -11,7 +11,7 @@ from tests.model.resources import Object
 
 Chooser = Callable[[Object], bool]
 _SET = re.compile(r"(\S+) (in|notin) \(([^)]*)\)")
-_FIELDS = ("metadata.name", "metadata.namespace", "involvedObject.")
+_FIELDS = ("metadata.name", "metadata.namespace", "involvedObject.", "reason")
 
 
 def chooser(query: Mapping[str, str], namespace: str) -> Chooser:

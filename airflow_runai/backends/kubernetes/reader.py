@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 
 from airflow_runai.backends.kubernetes import writes
-from airflow_runai.backends.kubernetes.evidence import OF_JOB, OF_JOBSET, events_about
+from airflow_runai.backends.kubernetes.evidence import OF_JOB, OF_JOBSET, events_about, evictions
 from airflow_runai.backends.kubernetes.lists import read_objects
 from airflow_runai.backends.kubernetes.paths import JOBS, JOBSETS, PODS, ResourceKind
 from airflow_runai.backends.kubernetes.readings import TrainingReading, read_training
@@ -49,12 +49,13 @@ class TrainingReader(WorkloadReader):
     :param cluster: name of the cluster that is asked.
     """
 
-    __slots__ = ("_cluster", "_lacking", "_mirror", "_start")
+    __slots__ = ("_cluster", "_done", "_last", "_mirror", "_start")
 
     def __init__(self, start: Workload, cluster: str) -> None:
         self._start, self._cluster = start, cluster
         self._mirror = Mirror()
-        self._lacking: set[str] = set()
+        self._done: set[str] = set()
+        self._last: TrainingReading | None = None
 
     def read(self, workload_id: str) -> Flow[Workload]:
         """Read it; raises ``NotFound``."""
@@ -62,10 +63,12 @@ class TrainingReader(WorkloadReader):
 
     def history(self, workload_id: str) -> Flow[tuple[Moment, ...]]:
         """Return what follows from its incarnations."""
-        known = read_training(self._mirror, workload_id)
-        if known is None:
-            known = yield from self._settled(workload_id)
-        return known.moments
+        if self._last is None:
+            try:
+                yield from self._settled(workload_id)
+            except NotFound:
+                pass
+        return self._last.moments if self._last else ()
 
     def find_deleted(self, workload_id: str) -> Flow[Workload | None]:
         """Return it if a second look does not find it either, on the cluster that had it."""
@@ -75,9 +78,8 @@ class TrainingReader(WorkloadReader):
         try:
             yield from self._look_at_object(workload_id)
         except NotFound:
-            known = read_training(self._mirror, workload_id)
-            last = known.workload(self._cluster) if known else start
-            return replace(last, deleted=True)
+            last = self._take(workload_id)
+            return replace(last.workload(self._cluster) if last else start, deleted=True)
         return None
 
     def _settled(self, uid: str) -> Flow[TrainingReading]:
@@ -98,6 +100,10 @@ class TrainingReader(WorkloadReader):
             yield from self._list("Job", JOBS, selector)
         yield from self._allowed("Pod", partial(self._list, "Pod", PODS, selector))
         reading = self._reading(uid)
+        if reading.vanished and "past" not in self._done:
+            self._done.add("past")
+            yield from self._allowed("Event", self._ask_for_past)
+            reading = self._reading(uid)
         if reading.judged.events_of:
             yield Sleep(EVENT_DELAY)
             for group in reading.judged.events_of:
@@ -106,9 +112,14 @@ class TrainingReader(WorkloadReader):
         return reading
 
     def _reading(self, uid: str) -> TrainingReading:
-        reading = read_training(self._mirror, uid)
+        reading = self._take(uid)
         assert reading is not None, "its object was seen"
         return reading
+
+    def _take(self, uid: str) -> TrainingReading | None:
+        known = self._last.lives if self._last else ()
+        self._last = read_training(self._mirror, uid, known) or self._last
+        return self._last
 
     def _look_at_object(self, uid: str) -> Flow[None]:
         kind, resource, _ = kind_of(self._start)
@@ -132,14 +143,18 @@ class TrainingReader(WorkloadReader):
         said = yield from events_about(self._start.project_id, "PodGroup", name=group)
         self._mirror.events(said, (yield from now()), group)
 
+    def _ask_for_past(self) -> Flow[None]:
+        said = yield from evictions(self._start.project_id)
+        self._mirror.events(said, (yield from now()))
+
     def _allowed(self, what: str, make: Callable[[], Flow[None]]) -> Flow[None]:
         """Do what may be forbidden; say once what is missing without it."""
-        if what in self._lacking:
+        if what in self._done:
             return
         try:
             yield from make()
         except Forbidden as error:
-            self._lacking.add(what)
+            self._done.add(what)
             self._mirror.refused(what)
             yield Notice("trouble", f"{self._start.name}: {_WITHOUT[what]} ({error})")
 
@@ -148,7 +163,7 @@ class TrainingReader(WorkloadReader):
         if reading.is_amended:
             return False
         yield from self._allowed("history", partial(self._amend, reading))
-        return reading.is_spent
+        return reading.last_straw is not None
 
     def _amend(self, reading: TrainingReading) -> Flow[None]:
         _, resource, _ = kind_of(self._start)

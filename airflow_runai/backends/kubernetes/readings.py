@@ -6,14 +6,14 @@ Pure: whoever polls and whoever watches feeds a mirror, and takes the same readi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_runai.core.kubernetes.case import Case
-from airflow_runai.core.kubernetes.endings import FAILED
+from airflow_runai.core.kubernetes.endings import FAILED, PREEMPTED, REMOVED
 from airflow_runai.core.kubernetes.history import TrainingHistory, read_history, write_history
-from airflow_runai.core.kubernetes.incarnations import PodIncarnation, incarnations
+from airflow_runai.core.kubernetes.incarnations import PodIncarnation, incarnations, united
 from airflow_runai.core.kubernetes.job_facts import HISTORY
 from airflow_runai.core.kubernetes.mirror import Mirror
 from airflow_runai.core.kubernetes.moments import moments
@@ -21,7 +21,6 @@ from airflow_runai.core.kubernetes.objects import at, number
 from airflow_runai.core.kubernetes.phase import PhaseReading, how_it_ended, phase_of
 from airflow_runai.core.kubernetes.verdict import TrainingVerdict, verdict
 from airflow_runai.core.manifests.jobs import HEADROOM
-from airflow_runai.core.texts import plural
 from airflow_runai.core.timeline import Moment
 from airflow_runai.core.workload import Workload
 
@@ -49,9 +48,20 @@ class TrainingReading:
     doubt: str
 
     @property
-    def is_spent(self) -> bool:
-        """Whether more has failed than its author allows, and it goes on."""
-        return not self.judged.final and 0 <= self.case.training.budget < self.failures
+    def last_straw(self) -> PodIncarnation | None:
+        """The incarnation with which it should have ended, by its author's will, but goes on."""
+        training = self.case.training
+        if self.judged.final or training.presence.is_gone:
+            return None
+        is_spent = 0 <= training.budget < self.failures
+        ends = {FAILED: is_spent, PREEMPTED: training.yields}
+        return next((one for one in reversed(self.lives) if ends.get(one.ended)), None)
+
+    @property
+    def vanished(self) -> bool:
+        """Whether an incarnation ended while nobody looked, and nobody is known to have ended it."""
+        seen = {pod.uid for pod in self.case.pods}
+        return any(one.ended == REMOVED and one.uid not in seen for one in self.lives)
 
     @property
     def moments(self) -> tuple[Moment, ...]:
@@ -98,7 +108,7 @@ class TrainingReading:
         training = self.case.training
         if limit is None or training.now is None or training.budget < 0:
             return limit
-        if self.is_spent:
+        if self.last_straw:
             return 0
         left = training.budget - self.failures
         spare = limit - training.now.failed - left
@@ -128,14 +138,20 @@ class TrainingReading:
         )
 
 
-def read_training(mirror: Mirror, uid: str) -> TrainingReading | None:
-    """Return what a mirror knows of a training; ``None`` if it was never seen."""
+def read_training(
+    mirror: Mirror, uid: str, known: Iterable[PodIncarnation] = ()
+) -> TrainingReading | None:
+    """
+    Return what a mirror knows of a training; ``None`` if it was never seen.
+
+    :param known: incarnations of the reading before; when one was first missed is its end.
+    """
     case = mirror.case(uid)
     if case is None:
         return None
     written = case.training.history
     history = read_history(written[1] if written else "")
-    lives = incarnations(case, history.lives)
+    lives = incarnations(case, united(history.lives, known))
     judged = verdict(case, lives, reached_end=True)
     strict = verdict(case, lives)
     doubt = strict.reason if case.training.success and strict.final == FAILED else ""
@@ -152,16 +168,15 @@ def read_training(mirror: Mirror, uid: str) -> TrainingReading | None:
 
 
 def _present(reading: TrainingReading) -> PhaseReading:
-    """Return the phase, with the failure that was the last of those that were allowed."""
-    present = reading.present
-    failed = [one for one in reading.lives if one.ended == FAILED]
-    if reading.is_spent and failed:
-        allowed = plural(reading.case.training.budget, "failure")
-        words = f"{how_it_ended(failed[-1])}; backoff_limit allows {allowed}"
-        since = failed[-1].end or present.since
+    """Return the phase, with the incarnation that ended it."""
+    present, last = reading.present, reading.last_straw
+    if last:
+        rule = "terminate_after_preemption" if last.ended == PREEMPTED else "backoff_limit"
         is_alive = any(not one.ended for one in reading.lives)
-        return PhaseReading("Terminating" if is_alive else "Failed", words, since)
-    if present.phase == "Failed" and failed:
-        words = f"{how_it_ended(failed[-1])}; {present.message}"
-        return present._replace(message=words)
+        phase = "Terminating" if is_alive else "Failed"
+        words = f"{how_it_ended(last)}; by its {rule}, this is the end"
+        return PhaseReading(phase, words, last.end or present.since)
+    ended = [one for one in reading.lives if one.ended in (FAILED, PREEMPTED)]
+    if present.phase == "Failed" and ended:
+        return present._replace(message=f"{how_it_ended(ended[-1])}; {present.message}")
     return present

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -89,8 +89,7 @@ def failures(lives: Iterable[PodIncarnation]) -> int:
 def _incarnation(pod: PodFacts, case: Case) -> PodIncarnation:
     how = ending(pod, case)
     end = pod.end
-    known = [end.at if end else 0.0, pod.disruption.at if pod.disruption else 0.0, pod.began]
-    ended_at = next((when for when in known if 0 < when < NEVER), None)
+    ended_at = next((when for when in _ends(pod, case) if 0 < when < NEVER), None)
     return PodIncarnation(
         uid=pod.uid,
         name=pod.name,
@@ -105,6 +104,20 @@ def _incarnation(pod: PodFacts, case: Case) -> PodIncarnation:
         words=how.words if how else "",
         attempt=pod.attempt,
     )
+
+
+def _ends(pod: PodFacts, case: Case) -> Iterator[float]:
+    """Yield when it may have ended, what is known best first; of a pod that vanished, the latest."""
+    yield pod.end.at if pod.end else 0.0
+    yield pod.disruption.at if pod.disruption else 0.0
+    yield pod.began
+    yield case.words[pod.key].at if pod.key in case.words else 0.0
+    gone_at = pod.presence.left_at
+    paused = (when for job in case.owners(pod) for when in job.paused_at)
+    yield max((when for when in paused if pod.made < when <= gone_at), default=0.0)
+    # It ended before the next one was made, whenever it was missed.
+    if all(other.made <= pod.made for other in case.pods):
+        yield gone_at
 
 
 def _has_vanished(one: PodIncarnation, case: Case) -> bool:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, NamedTuple
 
 from airflow_runai.core.kubernetes.facts import (
     NEVER,
+    Ever,
     Greatest,
     NewestVersion,
     Smallest,
@@ -25,6 +26,7 @@ from airflow_runai.core.kubernetes.objects import (
     holds,
     moment,
     number,
+    rows,
     sentence,
     version,
     word,
@@ -89,6 +91,7 @@ class JobFacts:
     :param fingerprint: of the specification that it says it was made from.
     :param made_by: number of the try that made it; -1 if it does not say.
     :param budget: failures that its author allows; -1 if it does not say.
+    :param yields: its author wants it to end when it is preempted.
     :param limit: version, and how many failures Kubernetes allows; ``None`` for a set.
     """
 
@@ -112,6 +115,7 @@ class JobFacts:
     fingerprint: Word = ""
     made_by: NewestVersion = -1
     budget: NewestVersion = -1
+    yields: Ever = False
     limit: Annotated[tuple[int, int] | None, later] = None
     presence: Annotated[Presence, unite] = field(default_factory=Presence)
 
@@ -149,6 +153,7 @@ def read_job(job: Mapping[str, Any], kind: str, presence: Presence) -> JobFacts:
         fingerprint=word(job, "metadata", "annotations", FINGERPRINT),
         made_by=_whole(own_variables(job).get(TRY_VARIABLE, "")),
         budget=_whole(word(job, "metadata", "annotations", BUDGET)),
+        yields=_yields(job),
         limit=_limit(job, seen),
         presence=presence,
     )
@@ -193,6 +198,11 @@ def _uncounted(job: Mapping[str, Any]) -> int:
 
 def _whole(text: str) -> int:
     return int(text) if text.isdecimal() and len(text) < 10 else -1
+
+
+def _yields(job: Mapping[str, Any]) -> bool:
+    rules = rows(job, "spec", "podFailurePolicy", "rules"), rows(job, "spec", "failurePolicy", "rules")
+    return any(word(one, "action") in ("FailJob", "FailJobSet") for some in rules for one in some)
 
 
 def _limit(job: Mapping[str, Any], seen: int) -> tuple[int, int] | None:
