@@ -120,13 +120,6 @@ class Settings:
         return parts.scheme in schemes and bool(parts.hostname) and "@" not in parts.netloc
 
     @property
-    def known_project(self) -> Project | None:
-        """The default project, if its ids need not be looked up."""
-        if self.project and self.project_id and self.cluster_id:
-            return Project(self.project_id, self.project, self.cluster_id)
-        return None
-
-    @property
     def summary(self) -> str:
         """What people want to see of the connection before it is tried."""
         text = f"{self.url} as {self.client_id}"

@@ -43,7 +43,6 @@ class ClusterConnection:
     # What a task asks of the settings of any platform.
     url: ClassVar = ""
     cluster: ClassVar[str | None] = None
-    known_project: ClassVar[Project | None] = None
 
     @property
     def project(self) -> str | None:
@@ -101,8 +100,13 @@ def _text(extra: Mapping[str, Any], name: str) -> str | None:
     )
 
 
+def is_namespace(name: str) -> bool:
+    """Whether a namespace may have this name."""
+    return len(name) <= 63 and "." not in name and SUBDOMAIN.fullmatch(name) is not None
+
+
 def _namespace(name: str | None) -> str | None:
-    if name is None or (SUBDOMAIN.fullmatch(name) and "." not in name and len(name) <= 63):
+    if name is None or is_namespace(name):
         return name
     raise ConnectionSettingsError(
         f"namespace: {cut(repr(name), 80)}; allowed: the name of a namespace of the cluster"

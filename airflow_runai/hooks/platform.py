@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from airflow_runai.core.backend import Backend
 from airflow_runai.core.flow import Flow, Reply, Request
+from airflow_runai.core.project import Project
 from airflow_runai.core.reader import WorkloadReader
 from airflow_runai.core.timeline import Moment
 from airflow_runai.core.workload import Workload
@@ -52,6 +53,9 @@ class Platform(Protocol):
     @property
     def sources(self) -> Collection[NewsSource]:
         """What has to look now, because somebody waits."""
+
+    def known_project(self, name: str, cluster: str | None) -> Project | None:
+        """Return a project that need not be looked up."""
 
     def client(self) -> httpx.Client:
         """Return a blocking client; the caller closes it."""

@@ -116,8 +116,7 @@ class RunaiHook(BaseHook):
                 f"project: neither the task nor connection {self.runai_conn_id!r} names one; "
                 "set `project` on the operator or the default project of the connection"
             )
-        is_default = (project_name, cluster_name) == (settings.project, settings.cluster)
-        if is_default and (known := settings.known_project):
+        if known := self.platform.known_project(project_name, cluster_name):
             return known
         search = patience(lambda: self.backend.find_project(project_name, cluster_name))
         return self.run(search, sleep=sleep)

@@ -17,6 +17,7 @@ from airflow_runai.backends.watched import Watched
 from airflow_runai.backends.watcher import Watcher
 from airflow_runai.core.backend import Backend
 from airflow_runai.core.flow import Flow, Reply, Request
+from airflow_runai.core.project import Project
 from airflow_runai.core.texts import cut
 from airflow_runai.core.workload import Workload
 from airflow_runai.hooks.platform import NewsSource, Platform, Published
@@ -35,16 +36,25 @@ class ControlPlanePlatform(Platform):
         self.address = settings.url
         self.changed: Callable[[], object] = lambda: None
         self._settings = settings
-        tokens = Tokens(settings.client_id, settings.client_secret, on_token=mask_secret)
-        self.send: Callable[[Request], Flow[Reply]] = tokens.send
+        self._tokens = Tokens(settings.client_id, settings.client_secret, on_token=mask_secret)
         self._watcher = Watcher()
         self._has_waits = False
+
+    def known_project(self, name: str, cluster: str | None) -> Project | None:
+        default = self._settings
+        is_default = (name, cluster) == (default.project, default.cluster)
+        if is_default and default.project_id and default.cluster_id:
+            return Project(default.project_id, name, default.cluster_id)
+        return None
 
     def client(self) -> httpx.Client:
         return clients.client(self._settings)
 
     def async_client(self) -> httpx.AsyncClient:
         return clients.async_client(self._settings)
+
+    def send(self, request: Request) -> Flow[Reply]:
+        return self._tokens.send(request)
 
     @property
     def sources(self) -> Collection[NewsSource]:

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import httpx
 
 from airflow_runai.backends import drivers
+from airflow_runai.backends.kubernetes.platform import KubernetesBackend
 from airflow_runai.backends.kubernetes.settings import ClusterSettings
-from airflow_runai.backends.kubernetes.workloads import KubernetesWorkloads
 from airflow_runai.backends.server_clock import ServerClock
 from airflow_runai.core.flow import Flow, Notice
 from airflow_runai.core.manifests import ClusterTerms
@@ -130,7 +130,7 @@ class ModelRig(Rig):
         )
         self.cluster.store.listen(self.trainings.hear)
         self.wire = Wire(self.cluster.server, self.clock.now, on_request=self._bound)
-        self.backend: Any = KubernetesWorkloads(ClusterSettings("model", terms=TERMS))
+        self.backend: Any = KubernetesBackend(ClusterSettings("model", terms=TERMS))
         self.told: list[Notice] = []
         self._agenda: list[tuple[float, Callable[[], object]]] = []
         self._until = self._most = float("inf")
@@ -139,9 +139,10 @@ class ModelRig(Rig):
         return self.run(self.backend.find_project("team-a"))
 
     def run(self, flow: Flow[T]) -> T:
-        with self._bounded(), httpx.Client(
-            transport=BlockingTransport(self.wire), base_url="http://model"
-        ) as client:
+        with (
+            self._bounded(),
+            httpx.Client(transport=BlockingTransport(self.wire), base_url="http://model") as client,
+        ):
             clock = _ClusterTime(self.clock)
             return drivers.run(flow, client, self.told.append, self.pass_time, clock)
 
@@ -163,7 +164,9 @@ class ModelRig(Rig):
             raise Hangs("\n".join(self.wire.spoken[-30:]))
 
     def person(self, flow: Flow[T]) -> T:
-        with httpx.Client(transport=BlockingTransport(self.wire), base_url="http://model") as client:
+        with httpx.Client(
+            transport=BlockingTransport(self.wire), base_url="http://model"
+        ) as client:
             return drivers.run(flow, client, sleep=self.pass_time, clock=_ClusterTime(self.clock))
 
     def pass_time(self, seconds: float) -> None:
@@ -186,7 +189,10 @@ class ModelRig(Rig):
         wanted = job("rival", "team-b", gpus)
         for where in (wanted, wanted["spec"]["template"]):
             labels = where["metadata"]["labels"]
-            where["metadata"]["labels"] = {**labels, "kai.scheduler/preemptibility": "non-preemptible"}
+            where["metadata"]["labels"] = {
+                **labels,
+                "kai.scheduler/preemptibility": "non-preemptible",
+            }
         wanted["metadata"]["namespace"] = "team-b"
         self.cluster.store.create(JOBS, wanted)
         self.pass_time(5)
@@ -213,7 +219,9 @@ class ModelRig(Rig):
     def answer(
         self, status: int, times: int, *, html: bool = False, retry_after: float | None = None
     ) -> None:
-        self.wire.faults.append(Fault(saying(status, html=html, retry_after=retry_after), "", times))
+        self.wire.faults.append(
+            Fault(saying(status, html=html, retry_after=retry_after), "", times)
+        )
 
     def forbid(self, method: str) -> None:
         verbs = {"POST": "create", "PATCH": "patch", "DELETE": "delete"}

@@ -13,6 +13,7 @@ from typing import Any
 
 from airflow_runai.backends.kubernetes import creation, writes
 from airflow_runai.backends.kubernetes.evidence import writers
+from airflow_runai.backends.kubernetes.known_cluster import KnownCluster
 from airflow_runai.backends.kubernetes.listed_trainings import ListedTraining, list_trainings
 from airflow_runai.backends.kubernetes.lists import read_objects
 from airflow_runai.backends.kubernetes.objects import meta
@@ -20,19 +21,16 @@ from airflow_runai.backends.kubernetes.paths import (
     JOBS,
     JOBSETS,
     NAMESPACES,
-    Discovery,
-    discover,
 )
 from airflow_runai.backends.kubernetes.reader import TrainingReader, kind_of
 from airflow_runai.backends.kubernetes.readings import KINDS, read_training
 from airflow_runai.backends.kubernetes.refusals import confirmed
-from airflow_runai.backends.kubernetes.settings import ClusterSettings
 from airflow_runai.core.backend import Workloads
 from airflow_runai.core.flow import Flow, now
 from airflow_runai.core.kubernetes.mirror import Mirror
 from airflow_runai.core.kubernetes.objects import at, word
 from airflow_runai.core.kubernetes.templates import own_variables, training_container
-from airflow_runai.core.manifests import DIALECTS, Dialect, Precondition
+from airflow_runai.core.manifests import Dialect, Precondition
 from airflow_runai.core.manifests.dialects import Registry
 from airflow_runai.core.manifests.labels import SPECIFICATION_ANNOTATION
 from airflow_runai.core.marks import Mark
@@ -59,9 +57,9 @@ class KubernetesWorkloads(Workloads):
     workload is its uid, and its project's id is its namespace. No cluster lists what was deleted.
     """
 
-    def __init__(self, settings: ClusterSettings) -> None:
-        self.settings = settings
-        self._discovery: Discovery | None = None
+    def __init__(self, cluster: KnownCluster) -> None:
+        self.settings = cluster.settings
+        self._cluster = cluster
 
     def find_project(self, name: str, cluster: str | None = None) -> Flow[Project]:
         settings = self.settings
@@ -162,23 +160,22 @@ class KubernetesWorkloads(Workloads):
 
     def dialect(self) -> Flow[Dialect]:
         """Return how this cluster is told about queues and priorities."""
-        named = self.settings.dialect
-        return DIALECTS[named or (yield from self._cluster()).dialect]
-
-    def _cluster(self) -> Flow[Discovery]:
-        if self._discovery is None:
-            self._discovery = yield from discover()
-        return self._discovery
+        return self._cluster.dialect()
 
     def _listed(self, namespace: str | None, identity: str = "") -> Flow[list[ListedTraining]]:
-        return (yield from list_trainings((yield from self._cluster()), namespace, identity))
+        return (
+            yield from list_trainings((yield from self._cluster.discovery()), namespace, identity)
+        )
 
     def _workload(self, one: ListedTraining) -> Workload:
         return one.reading.workload(self.settings.cluster)
 
     def _named(self, project: Project, name: str) -> Flow[list[Workload]]:
         """Return who has this name, whoever made it; each as it is now."""
-        cluster, selector = (yield from self._cluster()), [("fieldSelector", f"metadata.name={name}")]
+        cluster, selector = (
+            (yield from self._cluster.discovery()),
+            [("fieldSelector", f"metadata.name={name}")],
+        )
         found: list[Workload] = []
         for kind, resource in (("Job", JOBS), ("JobSet", JOBSETS)):
             if not cluster.serves(resource):

@@ -201,7 +201,10 @@ def _whole(text: str) -> int:
 
 
 def _yields(job: Mapping[str, Any]) -> bool:
-    rules = rows(job, "spec", "podFailurePolicy", "rules"), rows(job, "spec", "failurePolicy", "rules")
+    rules = (
+        rows(job, "spec", "podFailurePolicy", "rules"),
+        rows(job, "spec", "failurePolicy", "rules"),
+    )
     return any(word(one, "action") in ("FailJob", "FailJobSet") for some in rules for one in some)
 
 
