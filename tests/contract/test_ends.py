@@ -127,6 +127,7 @@ def test_suspended_by_person_ends_when_asked(rig: Rig) -> None:
 def test_resumed_counts_one_interruption(rig: Rig) -> None:
     made = submit(rig)
     rig.pass_time(20)
+    look(rig, made)
     rig.run(rig.backend.suspend(made))
     rig.pass_time(60)
     rig.run(rig.backend.suspend(made))

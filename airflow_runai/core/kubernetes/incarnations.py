@@ -12,6 +12,7 @@ from airflow_runai.core.kubernetes.endings import (
     FAILED,
     KUEUE,
     PREEMPTED,
+    REMOVED,
     SUSPENDED,
     ending,
 )
@@ -121,8 +122,8 @@ def _ends(pod: PodFacts, case: Case) -> Iterator[float]:
 
 
 def _has_vanished(one: PodIncarnation, case: Case) -> bool:
-    """Whether it lived when the history was written, and no list shows it any more."""
-    return not one.ended and case.pods_through > 0 and all(pod.uid != one.uid for pod in case.pods)
+    """Whether no list shows it any more, and nobody has said yet who ended it."""
+    return one.ended in ("", REMOVED) and case.pods_through > 0 and all(pod.uid != one.uid for pod in case.pods)
 
 
 def _vanished(one: PodIncarnation, case: Case) -> PodFacts:
