@@ -126,9 +126,10 @@ class KindMirror:
             self._facts.forget_ended(self._bells)
         self._refused_list.end()
         self._failures = 0
-        # Who waits for what no list shows waits for the first one, too.
-        woken = self._bells.ring_all() if was_blind else map(self._bells.ring, lost)
-        yield from with_breaks(woken)
+        # Whoever waits for what no list shows must look for it.
+        unseen = [uid for uid in self._bells if uid not in seen] if self._kind != "Pod" else []
+        rings = map(self._bells.ring, {*lost, *unseen})
+        yield from with_breaks(self._bells.ring_all() if was_blind else rings)
 
     def _take_all(self, items: Sequence[bytes], seen: set[str], moment: float) -> None:
         for item in items:

@@ -123,7 +123,11 @@ def _ends(pod: PodFacts, case: Case) -> Iterator[float]:
 
 def _has_vanished(one: PodIncarnation, case: Case) -> bool:
     """Whether no list shows it any more, and nobody has said yet who ended it."""
-    return one.ended in ("", REMOVED) and case.pods_through > 0 and all(pod.uid != one.uid for pod in case.pods)
+    return (
+        one.ended in ("", REMOVED)
+        and case.pods_through > 0
+        and all(pod.uid != one.uid for pod in case.pods)
+    )
 
 
 def _vanished(one: PodIncarnation, case: Case) -> PodFacts:
