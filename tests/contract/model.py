@@ -136,12 +136,14 @@ class ModelRig(Rig):
         self._until = self._most = float("inf")
 
     def place(self) -> Project:
-        return self.run(self.backend.find_project("team-a"))
+        found: Project = self.run(self.backend.find_project("team-a"))
+        return found
 
     def run(self, flow: Flow[T]) -> T:
-        with self._bounded(), httpx.Client(
-            transport=BlockingTransport(self.wire), base_url="http://model"
-        ) as client:
+        with (
+            self._bounded(),
+            httpx.Client(transport=BlockingTransport(self.wire), base_url="http://model") as client,
+        ):
             clock = _ClusterTime(self.clock)
             return drivers.run(flow, client, self.told.append, self.pass_time, clock)
 
@@ -163,7 +165,9 @@ class ModelRig(Rig):
             raise Hangs("\n".join(self.wire.spoken[-30:]))
 
     def person(self, flow: Flow[T]) -> T:
-        with httpx.Client(transport=BlockingTransport(self.wire), base_url="http://model") as client:
+        with httpx.Client(
+            transport=BlockingTransport(self.wire), base_url="http://model"
+        ) as client:
             return drivers.run(flow, client, sleep=self.pass_time, clock=_ClusterTime(self.clock))
 
     def pass_time(self, seconds: float) -> None:
@@ -186,7 +190,10 @@ class ModelRig(Rig):
         wanted = job("rival", "team-b", gpus)
         for where in (wanted, wanted["spec"]["template"]):
             labels = where["metadata"]["labels"]
-            where["metadata"]["labels"] = {**labels, "kai.scheduler/preemptibility": "non-preemptible"}
+            where["metadata"]["labels"] = {
+                **labels,
+                "kai.scheduler/preemptibility": "non-preemptible",
+            }
         wanted["metadata"]["namespace"] = "team-b"
         self.cluster.store.create(JOBS, wanted)
         self.pass_time(5)
@@ -213,7 +220,9 @@ class ModelRig(Rig):
     def answer(
         self, status: int, times: int, *, html: bool = False, retry_after: float | None = None
     ) -> None:
-        self.wire.faults.append(Fault(saying(status, html=html, retry_after=retry_after), "", times))
+        self.wire.faults.append(
+            Fault(saying(status, html=html, retry_after=retry_after), "", times)
+        )
 
     def forbid(self, method: str) -> None:
         verbs = {"POST": "create", "PATCH": "patch", "DELETE": "delete"}

@@ -31,7 +31,7 @@ from airflow_runai.core.backend import Workloads
 from airflow_runai.core.flow import Flow, now
 from airflow_runai.core.kubernetes.mirror import Mirror
 from airflow_runai.core.kubernetes.objects import at, word
-from airflow_runai.core.kubernetes.templates import own_variables, training_container
+from airflow_runai.core.kubernetes.training_container import own_variables, training_container
 from airflow_runai.core.manifests import DIALECTS, Dialect, Precondition
 from airflow_runai.core.manifests.dialects import Registry
 from airflow_runai.core.manifests.labels import SPECIFICATION_ANNOTATION
@@ -178,7 +178,10 @@ class KubernetesWorkloads(Workloads):
 
     def _named(self, project: Project, name: str) -> Flow[list[Workload]]:
         """Return who has this name, whoever made it; each as it is now."""
-        cluster, selector = (yield from self._cluster()), [("fieldSelector", f"metadata.name={name}")]
+        cluster, selector = (
+            (yield from self._cluster()),
+            [("fieldSelector", f"metadata.name={name}")],
+        )
         found: list[Workload] = []
         for kind, resource in (("Job", JOBS), ("JobSet", JOBSETS)):
             if not cluster.serves(resource):

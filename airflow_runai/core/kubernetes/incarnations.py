@@ -108,7 +108,7 @@ def _incarnation(pod: PodFacts, case: Case) -> PodIncarnation:
 
 
 def _ends(pod: PodFacts, case: Case) -> Iterator[float]:
-    """Yield when it may have ended, what is known best first; of a pod that vanished, the latest."""
+    """Yield when it ended, what is known best first; of a pod that vanished, the latest."""
     yield pod.end.at if pod.end else 0.0
     yield pod.disruption.at if pod.disruption else 0.0
     yield pod.began
@@ -123,7 +123,11 @@ def _ends(pod: PodFacts, case: Case) -> Iterator[float]:
 
 def _has_vanished(one: PodIncarnation, case: Case) -> bool:
     """Whether no list shows it any more, and nobody has said yet who ended it."""
-    return one.ended in ("", REMOVED) and case.pods_through > 0 and all(pod.uid != one.uid for pod in case.pods)
+    return (
+        one.ended in ("", REMOVED)
+        and case.pods_through > 0
+        and all(pod.uid != one.uid for pod in case.pods)
+    )
 
 
 def _vanished(one: PodIncarnation, case: Case) -> PodFacts:

@@ -33,7 +33,7 @@ from airflow_runai.core.kubernetes.objects import (
 )
 from airflow_runai.core.kubernetes.pod_facts import attempt_of
 from airflow_runai.core.kubernetes.presence import Presence
-from airflow_runai.core.kubernetes.templates import own_variables
+from airflow_runai.core.kubernetes.training_container import own_variables
 from airflow_runai.core.workload import TRY_VARIABLE
 
 #: Annotation of a Job or JobSet in which its history is kept.
@@ -201,7 +201,10 @@ def _whole(text: str) -> int:
 
 
 def _yields(job: Mapping[str, Any]) -> bool:
-    rules = rows(job, "spec", "podFailurePolicy", "rules"), rows(job, "spec", "failurePolicy", "rules")
+    rules = (
+        rows(job, "spec", "podFailurePolicy", "rules"),
+        rows(job, "spec", "failurePolicy", "rules"),
+    )
     return any(word(one, "action") in ("FailJob", "FailJobSet") for some in rules for one in some)
 
 

@@ -17,7 +17,6 @@ from airflow_runai.core.manifests.sparse import sparse
 from airflow_runai.core.manifests.specification import specification
 from airflow_runai.core.spec import WorkloadSpec
 
-
 #: Failures that an author allows without saying so, as Run:ai has it.
 DEFAULT_BUDGET = 6
 
