@@ -136,7 +136,8 @@ class ModelRig(Rig):
         self._until = self._most = float("inf")
 
     def place(self) -> Project:
-        return self.run(self.backend.find_project("team-a"))
+        found: Project = self.run(self.backend.find_project("team-a"))
+        return found
 
     def run(self, flow: Flow[T]) -> T:
         with (

@@ -74,7 +74,9 @@ class Wire:
         assert not isinstance(answer.body, Watch), "a watch needs a loop"
         if isinstance(answer.body, str):
             return httpx.Response(answer.status, text=answer.body)
-        return httpx.Response(answer.status, json=_newer(answer.body) if self.is_newer else answer.body)
+        return httpx.Response(
+            answer.status, json=_newer(answer.body) if self.is_newer else answer.body
+        )
 
 
 def asked(request: httpx.Request, user: str) -> Asked:
@@ -90,14 +92,21 @@ def broken(request: httpx.Request) -> httpx.Response:
     raise httpx.ReadError("connection reset by peer", request=request)
 
 
-def saying(status: int, *, html: bool, retry_after: float | None) -> Callable[[httpx.Request], httpx.Response]:
+def saying(
+    status: int, *, html: bool, retry_after: float | None
+) -> Callable[[httpx.Request], httpx.Response]:
     """Return what answers with a status: a page of a gateway, or the server's own words."""
     headers = {} if retry_after is None else {"retry-after": f"{retry_after:.0f}"}
 
     def happens(_: httpx.Request) -> httpx.Response:
         if html:
             return httpx.Response(status, html="<html>Sign in</html>", headers=headers)
-        words = {"kind": "Status", "status": "Failure", "code": status, "message": f"fault {status}"}
+        words = {
+            "kind": "Status",
+            "status": "Failure",
+            "code": status,
+            "message": f"fault {status}",
+        }
         return httpx.Response(status, json=words, headers=headers)
 
     return happens

@@ -52,7 +52,7 @@ def events_about(namespace: str, kind: str, *, name: str = "", uid: str = "") ->
 
 
 def evictions(namespace: str) -> Flow[list[Object]]:
-    """Return the events by which KAI says that it takes pods away, those of pods unseen included."""
+    """Return the events by which KAI says that it takes pods away, whichever pods these are."""
     selector = [("fieldSelector", "involvedObject.kind=PodGroup,reason=Evict")]
     return confirmed(lambda: read_all(EVENTS.collection(namespace), selector, _whole))
 

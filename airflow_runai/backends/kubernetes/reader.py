@@ -7,6 +7,7 @@ What it has seen it keeps as a mirror does, so that a pod is remembered which th
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -65,10 +66,8 @@ class TrainingReader(WorkloadReader):
     def history(self, workload_id: str) -> Flow[tuple[Moment, ...]]:
         """Return what follows from its incarnations."""
         if self._last is None:
-            try:
+            with suppress(NotFound):  # its past went with it
                 yield from self._settled(workload_id)
-            except NotFound:
-                pass
         return self._last.moments if self._last else ()
 
     def find_deleted(self, workload_id: str) -> Flow[Workload | None]:

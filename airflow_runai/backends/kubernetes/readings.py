@@ -59,7 +59,7 @@ class TrainingReading:
 
     @property
     def vanished(self) -> bool:
-        """Whether an incarnation ended while nobody looked, and nobody is known to have ended it."""
+        """Whether an incarnation ended while nobody looked, and it is not known through whom."""
         seen = {pod.uid for pod in self.case.pods}
         return any(one.ended == REMOVED and one.uid not in seen for one in self.lives)
 

@@ -29,7 +29,7 @@ from airflow_runai.core.backend import Workloads
 from airflow_runai.core.flow import Flow, now
 from airflow_runai.core.kubernetes.mirror import Mirror
 from airflow_runai.core.kubernetes.objects import at, word
-from airflow_runai.core.kubernetes.templates import own_variables, training_container
+from airflow_runai.core.kubernetes.training_container import own_variables, training_container
 from airflow_runai.core.manifests import Dialect, Precondition
 from airflow_runai.core.manifests.dialects import Registry
 from airflow_runai.core.manifests.labels import SPECIFICATION_ANNOTATION

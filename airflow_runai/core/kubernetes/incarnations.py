@@ -108,7 +108,7 @@ def _incarnation(pod: PodFacts, case: Case) -> PodIncarnation:
 
 
 def _ends(pod: PodFacts, case: Case) -> Iterator[float]:
-    """Yield when it may have ended, what is known best first; of a pod that vanished, the latest."""
+    """Yield when it ended, what is known best first; of a pod that vanished, the latest."""
     yield pod.end.at if pod.end else 0.0
     yield pod.disruption.at if pod.disruption else 0.0
     yield pod.began

@@ -33,7 +33,7 @@ from airflow_runai.core.kubernetes.objects import (
 )
 from airflow_runai.core.kubernetes.pod_facts import attempt_of
 from airflow_runai.core.kubernetes.presence import Presence
-from airflow_runai.core.kubernetes.templates import own_variables
+from airflow_runai.core.kubernetes.training_container import own_variables
 from airflow_runai.core.workload import TRY_VARIABLE
 
 #: Annotation of a Job or JobSet in which its history is kept.

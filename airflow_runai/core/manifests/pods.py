@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from airflow_runai.core.json_merge import JsonObject
-from airflow_runai.core.kubernetes.templates import MAIN
+from airflow_runai.core.kubernetes.training_container import MAIN
 from airflow_runai.core.manifests import variables
 from airflow_runai.core.manifests.dialects import Dialect
 from airflow_runai.core.manifests.metadata import part_metadata, priority_class

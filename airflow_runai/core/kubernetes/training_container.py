@@ -1,4 +1,4 @@
-"""The training's container in the template of a Job or JobSet, and the variables that it carries."""
+"""The training's container in a Job or JobSet, and the variables that it carries."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MAIN = "main"
 
 
 def training_container(found: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the training's container; of a set, that of its last member; empty if there is none."""
+    """Return the training's container; of a set, that of its last member; or an empty one."""
     members = list(rows(found, "spec", "replicatedJobs"))
     spec = at(members[-1], "template", "spec") if members else at(found, "spec")
     containers = list(rows(spec, "template", "spec", "containers"))
