@@ -17,6 +17,7 @@ from airflow_runai.backends import drivers
 from airflow_runai.cli.connections import hook_for
 from airflow_runai.cli.exit_codes import UsageError, command
 from airflow_runai.cli.output import serialize
+from airflow_runai.core.flow import Flow
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.log_lines import LogPosition, growth
 from airflow_runai.core.log_reader import WINDOW, LogQuery, LogReader, LogText
@@ -52,6 +53,8 @@ def main(arguments: Namespace) -> int:
     if is_document:
         return _print_document(reader, project, arguments.output)
     try:
+        if arguments.follow and reader.stream():
+            return 0
         for line in reader.followed() if arguments.follow else reader.read():
             print(line, flush=arguments.follow)
     except RunaiError as error:
@@ -91,6 +94,13 @@ class _Reader:
     def read(self) -> Sequence[str]:
         """Return its lines."""
         return self._masked(self._text(self.query).lines)
+
+    def stream(self) -> bool:
+        """Print its lines at the moment they come; return whether the platform can do that."""
+        query = self.query
+        if query != LogQuery(tail=query.tail):
+            return False  # of one pod, one container or some time only
+        return self.hook.run(self.log.follow(_print, query.tail))
 
     def followed(self) -> Iterator[str]:
         """Yield its lines as they come, over preemptions, until the workload has ended."""
@@ -154,6 +164,12 @@ class _Reader:
             return self.hook.run(reader.read(workload.id)).meaning in OVER
         except NotFound:
             return True
+
+
+def _print(lines: Sequence[str]) -> Flow[None]:
+    yield from ()
+    for line in lines:
+        print(line, flush=True)
 
 
 def _print_document(reader: _Reader, project: Project, output: str) -> int:

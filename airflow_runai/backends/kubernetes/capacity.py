@@ -9,8 +9,8 @@ from typing import Any
 from airflow_runai.backends.kubernetes import node_gpus
 from airflow_runai.backends.kubernetes.known_cluster import KnownCluster
 from airflow_runai.backends.kubernetes.prospects import prospects
-from airflow_runai.backends.kubernetes.queues import bounds_of
-from airflow_runai.backends.kubernetes.room import in_namespace, room
+from airflow_runai.backends.kubernetes.queues import bounds_of, held_in_all
+from airflow_runai.backends.kubernetes.room import if_told, in_namespace, room
 from airflow_runai.backends.kubernetes.status import accept
 from airflow_runai.core.backend import Capacity
 from airflow_runai.core.flow import Flow, Request
@@ -61,7 +61,8 @@ class KubernetesCapacity(Capacity):
 
     def gpus_of_nodes(self, cluster_id: str) -> Flow[tuple[float, float]]:
         found = yield from node_gpus.nodes()
-        return node_gpus.total(found), (yield from node_gpus.free(found))
+        held = yield from if_told(held_in_all(self._cluster))
+        return node_gpus.total(found), (yield from node_gpus.free(found, held))
 
     def room(
         self, project: Project, node_pool: str | None = None, ended_within: float = 0.0

@@ -9,19 +9,20 @@ of their own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Sequence
 
+from airflow_runai.backends.kubernetes.log_follow import LogFollow
 from airflow_runai.backends.kubernetes.logs import PodLog, tail
+from airflow_runai.backends.kubernetes.pod_logs import Pods, ended_at, log_of, redaction_of, row_of
 from airflow_runai.backends.kubernetes.training_look import pods_of, remembered
 from airflow_runai.backends.kubernetes.writes import Object
 from airflow_runai.backends.log_parts import found_part, shown_part, without_secrets
 from airflow_runai.backends.redaction import Redaction
-from airflow_runai.core import mask
 from airflow_runai.core.flow import Flow, now
 from airflow_runai.core.incarnations import pods_at
 from airflow_runai.core.kubernetes.facts import NEVER
-from airflow_runai.core.kubernetes.objects import at, rows, word
+from airflow_runai.core.kubernetes.objects import moment as moment_at
+from airflow_runai.core.kubernetes.objects import word
 from airflow_runai.core.kubernetes.pod_facts import PodFacts, read_pod
 from airflow_runai.core.kubernetes.presence import Presence
 from airflow_runai.core.log_lines import LogPosition, growth
@@ -35,16 +36,13 @@ from airflow_runai.core.log_reader import (
     UnmaskedPart,
 )
 from airflow_runai.core.texts import cut
-from airflow_runai.core.workload import Workload, named_values
+from airflow_runai.core.workload import Workload
 from airflow_runai.errors import NotFound, Unreachable
 
-#: Lists the pods of a workload that exist.
-Pods: TypeAlias = Callable[[Workload], Flow[list[Object]]]
 #: No answer, a gateway's, or the server asks to slow down: others need not try.
 _OUTAGES = (0, 429, 502, 503, 504)
 #: Seconds. A pod that had ended this long before a moment may not be the one that ran then.
 _SLACK = 2.0
-_MAIN = "kubectl.kubernetes.io/default-container"
 
 
 class PodLogReader(LogReader):
@@ -96,8 +94,19 @@ class PodLogReader(LogReader):
             pod = yield from self._pod_at((yield from now()))
         else:
             pod = yield from self._pod_named(query.pod)
+        if query.previous:
+            # No container starts again here; what ran before, ran in another pod.
+            made = moment_at(pod, "metadata", "creationTimestamp") or 0.0
+            pod = yield from self._pod_at(made - _SLACK / 2)
         end = yield from tail(self._log(pod, query.container), query)
         return LogText(tuple(line.text for line in end.lines), end.is_whole)
+
+    def follow(
+        self, take: Callable[[Sequence[str]], Flow[None]], first: int | None = None
+    ) -> Flow[bool]:
+        """Hand over each line as it comes, over preemptions, until the training has ended."""
+        yield from LogFollow(self._workload, self._pods).run(take, first)
+        return True
 
     def masked(self, lines: Sequence[str]) -> Flow[tuple[str, ...]]:
         """Return lines as they may be shown, once a log was read."""
@@ -105,12 +114,8 @@ class PodLogReader(LogReader):
         return without_secrets(lines, self._redaction)
 
     def _log(self, pod: Object, container: str | None = None) -> PodLog:
-        first = next(rows(pod, "spec", "containers"), {})
-        main = word(pod, "metadata", "annotations", _MAIN) or word(first, "name")
-        name, uid = (word(pod, "metadata", key) for key in ("name", "uid"))
-        namespace = word(pod, "metadata", "namespace")
-        self._redaction = Redaction(*mask.values(_variables(pod)))
-        return PodLog(namespace, name, uid, container or main)
+        self._redaction = redaction_of(pod)
+        return log_of(pod, container)
 
     def _pod_named(self, name: str) -> Flow[Object]:
         for pod in (yield from self._pods(self._workload)):
@@ -122,11 +127,11 @@ class PodLogReader(LogReader):
         """Return the pod that leads the incarnation of a moment."""
         pods = yield from self._pods(self._workload)
         facts = {one.uid: one for one in (read_pod(pod, Presence()) for pod in pods)}
-        chosen = pods_at([_row(one) for one in facts.values()], moment)
+        chosen = pods_at([row_of(one) for one in facts.values()], moment)
         if not chosen:
             raise NotFound("the pod is gone", 404)
         found = facts[chosen[0]["id"]]
-        if _end(found) < moment - _SLACK and (yield from self._is_followed(found, moment)):
+        if ended_at(found) < moment - _SLACK and (yield from self._is_followed(found, moment)):
             raise NotFound("the pod is gone", 404)
         if found.end is None and found.started == NEVER:
             raise NotFound(f"pod {found.name} has not started yet", 404)
@@ -136,19 +141,3 @@ class PodLogReader(LogReader):
         """Whether another pod, which is gone, ran at a moment: a failed one stays behind it."""
         lives = yield from remembered(self._workload)
         return any(pod.made < one.made <= moment for one in lives)
-
-
-def _row(pod: PodFacts) -> dict[str, object]:
-    ended = _end(pod)
-    over = {} if ended == NEVER else {"completedAt": ended}
-    return {"id": pod.uid, "name": pod.name, "createdAt": pod.made, **over}
-
-
-def _end(pod: PodFacts) -> float:
-    return (pod.end.at or pod.made) if pod.end else NEVER
-
-
-def _variables(pod: Object) -> Iterator[tuple[str, object]]:
-    for key in ("containers", "initContainers"):
-        for container in rows(pod, "spec", key):
-            yield from named_values(at(container, "env"))

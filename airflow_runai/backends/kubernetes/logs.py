@@ -81,12 +81,11 @@ def tail(log: PodLog, query: LogQuery) -> Flow[PodLogEnd]:
     """
     Return the last lines; none before the container has started.
 
-    :param query: its pod and container do not count.
+    :param query: which pod, container and incarnation it names does not count.
     :raises NotFound: if the pod is gone, and its log with it.
     """
     asked = {"tailLines": query.tail, "sinceSeconds": query.since}
     params = [(name, str(value)) for name, value in asked.items() if value is not None]
-    params += [("previous", "true")] if query.previous else []
     request = log.request(*params, keep=_TAIL_BYTES)
     try:
         found = accept(request, (yield request))

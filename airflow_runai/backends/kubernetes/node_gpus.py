@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from airflow_runai.backends.kubernetes.paths import PODS, ResourceKind
+from airflow_runai.backends.kubernetes.paths import NODES, PODS
 from airflow_runai.core.flow import Flow
 from airflow_runai.core.kubernetes.objects import word
 
 if TYPE_CHECKING:
     from airflow_runai.backends.kubernetes.gpu_rows import NodeRow
 
-NODES = ResourceKind("", "v1", "nodes")
 _BOUND = [("fieldSelector", "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed")]
 
 
@@ -45,12 +43,25 @@ def largest(found: Sequence[NodeRow]) -> float | None:
     return max((node.gpus for node in found), default=None)
 
 
-def free(found: Sequence[NodeRow]) -> Flow[float]:
-    """Add up the GPUs of nodes that no pod holds; of those only that take pods now."""
+def free(found: Sequence[NodeRow], held: float | None = None) -> Flow[float]:
+    """
+    Add up the GPUs of nodes that nobody holds; of those only that take pods now.
+
+    :param held: by everybody; where that is not known, the pods of all namespaces are read.
+    """
+    usable = [one for one in found if one.takes_pods]
+    if held is not None:
+        return max(0.0, total(usable) - held)
+    by_node = yield from _held_by_node()
+    return sum(max(0.0, one.gpus - by_node.get(one.metadata.name, 0.0)) for one in usable)
+
+
+def _held_by_node() -> Flow[dict[str, float]]:
+    # Imported here: it is not needed to parse a DAG.
     from airflow_runai.backends.kubernetes.gpu_rows import read_pods
 
-    held: defaultdict[str, float] = defaultdict(float)
+    held: dict[str, float] = {}
     for pod in (yield from read_pods(PODS.collection(None), _BOUND)):
         if pod.node:
-            held[pod.node] += pod.gpus
-    return sum(max(0.0, one.gpus - held[one.metadata.name]) for one in found if one.takes_pods)
+            held[pod.node] = held.get(pod.node, 0.0) + pod.gpus
+    return held

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from airflow_runai.backends.kubernetes.known_cluster import KnownCluster
-from airflow_runai.backends.kubernetes.paths import LOCAL_QUEUES, QUEUES, ResourceKind
+from airflow_runai.backends.kubernetes.lists import read_all
+from airflow_runai.backends.kubernetes.paths import CLUSTER_QUEUES, LOCAL_QUEUES, QUEUES
 from airflow_runai.backends.kubernetes.writes import Object, read
 from airflow_runai.backends.throttle import LOOK
 from airflow_runai.core.flow import Flow
@@ -12,12 +13,13 @@ from airflow_runai.core.kubernetes.queue_bounds import (
     QueueBounds,
     bounds_of_cluster_queue,
     bounds_of_queues,
+    held_in_cluster_queues,
+    held_in_queues,
 )
 from airflow_runai.core.project import Project
 from airflow_runai.core.texts import cut
 from airflow_runai.errors import NotFound, NotResolved
 
-CLUSTER_QUEUES = ResourceKind(LOCAL_QUEUES.group, LOCAL_QUEUES.version, "clusterqueues")
 #: Queues above each other; KAI itself advises two.
 _LEVELS = 8
 
@@ -34,6 +36,17 @@ def bounds_of(cluster: KnownCluster, project: Project) -> Flow[QueueBounds | Non
     if dialect.name == "kueue":
         return (yield from _of_kueue(cluster, project))
     return bounds_of_queues((yield from _chain(cluster, project.name)))
+
+
+def held_in_all(cluster: KnownCluster) -> Flow[float | None]:
+    """Add up what all queues of a cluster hold; ``None`` where they do not tell."""
+    dialect = yield from cluster.dialect()
+    if dialect.queues is None:
+        return None
+    kueue = dialect.name == "kueue"
+    kind = yield from cluster.kind(CLUSTER_QUEUES if kueue else QUEUES)
+    queues = yield from read_all(kind.collection(None), (), dict)
+    return held_in_cluster_queues(queues) if kueue else held_in_queues(queues)
 
 
 def _chain(cluster: KnownCluster, name: str) -> Flow[list[Object]]:

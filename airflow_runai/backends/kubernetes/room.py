@@ -16,7 +16,7 @@ from airflow_runai.backends.kubernetes.evidence import OF_JOB, OF_JOBSET
 from airflow_runai.backends.kubernetes.known_cluster import KnownCluster
 from airflow_runai.backends.kubernetes.lists import read_all
 from airflow_runai.backends.kubernetes.paths import JOBS, JOBSETS, PODS, ResourceKind
-from airflow_runai.backends.kubernetes.queues import bounds_of
+from airflow_runai.backends.kubernetes.queues import bounds_of, held_in_all
 from airflow_runai.core.flow import Flow, now
 from airflow_runai.core.kubernetes.namespace_load import TrainingLoad, loads
 from airflow_runai.core.manifests import Dialect
@@ -90,7 +90,7 @@ def room(
     bounds = yield from if_told(bounds_of(cluster, project))
     found = yield from if_told(in_namespace(cluster, project))
     nodes = yield from if_told(_nodes(dialect, node_pool))
-    free = None if nodes is None else (yield from if_told(node_gpus.free(nodes)))
+    free = None if nodes is None else (yield from if_told(_free(cluster, nodes, node_pool)))
     held = None if found is None else found.held(_names(nodes) if node_pool else None)
     if bounds and bounds.held is not None and not node_pool:
         held = bounds.held
@@ -108,6 +108,12 @@ def room(
             one.name for one in (found.trainings if found else ()) if (one.ended_at or 0.0) >= ends
         ),
     )
+
+
+def _free(cluster: KnownCluster, nodes: Sequence[NodeRow], node_pool: str | None) -> Flow[float]:
+    # Queues do not tell on which nodes.
+    held = None if node_pool else (yield from if_told(held_in_all(cluster)))
+    return (yield from node_gpus.free(nodes, held))
 
 
 def in_namespace(cluster: KnownCluster, project: Project) -> Flow[NamespaceGpus]:

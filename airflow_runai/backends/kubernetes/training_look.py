@@ -24,7 +24,8 @@ from airflow_runai.core.kubernetes.incarnations import PodIncarnation, incarnati
 from airflow_runai.core.kubernetes.job_facts import HISTORY as HISTORY_ANNOTATION
 from airflow_runai.core.kubernetes.job_facts import JobFacts
 from airflow_runai.core.kubernetes.mirror import Mirror
-from airflow_runai.core.kubernetes.objects import at, word
+from airflow_runai.core.kubernetes.namespace_load import ENDS
+from airflow_runai.core.kubernetes.objects import at, conditions, holds, word
 from airflow_runai.core.kubernetes.phase import phase_of
 from airflow_runai.core.kubernetes.pod_facts import read_pod
 from airflow_runai.core.kubernetes.presence import Presence
@@ -131,6 +132,13 @@ def if_readable(flow: Flow[T]) -> Flow[T | None]:
         return (yield from flow)
     except (Refused, Unreadable):
         return None
+
+
+def is_over(workload: Workload) -> Flow[bool]:
+    """Whether a training has ended, or is gone."""
+    training = yield from if_readable(training_of(workload))
+    known = conditions(training)
+    return training is None or any(holds(known.get(end)) for end in ENDS)
 
 
 def remembered(workload: Workload) -> Flow[Sequence[PodIncarnation]]:

@@ -10,7 +10,7 @@ from airflow_runai.core.kubernetes.gpus import gpus_of_job, gpus_of_set
 from airflow_runai.core.kubernetes.objects import at, conditions, controller, holds, moment, word
 
 #: Conditions that end a Job or a JobSet.
-_ENDS = ("Complete", "Completed", "Failed")
+ENDS = ("Complete", "Completed", "Failed")
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def loads(
 
 def _load(found: Mapping[str, Any], gpus: float) -> TrainingLoad:
     known = conditions(found)
-    ends = [moment(known[end], "lastTransitionTime") for end in _ENDS if holds(known.get(end))]
+    ends = [moment(known[end], "lastTransitionTime") for end in ENDS if holds(known.get(end))]
     return TrainingLoad(
         word(found, "metadata", "uid"),
         word(found, "metadata", "name"),

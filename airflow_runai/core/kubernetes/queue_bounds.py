@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,10 +51,28 @@ def bounds_of_cluster_queue(queue: Mapping[str, Any]) -> QueueBounds:
     in_cohort = bool(word(queue, "spec", "cohortName") or word(queue, "spec", "cohort"))
     is_bounded = not in_cohort or not nominal or len(borrowed) == len(nominal)
     limit = sum(nominal) + sum(borrowed) if is_bounded else None
+    return QueueBounds(Quota(sum(nominal), limit), _reserved(queue))
+
+
+def held_in_queues(queues: Sequence[Mapping[str, Any]]) -> float | None:
+    """Add up what the lowest of all Queues hold; ``None`` if none of them tells."""
+    above = {word(queue, "spec", "parentQueue") for queue in queues}
+    told = [one["status"] for one in queues if one.get("status")]
+    lowest = [one for one in queues if word(one, "metadata", "name") not in above]
+    held = sum(gpus_in(at(one, "status", "allocated")) for one in lowest)
+    return held if told else None
+
+
+def held_in_cluster_queues(queues: Iterable[Mapping[str, Any]]) -> float | None:
+    """Add up what all ClusterQueues have given away; ``None`` if none of them tells."""
+    told = [held for one in queues if (held := _reserved(one)) is not None]
+    return sum(told) if told else None
+
+
+def _reserved(queue: Mapping[str, Any]) -> float | None:
     # Reserved, not used: what is admitted has its quota before its pods run.
-    reserved = list(rows(queue, "status", "flavorsReservation"))
-    held = sum(gpus_by_flavor(reserved, "total")) if reserved else None
-    return QueueBounds(Quota(sum(nominal), limit), held)
+    flavors = list(rows(queue, "status", "flavorsReservation"))
+    return sum(gpus_by_flavor(flavors, "total")) if flavors else None
 
 
 def _flavors(queue: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
