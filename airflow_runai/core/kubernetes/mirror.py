@@ -259,7 +259,7 @@ class Mirror:
         """Return the objects of a kind that are still there: uid, and that of the training."""
         pods = self._pods.values() if kind == "Pod" else ()
         jobs = [self._standing(kind, job) for job in self._jobs.values() if job.kind == kind]
-        standing = [*jobs, *(self._standing(kind, pod) for pod in pods)]
+        standing: list[JobFacts | PodFacts] = [*jobs, *(self._standing(kind, one) for one in pods)]
         return {one.uid: _training_of(one) for one in standing if not one.presence.is_gone}
 
     def _job(self, uid: str) -> JobFacts:
