@@ -27,6 +27,7 @@ from airflow_runai.errors import (
     Missing,
     NameTaken,
     NotFound,
+    QuotaExceeded,
     Refused,
     Throttled,
     Unreachable,
@@ -148,7 +149,7 @@ def create_or_adopt(
     while True:
         try:
             return (yield from backend.create(project, request))
-        except Throttled as error:
+        except (Throttled, QuotaExceeded) as error:
             # It was turned away, not lost: there is nothing to look for, and a look would be one
             # more request to a server that asks for fewer.
             yield from outage.outlast(error)

@@ -90,13 +90,7 @@ class DryRun:
 def connection(run: DryRun) -> CheckResult:
     """Read the connection; its secret is not shown."""
     run.hook = hook_for(run.conn_id)
-    settings = run.hook.settings
-    summary = f"{run.conn_id}: {settings.url} as {settings.client_id}"
-    # Without TLS there are no certificates to speak of.
-    if not settings.url.startswith("https"):
-        return OK, summary
-    verified = "verified" if settings.verify else "not verified"
-    return OK, f"{summary}, certificates are {verified}"
+    return OK, f"{run.conn_id}: {run.hook.settings.summary}"
 
 
 def token(run: DryRun) -> CheckResult:
@@ -125,7 +119,7 @@ def project(run: DryRun) -> CheckResult:
     namespace = f", namespace {found.namespace}" if found.namespace else ""
     settings = hook.settings
     if (name, _cluster_name(run)) == (settings.project, settings.cluster):
-        settings.check_ids(found.id, found.cluster_id)
+        settings.check_ids(found)
     return OK, f"{found.name} (id {found.id}{namespace})"
 
 

@@ -191,7 +191,7 @@ def _ways(hook: RunaiHook, project: Project, workload: Workload) -> JsonObject:
     return {
         # Other types of workloads have subcommands of their own.
         "runai": runai if workload.path == "trainings" else None,
-        "page": workload_page(hook.settings.url, workload, project.name),
+        "page": workload_page(hook.settings, workload, project.name),
         "kubectl": [f"{kubectl} {quote(pod)}" for pod in _pods(hook, workload)],
     }
 

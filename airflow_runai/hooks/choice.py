@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias, Union
 
+from airflow_runai.backends.settings import Settings
 from airflow_runai.errors import ConnectionSettingsError
 from airflow_runai.hooks.runai_settings import runai_settings
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
-    from airflow_runai.backends.settings import Settings
+    from airflow_runai.hooks.kubernetes_settings import ClusterConnection
+    from airflow_runai.hooks.platform import Platform
+
+#: What a connection of either type says: hashable, and the same for the same connection.
+AnySettings: TypeAlias = Union[Settings, "ClusterConnection"]
+
+
+def _cluster_connection(connection: Connection) -> ClusterConnection:
+    # A DAG file that is parsed needs none of this.
+    from airflow_runai.hooks.kubernetes_settings import cluster_connection
+
+    return cluster_connection(connection)
+
 
 #: What reads a connection of each type.
-READERS: Mapping[str, Callable[[Connection], Settings]] = {
+READERS: Mapping[str, Callable[[Connection], AnySettings]] = {
     "runai": runai_settings,
+    "kubernetes": _cluster_connection,
 }
 
 
-def settings_of(connection: Connection) -> Settings:
+def settings_of(connection: Connection) -> AnySettings:
     """
     Read a connection.
 
@@ -33,3 +47,29 @@ def settings_of(connection: Connection) -> Settings:
             f"{' or '.join(map(repr, READERS))}; change its type, or name another connection"
         )
     return read(connection)
+
+
+def platform_of(settings: AnySettings) -> Platform:
+    """
+    Return the platform that a connection leads to; may block, see :func:`kubernetes.access`.
+
+    :raises ConnectionSettingsError: if nobody can find out how to reach it.
+    """
+    if isinstance(settings, Settings):
+        from airflow_runai.hooks.runai_platform import ControlPlanePlatform
+
+        return ControlPlanePlatform(settings)
+    from airflow_runai.hooks.kubernetes import access
+    from airflow_runai.hooks.kubernetes_platform import ClusterPlatform
+
+    return ClusterPlatform(settings, access(settings.conn_id, settings.extras))
+
+
+async def platform_on_loop(settings: AnySettings) -> Platform:
+    """Return the same on an event loop; what blocks goes through a thread."""
+    if isinstance(settings, Settings):
+        return platform_of(settings)
+    from airflow_runai.hooks.kubernetes import access_on_loop
+    from airflow_runai.hooks.kubernetes_platform import ClusterPlatform
+
+    return ClusterPlatform(settings, await access_on_loop(settings.conn_id, settings.extras))

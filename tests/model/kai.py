@@ -24,7 +24,7 @@ from tests.rig.kai import cycle, reading
 from tests.rig.kai.actions import Action, Bind, Evict, Explain, MarkStale, Pipeline, Remark
 from tests.rig.kai.correlator import BURST
 from tests.rig.kai.grouping import group_for
-from tests.rig.kai.snapshot import GROUP_ANNOTATION, SCHEDULER, STALE_ANNOTATION, Pod
+from tests.rig.kai.snapshot import GROUP_ANNOTATION, SCHEDULER, STALE_ANNOTATION
 
 _CYCLE = "cycle"
 _LAST_START = "kai.scheduler/last-start-timestamp"
@@ -57,6 +57,20 @@ class Kai:
         self._quiet_cycles = 0
         self.agenda = Agenda(store.clock, self._look)
         store.listen(self._hear)
+
+    def reclaim(self, pod: Object) -> None:
+        """Take a pod away for another queue, and say so unless mute."""
+        metadata = pod["metadata"]
+        place = metadata["namespace"], metadata["annotations"][GROUP_ANNOTATION]
+        group = self._store.get(PODGROUPS, *place)
+        words = (
+            f"Pod {metadata['namespace']}/{metadata['name']} was preempted by workload "
+            "team-b/pg-other."
+        )
+        self._take(pod, words)
+        if not self.is_mute:
+            annotations = {"evictor-action-type": "reclaim", "num-evicted-pods": "1"}
+            self._scheduler.tell(group, "Normal", "Evict", words, annotations)
 
     def _hear(self, change: Change) -> None:
         if change.resource in (PODS, NODES, QUEUES, PODGROUPS):
@@ -120,7 +134,7 @@ class Kai:
             annotations["evictor-pod-group-name"] = action.cause.name
             annotations["evictor-pod-group-namespace"] = action.cause.namespace
         for pod in action.pods:
-            self._evict(pod, action.messages[pod.uid])
+            self._take(pod.raw, action.messages[pod.uid])
             if not self.is_mute:
                 words = action.messages[pod.uid]
                 self._scheduler.tell(action.group.raw, "Normal", "Evict", words, annotations)
@@ -173,16 +187,14 @@ class Kai:
         now = self._store.clock.now()
         set_condition(pod, now, "PodScheduled", "Unschedulable", text, "False")
 
-    def _evict(self, pod: Pod, words: str) -> None:
+    def _take(self, pod: Object, words: str) -> None:
         if self.eviction_condition:
             now = self._store.clock.now()
             reason = "PreemptionByScheduler"
             self._store.change(
-                PODS,
-                pod.raw,
-                lambda one: set_condition(one, now, "DisruptionTarget", reason, words),
+                PODS, pod, lambda one: set_condition(one, now, "DisruptionTarget", reason, words)
             )
-        stands = self._store.find(PODS, pod.namespace, pod.name)
+        stands = self._store.find(PODS, pod["metadata"]["namespace"], pod["metadata"]["name"])
         if stands is not None:
             self._deletion.delete(PODS, stands)
 

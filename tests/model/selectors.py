@@ -15,6 +15,7 @@ _FIELDS = (
     "metadata.name",
     "metadata.namespace",
     "involvedObject.",
+    "reason",
     "spec.nodeName",
     "status.phase",
 )
