@@ -20,7 +20,7 @@ from tests.backends.rest import order
 from tests.conftest import settings_for
 from tests.model.conftest import Stage
 from tests.model.resources import PODS, Object
-from tests.model.transport import _asked
+from tests.model.faults import asked
 
 T = TypeVar("T")
 KUBE = "http://kube.example:6443"
@@ -82,7 +82,7 @@ class Both:
         self.asked.append(request)
         if self.is_away:
             raise httpx.ConnectError("connection refused", request=request)
-        answer = self.stage.cluster.server.answer(_asked(request, "airflow"))
+        answer = self.stage.cluster.server.answer(asked(request, "airflow"))
         if isinstance(answer.body, str):
             return httpx.Response(answer.status, text=answer.body)
         return httpx.Response(answer.status, json=answer.body)

@@ -147,6 +147,13 @@ class KubernetesWorkloads(Workloads):
         created = yield from creation.create(project.id, made)
         return self._fresh(made.workload["kind"], created.object, (yield from now()))
 
+    def rehearse(
+        self, project: Project, request: SubmissionRequest
+    ) -> Flow[tuple[str, ...] | None]:
+        dialect = yield from self.dialect()
+        made = creation.manifests(project, request, dialect, self.settings)
+        return (yield from creation.create(project.id, made, dry_run=True)).warnings
+
     def reader(self, start: Workload) -> WorkloadReader:
         return TrainingReader(start, self.settings.cluster, self._sight)
 
