@@ -55,7 +55,10 @@ def test_a_namespace_for_all_names_the_default_project_too() -> None:
 
 
 def test_equal_connections_are_one_key_and_others_are_not() -> None:
-    kept = {"kube_config": {"users": [{"token": SECRET}]}, "priority_classes": {"high": "train"}}
+    kept: dict[str, Any] = {
+        "kube_config": {"users": [{"token": SECRET}]},
+        "priority_classes": {"high": "train"},
+    }
     one, same = read(**kept), read("another-name", **kept)
     assert len({one, same}) == 1
     assert one != read(**{**kept, "namespace": "other"})
