@@ -113,7 +113,8 @@ NEEDS = (
         KUEUE_WORKLOADS,
         "get list patch",
         "get list watch patch",
-        "no training is suspended or resumed, evictions by Kueue are taken for suspensions, and why a training waits stays unknown",
+        "no training is suspended or resumed, evictions by Kueue are taken for suspensions, and "
+        "why a training waits stays unknown",
         dialects=_KUEUE,
     ),
     NeededRight(
