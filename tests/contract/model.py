@@ -23,11 +23,12 @@ from tests.model.cluster import Cluster
 from tests.model.conftest import job
 from tests.model.faults import Fault, Wire, broken, saying
 from tests.model.kubelet import Life, phase_of
-from tests.model.resources import JOBS, PODS, Object
+from tests.model.resources import JOBS, JOBSETS, PODS, Object
 from tests.model.store import Change
 from tests.model.transport import AwaitingTransport, BlockingTransport
 
 T = TypeVar("T")
+SET_NAME = "jobset.sigs.k8s.io/jobset-name"
 JOB_NAME, INDEX = "batch.kubernetes.io/job-name", "batch.kubernetes.io/job-completion-index"
 #: Seconds of virtual time after which a flow hangs.
 LONGEST = 50_000.0
@@ -84,8 +85,9 @@ class Trainings:
 
     def hear(self, change: Change) -> None:
         """Count how long a pod works: until it ends, or is told to."""
-        if change.resource == JOBS and change.old is None and change.new:
-            self.names.append(change.new["metadata"]["name"])
+        if change.resource in (JOBS, JOBSETS) and change.old is None and change.new:
+            metadata = change.new["metadata"]
+            self.names += [] if metadata.get("ownerReferences") else [metadata["name"]]
         pod = change.new or change.old
         if change.resource != PODS or pod is None:
             return
@@ -115,6 +117,7 @@ class ModelRig(Rig):
             "quota of objects",
             "queues",
             "rights",
+            "gangs",
             "nodes",
         }
     )
@@ -266,14 +269,14 @@ class ModelRig(Rig):
         return [name for name in self.trainings.names if name.startswith("train")]
 
     def lives(self, name: str) -> bool:
-        return bool(self._pods(name))
+        return any(one["spec"].get("nodeName") for one in self._pods(name))
 
     def _pods(self, name: str) -> list[Object]:
         """Return the pods of a workload that have not ended."""
         pods = [
             one
             for one in self.cluster.store.all(PODS)
-            if one["metadata"]["labels"].get(JOB_NAME) == name
+            if name in (one["metadata"]["labels"].get(key) for key in (JOB_NAME, SET_NAME))
         ]
         return [one for one in pods if phase_of(one) not in ("Succeeded", "Failed")]
 

@@ -76,7 +76,8 @@ class TrainingReading:
         training = self.case.training
         text = training.history[1] if training.history else ""
         limit = training.limit[1] if training.limit else None
-        return not self._amendment(text, limit)
+        is_suspended = training.now is not None and training.now.is_suspended
+        return not self._amendment(text, limit, is_suspended)
 
     def amendment(self, found: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """
@@ -88,14 +89,12 @@ class TrainingReading:
         :param found: as it is now: another wait may have written meanwhile.
         """
         text = at(found, "metadata", "annotations", HISTORY)
-        patch = self._amendment(
-            text if isinstance(text, str) else "", number(found, "spec", "backoffLimit")
-        )
-        return patch or None
+        limit, suspended = number(found, "spec", "backoffLimit"), at(found, "spec", "suspend")
+        return self._amendment(text if isinstance(text, str) else "", limit, suspended is True)
 
-    def _amendment(self, text: str, limit: int | None) -> dict[str, Any]:
+    def _amendment(self, text: str, limit: int | None, is_suspended: bool) -> dict[str, Any] | None:
         if self.judged.final or self.case.training.presence.is_gone:
-            return {}
+            return None
         patch: dict[str, Any] = {}
         known = read_history(text)
         noted = known.with_lives(one for one in self.lives if one.start or one.ended)
@@ -103,7 +102,10 @@ class TrainingReading:
             patch["metadata"] = {"annotations": {HISTORY: write_history(noted)}}
         if (wanted := self._limit(limit)) != limit:
             patch["spec"] = {"backoffLimit": wanted}
-        return patch
+        if self.case.is_set and self.last_straw and not is_suspended:
+            # What a set allows cannot be changed; and deleted, it would prove nothing.
+            patch["spec"] = {"suspend": True}
+        return patch or None
 
     def _limit(self, limit: int | None) -> int | None:
         """Return how many failures Kubernetes should allow; 0 ends a Job that has failed."""

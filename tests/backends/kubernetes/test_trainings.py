@@ -26,6 +26,7 @@ from tests.contract.waits import look, outcome_of, submit
 from tests.model.conftest import job
 from tests.model.resources import CLAIMS, JOBS, Object
 
+GANG = {"framework": "PyTorch", "workers": 2}
 TASK = TaskIdentity("prod", "train_daily", "manual__1", "fit", 3)
 MADE_BY = {
     "AIRFLOW_CTX_DAG_ID": TASK.dag_id,
@@ -192,9 +193,6 @@ def test_another_cluster_than_the_connections_is_told(rig: ModelRig) -> None:
 
 
 def test_what_the_cluster_does_not_serve_is_told_before_anything_is_made(rig: ModelRig) -> None:
-    gang = {"framework": "PyTorch", "workers": 2}
-    with pytest.raises(NotResolved, match="the cluster serves no jobsets"):
-        submit(rig, distributed=gang)
     rig.backend = KubernetesWorkloads(ClusterSettings("model", dialect="kueue"))
     with pytest.raises(NotResolved, match="serves no localqueues of kueue"):
         rig.place()
@@ -212,3 +210,30 @@ def test_an_annotation_that_was_edited_hides_neither_image_nor_command(rig: Mode
         found = rig.run(rig.backend.get_spec(made))
         assert found["image"] == "train:1"
         assert found["command"] == "python train.py --lr '1 2'"
+
+
+def test_a_gang_whose_budget_is_spent_is_suspended_and_has_failed(rig: ModelRig) -> None:
+    rig.play(Script(seconds=10, exit_code=7))
+    made = submit(rig, distributed=GANG, backoff_limit=1)
+    # The pods of an attempt that failed are gone after a second: who polls seldom never sees them.
+    outcome = outcome_of(rig, made, WaitPolicy(0.3))
+    assert outcome.status == "failed"
+    assert "exit code 7 (Error); by its backoff_limit, this is the end" in outcome.reason
+    rig.pass_time(300)
+    assert not rig.lives(name_of())
+    assert look(rig, made).phase == "Failed"
+
+
+def test_a_gang_is_suspended_resumed_and_deleted_as_a_whole(rig: ModelRig) -> None:
+    made = submit(rig, distributed=GANG)
+    rig.pass_time(20)
+    assert look(rig, made).phase == "Running"
+    rig.run(rig.backend.suspend(made))
+    rig.pass_time(20)
+    assert (look(rig, made).phase, rig.lives(name_of())) == ("Stopped", False)
+    rig.run(rig.backend.resume(made))
+    rig.pass_time(20)
+    assert (look(rig, made).phase, rig.run(rig.backend.standing_pods(made))) == ("Running", 3)
+    rig.run(rig.backend.delete(made))
+    rig.pass_time(20)
+    assert (look(rig, made).deleted, rig.run(rig.backend.standing_pods(made))) == (True, 0)
