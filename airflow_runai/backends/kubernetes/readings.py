@@ -155,7 +155,7 @@ def read_training(
         return None
     written = case.training.history
     history = read_history(written[1] if written else "")
-    lives = incarnations(case, united(history.lives, known))
+    lives = _not_counted(history, incarnations(case, united(history.lives, known)))
     judged = verdict(case, lives, reached_end=True)
     strict = verdict(case, lives)
     doubt = strict.reason if case.training.success and strict.final == FAILED else ""
@@ -169,6 +169,14 @@ def read_training(
         doubt=doubt,
     )
     return replace(reading, present=_present(reading))
+
+
+def _not_counted(
+    history: TrainingHistory, lives: Iterable[PodIncarnation]
+) -> tuple[PodIncarnation, ...]:
+    """Leave out the incarnations of which the history keeps numbers: they would count twice."""
+    kept = {one.uid for one in history.lives}
+    return tuple(one for one in lives if one.made > history.until or one.uid in kept)
 
 
 def _present(reading: TrainingReading) -> PhaseReading:

@@ -104,6 +104,19 @@ def test_a_history_that_somebody_has_edited_harms_nothing(rig: ModelRig) -> None
         assert look(rig, made).phase == "Running"
 
 
+def test_a_failure_of_which_the_history_keeps_the_number_counts_once(rig: ModelRig) -> None:
+    rig.play(Script(seconds=None, exits={1: (5, 7)}))
+    made = submit(rig, backoff_limit=1)
+    rig.pass_time(10)
+    earlier = {"until": rig.clock.now(), "interruptions": 0, "preemptions": 0, "failures": 1}
+    edit = {HISTORY: json.dumps({"lives": [], "earlier": earlier})}
+    rig.cluster.store.change(
+        JOBS, stored(rig), lambda one: one["metadata"]["annotations"].update(edit)
+    )
+    rig.pass_time(60)
+    assert look(rig, made).phase == "Running"
+
+
 def test_who_may_not_write_waits_all_the_same_and_is_told_once(rig: ModelRig) -> None:
     made = submit(rig)
     rig.forbid("PATCH")
