@@ -59,14 +59,14 @@ class Kai:
         self.agenda = Agenda(store.clock, self._look)
         store.listen(self._hear)
 
-    def reclaim(self, pod: Object) -> None:
-        """Take a pod away for another queue, and say so unless mute."""
+    def reclaim(self, pod: Object, more: str = "") -> None:
+        """Take a pod away for another queue, and say so, and more, unless mute."""
         metadata = pod["metadata"]
         place = metadata["namespace"], metadata["annotations"][GROUP_ANNOTATION]
         group = self._store.get(PODGROUPS, *place)
         words = (
             f"Pod {metadata['namespace']}/{metadata['name']} was preempted by workload "
-            "team-b/pg-other."
+            f"team-b/pg-other.{more}"
         )
         self._take(pod, words)
         if not self.is_mute:

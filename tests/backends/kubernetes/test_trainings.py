@@ -44,6 +44,12 @@ def stored(rig: ModelRig, name: str = "") -> Object:
     return rig.cluster.store.get(JOBS, "team-a", name or name_of())
 
 
+def annotate(rig: ModelRig, edit: dict[str, str]) -> None:
+    """Edit annotations by hand."""
+    found = stored(rig)
+    rig.cluster.store.change(JOBS, found, lambda one: one["metadata"]["annotations"].update(edit))
+
+
 def submit_for_task(rig: ModelRig, **spec: Any) -> Workload:
     wanted = WorkloadSpec.from_mapping({"image": "train:1", "environment": MADE_BY, **spec})
     name = generation_name(base_name(TASK, "train"), 1)
@@ -97,10 +103,7 @@ def test_a_history_that_somebody_has_edited_harms_nothing(rig: ModelRig) -> None
     made = submit(rig)
     rig.pass_time(20)
     for text in ("", "[1", '{"lives": [{"uid": 3}]}', "x" * 70_000):
-        edit = {HISTORY: text}
-        rig.cluster.store.change(
-            JOBS, stored(rig), lambda one, edit=edit: one["metadata"]["annotations"].update(edit)
-        )
+        annotate(rig, {HISTORY: text})
         assert look(rig, made).phase == "Running"
 
 
@@ -109,10 +112,7 @@ def test_a_failure_of_which_the_history_keeps_the_number_counts_once(rig: ModelR
     made = submit(rig, backoff_limit=1)
     rig.pass_time(10)
     earlier = {"until": rig.clock.now(), "interruptions": 0, "preemptions": 0, "failures": 1}
-    edit = {HISTORY: json.dumps({"lives": [], "earlier": earlier})}
-    rig.cluster.store.change(
-        JOBS, stored(rig), lambda one: one["metadata"]["annotations"].update(edit)
-    )
+    annotate(rig, {HISTORY: json.dumps({"lives": [], "earlier": earlier})})
     rig.pass_time(60)
     assert look(rig, made).phase == "Running"
 
@@ -216,10 +216,7 @@ def test_an_annotation_that_was_edited_hides_neither_image_nor_command(rig: Mode
     made = submit(rig, command="python train.py --lr '1 2'")
     assert rig.run(rig.backend.get_spec(made))["command"] == "python train.py --lr '1 2'"
     for text in ("{", '{"spec": {"image": "other:2", "command": "rm"}}', '{"spec": []}'):
-        edit = {"airflow-runai/specification": text}
-        rig.cluster.store.change(
-            JOBS, stored(rig), lambda one, edit=edit: one["metadata"]["annotations"].update(edit)
-        )
+        annotate(rig, {"airflow-runai/specification": text})
         found = rig.run(rig.backend.get_spec(made))
         assert found["image"] == "train:1"
         assert found["command"] == "python train.py --lr '1 2'"
