@@ -19,7 +19,7 @@ from airflow_runai.errors import Forbidden, NotFound, Unreachable
 from tests.backends.rest import order
 from tests.conftest import settings_for
 from tests.model.conftest import Stage
-from tests.model.faults import asked as asked_by
+from tests.model.faults import asked
 from tests.model.resources import PODS, Object
 
 T = TypeVar("T")
@@ -82,7 +82,7 @@ class Both:
         self.asked.append(request)
         if self.is_away:
             raise httpx.ConnectError("connection refused", request=request)
-        answer = self.stage.cluster.server.answer(asked_by(request, "airflow"))
+        answer = self.stage.cluster.server.answer(asked(request, "airflow"))
         if isinstance(answer.body, str):
             return httpx.Response(answer.status, text=answer.body)
         return httpx.Response(answer.status, json=answer.body)
