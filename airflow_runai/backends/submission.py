@@ -27,6 +27,7 @@ from airflow_runai.errors import (
     Missing,
     NameTaken,
     NotFound,
+    QuotaExceeded,
     Refused,
     Throttled,
     Unreachable,
@@ -148,7 +149,7 @@ def create_or_adopt(
     while True:
         try:
             return (yield from backend.create(project, request))
-        except Throttled as error:
+        except (Throttled, QuotaExceeded) as error:
             # It was turned away, not lost: there is nothing to look for, and a look would be one
             # more request to a server that asks for fewer.
             yield from outage.outlast(error)
@@ -250,7 +251,8 @@ def verify(
         theirs = yield from patience.retry(lambda: backend.get_spec(workload))
     # Some lists leave variables out.
     fingerprint = workload.fingerprint or fingerprint_in(theirs) or noted
-    listed = list(differences(request.body()["spec"], theirs)) if theirs else []
+    salt = workload.name.rpartition("-g")[0]
+    listed = list(differences(request.body()["spec"], theirs, salt=salt)) if theirs else []
     if fingerprint == request.fingerprint and not any(
         line.startswith(_ESSENTIAL) for line in listed
     ):

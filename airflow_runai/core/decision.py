@@ -135,9 +135,10 @@ def decide(policy: WaitPolicy, snapshot: Snapshot) -> KeepWaiting | Outcome:
     kind = _settled(snapshot)
     if kind in _ENDS:
         status, reason = _ENDS[kind]
-        why = "" if policy.allow_exit_on_preemption else why_incomplete(snapshot.timeline)
-        if kind is Meaning.SUCCEEDED and why:
-            return _end(snapshot, ends.FAILED, why)
+        if kind is Meaning.SUCCEEDED and not policy.allow_exit_on_preemption:
+            why = snapshot.workload.doubt or why_incomplete(snapshot.timeline)
+            if why:
+                return _end(snapshot, ends.FAILED, why)
         return _end(snapshot, status, said(reason, snapshot.workload.message))
     if _is_gone(snapshot):
         reason = "the control plane does not know it any more, nor lists it as deleted"

@@ -82,6 +82,14 @@ def generation_name(base: str, generation: int) -> str:
     return f"{base}-g{generation}"
 
 
+def parts_of(name: str) -> tuple[str, int]:
+    """Return the parts of a name that :func:`generation_name` made; raises ``ValueError``."""
+    match = re.fullmatch(r"(.+)-g([1-9][0-9]{0,3})", name)
+    if match is None:
+        raise ValueError(f"{name!r} does not end with a generation, such as '-g1'")
+    return match[1], int(match[2])
+
+
 def ending(digest: str) -> str:
     """Return the part that the names of all generations share, whatever their slug."""
     return f"-{digest}-g"

@@ -15,7 +15,8 @@ from airflow_runai.core.workload import FINGERPRINT_VARIABLE, named_values
 #: the longest mapping.
 MAX_MAP_INDEX = 1024
 _NAME = re.compile(r"[a-z][a-z0-9-]*-([0-9a-f]{10})-g[1-9]\d{0,3}")
-_CONTEXT = ("DAG_ID", "TASK_ID", "DAG_RUN_ID")
+#: Variables that name DAG, task and run, as Airflow itself names them.
+CONTEXT_VARIABLES = tuple(f"AIRFLOW_CTX_{key}" for key in ("DAG_ID", "TASK_ID", "DAG_RUN_ID"))
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def origin(item: JsonMapping, instance: str) -> Origin | None:
         return None
     if variables is None:
         return Origin()  # this server's lists leave variables out; the name has our form
-    names = [variables.get(f"AIRFLOW_CTX_{key}") for key in _CONTEXT]
+    names = [variables.get(name) for name in CONTEXT_VARIABLES]
     if FINGERPRINT_VARIABLE not in variables or not all(isinstance(value, str) for value in names):
         return None
     dag_id, task_id, run_id = map(str, names)

@@ -30,11 +30,15 @@ class SubmissionRequest:
         return self.spec.fingerprint()
 
     @property
-    def marked_spec(self) -> WorkloadSpec:
-        """The specification with variables that hold fingerprint, try and mark."""
+    def own_variables(self) -> dict[str, str]:
+        """Variables that hold fingerprint, try and mark."""
         own = {FINGERPRINT_VARIABLE: self.fingerprint, TRY_VARIABLE: str(self.try_number)}
-        own |= self.mark.to_environment() if self.mark else {}
-        return self.spec.with_environment(own)
+        return own | (self.mark.to_environment() if self.mark else {})
+
+    @property
+    def marked_spec(self) -> WorkloadSpec:
+        """The specification with these variables."""
+        return self.spec.with_environment(self.own_variables)
 
     def body(self) -> dict[str, Any]:
         """Return what is submitted, in Run:ai's words."""

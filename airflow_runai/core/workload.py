@@ -63,6 +63,7 @@ class Workload:
         lacks it.
     :param fingerprint: what :data:`FINGERPRINT_VARIABLE` says, or ``None``.
     :param try_number: what :data:`TRY_VARIABLE` says, or ``None``.
+    :param doubt: why its completion is none, where the platform shows it.
     """
 
     id: str
@@ -79,6 +80,7 @@ class Workload:
     deleted: bool = False
     fingerprint: str | None = None
     try_number: int | None = None
+    doubt: str = ""
 
     @property
     def meaning(self) -> Meaning:

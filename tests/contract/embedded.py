@@ -25,8 +25,25 @@ class EmbeddedRig(Rig):
     """Its blocking driver; a sleep moves the emulator's clock."""
 
     knows = frozenset(
-        {"policy", "durable", "image", "secret", "phases of tomorrow", "fields", "slow start"}
+        {
+            "policy",
+            "durable",
+            "image",
+            "secret",
+            "phases of tomorrow",
+            "fields",
+            "slow start",
+            "reasons",
+            "gangs",
+            "past of the deleted",
+        }
     )
+
+    words = {
+        "spent": "failed: Job has reached the specified backoff limit",
+        "cut short": "exit code 0 after the platform had begun to take it away",
+        "preempted": "Preempted",
+    }
 
     def __init__(self, emulator: Emulator) -> None:
         self.emulator = emulator
@@ -99,6 +116,15 @@ class EmbeddedRig(Rig):
         kind = "html" if html else "status"
         how = {"path": WORKLOADS, "status": status, "times": times, "retry_after": retry_after}
         self.emulator.faults.add(kind, **how)
+
+    def fill(self, seconds: float) -> None:
+        raise NotImplementedError("Run:ai has no quota of objects")
+
+    def lose_node(self) -> None:
+        raise NotImplementedError("the embedded Run:ai loses no nodes")
+
+    def hide(self) -> None:
+        raise NotImplementedError("Run:ai shows a workload whole, or not at all")
 
     def forbid(self, method: str) -> None:
         self.emulator.faults.add("status", method=method, path=WORKLOADS, status=403)

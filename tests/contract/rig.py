@@ -40,10 +40,14 @@ class Rig(Protocol):
     One world, with a project in it that has a quota of two GPUs, on a cluster of four.
 
     :ivar knows: what the platform can do at all; a case that needs more is skipped by name.
+    :ivar words: the platform's own, in which it says: ``spent`` (the whole reason of a failure with
+        exit code 3 that no budget pays), ``cut short`` (no success in spite of exit code 0),
+        ``preempted``.
     :ivar told: notices of the flows that were run.
     """
 
     knows: frozenset[str]
+    words: Mapping[str, str]
     backend: Backend
     told: list[Notice]
 
@@ -87,6 +91,15 @@ class Rig(Protocol):
         self, status: int, times: int, *, html: bool = False, retry_after: float | None = None
     ) -> None:
         """Answer the next calls with this status, and do nothing."""
+
+    def fill(self, seconds: float) -> None:
+        """Let a quota leave no room for another training for so many seconds."""
+
+    def lose_node(self) -> None:
+        """Let the node be lost on which the trainings are; another one is there."""
+
+    def hide(self) -> None:
+        """Take the right to see more of a training than its own object."""
 
     def forbid(self, method: str) -> None:
         """Take the right for the next call of this method away."""

@@ -6,7 +6,7 @@ import pytest
 
 from airflow_runai.core.decision import WaitPolicy
 from tests.contract.rig import MakeRig, Rig, Script, name_of
-from tests.contract.waits import outcome_of, submit
+from tests.contract.waits import look, outcome_of, submit
 
 
 def test_runs_to_success(rig: Rig) -> None:
@@ -21,7 +21,7 @@ def test_fails_with_exit_code(rig: Rig) -> None:
     rig.play(Script(seconds=20, exit_code=3))
     outcome = outcome_of(rig, submit(rig, backoff_limit=0))
     assert outcome.status == "failed"
-    assert outcome.reason == "failed: Job has reached the specified backoff limit"
+    assert outcome.reason == rig.words["spent"]
 
 
 def test_fails_then_succeeds_within_budget(rig: Rig) -> None:
@@ -56,17 +56,18 @@ def test_reclaimed_and_resumed_is_one_preemption(rig: Rig) -> None:
 
 
 def test_preempted_three_times_never_fails(rig: Rig) -> None:
+    rig.play(Script(seconds=300))
     made = submit(rig, backoff_limit=0)
-    for seconds in (20, 50, 80):
+    for seconds in (20, 60, 140):
         rig.after(seconds, lambda: rig.reclaim(name_of()))
     outcome = outcome_of(rig, made)
     assert (outcome.status, outcome.clocks.preemptions) == ("succeeded", 3)
 
 
 def test_preemptions_leave_failure_budget_alone(rig: Rig) -> None:
-    rig.play(Script(seconds=60, exits={3: (5, 1)}))
+    rig.play(Script(seconds=100, exits={3: (5, 1)}))
     made = submit(rig, backoff_limit=1)
-    for seconds in (10, 30):
+    for seconds in (20, 60):
         rig.after(seconds, lambda: rig.reclaim(name_of()))
     outcome = outcome_of(rig, made)
     assert (outcome.status, outcome.clocks.preemptions) == ("succeeded", 2)
@@ -86,7 +87,7 @@ def test_evicted_and_exits_zero_is_no_success(rig: Rig) -> None:
     rig.after(40, lambda: rig.reclaim(name_of()))
     outcome = outcome_of(rig, made)
     assert outcome.status == "failed"
-    assert "exit code 0 after the platform had begun to take it away" in outcome.reason
+    assert rig.words["cut short"] in outcome.reason
 
 
 def test_ignores_sigterm_killed_after_grace(rig: Rig) -> None:
@@ -104,6 +105,15 @@ def test_eviction_without_words_is_interruption_not_preemption(rig: Rig) -> None
     outcome = outcome_of(rig, made)
     counted = outcome.clocks.interruptions, outcome.clocks.preemptions
     assert (outcome.status, counted) == ("succeeded", (1, 0))
+
+
+@pytest.mark.needs("nodes")
+def test_node_lost_is_interruption(rig: Rig) -> None:
+    made = submit(rig, backoff_limit=0)
+    rig.after(40, rig.lose_node)
+    outcome = outcome_of(rig, made)
+    counted = outcome.clocks.interruptions, outcome.clocks.preemptions
+    assert (outcome.status, counted, rig.names()) == ("succeeded", (1, 0), [name_of()])
 
 
 def test_suspended_by_person_is_waited_for(rig: Rig) -> None:
@@ -126,6 +136,7 @@ def test_suspended_by_person_ends_when_asked(rig: Rig) -> None:
 def test_resumed_counts_one_interruption(rig: Rig) -> None:
     made = submit(rig)
     rig.pass_time(20)
+    look(rig, made)
     rig.run(rig.backend.suspend(made))
     rig.pass_time(60)
     rig.run(rig.backend.suspend(made))
@@ -140,6 +151,7 @@ def test_deleted_by_person_is_gone(rig: Rig) -> None:
     assert outcome_of(rig, made).status == "gone"
 
 
+@pytest.mark.needs("past of the deleted")
 def test_removed_after_success_is_success(rig: Rig) -> None:
     made = submit(rig)
     rig.pass_time(200)
@@ -169,6 +181,7 @@ def test_preempted_by_priority_in_own_project(rig: Rig) -> None:
     rig.rival(2)
     made = submit(rig, compute={"gpu_devices": 2}, priority="low")
     rig.pass_time(30)
+    look(rig, made)
     submit(rig, name_of(digest="9876543210"), compute={"gpu_devices": 2}, priority="high")
     outcome = outcome_of(rig, made)
     assert (outcome.status, outcome.clocks.preemptions) == ("succeeded", 1)
@@ -190,5 +203,5 @@ def test_terminate_after_preemption_ends(rig: Rig) -> None:
     rig.after(30, lambda: rig.reclaim(name_of()))
     outcome = outcome_of(rig, made)
     assert (outcome.status, outcome.clocks.interruptions) == ("failed", 0)
-    assert "Preempted" in outcome.reason
+    assert rig.words["preempted"] in outcome.reason
     assert not rig.lives(name_of())

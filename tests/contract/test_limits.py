@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from airflow_runai.backends.submission import create_or_adopt
 from airflow_runai.backends.termination import stop
 from airflow_runai.core.decision import WaitPolicy
 from airflow_runai.core.timeouts import Timeouts
 from airflow_runai.core.workload import Workload
-from tests.contract.rig import MakeRig, Rig, Script, name_of
+from airflow_runai.errors import NotResolved
+from tests.contract.rig import MakeRig, Rig, Script, name_of, order
 from tests.contract.waits import outcome_of, submit
 
 
@@ -64,7 +68,7 @@ def test_starting_limit_is_stalled(make_rig: MakeRig) -> None:
     assert outcome.status == "stalled"
 
 
-@pytest.mark.needs("image")
+@pytest.mark.needs("image", "reasons")
 def test_image_error_names_image(make_rig: MakeRig) -> None:
     rig = make_rig(images=("good:*",))
     made = submit(rig, image="bad:1")
@@ -73,7 +77,7 @@ def test_image_error_names_image(make_rig: MakeRig) -> None:
     assert any("bad:1" in reason.sentence for reason in rig.run(rig.backend.explain(now)))
 
 
-@pytest.mark.needs("secret")
+@pytest.mark.needs("secret", "reasons")
 def test_missing_secret_or_config_map_is_named(make_rig: MakeRig) -> None:
     rig = make_rig(secrets=())
     made = submit(rig, environment={"TOKEN": {"secret": {"name": "hub", "key": "token"}}})
@@ -82,6 +86,7 @@ def test_missing_secret_or_config_map_is_named(make_rig: MakeRig) -> None:
     assert any("hub" in reason.sentence for reason in rig.run(rig.backend.explain(now)))
 
 
+@pytest.mark.needs("reasons")
 def test_non_preemptible_over_quota_is_told(rig: Rig) -> None:
     made = submit(rig, compute={"gpu_devices": 3}, preemptibility="non-preemptible")
     rig.pass_time(60)
@@ -89,3 +94,14 @@ def test_non_preemptible_over_quota_is_told(rig: Rig) -> None:
     (reason, *_) = rig.run(rig.backend.explain(now))
     assert "quota" in reason.sentence
     assert rig.names() == [name_of()]
+
+
+@pytest.mark.needs("queues")
+def test_queue_does_not_exist_is_told(rig: Rig) -> None:
+    """The server takes it, and no pod ever starts."""
+    where = replace(rig.place(), name="nobody")
+    with pytest.raises(NotResolved, match="project: 'nobody'"):
+        rig.run(create_or_adopt(rig.backend, where, order()))
+    with pytest.raises(NotResolved, match="priority: 'urgent'"):
+        submit(rig, priority="urgent")
+    assert rig.names() == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from airflow_runai.core.phases import Meaning
 from tests.contract.rig import Rig, Script, name_of
 from tests.contract.waits import outcome_of, submit
@@ -9,6 +11,7 @@ from tests.contract.waits import outcome_of, submit
 GANG = {"framework": "PyTorch", "workers": 2}
 
 
+@pytest.mark.needs("gangs")
 def test_gang_starts_together(rig: Rig) -> None:
     """Three pods of one GPU each on a cluster of four, of which others hold two."""
     rig.play(Script(seconds=None))
@@ -19,6 +22,7 @@ def test_gang_starts_together(rig: Rig) -> None:
     assert (waiting.meaning, rig.lives(name_of())) == (Meaning.WAITING, False)
 
 
+@pytest.mark.needs("gangs")
 def test_gang_member_evicted_gang_returns(rig: Rig) -> None:
     made = submit(rig, distributed=GANG)
     rig.after(30, lambda: rig.reclaim(name_of()))

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from airflow_runai.core.decision import WaitPolicy
 from airflow_runai.core.flow import now
 from tests.contract.rig import MakeRig, Rig, Script, name_of
-from tests.contract.waits import outcome_of, submit
+from tests.contract.waits import look, outcome_of, submit
 
 
 def test_unreachable_for_minutes_is_survived(rig: Rig) -> None:
@@ -49,7 +50,8 @@ def test_triggerer_restart_keeps_clocks(rig: Rig) -> None:
     rig.play(Script(seconds=None))
     made = submit(rig)
     rig.after(40, lambda: rig.reclaim(name_of()))
-    rig.pass_time(200)
+    first = outcome_of(rig, made, WaitPolicy(15.0, deadline=made.created_at + 200))
+    assert (first.status, first.clocks.preemptions) == ("timed_out", 1)
     outcome = outcome_of(rig, made, running=400.0)
     assert (outcome.status, outcome.clocks.preemptions) == ("timed_out", 1)
     assert outcome.clocks.running == pytest.approx(400, abs=20)
@@ -58,6 +60,8 @@ def test_triggerer_restart_keeps_clocks(rig: Rig) -> None:
 def test_preempted_and_finished_while_nobody_looked(rig: Rig) -> None:
     made = submit(rig)
     rig.after(40, lambda: rig.reclaim(name_of()))
+    rig.pass_time(20)
+    look(rig, made)
     rig.pass_time(1000)
     outcome = outcome_of(rig, made)
     assert (outcome.status, outcome.clocks.preemptions) == ("succeeded", 1)
@@ -68,6 +72,8 @@ def test_preempted_twice_while_nobody_looked_counts_at_least_one(rig: Rig) -> No
     made = submit(rig)
     for seconds in (30, 70):
         rig.after(seconds, lambda: rig.reclaim(name_of()))
+    rig.pass_time(20)
+    look(rig, made)
     rig.pass_time(1000)
     outcome = outcome_of(rig, made)
     assert outcome.status == "succeeded"
@@ -84,3 +90,13 @@ def test_server_restart_keeps_everything(make_rig: MakeRig, tmp_path: Path) -> N
     assert (found.id, found.created_at) == (made.id, made.created_at)
     assert outcome_of(rig, made).status == "succeeded"
     assert rig.names() == [name_of()]
+
+
+@pytest.mark.needs("rights")
+def test_blind_identity_degrades_and_says_so(rig: Rig) -> None:
+    """Who may not see pods knows when it runs and how it ends, and is told once what is missing."""
+    rig.hide()
+    outcome = outcome_of(rig, submit(rig))
+    assert outcome.status == "succeeded"
+    assert "Running" in [moment.phase for moment in outcome.timeline]
+    assert [told.kind for told in rig.told if "pods cannot be listed" in told.text] == ["trouble"]

@@ -10,11 +10,12 @@ from tests.contract.rig import Rig, name_of
 from tests.contract.waits import outcome_of, submit
 
 
+@pytest.mark.needs("reasons")
 def test_timeline_has_incarnations_with_node_and_words(rig: Rig) -> None:
     made = submit(rig)
     rig.after(30, lambda: rig.reclaim(name_of()))
     outcome = outcome_of(rig, made)
-    assert any("Preempted" in moment.message for moment in outcome.timeline)
+    assert any(rig.words["preempted"] in moment.message for moment in outcome.timeline)
     lives = runs(outcome.timeline, outcome.ended_at)
     assert len(lives) == 2
     nodes = nodes_of(rig.run(rig.backend.pods(outcome.workload(), gone=True)), lives)

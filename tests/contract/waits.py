@@ -9,7 +9,7 @@ from airflow_runai.core.decision import WaitPolicy
 from airflow_runai.core.outcome import Outcome
 from airflow_runai.core.timeline import Moment
 from airflow_runai.core.timeouts import Timeouts
-from airflow_runai.core.waiting import wait
+from airflow_runai.core.waiting import take_snapshot, wait
 from airflow_runai.core.workload import Workload
 from tests.contract.rig import Rig, order
 
@@ -29,3 +29,9 @@ def outcome_of(
     """Wait for the end of a workload."""
     policy = policy or WaitPolicy(15.0, Timeouts(**timeouts))
     return rig.run(wait(policy, rig.backend.reader(workload), workload, timeline))
+
+
+def look(rig: Rig, workload: Workload) -> Workload:
+    """Read a workload, as a wait does that ends before anything happens."""
+    found = rig.run(take_snapshot(rig.backend.reader(workload), workload))
+    return found.workload

@@ -12,6 +12,7 @@ from tests.model.events import Recorder
 from tests.model.resources import (
     CLAIMS,
     JOBS,
+    JOBSETS,
     NODES,
     PODGROUPS,
     PODS,
@@ -24,7 +25,7 @@ from tests.rig.kai import cycle, reading
 from tests.rig.kai.actions import Action, Bind, Evict, Explain, MarkStale, Pipeline, Remark
 from tests.rig.kai.correlator import BURST
 from tests.rig.kai.grouping import group_for
-from tests.rig.kai.snapshot import GROUP_ANNOTATION, SCHEDULER, STALE_ANNOTATION, Pod
+from tests.rig.kai.snapshot import GROUP_ANNOTATION, SCHEDULER, STALE_ANNOTATION
 
 _CYCLE = "cycle"
 _LAST_START = "kai.scheduler/last-start-timestamp"
@@ -58,6 +59,20 @@ class Kai:
         self.agenda = Agenda(store.clock, self._look)
         store.listen(self._hear)
 
+    def reclaim(self, pod: Object, more: str = "") -> None:
+        """Take a pod away for another queue, and say so, and more, unless mute."""
+        metadata = pod["metadata"]
+        place = metadata["namespace"], metadata["annotations"][GROUP_ANNOTATION]
+        group = self._store.get(PODGROUPS, *place)
+        words = (
+            f"Pod {metadata['namespace']}/{metadata['name']} was preempted by workload "
+            f"team-b/pg-other.{more}"
+        )
+        self._take(pod, words)
+        if not self.is_mute:
+            annotations = {"evictor-action-type": "reclaim", "num-evicted-pods": "1"}
+            self._scheduler.tell(group, "Normal", "Evict", words, annotations)
+
     def _hear(self, change: Change) -> None:
         if change.resource in (PODS, NODES, QUEUES, PODGROUPS):
             self._quiet_cycles = 0
@@ -78,6 +93,8 @@ class Kai:
             return
         references = pod["metadata"].get("ownerReferences") or [{"name": name}]
         owner = self._store.find(JOBS, namespace, references[0]["name"]) or pod
+        for one in owner["metadata"].get("ownerReferences") or ():
+            owner = self._store.find(JOBSETS, namespace, one["name"]) or owner
         priorities = [one["metadata"]["name"] for one in self._store.all(PRIORITIES)]
         group = group_for(pod, owner, priorities)
         if self._store.find(PODGROUPS, namespace, group["metadata"]["name"]) is None:
@@ -120,7 +137,7 @@ class Kai:
             annotations["evictor-pod-group-name"] = action.cause.name
             annotations["evictor-pod-group-namespace"] = action.cause.namespace
         for pod in action.pods:
-            self._evict(pod, action.messages[pod.uid])
+            self._take(pod.raw, action.messages[pod.uid])
             if not self.is_mute:
                 words = action.messages[pod.uid]
                 self._scheduler.tell(action.group.raw, "Normal", "Evict", words, annotations)
@@ -173,16 +190,14 @@ class Kai:
         now = self._store.clock.now()
         set_condition(pod, now, "PodScheduled", "Unschedulable", text, "False")
 
-    def _evict(self, pod: Pod, words: str) -> None:
+    def _take(self, pod: Object, words: str) -> None:
         if self.eviction_condition:
             now = self._store.clock.now()
             reason = "PreemptionByScheduler"
             self._store.change(
-                PODS,
-                pod.raw,
-                lambda one: set_condition(one, now, "DisruptionTarget", reason, words),
+                PODS, pod, lambda one: set_condition(one, now, "DisruptionTarget", reason, words)
             )
-        stands = self._store.find(PODS, pod.namespace, pod.name)
+        stands = self._store.find(PODS, pod["metadata"]["namespace"], pod["metadata"]["name"])
         if stands is not None:
             self._deletion.delete(PODS, stands)
 

@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator
 import httpx
 
 from tests.model.clock import BEGIN
-from tests.model.server import Asked, Server
+from tests.model.faults import Wire, asked
+from tests.model.server import Server
 from tests.model.watching import Watch
 from tests.simulation.clock import VirtualLoop
 
@@ -41,7 +42,7 @@ class ModelTransport(httpx.AsyncBaseTransport):
         """Answer a request at once; a watch answers with a stream."""
         if self.is_down:
             raise httpx.ConnectError("connection refused", request=request)
-        answer = self._server.answer(_asked(request, self._user))
+        answer = self._server.answer(asked(request, self._user))
         if isinstance(answer.body, Watch):
             headers = {"content-type": "application/json"}
             return httpx.Response(answer.status, headers=headers, stream=_Lines(answer.body))
@@ -72,8 +73,23 @@ class _Lines(httpx.AsyncByteStream):
         self._watch.end()
 
 
-def _asked(request: httpx.Request, user: str) -> Asked:
-    body = json.loads(request.content) if request.content else None
-    query = dict(request.url.params.multi_items())
-    kind = request.headers.get("content-type", "")
-    return Asked(request.method, request.url.path, query, body, kind, user)
+class BlockingTransport(httpx.BaseTransport):
+    """The same without a loop, and without streams."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Answer a request at once."""
+        return self._wire.send(request)
+
+
+class AwaitingTransport(httpx.AsyncBaseTransport):
+    """The same on a loop of real time."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Answer a request at once."""
+        return self._wire.send(request)

@@ -51,6 +51,12 @@ def events_about(namespace: str, kind: str, *, name: str = "", uid: str = "") ->
     return confirmed(lambda: read_all(EVENTS.collection(namespace), selector, _whole))
 
 
+def evictions(namespace: str) -> Flow[list[Object]]:
+    """Return the events by which KAI says that it takes pods away, whichever pods these are."""
+    selector = [("fieldSelector", "involvedObject.kind=PodGroup,reason=Evict")]
+    return confirmed(lambda: read_all(EVENTS.collection(namespace), selector, _whole))
+
+
 def _whole(found: Object) -> Object:
     return found
 

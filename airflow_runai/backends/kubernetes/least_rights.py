@@ -111,9 +111,10 @@ NEEDS = (
     ),
     NeededRight(
         KUEUE_WORKLOADS,
-        "list",
-        "list watch",
-        "evictions by Kueue are taken for suspensions, and why a training waits stays unknown",
+        "get list patch",
+        "get list watch patch",
+        "no training is suspended or resumed, evictions by Kueue are taken for suspensions, and "
+        "why a training waits stays unknown",
         dialects=_KUEUE,
     ),
     NeededRight(
@@ -125,8 +126,8 @@ NEEDS = (
     ),
     NeededRight(
         CLUSTER_QUEUES,
-        "get",
-        "get",
+        "get list",
+        "get list",
         "the sensor for quota has no figures",
         dialects=_KUEUE,
         in_cluster=True,

@@ -11,12 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from airflow_runai.backends.kubernetes.objects import decode_object, decode_page
+from airflow_runai.backends.kubernetes.refusals import confirmed
 from airflow_runai.backends.kubernetes.status import accept
 from airflow_runai.backends.throttle import LIST
 from airflow_runai.core.flow import Flow, Request
+from airflow_runai.core.kubernetes.objects import version_number
 from airflow_runai.errors import Expired, Unreadable
 
 R = TypeVar("R")
+Object = Mapping[str, Any]
 
 #: Objects of one page, and pages of the longest list that is read.
 PAGE, MAX_PAGES = 500, 200
@@ -63,6 +66,19 @@ def read_all(
 
     :raises Expired: if the list expired again and again.
     """
+    kept, _ = yield from _read(path, selector, keep)
+    return kept
+
+
+def read_objects(path: str, selector: Sequence[tuple[str, str]]) -> Flow[tuple[list[Object], int]]:
+    """Return all objects of a list, and the version of the moment that it shows."""
+    found, version = yield from confirmed(lambda: _read(path, selector, _whole))
+    return found, version_number(version)
+
+
+def _read(
+    path: str, selector: Sequence[tuple[str, str]], keep: Callable[[Mapping[str, Any]], R]
+) -> Flow[tuple[list[R], str]]:
     for beginning in range(_BEGINNINGS):
         kept: list[R] = []
 
@@ -71,10 +87,14 @@ def read_all(
             kept.extend(keep(decode_object(item)) for item in items)
 
         try:
-            yield from walk(path, selector, take)
+            version = yield from walk(path, selector, take)
         except Expired:
             if beginning + 1 == _BEGINNINGS:
                 raise
         else:
-            return kept
+            return kept, version
     raise AssertionError("the last beginning returns or raises")  # pragma: no cover
+
+
+def _whole(found: Object) -> Object:
+    return found

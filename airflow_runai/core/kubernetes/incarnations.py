@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -12,6 +12,7 @@ from airflow_runai.core.kubernetes.endings import (
     FAILED,
     KUEUE,
     PREEMPTED,
+    REMOVED,
     SUSPENDED,
     ending,
 )
@@ -89,8 +90,7 @@ def failures(lives: Iterable[PodIncarnation]) -> int:
 def _incarnation(pod: PodFacts, case: Case) -> PodIncarnation:
     how = ending(pod, case)
     end = pod.end
-    known = [end.at if end else 0.0, pod.disruption.at if pod.disruption else 0.0, pod.began]
-    ended_at = next((when for when in known if 0 < when < NEVER), None)
+    ended_at = next((when for when in _ends(pod, case) if 0 < when < NEVER), None)
     return PodIncarnation(
         uid=pod.uid,
         name=pod.name,
@@ -107,9 +107,25 @@ def _incarnation(pod: PodFacts, case: Case) -> PodIncarnation:
     )
 
 
+def _ends(pod: PodFacts, case: Case) -> Iterator[float]:
+    """Yield when it ended, what is known best first; of a pod that vanished, the latest."""
+    yield pod.end.at if pod.end else 0.0
+    yield pod.disruption.at if pod.disruption else 0.0
+    yield pod.began
+    yield case.words[pod.key].at if pod.key in case.words else 0.0
+    gone_at = pod.presence.left_at
+    paused = (when for job in case.owners(pod) for when in job.paused_at)
+    yield max((when for when in paused if pod.made < when <= gone_at), default=0.0)
+    # It ended before the next one was made, whenever it was missed.
+    if all(other.made <= pod.made for other in case.pods):
+        yield gone_at
+
+
 def _has_vanished(one: PodIncarnation, case: Case) -> bool:
-    """Whether it lived when the history was written, and no list shows it any more."""
-    return not one.ended and case.pods_through > 0 and all(pod.uid != one.uid for pod in case.pods)
+    """Whether no list shows it any more, and it lived on, or only now it is said who took it."""
+    is_named = f"{case.training.namespace}/{one.name}" in case.words
+    is_open = not one.ended or (one.ended == REMOVED and is_named)
+    return is_open and case.pods_through > 0 and all(pod.uid != one.uid for pod in case.pods)
 
 
 def _vanished(one: PodIncarnation, case: Case) -> PodFacts:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, NamedTuple
 
 from airflow_runai.core.kubernetes.facts import (
     NEVER,
+    Ever,
     Greatest,
     NewestVersion,
     Smallest,
@@ -25,18 +26,23 @@ from airflow_runai.core.kubernetes.objects import (
     holds,
     moment,
     number,
+    rows,
     sentence,
     version,
     word,
 )
 from airflow_runai.core.kubernetes.pod_facts import attempt_of
 from airflow_runai.core.kubernetes.presence import Presence
+from airflow_runai.core.kubernetes.training_container import own_variables
+from airflow_runai.core.workload import TRY_VARIABLE
 
 #: Annotation of a Job or JobSet in which its history is kept.
 HISTORY = "airflow-runai/history"
+FINGERPRINT, BUDGET = "airflow-runai/fingerprint", "airflow-runai/backoff-limit"
 #: Characters of it that are kept for reading; a longer one is not ours.
 LONGEST_HISTORY = 64 * 1024
-_QUEUE = "kueue.x-k8s.io/queue-name"
+#: Label that names the queue of Kueue's.
+QUEUE = "kueue.x-k8s.io/queue-name"
 #: The first says that the verdict is sure, the second that nothing runs any more.
 _SUCCESS = ("SuccessCriteriaMet", "Complete", "Completed")
 _FAILURE = ("FailureTarget", "Failed")
@@ -83,6 +89,11 @@ class JobFacts:
     :param leaving: when its deletion began.
     :param queue: the queue of Kueue's that decides when it runs.
     :param history: version and text of its history annotation.
+    :param fingerprint: of the specification that it says it was made from.
+    :param made_by: number of the try that made it; -1 if it does not say.
+    :param budget: failures that its author allows; -1 if it does not say.
+    :param yields: its author wants it to end when it is preempted.
+    :param limit: version, and how many failures Kubernetes allows; ``None`` for a set.
     """
 
     uid: Word
@@ -102,6 +113,11 @@ class JobFacts:
     queue: Word = ""
     now: Annotated[JobNow | None, later] = None
     history: Annotated[tuple[int, str] | None, later] = None
+    fingerprint: Word = ""
+    made_by: NewestVersion = -1
+    budget: NewestVersion = -1
+    yields: Ever = False
+    limit: Annotated[tuple[int, int] | None, later] = None
     presence: Annotated[Presence, unite] = field(default_factory=Presence)
 
 
@@ -132,9 +148,14 @@ def read_job(job: Mapping[str, Any], kind: str, presence: Presence) -> JobFacts:
         failure=failure,
         deadline=_deadline(job) if failure else 0.0,
         leaving=moment(job, "metadata", "deletionTimestamp") or NEVER,
-        queue=word(job, "metadata", "labels", _QUEUE),
+        queue=word(job, "metadata", "labels", QUEUE),
         now=_now(job, known, seen),
         history=_history(job, seen),
+        fingerprint=word(job, "metadata", "annotations", FINGERPRINT),
+        made_by=_whole(own_variables(job).get(TRY_VARIABLE, "")),
+        budget=_whole(word(job, "metadata", "annotations", BUDGET)),
+        yields=_yields(job),
+        limit=_limit(job, seen),
         presence=presence,
     )
 
@@ -174,6 +195,23 @@ def _uncounted(job: Mapping[str, Any]) -> int:
     """Return the successes that the controller has seen, and will add to its count."""
     uids = at(job, "status", "uncountedTerminatedPods", "succeeded")
     return len(uids) if isinstance(uids, list) else 0
+
+
+def _whole(text: str) -> int:
+    return int(text) if text.isdecimal() and len(text) < 10 else -1
+
+
+def _yields(job: Mapping[str, Any]) -> bool:
+    rules = (
+        rows(job, "spec", "podFailurePolicy", "rules"),
+        rows(job, "spec", "failurePolicy", "rules"),
+    )
+    return any(word(one, "action") in ("FailJob", "FailJobSet") for some in rules for one in some)
+
+
+def _limit(job: Mapping[str, Any], seen: int) -> tuple[int, int] | None:
+    limit = number(job, "spec", "backoffLimit")
+    return None if limit is None else (seen, limit)
 
 
 def _history(job: Mapping[str, Any], seen: int) -> tuple[int, str] | None:

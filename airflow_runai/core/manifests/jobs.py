@@ -7,14 +7,12 @@ from collections.abc import Iterator
 from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.manifests import variables
 from airflow_runai.core.manifests.dialects import Dialect
-from airflow_runai.core.manifests.metadata import object_metadata
+from airflow_runai.core.manifests.metadata import budget, object_metadata
 from airflow_runai.core.manifests.pods import PodPlan, pod_template
 from airflow_runai.core.manifests.request import ManifestRequest
 from airflow_runai.core.manifests.sparse import sparse
 from airflow_runai.core.spec import WorkloadSpec
 
-#: Failures that an author allows without saying so, as Run:ai has it.
-DEFAULT_BUDGET = 6
 #: Ends that Kubernetes may count as failures though they are none: an eviction without words looks
 #: like one. The provider counts the author's budget itself.
 HEADROOM = 20
@@ -45,11 +43,6 @@ def job(request: ManifestRequest, dialect: Dialect) -> JsonObject:
             template=pod_template(plan),
         ),
     }
-
-
-def budget(spec: WorkloadSpec) -> int:
-    """Return how many failures of its own the author allows."""
-    return DEFAULT_BUDGET if spec.backoff_limit is None else spec.backoff_limit
 
 
 def deletion(spec: WorkloadSpec) -> int:

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from airflow_runai.core.json_merge import JsonObject
+from airflow_runai.core.kubernetes.training_container import MAIN
 from airflow_runai.core.manifests import variables
 from airflow_runai.core.manifests.dialects import Dialect
-from airflow_runai.core.manifests.jobs import HEADROOM, TAKEN, budget, deletion
+from airflow_runai.core.manifests.jobs import HEADROOM, TAKEN, deletion
 from airflow_runai.core.manifests.members import MASTER, GangMember, members
-from airflow_runai.core.manifests.metadata import object_metadata, part_metadata
-from airflow_runai.core.manifests.pods import MAIN, PodPlan, pod_template
+from airflow_runai.core.manifests.metadata import budget, object_metadata, part_metadata
+from airflow_runai.core.manifests.pods import PodPlan, pod_template
 from airflow_runai.core.manifests.request import ManifestRequest
 from airflow_runai.core.manifests.sparse import sparse
 from airflow_runai.core.spec import WorkloadSpec

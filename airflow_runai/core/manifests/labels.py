@@ -14,6 +14,8 @@ MANAGED_BY = {"app.kubernetes.io/managed-by": "airflow-runai"}
 IDENTITY_LABEL, GENERATION_LABEL = f"{PREFIX}identity", f"{PREFIX}generation"
 SPECIFICATION_ANNOTATION = f"{PREFIX}specification"
 FINGERPRINT_ANNOTATION = f"{PREFIX}fingerprint"
+#: Failures that the author allows; what the object itself allows is more.
+BUDGET_ANNOTATION = f"{PREFIX}backoff-limit"
 
 #: Of one label value, and of the name in a key.
 MAX_LENGTH = 63

@@ -5,6 +5,7 @@ from __future__ import annotations
 from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.manifests.dialects import Dialect
 from airflow_runai.core.manifests.labels import (
+    BUDGET_ANNOTATION,
     FINGERPRINT_ANNOTATION,
     GENERATION_LABEL,
     IDENTITY_LABEL,
@@ -16,6 +17,14 @@ from airflow_runai.core.manifests.sparse import sparse
 from airflow_runai.core.manifests.specification import specification
 from airflow_runai.core.spec import WorkloadSpec
 
+#: Failures that an author allows without saying so, as Run:ai has it.
+DEFAULT_BUDGET = 6
+
+
+def budget(spec: WorkloadSpec) -> int:
+    """Return how many failures of its own the author allows."""
+    return DEFAULT_BUDGET if spec.backoff_limit is None else spec.backoff_limit
+
 
 def object_metadata(request: ManifestRequest, dialect: Dialect) -> JsonObject:
     """Return the metadata of the Job or JobSet itself."""
@@ -23,6 +32,7 @@ def object_metadata(request: ManifestRequest, dialect: Dialect) -> JsonObject:
         **(request.spec.annotations or {}),
         FINGERPRINT_ANNOTATION: request.spec.fingerprint(),
         SPECIFICATION_ANNOTATION: specification(request.spec, salt=request.base),
+        BUDGET_ANNOTATION: str(budget(request.spec)),
     }
     return {
         "name": request.name,

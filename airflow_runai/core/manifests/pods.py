@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from airflow_runai.core.json_merge import JsonObject
+from airflow_runai.core.kubernetes.training_container import MAIN
 from airflow_runai.core.manifests import variables
 from airflow_runai.core.manifests.dialects import Dialect
 from airflow_runai.core.manifests.metadata import part_metadata, priority_class
@@ -24,8 +25,6 @@ from airflow_runai.core.pod_spec import Compute, Security, Toleration
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.storage import Storage
 
-#: The container whose end is the pod's.
-MAIN = "main"
 #: Seconds between SIGTERM and SIGKILL, as Kubernetes has it.
 DEFAULT_GRACE = 30
 
