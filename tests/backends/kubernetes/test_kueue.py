@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from airflow_runai.backends.kubernetes.platform import KubernetesBackend
 from airflow_runai.backends.kubernetes.settings import ClusterSettings
-from airflow_runai.backends.kubernetes.workloads import KubernetesWorkloads
 from airflow_runai.core.flow import Reply, Request
 from airflow_runai.core.workload import Workload
 from tests.backends.kubernetes.test_flows import play
@@ -52,8 +52,8 @@ class Kueue:
         return Reply(200, 0.0, json.loads(json.dumps(found)))
 
 
-def backend() -> KubernetesWorkloads:
-    return KubernetesWorkloads(ClusterSettings("c", dialect="kueue"))
+def backend() -> KubernetesBackend:
+    return KubernetesBackend(ClusterSettings("c", dialect="kueue"))
 
 
 @pytest.mark.parametrize("wanted", [True, False])
