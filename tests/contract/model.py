@@ -69,6 +69,7 @@ class ModelRig(Rig):
             "queues",
             "rights",
             "gangs",
+            "reasons",
             "nodes",
         }
     )
