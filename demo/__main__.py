@@ -13,9 +13,14 @@ from demo import visit
 from demo.platforms import KUBERNETES, RUNAI, platform_named
 from demo.playground import Playground
 
-_NEXT = """
+_NEXT = {
+    RUNAI: """
 Next: `make up` leaves Airflow and the embedded Run:ai running for you.
-Then docs/first-hour.md: your own training, preempted by your own hand."""
+Then docs/first-hour.md: your own training, preempted by your own hand.""",
+    KUBERNETES: """
+Next: `make up PLATFORM=kubernetes` leaves Airflow and this Kubernetes running for you.
+Then docs/on-kubernetes.md: your own cluster.""",
+}
 
 
 def run(platform: str, keep: bool, database: str) -> int:
@@ -37,7 +42,7 @@ def run(platform: str, keep: bool, database: str) -> int:
         shutil.rmtree(root, ignore_errors=True)
     else:
         print(f"\nLogs, checkpoints and Airflow's home are kept in {root}")
-    print(f"\nAll promises hold.\n{_NEXT}" if holds else "\nNot all promises hold.")
+    print(f"\nAll promises hold.\n{_NEXT[platform]}" if holds else "\nNot all promises hold.")
     return 0 if holds else 1
 
 

@@ -42,7 +42,7 @@ class AirflowRun:
             raise NotReady("the DAG run failed; see the task logs under airflow/logs")
 
     def task(self, task: str) -> dict[str, Any]:
-        """Return what Airflow says of a task: ``state``, ``try_number``, …"""
+        """Return what Airflow says of a task, such as ``state`` and ``try_number``."""
         return self._get(f"/taskInstances/{task}")
 
     def result(self, task: str) -> dict[str, Any]:

@@ -58,6 +58,18 @@ def test_a_demonstration_that_fails_says_so_in_a_sentence_and_keeps_everything()
     shutil.rmtree(kept[1])
 
 
+@pytest.mark.slow
+def test_kubernetes_says_what_it_builds_and_what_that_takes(tmp_path: Path) -> None:
+    nothing = {"RUNAI_RIG_CACHE": str(tmp_path), "PATH": str(tmp_path)}
+    done = _demo("run", "--platform", "kubernetes", **nothing)
+    assert done.returncode == 1
+    assert "Go >= 1.26, 15 minutes on 2 cores and 6.5 GB, once." in done.stdout
+    assert re.search(r"^The demonstration failed: .*\bGo\b", done.stderr, re.MULTILINE)
+    kept = re.search(r"kept in (\S+)$", done.stdout, re.M)
+    assert kept is not None
+    shutil.rmtree(kept[1])
+
+
 def _demo(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "demo", *words]
     environment = {**os.environ, **variables}
