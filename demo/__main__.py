@@ -34,7 +34,8 @@ def run(platform: str, keep: bool, database: str) -> int:
         print("\ninterrupted", file=sys.stderr)
     except Exception as error:  # one sentence, whatever it is; the rest is for who wants to know
         (root / "failure.txt").write_text(traceback.format_exc())
-        print(f"\nThe end of Airflow's log:\n{ground.tail('airflow')}", file=sys.stderr)
+        if ground.processes:
+            print(f"\nThe end of Airflow's log:\n{ground.tail('airflow')}", file=sys.stderr)
         print(f"\nThe demonstration failed: {error or type(error).__name__}", file=sys.stderr)
     finally:
         ground.stop()
