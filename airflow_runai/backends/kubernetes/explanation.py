@@ -81,9 +81,9 @@ def _evidence(
     said = {row["k8sPhaseMessage"] for row in waiting}
     events = yield from _events(workload, seen, is_silent=not any(said))
     # The scheduler says the same in a pod's condition and in its event.
-    told = [row for row in event_rows(events) if row["message"] not in said]
+    shown = [row for row in event_rows(events) if row["message"] not in said]
     item = training_item(seen.training, queued, [*more, *remark])
-    return Evidence.gather(seen.phase, item, told, [*waiting, *rows], since)
+    return Evidence.gather(seen.phase, item, shown, [*waiting, *rows], since)
 
 
 def _waiting(seen: TrainingLook) -> list[Object]:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from airflow_runai.backends.kubernetes.platform import KubernetesBackend
 from airflow_runai.backends.kubernetes.settings import ClusterSettings
-from airflow_runai.backends.kubernetes.workloads import KubernetesWorkloads
 from airflow_runai.core.decision import WaitPolicy
 from airflow_runai.core.kubernetes.job_facts import HISTORY
 from airflow_runai.core.marks import Mark
@@ -192,7 +192,7 @@ def test_a_training_is_found_by_name_and_by_uid(rig: ModelRig) -> None:
 
 def test_a_namespace_for_all_projects_makes_them_queues(rig: ModelRig) -> None:
     settings = ClusterSettings("model", namespace="team-b", terms=TERMS)
-    rig.backend = KubernetesWorkloads(settings)
+    rig.backend = KubernetesBackend(settings)
     where: Project = rig.place()
     assert (where.id, where.name, where.namespace) == ("team-b", "team-a", "team-b")
     rig.run(rig.backend.create(where, order()))
@@ -206,7 +206,7 @@ def test_another_cluster_than_the_connections_is_told(rig: ModelRig) -> None:
 
 
 def test_what_the_cluster_does_not_serve_is_told_before_anything_is_made(rig: ModelRig) -> None:
-    rig.backend = KubernetesWorkloads(ClusterSettings("model", dialect="kueue"))
+    rig.backend = KubernetesBackend(ClusterSettings("model", dialect="kueue"))
     with pytest.raises(NotResolved, match="serves no localqueues of kueue"):
         rig.place()
     assert rig.names() == []
