@@ -7,6 +7,7 @@ happens below the client, in its transport, because a new client certificate nee
 and whoever holds the client must not notice.
 """
 
+# ruff: noqa: D102 - httpx says what the methods of a transport mean
 from __future__ import annotations
 
 import asyncio

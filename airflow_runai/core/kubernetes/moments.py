@@ -28,7 +28,7 @@ def moments(
     made = case.training.made
     past = [Moment(made, "Creating"), *_past(_stretches(lives, case.is_set))]
     is_last = present.phase in ("Failed", "Terminating", "Stopping")
-    if is_last and len(lives) and past[-1].phase in ("Pending", "Stopped"):
+    if is_last and past[-1].phase in ("Pending", "Stopped"):
         # Nothing has come after it: it was the end, and no interruption; or it is still leaving.
         del past[-1]
     # What an incarnation's end says of a later moment than the present is part of the present.
