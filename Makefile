@@ -11,6 +11,8 @@ ON_THE_RIG := tests/rig tests/referee
 SEEDS ?= 10000
 WAITS ?= 1000
 TAG ?=
+# What runs the trainings of demo and up. `kubernetes` needs what `make rig` builds, and builds it.
+PLATFORM ?= runai
 .PHONY: help install demo up preempt down simulate test test-airflow test-rig test-training test-parts quick qualify bench build lint docs docs-serve screenshots releasable rig oracles clean
 
 help:  ## show this list
@@ -24,11 +26,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(BIN)/python demo/installation.py $(VENV)/install.log
 	@touch $@
 
-demo: $(INSTALLED)  ## watch a training: preempted, resumed elsewhere, checked, evaluated, promoted (3 minutes)
-	@$(BIN)/python -m demo run
+demo: $(INSTALLED)  ## watch a training: preempted, resumed elsewhere, checked, evaluated, promoted (3 minutes; PLATFORM=runai|kubernetes)
+	@$(BIN)/python -m demo run --platform $(PLATFORM)
 
 up: $(INSTALLED)  ## start Airflow's UI and the embedded Run:ai (PORT=8080 RUNAI_PORT=8710), and leave them running
-	@$(BIN)/python -m demo up
+	@$(BIN)/python -m demo up --platform $(PLATFORM)
 
 preempt: $(INSTALLED)  ## take the GPUs away from what runs in `make up`
 	@$(BIN)/python -m demo preempt

@@ -166,6 +166,9 @@ def _between(
     ended = [one for one in lives if one.ended]
     if not ended:
         return None
+    if ended[-1].ended == SUCCEEDED:
+        # The Job says a moment later whether that was all; until then it is no interruption.
+        return PhaseReading("Terminating", "its pod has succeeded", _last_moment(case, lives))
     due = None if case.is_set or ended[-1].ended == SUSPENDED else next_start(lives)
     words = (
         f"the next pod starts at {iso(due)} at the earliest" if due else "waits for its next pod"
