@@ -8,6 +8,7 @@ from typing import ClassVar
 from urllib.parse import urlsplit
 
 from airflow_runai.core.project import Project
+from airflow_runai.core.workload import Workload
 from airflow_runai.errors import ConnectionSettingsError, InvalidArgument
 
 #: An id becomes part of a filter, in which a comma begins the next condition.
@@ -127,6 +128,13 @@ class Settings:
         if not self.url.startswith("https"):
             return text
         return f"{text}, certificates are {'verified' if self.verify else 'not verified'}"
+
+    def log_command(self, workload: Workload, project: str) -> list[str]:
+        """Return Run:ai's own command for a log; empty where it has a subcommand for each type."""
+        if workload.path != "trainings":
+            return []
+        command = ["runai", "training", "logs", workload.name]
+        return [*command, "-p", project] if project else command
 
     def check_ids(self, project: Project) -> None:
         """

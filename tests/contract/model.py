@@ -105,7 +105,19 @@ def _work(pod: Object) -> str:
 class ModelRig(Rig):
     """Its blocking driver; a sleep moves the model's clock."""
 
-    knows = frozenset({"durable", "image", "fields", "phases of tomorrow", "slow start"})
+    knows = frozenset(
+        {
+            "durable",
+            "image",
+            "fields",
+            "phases of tomorrow",
+            "slow start",
+            "quota of objects",
+            "queues",
+            "rights",
+            "nodes",
+        }
+    )
 
     words = {
         "spent": "failed with exit code 3 (Error); Job has reached the specified backoff limit",
@@ -223,6 +235,18 @@ class ModelRig(Rig):
         self.wire.faults.append(
             Fault(saying(status, html=html, retry_after=retry_after), "", times)
         )
+
+    def fill(self, seconds: float) -> None:
+        server = self.cluster.server
+        server.most_jobs = 0
+        self.clock.after(seconds, lambda: setattr(server, "most_jobs", None))
+
+    def lose_node(self) -> None:
+        self.cluster.add_node("node-1", 4)
+        self.cluster.lose_node("node-0")
+
+    def hide(self) -> None:
+        self.cluster.server.forbidden |= {("list", "pods"), ("list", "events")}
 
     def forbid(self, method: str) -> None:
         verbs = {"POST": "create", "PATCH": "patch", "DELETE": "delete"}

@@ -39,7 +39,7 @@ class AwaitedTraining(TrainingReader):
         self.namespace, self.kind = start.project_id, kind_of(start)[0]
         self.interval = interval
         self.mirrors = desk.of(self.namespace)
-        super().__init__(start, cluster, self.mirrors.facts)
+        super().__init__(start, cluster, self.mirrors.sight, self.mirrors.facts)
         self._desk, self._published = desk, published
         self._bell = self.mirrors.bells.bell(start.id)
 

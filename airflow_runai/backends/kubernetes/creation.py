@@ -50,10 +50,11 @@ def _origin(request: SubmissionRequest) -> dict[str, str]:
     return origin_labels(dag, task, run, request.try_number, index)
 
 
-def create(namespace: str, made: Manifests) -> Flow[writes.Created]:
+def create(namespace: str, made: Manifests, *, dry_run: bool = False) -> Flow[writes.Created]:
     """
     Create the objects of one generation.
 
+    :param dry_run: see :func:`writes.create`.
     :raises NotResolved: before anything is made, if the queue or the priority class is unknown: the
         server would take them in silence, and no pod would ever start.
     """
@@ -61,11 +62,12 @@ def create(namespace: str, made: Manifests) -> Flow[writes.Created]:
         yield from require(one, namespace)
     for claim in made.claims:
         try:
-            yield from writes.create(CLAIMS.collection(namespace), claim)
+            yield from writes.create(CLAIMS.collection(namespace), claim, dry_run=dry_run)
         except AlreadyExists:
             continue  # that of an earlier generation, or the author's own
     resource = JOBSETS if made.workload["kind"] == "JobSet" else JOBS
-    return (yield from writes.create(resource.collection(namespace), made.workload))
+    path = resource.collection(namespace)
+    return (yield from writes.create(path, made.workload, dry_run=dry_run))
 
 
 def require(one: Precondition, namespace: str) -> Flow[None]:

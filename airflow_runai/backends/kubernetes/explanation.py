@@ -50,8 +50,22 @@ def explain(
     """
     try:
         seen = yield from look(workload)
-        if not needs_reason(seen.phase):
-            return ()
+    except Unreachable:
+        return ()
+    return (yield from explain_look(cluster, workload, seen, since))
+
+
+def explain_look(
+    cluster: KnownCluster, workload: Workload, seen: TrainingLook, since: float
+) -> Flow[tuple[Reason, ...]]:
+    """
+    Return the reasons for what one look has seen.
+
+    :param workload: its project's id is the namespace.
+    """
+    if not needs_reason(seen.phase):
+        return ()
+    try:
         return reasons((yield from _evidence(cluster, workload, seen, since)))
     except Unreachable:
         return ()  # the rest would not come either, and each try may take as long as a time-out

@@ -65,7 +65,9 @@ class TrainingReading:
 
     @property
     def moments(self) -> tuple[Moment, ...]:
-        """Its timeline, oldest first."""
+        """Its timeline, oldest first; empty where its pods cannot be seen."""
+        if "Pod" in self.case.unreadable:
+            return ()
         return moments(self.case, self.lives, self.present)
 
     @property
