@@ -151,7 +151,9 @@ class Comparison:
         namespace = f"{side}-{waits}"
         self.cluster.add_namespace(namespace)
         uids = self.folder / namespace
-        uids.write_text(json.dumps(cluster_jobs.create(self.cluster.api, namespace, waits)))
+        jobs = 0 if side == "idle" else waits  # a sleeper needs none
+        made = cluster_jobs.create(self.cluster.api, namespace, jobs)
+        uids.write_text(json.dumps(made or dict.fromkeys(map(cluster_jobs.name_of, range(waits)))))
         where = ["--namespace", namespace, "--uids", str(uids)]
         where += ["--kubeconfig", str(self.cluster.kubeconfig("airflow"))]
         process = Process("tests.benchmarks.cluster_side", "--side", side, *where)
@@ -244,9 +246,11 @@ def compare(waits: int, stock: int, window: float) -> list[ClusterFigures]:
     """Measure all sides on one cluster."""
     with cluster_jobs.quiet_cluster() as cluster, tempfile.TemporaryDirectory() as folder:
         comparison = Comparison(cluster, Path(folder))
-        return [
-            comparison.measure(side, stock if side == "stock" else waits, window) for side in SIDES
-        ]
+        found = []
+        for side in SIDES:
+            found.append(comparison.measure(side, stock if side == "stock" else waits, window))
+            print(json.dumps(asdict(found[-1])), flush=True)
+        return found
 
 
 def table(measured: Sequence[ClusterFigures]) -> str:
@@ -292,8 +296,6 @@ def main() -> None:
     parser.add_argument("--window", type=float, default=100.0, help="seconds that are measured")
     chosen = parser.parse_args()
     measured = compare(chosen.waits, chosen.stock, chosen.window)
-    for one in measured:
-        print(json.dumps(asdict(one)))
     print(table(measured))
 
 
