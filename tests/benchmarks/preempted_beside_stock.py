@@ -42,6 +42,8 @@ STEPS, TAKEN = 12, 4
 EXIT_CODES = (143, 0)
 #: Seconds for which the other queue keeps the GPUs.
 KEPT = 1
+#: Where the logs of the tasks are left, for whoever wants to read them.
+LOGS = Path(tempfile.gettempdir())
 SCRIPT = """
 trap 'echo saved at step $n; exit {code}' TERM
 n=$(cat {file} 2> /dev/null || echo 0)
@@ -90,6 +92,8 @@ def stock(lane: Lane, script: str) -> BaseOperator:
         wait_until_job_complete=True,
         deferrable=True,
         get_logs=True,
+        # By default it looks four times within a moment, and the task fails if no pod is there yet.
+        discover_pods_retry_number=1000,
     )
 
 
@@ -139,6 +143,7 @@ def play(lane: Lane, operator: str, exit_code: int, folder: Path) -> Preempted:
         done = run_dag(dag_of(lambda: make(lane, script)))
         seconds = time.monotonic() - began
     log = heard.getvalue()
+    (LOGS / f"{operator}-{exit_code}.log").write_text(log)
     return Preempted(
         operator=operator,
         exit_code=exit_code,
