@@ -120,6 +120,7 @@ class Comparison:
 
     def __init__(self, cluster: Cluster, folder: Path) -> None:
         self.cluster, self.folder = cluster, folder
+        self._began = Counter[str]()
 
     def measure(self, side: str, waits: int, window: float) -> ClusterFigures:
         """Measure a side, from its start to ends that fall into a restart."""
@@ -127,7 +128,6 @@ class Comparison:
         with self._waiting(side, few) as (process, _, _):
             process.begin(2)
             less = process.answer()["resident"]
-        began = self._counted()
         with self._waiting(side, waits) as (process, namespace, start):
             rested = self._counted()
             process.begin(window)
@@ -135,7 +135,7 @@ class Comparison:
             figures = ClusterFigures(
                 side=side,
                 waits=waits,
-                start=_calls(rested - began),
+                start=_calls(rested - self._began),
                 quiet=_calls(self._counted() - rested),
                 window=window,
                 start_cpu=start,
@@ -158,6 +158,7 @@ class Comparison:
         # The stock trigger reads jobs/status, for which ours needs no right.
         user = "admin" if side == "stock" else "airflow"
         where += ["--kubeconfig", str(self.cluster.kubeconfig(user))]
+        self._began = self._counted()
         process = Process("tests.benchmarks.cluster_side", "--side", side, *where)
         try:
             self._await_rest(side, waits)
@@ -167,7 +168,7 @@ class Comparison:
             process.end()
 
     def _await_rest(self, side: str, waits: int) -> None:
-        began = before = self._counted()
+        began, before = self._began, self._counted()
         last = time.monotonic()
         has_looked = {
             "idle": lambda now: True,

@@ -45,6 +45,8 @@ class ClusterSide:
         tasks = [asyncio.create_task(self._run(name)) for name in self.uids]
         await _asked()
         await self._silence()
+        # What was told is in Airflow's memory in truth.
+        self._airflow.xcoms.clear()
         _say(start=(time.process_time() - began) / len(tasks))
         gc.collect()
         while asked := await _asked():
