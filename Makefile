@@ -70,8 +70,8 @@ qualify: rig  ## run what takes too long for `make test`: start-stop cycles, rec
 simulate: $(INSTALLED)  ## play SEEDS=10000 random histories of the real code in virtual time
 	$(BIN)/python -m tests.simulation --many $(SEEDS)
 
-bench: $(INSTALLED)  ## measure WAITS=1000 waits over TLS beside the stock KubernetesJobTrigger (10 minutes)
-	$(BIN)/python -m tests.benchmarks.beside_stock --waits $(WAITS)
+bench: $(INSTALLED)  ## measure WAITS=1000 waits over TLS beside the stock KubernetesJobTrigger (10 minutes; PLATFORM=kubernetes: on the rig)
+	$(BIN)/python -m tests.benchmarks.beside_stock$(if $(filter kubernetes,$(PLATFORM)),_cluster) --waits $(WAITS)
 
 # The theme speaks of MkDocs 2, which pyproject.toml excludes.
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs

@@ -161,7 +161,8 @@ HEAVY = (
 )
 THEIRS = (
     *("airflow_runai.emulator", "airflow_runai.checkpoints", "airflow_runai.training"),
-    "airflow.providers.cncf",
+    *("airflow_runai.backends.kubernetes", "airflow_runai.core.kubernetes"),
+    *("airflow_runai.core.manifests", "airflow_runai.hooks.kubernetes", "airflow.providers.cncf"),
 )
 
 

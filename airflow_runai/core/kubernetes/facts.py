@@ -34,6 +34,8 @@ def later(one: _Stamped | None, other: _Stamped | None) -> _Stamped | None:
 
 def newest_of(one: frozenset[Any], other: frozenset[Any]) -> frozenset[Any]:
     """Return the greatest elements of two sets, at most :data:`MANY`."""
+    if other <= one:
+        return one  # a set takes 200 bytes, and thousands of Jobs are known: keep one
     both = one | other
     return both if len(both) <= MANY else frozenset(sorted(both)[-MANY:])
 

@@ -1,0 +1,306 @@
+"""
+Waiting on a real API server beside the stock ``KubernetesJobTrigger``, in one run on one cluster.
+
+``make bench PLATFORM=kubernetes`` runs it, on the control plane that ``make rig`` builds. Each side
+waits for suspended Jobs, in a process of its own with the heap of a triggerer. The server itself
+counts what it was asked. A third side only sleeps: what it takes is taken off the others. Seconds
+until an end is seen stand beside those of a bare watch, which a busy machine delays as much.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks import cluster_jobs
+from tests.benchmarks.cluster_side import SIDES
+from tests.benchmarks.waiting_figures import percentile
+from tests.rig import faults
+from tests.rig.cluster import Cluster
+from tests.rig.waiting import until
+from tests.support.waiting import wait_until
+
+ROOT = Path(__file__).parents[2]
+#: Ends that are timed, how long after each other, and ends during which the server forgets.
+ENDS, APART, LOST = 100, 0.2, 40
+#: A trigger of ours does not fire within its first 10 s.
+EARLIEST = 12.0
+
+
+@dataclass(frozen=True)
+class ClusterFigures:
+    """
+    One side; times are seconds.
+
+    :param start: calls until all have looked, by kind.
+    :param quiet: calls in the quiet window, by kind.
+    :param start_cpu: of a wait, until then.
+    :param cpu: share of a core while nothing happens.
+    :param memory: kB of each further wait.
+    :param seen_p50: from the call that ends a Job to the event of its trigger.
+    :param watch_p50: to the line of a bare watch, for the same ends.
+    :param lost: ends while the server forgot its history; ``lost_seen`` of them were seen.
+    """
+
+    side: str
+    waits: int
+    start: Mapping[str, int]
+    quiet: Mapping[str, int]
+    window: float
+    start_cpu: float
+    cpu: float
+    memory: float
+    seen_p50: float = 0.0
+    seen_p99: float = 0.0
+    watch_p50: float = 0.0
+    watch_p99: float = 0.0
+    end_cpu: float = 0.0
+    lost: int = 0
+    lost_seen: int = 0
+
+
+class Process:
+    """A side in a process of its own, and what it says."""
+
+    def __init__(self, *words: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", *words],
+            cwd=ROOT,
+            env={**os.environ, "_AIRFLOW_PROCESS_CONTEXT": "client", "NO_PROXY": "127.0.0.1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.ended: dict[str, dict[str, Any]] = {}
+        self._said: queue.Queue[dict[str, Any]] = queue.Queue()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if line.startswith("{"):
+                said = json.loads(line)
+                if "name" in said:
+                    self.ended[said["name"]] = said
+                else:
+                    self._said.put(said)
+
+    def begin(self, seconds: float) -> None:
+        """Let it measure for so many seconds."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{seconds}\n")
+        self._process.stdin.flush()
+
+    def answer(self, patience: float = 600.0) -> dict[str, Any]:
+        """Return what it says next."""
+        return self._said.get(timeout=patience)
+
+    def end(self) -> None:
+        """End it, whatever it does."""
+        self._process.kill()
+        self._process.wait()
+
+
+class Comparison:
+    """The sides on one cluster, one after the other, each in namespaces of its own."""
+
+    def __init__(self, cluster: Cluster, folder: Path) -> None:
+        self.cluster, self.folder = cluster, folder
+        self._began = Counter[str]()
+
+    def measure(self, side: str, waits: int, window: float) -> ClusterFigures:
+        """Measure a side, from its start to ends that fall into a restart."""
+        few = max(1, waits // 10)
+        with self._waiting(side, few) as (process, _, _):
+            process.begin(2)
+            less = process.answer()["resident"]
+        with self._waiting(side, waits) as (process, namespace, start):
+            rested = self._counted()
+            process.begin(window)
+            calm = process.answer()
+            figures = ClusterFigures(
+                side=side,
+                waits=waits,
+                start=_calls(rested - self._began),
+                quiet=_calls(self._counted() - rested),
+                window=window,
+                start_cpu=start,
+                cpu=calm["cpu"],
+                memory=(calm["resident"] - less) * 1.024 / (waits - few),
+            )
+            ends = {} if side == "idle" else self._ends(process, namespace, waits)
+        return replace(figures, **ends)
+
+    @contextmanager
+    def _waiting(self, side: str, waits: int) -> Iterator[tuple[Process, str, float]]:
+        """Start a side; go on when all have looked, with what a wait has cost until then."""
+        namespace = f"{side}-{waits}"
+        self.cluster.add_namespace(namespace)
+        uids = self.folder / namespace
+        jobs = 0 if side == "idle" else waits  # a sleeper needs none
+        made = cluster_jobs.create(self.cluster.api, namespace, jobs)
+        uids.write_text(json.dumps(made or dict.fromkeys(map(cluster_jobs.name_of, range(waits)))))
+        where = ["--namespace", namespace, "--uids", str(uids)]
+        # The stock trigger reads jobs/status, for which ours needs no right.
+        user = "admin" if side == "stock" else "airflow"
+        where += ["--kubeconfig", str(self.cluster.kubeconfig(user))]
+        self._began = self._counted()
+        process = Process("tests.benchmarks.cluster_side", "--side", side, *where)
+        try:
+            self._await_rest(side, waits)
+            process.begin(0)
+            yield process, namespace, process.answer()["start"]
+        finally:
+            process.end()
+
+    def _await_rest(self, side: str, waits: int) -> None:
+        began, before = self._began, self._counted()
+        last = time.monotonic()
+        has_looked = {
+            "idle": lambda now: True,
+            "stock": lambda now: now["GET jobs"] - began["GET jobs"] >= waits,
+            "ours": lambda now: now["open WATCH jobs"] and now["open WATCH pods"],
+        }[side]
+        while not (has_looked(before) and time.monotonic() - last >= EARLIEST):
+            time.sleep(1)
+            now = self._counted()
+            if now != before and not (side == "stock" and has_looked(now)):
+                last = time.monotonic()
+            before = now
+
+    def _counted(self) -> Counter[str]:
+        return cluster_jobs.counted(self.cluster.api)
+
+    def _ends(self, process: Process, namespace: str, waits: int) -> dict[str, float]:
+        names = list(map(cluster_jobs.name_of, range(waits)))
+        timed, lost = names[: min(ENDS, waits // 4)], names[-min(LOST, waits // 4) :]
+        watch = Process("tests.benchmarks.bare_watch", self._administrator, namespace)
+        try:
+            watch.answer()
+            process.begin(len(timed) * APART)
+            ended = dict(self._ended(namespace, timed))
+            work = process.answer()["cpu"] * len(timed) * APART
+            seen, bare = _delays(ended, process), _delays(ended, watch)
+        finally:
+            watch.end()
+        return {
+            "seen_p50": percentile(seen, 0.5),
+            "seen_p99": percentile(seen, 0.99),
+            "watch_p50": percentile(bare, 0.5),
+            "watch_p99": percentile(bare, 0.99),
+            "end_cpu": work / len(timed),
+            "lost": len(lost),
+            "lost_seen": self._lost(process, namespace, lost),
+        }
+
+    @property
+    def _administrator(self) -> str:
+        return str(self.cluster.kubeconfig())
+
+    def _ended(self, namespace: str, names: Sequence[str]) -> Iterator[tuple[str, float]]:
+        for name in names:
+            yield name, cluster_jobs.end(self.cluster.api, namespace, name)
+            time.sleep(APART)
+
+    def _lost(self, process: Process, namespace: str, names: Sequence[str]) -> int:
+        """End Jobs while the server forgets its history; return how many of the ends were seen."""
+
+        def end(name: str) -> None:
+            until(lambda: cluster_jobs.end(self.cluster.api, namespace, name), f"the end of {name}")
+
+        with ThreadPoolExecutor(1) as thread:
+            ending = [thread.submit(end, name) for name in names]
+            faults.expire_history(self.cluster)
+            for one in ending:
+                one.result()
+        _await_all(names, process)
+        good = ("succeeded", "success")
+        return sum(process.ended[name]["status"] in good for name in names)
+
+
+def _await_all(names: Iterable[str], process: Process) -> None:
+    wait_until(lambda: set(names) <= process.ended.keys(), "all ends are seen")
+
+
+def _delays(ended: Mapping[str, float], process: Process) -> list[float]:
+    _await_all(ended, process)
+    return [process.ended[name]["at"] - asked for name, asked in ended.items()]
+
+
+def _calls(counts: Counter[str]) -> dict[str, int]:
+    return {kind: number for kind, number in sorted(counts.items()) if number}
+
+
+def compare(waits: int, stock: int, window: float) -> list[ClusterFigures]:
+    """Measure all sides on one cluster."""
+    with cluster_jobs.quiet_cluster() as cluster, tempfile.TemporaryDirectory() as folder:
+        comparison = Comparison(cluster, Path(folder))
+        found = []
+        for side in SIDES:
+            found.append(comparison.measure(side, stock if side == "stock" else waits, window))
+            print(json.dumps(asdict(found[-1])), flush=True)
+        return found
+
+
+def table(measured: Sequence[ClusterFigures]) -> str:
+    """Render what was measured, a column a side."""
+    idle = measured[0]
+    sides = measured[1:]
+    rows = {
+        "waits": lambda one: f"{one.waits:,}",
+        "calls until all have looked": lambda one: _said(one.start),
+        f"calls in {idle.window:.0f} quiet seconds": lambda one: _said(one.quiet),
+        "CPU meanwhile, ms per wait and hour": lambda one: f"{_hourly(one, idle):.2f}",
+        "CPU meanwhile, share of a core, all": lambda one: f"{one.cpu - idle.cpu:.3%}",
+        "memory, kB per wait": lambda one: f"{one.memory - idle.memory:.1f}",
+        "start, CPU ms per wait": lambda one: f"{1000 * one.start_cpu:.2f}",
+        "an end is seen after, p50 / p99 ms": lambda one: _times(one.seen_p50, one.seen_p99),
+        "by a bare watch meanwhile": lambda one: _times(one.watch_p50, one.watch_p99),
+        "CPU of an end, ms": lambda one: f"{1000 * one.end_cpu:.1f}",
+        "ends beside a restart with a 410": lambda one: f"{one.lost_seen} of {one.lost}",
+    }
+    lines = [f"| | {' | '.join(SIDES[one.side] for one in sides)} |", f"|{' --- |' * 3}"]
+    for what, show in rows.items():
+        lines.append(f"| {what} | {' | '.join(map(show, sides))} |")
+    return "\n".join(lines)
+
+
+def _hourly(one: ClusterFigures, idle: ClusterFigures) -> float:
+    return 1000 * 3600 * (one.cpu - idle.cpu) / one.waits
+
+
+def _said(calls: Mapping[str, int]) -> str:
+    return ", ".join(f"{number:,} {kind}" for kind, number in calls.items()) or "none"
+
+
+def _times(p50: float, p99: float) -> str:
+    return f"{1000 * p50:,.0f} / {1000 * p99:,.0f}"
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--waits", type=int, default=1000)
+    parser.add_argument("--stock", type=int, default=100, help="waits of the stock trigger")
+    parser.add_argument("--window", type=float, default=100.0, help="seconds that are measured")
+    chosen = parser.parse_args()
+    measured = compare(chosen.waits, chosen.stock, chosen.window)
+    print(table(measured))
+
+
+if __name__ == "__main__":
+    main()
