@@ -13,7 +13,7 @@ from airflow_runai.core.timeouts import Timeouts
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import NotResolved
 from tests.contract.rig import MakeRig, Rig, Script, name_of, order
-from tests.contract.waits import outcome_of, submit
+from tests.contract.waits import about, outcome_of, submit
 
 
 def stopped(rig: Rig, workload: Workload) -> bool:
@@ -38,7 +38,7 @@ def test_running_limit_times_out_and_stops(rig: Rig) -> None:
     made = submit(rig)
     outcome = outcome_of(rig, made, running=300.0)
     assert (outcome.status, "running" in outcome.reason) == ("timed_out", True)
-    assert outcome.clocks.running == pytest.approx(300, abs=20)
+    assert outcome.clocks.running == about(rig, 300, 20)
     assert stopped(rig, made)
 
 
@@ -101,7 +101,7 @@ def test_queue_does_not_exist_is_told(rig: Rig) -> None:
     """The server takes it, and no pod ever starts."""
     where = replace(rig.place(), name="nobody")
     with pytest.raises(NotResolved, match="project: 'nobody'"):
-        rig.run(create_or_adopt(rig.backend, where, order()))
+        rig.run(create_or_adopt(rig.backend, where, order(rig)))
     with pytest.raises(NotResolved, match="spec.priority: 'urgent'"):
         submit(rig, priority="urgent")
     assert rig.names() == []

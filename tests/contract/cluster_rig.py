@@ -1,0 +1,326 @@
+"""
+The world C: a real API server in real time, spoken to with the blocking driver; and the world of ``make rig``, with its hands.
+
+A second of a case is a part of a second there (``pace``); what a case asserts of clocks is scaled
+alike.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import yaml
+
+from airflow_runai.backends import access, drivers
+from airflow_runai.backends.kubernetes.settings import ClusterSettings
+from airflow_runai.backends.kubernetes.workloads import KubernetesWorkloads
+from airflow_runai.core.flow import Flow, Notice
+from airflow_runai.core.manifests import ClusterTerms
+from airflow_runai.core.project import Project
+from airflow_runai.hooks import kubernetes as hook
+from tests.contract import training
+from tests.contract.line import FaultyLine
+from tests.contract.rig import Rig, Script
+from tests.contract.rivalry import KAI, KUEUE, PLAIN, QUOTA, Rivalry
+from tests.model.faults import Fault, broken, saying
+from tests.rig import faults, lanes
+from tests.rig.api import Mirror, Object
+from tests.rig.lanes import Lane
+from tests.rig.waiting import until
+from tests.rig.wire import Wire
+
+T = TypeVar("T")
+JOB_NAME, HOSTNAME = "batch.kubernetes.io/job-name", "kubernetes.io/hostname"
+VERBS = {"POST": "create", "PATCH": "patch", "DELETE": "delete"}
+ORDER = "rig.airflow-runai/"
+ENDED = ("Succeeded", "Failed")
+
+
+class LaneRig(Rig):
+    """A lane of the rig with KAI."""
+
+    knows = frozenset(
+        {
+            "durable",
+            "image",
+            "fields",
+            "phases of tomorrow",
+            "slow start",
+            "quota of objects",
+            "queues",
+            "rights",
+            "memory",
+        }
+    )
+    words: Mapping[str, str] = {
+        "spent": "failed with exit code 3 (Error); Job has reached the specified backoff limit",
+        "cut short": "Kubernetes counts",
+        "preempted": "preempted by",
+    }
+    pace, grain = 0.05, 2.0
+    rivalry: Rivalry = KAI
+
+    def __init__(
+        self,
+        lane: Lane,
+        folder: Path,
+        *,
+        images: tuple[str, ...] | None = None,
+        initializing_seconds: float = 0.0,
+        state: object = None,
+    ) -> None:
+        self.lane, self._folder = lane, folder
+        self._images = None if images is None else tuple(one.split(":")[0] for one in images)
+        self._start = initializing_seconds
+        self.told: list[Notice] = []
+        self._agenda: list[tuple[float, Callable[[], object]]] = []
+        self._open = ExitStack()
+        self._api, self._cluster = lane.cluster.api, lane.cluster
+        self._names: list[str] = []
+        jobs = f"/apis/batch/v1/namespaces/{lane.namespace}/jobs"
+        self._jobs, self._pods = jobs, f"/api/v1/namespaces/{lane.namespace}/pods"
+        self._mirror = Mirror(self._api, jobs, self._hear).start()
+        self._mirror.synced.wait(60)
+        self._wire = self._open.enter_context(Wire(self._cluster.site.ports["kube-apiserver"]))
+        obtain = hook.obtaining("rig", {"kube_config": self._kubeconfig()})
+        self._inner = self._open.enter_context(access.client(obtain(), obtain))
+        self._line = FaultyLine(self._inner)
+        self.backend: Any = KubernetesWorkloads(
+            ClusterSettings("rig", lane.namespace, dialect=self.rivalry.dialect, terms=self._terms())
+        )
+        self.play(Script())
+
+    def close(self) -> None:
+        """End all that goes on; no two processes may ever have written at the same time."""
+        self._open.close()
+        self._mirror.stop()
+        self.rivalry.share(self.lane, QUOTA, QUOTA)
+        lanes.empty(self.lane)
+        assert not list(self._folder.glob("*/*/overlap")), "two processes wrote at the same time"
+
+    def _kubeconfig(self) -> str:
+        config = yaml.safe_load(self._cluster.kubeconfig("airflow").read_text())
+        config["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{self._wire.port}"
+        return yaml.safe_dump(config)
+
+    def _terms(self) -> ClusterTerms:
+        return ClusterTerms(priority_classes=self.rivalry.classes, node_type_label=HOSTNAME)
+
+    def place(self) -> Project:
+        found: Project = self.run(self.backend.find_project(self.lane.queue))
+        return found
+
+    def fields(self, spec: Mapping[str, Any]) -> dict[str, Any]:
+        words = [sys.executable, "-I", "-S", training.__file__, str(self._folder)]
+        found = {"command": shlex.join(words), "node_type": self.lane.name, **spec}
+        grace = found.get("termination_grace_period", 30)
+        found["termination_grace_period"] = max(1, round(grace * self.pace))
+        orders = {}
+        if self._images is not None and spec["image"].split(":")[0] not in self._images:
+            orders[f"{ORDER}image-error"] = "1"
+        if self._start:
+            orders[f"{ORDER}never-start"] = "1"
+        return {**found, "annotations": {**spec.get("annotations", {}), **orders}}
+
+    # -- time
+
+    def run(self, flow: Flow[T]) -> T:
+        before = len(self._line.spoken)
+        with httpx.Client(transport=self._line, base_url=self._inner.base_url) as client:
+            try:
+                return drivers.run(flow, client, self.told.append, self._sleep)
+            finally:
+                if any(" POST " in line for line in self._line.spoken[before:]):
+                    until(self._is_settled, "the start of all that can start")
+
+    def person(self, flow: Flow[T]) -> T:
+        return drivers.run(flow, self._inner)
+
+    def pass_time(self, seconds: float) -> None:
+        self._sleep(seconds * self.pace)
+
+    def _sleep(self, seconds: float) -> None:
+        end = time.time() + seconds
+        while due := [one for one in self._agenda if one[0] <= end]:
+            one = min(due, key=lambda planned: planned[0])
+            self._agenda.remove(one)
+            time.sleep(max(0.0, one[0] - time.time()))
+            one[1]()
+        time.sleep(max(0.0, end - time.time()))
+
+    def after(self, seconds: float, act: Callable[[], object]) -> None:
+        self._agenda.append((time.time() + seconds * self.pace, act))
+
+    # -- what trainings do
+
+    def play(self, script: Script) -> None:
+        told = asdict(script)
+        told["seconds"] = None if script.seconds is None else script.seconds * self.pace
+        told["stop_seconds"] = script.stop_seconds * self.pace
+        told["exits"] = {n: (at * self.pace, code) for n, (at, code) in script.exits.items()}
+        (self._folder / "script.json").write_text(json.dumps(told))
+
+    def names(self) -> list[str]:
+        return [name for name in self._names if name.startswith("train")]
+
+    def lives(self, name: str) -> bool:
+        return any(_is_locked(file) for file in self._folder.glob(f"{name}/*/writer"))
+
+    def _hear(self, old: Object | None, new: Object | None) -> None:
+        if old is None and new is not None:
+            self._names.append(new["metadata"]["name"])
+
+    def _standing(self, name: str) -> list[Object]:
+        pods = self._api.get(self._pods, labelSelector=f"{JOB_NAME}={name}")["items"]
+        return [pod for pod in pods if pod["status"].get("phase") not in ENDED]
+
+    def _is_settled(self) -> bool:
+        return all(self._stands(job) for job in self._api.get(self._jobs)["items"])
+
+    def _stands(self, job: Object) -> bool:
+        """Tell whether nothing more is to be expected of a Job at once."""
+        status, name = job.get("status") or {}, job["metadata"]["name"]
+        is_over = status.get("conditions") or status.get("failed") or job["spec"].get("suspend")
+        if is_over or "deletionTimestamp" in job["metadata"] or not name.startswith("train"):
+            return True
+        pods = self._standing(name)
+        return bool(pods) and all(self._is_placed(name, pod) for pod in pods)
+
+    def _is_placed(self, name: str, pod: Object) -> bool:
+        status = pod["status"]
+        if status.get("phase") == "Running":
+            return self.lives(name)
+        conditions = status.get("conditions") or ()
+        if any(one["type"] == "PodScheduled" and one["status"] == "False" for one in conditions):
+            return True
+        orders = pod["metadata"].get("annotations") or {}
+        return any(key.startswith(ORDER) for key in orders) and bool(pod["spec"].get("nodeName"))
+
+    # -- what others do
+
+    def rival(self, gpus: int) -> None:
+        self._contend("rival", gpus)
+        until(partial(self._holds, "rival"), "the rival's start")
+
+    def _contend(self, name: str, gpus: int) -> None:
+        self._api.create(self._jobs, self.rivalry.rival(self.lane, name, gpus))
+
+    def _holds(self, name: str) -> bool:
+        return any(pod["status"].get("phase") == "Running" for pod in self._standing(name))
+
+    def reclaim(self, name: str) -> None:
+        until(partial(self.lives, name), f"a life of {name}")
+        self._take(name, lambda: self._contend("taker", 2 * QUOTA))
+        self._api.delete(f"{self._jobs}/taker", "Background")
+        self._api.delete(self._pods, labelSelector=f"{JOB_NAME}=taker")
+
+    def _take(self, name: str, act: Callable[[], object]) -> None:
+        """Let somebody take the pods that a workload has now."""
+        victims = {pod["metadata"]["uid"] for pod in self._standing(name)}
+
+        def are_leaving() -> bool:
+            pods = [one for one in self._standing(name) if one["metadata"]["uid"] in victims]
+            return all("deletionTimestamp" in pod["metadata"] for pod in pods)
+
+        self.rivalry.share(self.lane, 0, 2 * QUOTA)
+        act()
+        until(are_leaving, f"the eviction of {name}")
+        self.rivalry.share(self.lane, QUOTA, QUOTA)
+
+    def evict_without_words(self, name: str) -> None:
+        until(partial(self.lives, name), f"a life of {name}")
+        for pod in self._standing(name):
+            self._api.delete(f"{self._pods}/{pod['metadata']['name']}", None)
+
+    # -- what goes wrong
+
+    def lose_reply(self, method: str = "POST") -> None:
+        self._line.faults.append(Fault(broken, method, is_late=True))
+
+    def reset(self, method: str = "POST") -> None:
+        self._line.faults.append(Fault(broken, method))
+
+    def outage(self, seconds: float) -> None:
+        self._wire.refuse()
+        self.after(seconds, self._wire.accept)
+
+    def answer(
+        self, status: int, times: int, *, html: bool = False, retry_after: float | None = None
+    ) -> None:
+        pause = None if retry_after is None else retry_after * self.pace
+        self._line.faults.append(Fault(saying(status, html=html, retry_after=pause), "", times))
+
+    def fill(self, seconds: float) -> None:
+        full = self._open.enter_context(ExitStack())
+        hard = {"count/jobs.batch": "0"}
+        full.enter_context(faults.full(self._cluster, self.lane.namespace, hard))
+        self.after(seconds, full.close)
+
+    def lose_node(self) -> None:
+        raise NotImplementedError("no controller of the rig tells that a node is lost")
+
+    def hide(self) -> None:
+        self._without({"pods": "get list watch", "events": "get list watch"})
+
+    def forbid(self, method: str) -> None:
+        self._without({"jobs": VERBS[method]})
+
+    def _without(self, rights: Mapping[str, str]) -> None:
+        place = self._cluster, "airflow", self.lane.namespace
+        self._open.enter_context(faults.without_rights(*place, rights))
+
+    def expire_credentials(self) -> None:
+        self.answer(401, times=1)
+
+    def be_newer(self) -> None:
+        self._line.is_newer = True
+
+    def restart(self) -> None:
+        for part in ("kube-apiserver", "kube-controller-manager", "kai"):
+            self._cluster.restart(part)
+
+
+class ConditionRig(LaneRig):
+    """The same, with KAI told to mark the pods that it evicts."""
+
+    def __init__(self, lane: Lane, folder: Path, **details: Any) -> None:
+        lane.cluster.set_eviction_condition(True)
+        super().__init__(lane, folder, **details)
+
+    def close(self) -> None:
+        """End all that goes on, and tell KAI otherwise."""
+        super().close()
+        self._cluster.set_eviction_condition(False)
+
+
+class PlainRig(LaneRig):
+    """A lane without queues, where priorities alone decide."""
+
+    knows = LaneRig.knows - {"queues"}
+    rivalry = PLAIN
+
+
+class KueueRig(LaneRig):
+    """A lane with Kueue."""
+
+    rivalry = KUEUE
+
+
+def _is_locked(file: Path) -> bool:
+    with file.open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
