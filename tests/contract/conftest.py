@@ -9,8 +9,8 @@ import pytest
 
 from airflow_runai.emulator import Emulator
 from tests.conftest import Serve
-from tests.contract.cluster_rig import LaneRig
 from tests.contract.embedded import EmbeddedRig
+from tests.contract.lane_rig import LaneRig
 from tests.contract.model import ModelRig
 from tests.contract.rig import MakeRig, Rig
 from tests.contract.worlds import World, worlds_of

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import httpx
 
 from tests.model.faults import Fault, newer
@@ -34,7 +32,7 @@ class FaultyLine(httpx.BaseTransport):
             answer = self._carry(request)
         response = fault.happens(request) if fault else answer
         path = request.url.raw_path.decode()
-        self.spoken.append(f"{time.time():.1f} {request.method} {path} {response.status_code}")
+        self.spoken.append(f"{request.method} {path} {response.status_code}")
         return response
 
     def _carry(self, request: httpx.Request) -> httpx.Response:

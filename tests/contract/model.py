@@ -59,8 +59,14 @@ class _ClusterTime(ServerClock):
 class Trainings:
     """What the containers do: the work of a training is kept over its interruptions."""
 
-    def __init__(self, clock: SteppedClock, start: float, images: tuple[str, ...] | None) -> None:
-        self._clock, self._start, self._images = clock, start, images
+    def __init__(
+        self,
+        clock: SteppedClock,
+        start: float,
+        images: tuple[str, ...] | None,
+        memory: float | None = None,
+    ) -> None:
+        self._clock, self._start, self._images, self._memory = clock, start, images, memory
         self.script = Script()
         self._done: defaultdict[str, float] = defaultdict(float)
         self._lives: defaultdict[str, int] = defaultdict(int)
@@ -76,6 +82,8 @@ class Trainings:
             return Life(never=("ErrImagePull", f'Failed to pull image "{image}"'))
         key, script = _work(pod), self.script
         self._lives[key] += 1
+        if self._memory is not None:
+            return Life(self._start, self._memory, 137, "OOMKilled")
         stop = (script.stop_seconds, script.stop_exit_code)
         if own := script.exits.get(self._lives[key]):
             return Life(self._start, own[0], own[1], on_sigterm=stop)
@@ -116,6 +124,7 @@ class ModelRig(Rig):
             "queues",
             "rights",
             "nodes",
+            "memory",
         }
     )
 
@@ -130,12 +139,13 @@ class ModelRig(Rig):
         *,
         images: tuple[str, ...] | None = None,
         initializing_seconds: float = 0.4,
+        memory_seconds: float | None = None,
         state: object = None,
         **kai: Any,
     ) -> None:
         self.clock = SteppedClock()
         known = None if images is None else tuple(one.split(":")[0] for one in images)
-        self.trainings = Trainings(self.clock, initializing_seconds, known)
+        self.trainings = Trainings(self.clock, initializing_seconds, known, memory_seconds)
         quotas = {"team-a": 2, "team-b": 2}
         self.cluster = Cluster(
             self.clock, gpus=4, quotas=quotas, life_of=self.trainings.life_of, **kai

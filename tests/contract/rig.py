@@ -45,14 +45,21 @@ class Rig(Protocol):
         ``preempted``.
     :ivar told: notices of the flows that were run.
     :ivar pace: seconds of the platform's time in one second of a case; below 1 where time is real.
-    :ivar grain: seconds by which clocks may be off where time is real: a container takes a while to
-        start, and the platform's own moments are whole seconds.
+    :ivar grain: seconds by which clocks may be off where time is real: the platform's own moments
+        are whole seconds.
+    :ivar elapsed: seconds since the beginning where time is real: no clock can show more, however
+        busy the machine is.
     """
 
     knows: frozenset[str]
     words: Mapping[str, str]
     pace: float = 1.0
     grain: float = 0.0
+
+    @property
+    def elapsed(self) -> float:
+        return 0.0
+
     backend: Backend
     told: list[Notice]
 

@@ -2,7 +2,7 @@
 What a training's container runs on a real cluster: it works as its script says, and keeps what it has done.
 
 A program of its own (``python -I -S training.py FOLDER``), so it imports nothing of ours. In the
-folder: ``script.json``; and in a folder for each completion of a workload ``done`` (seconds of
+folder: ``script.json``; ``busy`` while none may complete; and in a folder for each completion of a workload ``done`` (seconds of
 work), ``lives`` (incarnations so far) and ``writer``, locked by whoever writes there.
 """
 
@@ -57,6 +57,7 @@ def _take(lock: IO[str], own: Path) -> None:
 
 
 def _work(own: Path, script: dict[str, Any], special: list[float] | None) -> int:
+    busy = own.parents[1] / "busy"
     began, before = time.monotonic(), _number(own / "done")
     while True:
         here = time.monotonic() - began
@@ -64,7 +65,8 @@ def _work(own: Path, script: dict[str, Any], special: list[float] | None) -> int
             return int(special[1])
         if not special:
             _write(own / "done", before + here)
-        if not special and script["seconds"] is not None and before + here >= script["seconds"]:
+        is_done = script["seconds"] is not None and before + here >= script["seconds"]
+        if is_done and not special and not busy.exists():
             return int(script["exit_code"])
         time.sleep(TICK)
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import Any
 
-import pytest
-
 from airflow_runai.backends.submission import create_or_adopt
 from airflow_runai.core.decision import WaitPolicy
 from airflow_runai.core.outcome import Outcome
 from airflow_runai.core.timeline import Moment
 from airflow_runai.core.timeouts import Timeouts
-from airflow_runai.core.waiting import take_snapshot, wait
+from airflow_runai.core.waiting import wait
 from airflow_runai.core.workload import Workload
 from tests.contract.rig import Rig, order
 
@@ -42,17 +40,13 @@ def paced(rig: Rig, policy: WaitPolicy, began: float) -> WaitPolicy:
     return replace(policy, poll_interval=interval, timeouts=Timeouts(**limits), deadline=deadline)
 
 
-def about(rig: Rig, seconds: float, within: float) -> Any:
-    """Return what equals a clock that shows so many seconds of a case."""
-    return pytest.approx(seconds * rig.pace, abs=within * rig.pace + rig.grain)
+def off(rig: Rig, clock: float, seconds: float, within: float) -> float:
+    """Return by how much a clock is off that should show so many seconds of a case."""
+    low = (seconds - within) * rig.pace - rig.grain
+    high = (seconds + within) * rig.pace + rig.grain
+    return max(low - clock, clock - max(high, rig.elapsed), 0.0)
 
 
 def least(rig: Rig, seconds: float) -> float:
     """Return what a clock shows at least that should have reached so many seconds of a case."""
     return seconds * rig.pace - rig.grain / 2  # only rounding makes it shorter
-
-
-def look(rig: Rig, workload: Workload) -> Workload:
-    """Read a workload, as a wait does that ends before anything happens."""
-    found = rig.run(take_snapshot(rig.backend.reader(workload), workload))
-    return found.workload

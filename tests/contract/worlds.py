@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.contract.cases import CASES
-from tests.contract.cluster_rig import ConditionRig, KueueRig, LaneRig, PlainRig
 from tests.contract.embedded import AwaitingRig, EmbeddedRig
+from tests.contract.lane_rig import ConditionRig, KueueRig, LaneRig, PlainRig
 from tests.contract.model import AwaitingModelRig, ModelRig
 
 World = type[EmbeddedRig] | type[ModelRig] | type[LaneRig]

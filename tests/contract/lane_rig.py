@@ -1,9 +1,4 @@
-"""
-The world C: a real API server in real time, spoken to with the blocking driver; and the world of ``make rig``, with its hands.
-
-A second of a case is a part of a second there (``pace``); what a case asserts of clocks is scaled
-alike.
-"""
+"""The world C: a lane of the rig, that is a real API server, with everybody's hands."""
 
 from __future__ import annotations
 
@@ -11,29 +6,24 @@ import fcntl
 import json
 import shlex
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-import httpx
 import yaml
 
-from airflow_runai.backends import access, drivers
+from airflow_runai.backends import access
 from airflow_runai.backends.kubernetes.settings import ClusterSettings
 from airflow_runai.backends.kubernetes.workloads import KubernetesWorkloads
-from airflow_runai.core.flow import Flow, Notice
 from airflow_runai.core.manifests import ClusterTerms
-from airflow_runai.core.project import Project
 from airflow_runai.hooks import kubernetes as hook
 from tests.contract import training
-from tests.contract.line import FaultyLine
-from tests.contract.rig import Rig, Script
+from tests.contract.real_time import RealTimeRig
+from tests.contract.rig import Script
 from tests.contract.rivalry import KAI, KUEUE, PLAIN, QUOTA, Rivalry
-from tests.model.faults import Fault, broken, saying
 from tests.rig import faults, lanes
 from tests.rig.api import Mirror, Object
 from tests.rig.lanes import Lane
@@ -47,7 +37,7 @@ ORDER = "rig.airflow-runai/"
 ENDED = ("Succeeded", "Failed")
 
 
-class LaneRig(Rig):
+class LaneRig(RealTimeRig):
     """A lane of the rig with KAI."""
 
     knows = frozenset(
@@ -78,32 +68,28 @@ class LaneRig(Rig):
         *,
         images: tuple[str, ...] | None = None,
         initializing_seconds: float = 0.0,
+        memory_seconds: float | None = None,
         state: object = None,
     ) -> None:
         self.lane, self._folder = lane, folder
         self._images = None if images is None else tuple(one.split(":")[0] for one in images)
         self._start = initializing_seconds
-        self.told: list[Notice] = []
-        self._agenda: list[tuple[float, Callable[[], object]]] = []
-        self._open = ExitStack()
+        self._memory = memory_seconds
         self._api, self._cluster = lane.cluster.api, lane.cluster
         self._names: list[str] = []
         jobs = f"/apis/batch/v1/namespaces/{lane.namespace}/jobs"
         self._jobs, self._pods = jobs, f"/api/v1/namespaces/{lane.namespace}/pods"
         self._mirror = Mirror(self._api, jobs, self._hear).start()
         self._mirror.synced.wait(60)
-        self._wire = self._open.enter_context(Wire(self._cluster.site.ports["kube-apiserver"]))
+        self._wire = Wire(self._cluster.site.ports["kube-apiserver"]).__enter__()
         obtain = hook.obtaining("rig", {"kube_config": self._kubeconfig()})
-        self._inner = self._open.enter_context(access.client(obtain(), obtain))
-        self._line = FaultyLine(self._inner)
-        self.backend: Any = KubernetesWorkloads(
-            ClusterSettings("rig", lane.namespace, dialect=self.rivalry.dialect, terms=self._terms())
-        )
+        super().__init__(access.client(obtain(), obtain), self._kubernetes(), lane.queue)
+        self._open.push(self._wire)
         self.play(Script())
 
     def close(self) -> None:
-        """End all that goes on; no two processes may ever have written at the same time."""
-        self._open.close()
+        """End all; no two processes may ever have written at the same time."""
+        super().close()
         self._mirror.stop()
         self.rivalry.share(self.lane, QUOTA, QUOTA)
         lanes.empty(self.lane)
@@ -114,12 +100,15 @@ class LaneRig(Rig):
         config["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{self._wire.port}"
         return yaml.safe_dump(config)
 
-    def _terms(self) -> ClusterTerms:
-        return ClusterTerms(priority_classes=self.rivalry.classes, node_type_label=HOSTNAME)
+    def _kubernetes(self) -> KubernetesWorkloads:
+        rivalry, namespace = self.rivalry, self.lane.namespace
+        terms = ClusterTerms(priority_classes=rivalry.classes, node_type_label=HOSTNAME)
+        return KubernetesWorkloads(
+            ClusterSettings("rig", namespace, dialect=rivalry.dialect, terms=terms)
+        )
 
-    def place(self) -> Project:
-        found: Project = self.run(self.backend.find_project(self.lane.queue))
-        return found
+    def _settle(self) -> None:
+        until(self._is_settled, "the start of all that can start")
 
     def fields(self, spec: Mapping[str, Any]) -> dict[str, Any]:
         words = [sys.executable, "-I", "-S", training.__file__, str(self._folder)]
@@ -131,36 +120,9 @@ class LaneRig(Rig):
             orders[f"{ORDER}image-error"] = "1"
         if self._start:
             orders[f"{ORDER}never-start"] = "1"
+        if self._memory:
+            orders[f"{ORDER}oom-after"] = str(self._memory * self.pace)
         return {**found, "annotations": {**spec.get("annotations", {}), **orders}}
-
-    # -- time
-
-    def run(self, flow: Flow[T]) -> T:
-        before = len(self._line.spoken)
-        with httpx.Client(transport=self._line, base_url=self._inner.base_url) as client:
-            try:
-                return drivers.run(flow, client, self.told.append, self._sleep)
-            finally:
-                if any(" POST " in line for line in self._line.spoken[before:]):
-                    until(self._is_settled, "the start of all that can start")
-
-    def person(self, flow: Flow[T]) -> T:
-        return drivers.run(flow, self._inner)
-
-    def pass_time(self, seconds: float) -> None:
-        self._sleep(seconds * self.pace)
-
-    def _sleep(self, seconds: float) -> None:
-        end = time.time() + seconds
-        while due := [one for one in self._agenda if one[0] <= end]:
-            one = min(due, key=lambda planned: planned[0])
-            self._agenda.remove(one)
-            time.sleep(max(0.0, one[0] - time.time()))
-            one[1]()
-        time.sleep(max(0.0, end - time.time()))
-
-    def after(self, seconds: float, act: Callable[[], object]) -> None:
-        self._agenda.append((time.time() + seconds * self.pace, act))
 
     # -- what trainings do
 
@@ -170,6 +132,10 @@ class LaneRig(Rig):
         told["stop_seconds"] = script.stop_seconds * self.pace
         told["exits"] = {n: (at * self.pace, code) for n, (at, code) in script.exits.items()}
         (self._folder / "script.json").write_text(json.dumps(told))
+
+    def _keep_busy(self, is_busy: bool) -> None:
+        mark = self._folder / "busy"
+        mark.touch() if is_busy else mark.unlink(missing_ok=True)
 
     def names(self) -> list[str]:
         return [name for name in self._names if name.startswith("train")]
@@ -222,11 +188,14 @@ class LaneRig(Rig):
     def reclaim(self, name: str) -> None:
         until(partial(self.lives, name), f"a life of {name}")
         self._take(name, lambda: self._contend("taker", 2 * QUOTA))
-        self._api.delete(f"{self._jobs}/taker", "Background")
-        self._api.delete(self._pods, labelSelector=f"{JOB_NAME}=taker")
+        pods = [one["metadata"]["name"] for one in self._standing("taker")]
+        self._api.delete(f"{self._jobs}/taker")
+        for pod in pods:
+            self._api.remove(f"{self._pods}/{pod}", grace=0)
 
     def _take(self, name: str, act: Callable[[], object]) -> None:
         """Let somebody take the pods that a workload has now."""
+        self._keep_busy(True)
         victims = {pod["metadata"]["uid"] for pod in self._standing(name)}
 
         def are_leaving() -> bool:
@@ -237,6 +206,7 @@ class LaneRig(Rig):
         act()
         until(are_leaving, f"the eviction of {name}")
         self.rivalry.share(self.lane, QUOTA, QUOTA)
+        self._plan()
 
     def evict_without_words(self, name: str) -> None:
         until(partial(self.lives, name), f"a life of {name}")
@@ -245,27 +215,15 @@ class LaneRig(Rig):
 
     # -- what goes wrong
 
-    def lose_reply(self, method: str = "POST") -> None:
-        self._line.faults.append(Fault(broken, method, is_late=True))
-
-    def reset(self, method: str = "POST") -> None:
-        self._line.faults.append(Fault(broken, method))
-
     def outage(self, seconds: float) -> None:
         self._wire.refuse()
-        self.after(seconds, self._wire.accept)
-
-    def answer(
-        self, status: int, times: int, *, html: bool = False, retry_after: float | None = None
-    ) -> None:
-        pause = None if retry_after is None else retry_after * self.pace
-        self._line.faults.append(Fault(saying(status, html=html, retry_after=pause), "", times))
+        self._later(seconds, self._wire.accept)
 
     def fill(self, seconds: float) -> None:
         full = self._open.enter_context(ExitStack())
         hard = {"count/jobs.batch": "0"}
         full.enter_context(faults.full(self._cluster, self.lane.namespace, hard))
-        self.after(seconds, full.close)
+        self._later(seconds, full.close)
 
     def lose_node(self) -> None:
         raise NotImplementedError("no controller of the rig tells that a node is lost")
@@ -279,12 +237,6 @@ class LaneRig(Rig):
     def _without(self, rights: Mapping[str, str]) -> None:
         place = self._cluster, "airflow", self.lane.namespace
         self._open.enter_context(faults.without_rights(*place, rights))
-
-    def expire_credentials(self) -> None:
-        self.answer(401, times=1)
-
-    def be_newer(self) -> None:
-        self._line.is_newer = True
 
     def restart(self) -> None:
         for part in ("kube-apiserver", "kube-controller-manager", "kai"):
