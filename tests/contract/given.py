@@ -97,7 +97,7 @@ class GivenControlPlane(GivenRig):
 
     def __init__(self) -> None:
         login = os.environ["RUNAI_CLIENT_ID"], os.environ["RUNAI_CLIENT_SECRET"]
-        settings = Settings(os.environ["RUNAI_URL"], *login)
+        settings = Settings(os.environ["RUNAI_CONTRACT_URL"], *login)
         self._tokens = Tokens(*login)
         project = os.environ["RUNAI_CONTRACT_PROJECT"]
         super().__init__(clients.client(settings), RunaiBackend(settings), project)

@@ -10,7 +10,7 @@ from airflow_runai.core.decision import WaitPolicy
 from airflow_runai.core.outcome import Outcome
 from airflow_runai.core.timeline import Moment
 from airflow_runai.core.timeouts import Timeouts
-from airflow_runai.core.waiting import wait
+from airflow_runai.core.waiting import take_snapshot, wait
 from airflow_runai.core.workload import Workload
 from tests.contract.rig import Rig, order
 
@@ -50,3 +50,9 @@ def off(rig: Rig, clock: float, seconds: float, within: float) -> float:
 def least(rig: Rig, seconds: float) -> float:
     """Return what a clock shows at least that should have reached so many seconds of a case."""
     return seconds * rig.pace - rig.grain / 2  # only rounding makes it shorter
+
+
+def look(rig: Rig, workload: Workload) -> Workload:
+    """Read a workload, as a wait does that ends before anything happens."""
+    found = rig.run(take_snapshot(rig.backend.reader(workload), workload))
+    return found.workload
