@@ -21,6 +21,7 @@ from airflow_runai.checkpoints.__main__ import parser as checkpoint_parser
 from airflow_runai.checkpoints.checking.findings import CODES
 from airflow_runai.core import command_line, pod_spec, spec, storage
 from airflow_runai.core.fields import declared
+from airflow_runai.core.manifests import DIALECTS
 from airflow_runai.core.options import OPTIONS
 from airflow_runai.core.phases import PHASES
 from airflow_runai.emulator.__main__ import _parser as emulator_parser
@@ -36,6 +37,7 @@ from docs import (
     operator_tables,
     pictures,
     reason_table,
+    rights_table,
     rooms,
 )
 
@@ -186,6 +188,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "kubernetes-words": lambda: kubernetes_tables.words(table),
     "kubernetes-places": lambda: kubernetes_tables.places(table),
     "kubernetes-refusals": lambda: kubernetes_tables.refusals(table),
+    "kubernetes-rights": lambda: rights_table.needs(table),
     "layers": rooms.contract,
 }
 
@@ -199,6 +202,8 @@ def pages() -> Iterator[tuple[Path, str]]:
         yield path, fresh
     for name, picture in {**pictures.PICTURES, **rooms.PICTURES}.items():
         yield DOCS / "images" / name, picture()
+    for dialect in DIALECTS:
+        yield DOCS / "rbac" / f"{dialect}.yaml", rights_table.roles(dialect)
 
 
 def main() -> int:

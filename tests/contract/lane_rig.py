@@ -31,6 +31,7 @@ from tests.rig.waiting import until
 from tests.rig.wire import Wire
 
 T = TypeVar("T")
+SET_NAME = "jobset.sigs.k8s.io/jobset-name"
 JOB_NAME, HOSTNAME = "batch.kubernetes.io/job-name", "kubernetes.io/hostname"
 VERBS = {"POST": "create", "PATCH": "patch", "DELETE": "delete"}
 ORDER = "rig.airflow-runai/"
@@ -51,6 +52,7 @@ class LaneRig(RealTimeRig):
             "queues",
             "rights",
             "memory",
+            "gangs",
         }
     )
     words: Mapping[str, str] = {
@@ -79,8 +81,10 @@ class LaneRig(RealTimeRig):
         self._names: list[str] = []
         jobs = f"/apis/batch/v1/namespaces/{lane.namespace}/jobs"
         self._jobs, self._pods = jobs, f"/api/v1/namespaces/{lane.namespace}/pods"
-        self._mirror = Mirror(self._api, jobs, self._hear).start()
-        self._mirror.synced.wait(60)
+        sets = f"{lanes.JOBSETS}/namespaces/{lane.namespace}/jobsets"
+        self._mirrors = [Mirror(self._api, path, self._hear).start() for path in (jobs, sets)]
+        for mirror in self._mirrors:
+            mirror.synced.wait(60)
         self._wire = Wire(self._cluster.site.ports["kube-apiserver"]).__enter__()
         obtain = hook.obtaining("rig", {"kube_config": self._kubeconfig()})
         super().__init__(access.client(obtain(), obtain), self._kubernetes(), lane.queue)
@@ -90,7 +94,8 @@ class LaneRig(RealTimeRig):
     def close(self) -> None:
         """End all; no two processes may ever have written at the same time."""
         super().close()
-        self._mirror.stop()
+        for mirror in self._mirrors:
+            mirror.stop()
         self.rivalry.share(self.lane, QUOTA, QUOTA)
         lanes.empty(self.lane)
         assert not list(self._folder.glob("*/*/overlap")), "two processes wrote at the same time"
@@ -144,21 +149,25 @@ class LaneRig(RealTimeRig):
         return any(_is_locked(file) for file in self._folder.glob(f"{name}/*/writer"))
 
     def _hear(self, old: Object | None, new: Object | None) -> None:
-        if old is None and new is not None:
+        if old is None and new is not None and not new["metadata"].get("ownerReferences"):
             self._names.append(new["metadata"]["name"])
 
     def _standing(self, name: str) -> list[Object]:
-        pods = self._api.get(self._pods, labelSelector=f"{JOB_NAME}={name}")["items"]
-        return [pod for pod in pods if pod["status"].get("phase") not in ENDED]
+        labels = [f"{label}={name}" for label in (JOB_NAME, SET_NAME)]
+        lists = [self._api.get(self._pods, labelSelector=one)["items"] for one in labels]
+        return [pod for pods in lists for pod in pods if pod["status"].get("phase") not in ENDED]
 
     def _is_settled(self) -> bool:
-        return all(self._stands(job) for job in self._api.get(self._jobs)["items"])
+        jobs = [one for mirror in self._mirrors for one in mirror.objects]
+        return all(self._stands(job) for job in jobs)
 
     def _stands(self, job: Object) -> bool:
         """Tell whether nothing more is to be expected of a Job at once."""
-        status, name = job.get("status") or {}, job["metadata"]["name"]
+        status, metadata = job.get("status") or {}, job["metadata"]
+        owners = metadata.get("ownerReferences") or [metadata]
+        name = owners[0]["name"]
         is_over = status.get("conditions") or status.get("failed") or job["spec"].get("suspend")
-        if is_over or "deletionTimestamp" in job["metadata"] or not name.startswith("train"):
+        if is_over or "deletionTimestamp" in metadata or not name.startswith("train"):
             return True
         pods = self._standing(name)
         return bool(pods) and all(self._is_placed(name, pod) for pod in pods)

@@ -54,6 +54,7 @@ CATEGORIES = {
     "dockerfile",
     "json",
     "yaml",
+    "yaml kai",
     "",
 }
 #: A DAG file that a block of commands writes.
@@ -159,6 +160,13 @@ def test_values_for_the_chart_set_options_that_exist() -> None:
     )
 
 
+def test_values_for_the_chart_of_kai_are_yaml() -> None:
+    (values,) = (yaml.safe_load(snippet.text) for snippet in snippets("yaml kai"))
+    (flag,) = values["scheduler"]["additionalArgs"]
+    # The name under which the behaviour was recorded with the real scheduler.
+    assert flag in (ROOT / "tests" / "rig" / "record.py").read_text()
+
+
 @pytest.mark.slow
 def test_dags_in_snippets_parse_and_airflow_knows_its_commands(tmp_path: Path) -> None:
     dags = [(snippet.place, snippet.text) for snippet in snippets("python dag")]
@@ -184,8 +192,8 @@ def test_commands_of_ours_exist_with_these_options() -> None:
         elif words[0].startswith("python"):
             _check_python(place, words[1:])
         elif words[0] == "kubectl":
-            assert place.startswith("docs/contributing.md"), (
-                f"{place}: tests/rig/test_page.py runs those of one page"
+            assert place.startswith(("docs/contributing.md", "docs/on-kubernetes.md")), (
+                f"{place}: tests/rig/test_page.py runs those of two pages"
             )
         elif words[0] == "runai":
             assert parse_command(shlex.join(words)).spec, f"{place}: {words}"

@@ -12,6 +12,7 @@ from tests.model.events import Recorder
 from tests.model.resources import (
     CLAIMS,
     JOBS,
+    JOBSETS,
     NODES,
     PODGROUPS,
     PODS,
@@ -58,14 +59,14 @@ class Kai:
         self.agenda = Agenda(store.clock, self._look)
         store.listen(self._hear)
 
-    def reclaim(self, pod: Object) -> None:
-        """Take a pod away for another queue, and say so unless mute."""
+    def reclaim(self, pod: Object, more: str = "") -> None:
+        """Take a pod away for another queue, and say so, and more, unless mute."""
         metadata = pod["metadata"]
         place = metadata["namespace"], metadata["annotations"][GROUP_ANNOTATION]
         group = self._store.get(PODGROUPS, *place)
         words = (
             f"Pod {metadata['namespace']}/{metadata['name']} was preempted by workload "
-            "team-b/pg-other."
+            f"team-b/pg-other.{more}"
         )
         self._take(pod, words)
         if not self.is_mute:
@@ -92,6 +93,8 @@ class Kai:
             return
         references = pod["metadata"].get("ownerReferences") or [{"name": name}]
         owner = self._store.find(JOBS, namespace, references[0]["name"]) or pod
+        for one in owner["metadata"].get("ownerReferences") or ():
+            owner = self._store.find(JOBSETS, namespace, one["name"]) or owner
         priorities = [one["metadata"]["name"] for one in self._store.all(PRIORITIES)]
         group = group_for(pod, owner, priorities)
         if self._store.find(PODGROUPS, namespace, group["metadata"]["name"]) is None:

@@ -34,6 +34,7 @@ class Resource:
 
 
 JOBS = Resource("batch", "v1", "jobs", "Job")
+JOBSETS = Resource("jobset.x-k8s.io", "v1alpha2", "jobsets", "JobSet", is_custom=True)
 PODS = Resource("", "v1", "pods", "Pod")
 EVENTS = Resource("", "v1", "events", "Event")
 NODES = Resource("", "v1", "nodes", "Node", is_namespaced=False)
@@ -42,7 +43,7 @@ CLAIMS = Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
 PRIORITIES = Resource("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", False)
 QUEUES = Resource("scheduling.run.ai", "v2", "queues", "Queue", False, is_custom=True)
 PODGROUPS = Resource("scheduling.run.ai", "v2alpha2", "podgroups", "PodGroup", is_custom=True)
-ALL = (JOBS, PODS, EVENTS, NODES, NAMESPACES, CLAIMS, PRIORITIES, QUEUES, PODGROUPS)
+ALL = (JOBS, JOBSETS, PODS, EVENTS, NODES, NAMESPACES, CLAIMS, PRIORITIES, QUEUES, PODGROUPS)
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,9 @@ PRIORITY_CLASSES = ResourceKind("scheduling.k8s.io", "v1", "priorityclasses")
 QUEUES = ResourceKind("scheduling.run.ai", "v2", "queues")
 PODGROUPS = ResourceKind("scheduling.run.ai", "v2alpha2", "podgroups")
 LOCAL_QUEUES = ResourceKind("kueue.x-k8s.io", "v1beta1", "localqueues")
+CLUSTER_QUEUES = ResourceKind("kueue.x-k8s.io", "v1beta1", "clusterqueues")
+WORKLOAD_PRIORITIES = ResourceKind("kueue.x-k8s.io", "v1beta1", "workloadpriorityclasses")
+NODES = ResourceKind("", "v1", "nodes")
 KUEUE_WORKLOADS = ResourceKind("kueue.x-k8s.io", "v1beta1", "workloads")
 
 #: Group that gives a dialect away, strongest first: a Run:ai cluster has KAI's group, too.

@@ -140,7 +140,7 @@ def _living(
 def _counted(
     case: Case, lives: Sequence[PodIncarnation], judged: TrainingVerdict
 ) -> PhaseReading | None:
-    """Tell by the Job controller's numbers, where pods cannot be seen; it does not say since when."""
+    """Tell by the Job controller's numbers, where pods cannot be seen; since when is not known."""
     now = case.training.now
     if "Pod" not in case.unreadable or now is None or not now.active:
         return None
