@@ -10,6 +10,7 @@ import pytest
 from airflow_runai.emulator import Emulator
 from tests.conftest import Serve
 from tests.contract.embedded import EmbeddedRig
+from tests.contract.given import GivenRig
 from tests.contract.lane_rig import LaneRig
 from tests.contract.model import ModelRig
 from tests.contract.rig import MakeRig, Rig
@@ -55,7 +56,11 @@ def make_rig(world: World, request: pytest.FixtureRequest, tmp_path: Path) -> It
     elif issubclass(world, EmbeddedRig):
         emulate: Serve = request.getfixturevalue("emulate")
         yield lambda **details: world(emulate(**details))
-    else:
+    elif issubclass(world, GivenRig):
+        given = world()
+        yield lambda **details: given
+        given.close()
+    elif issubclass(world, LaneRig):
         made: list[LaneRig] = []
         own: Lane = request.getfixturevalue("contract_lane")
 

@@ -81,8 +81,8 @@ class LaneRig(RealTimeRig):
         self._names: list[str] = []
         jobs = f"/apis/batch/v1/namespaces/{lane.namespace}/jobs"
         self._jobs, self._pods = jobs, f"/api/v1/namespaces/{lane.namespace}/pods"
-        sets = f"{lanes.JOBSETS}/namespaces/{lane.namespace}/jobsets"
-        self._mirrors = [Mirror(self._api, path, self._hear).start() for path in (jobs, sets)]
+        self._sets = f"{lanes.JOBSETS}/namespaces/{lane.namespace}/jobsets"
+        self._mirrors = [Mirror(self._api, path, self._hear).start() for path in (jobs, self._sets)]
         for mirror in self._mirrors:
             mirror.synced.wait(60)
         self._wire = Wire(self._cluster.site.ports["kube-apiserver"]).__enter__()
@@ -158,7 +158,7 @@ class LaneRig(RealTimeRig):
         return [pod for pods in lists for pod in pods if pod["status"].get("phase") not in ENDED]
 
     def _is_settled(self) -> bool:
-        jobs = [one for mirror in self._mirrors for one in mirror.objects]
+        jobs = [job for kind in (self._jobs, self._sets) for job in self._api.get(kind)["items"]]
         return all(self._stands(job) for job in jobs)
 
     def _stands(self, job: Object) -> bool:
