@@ -21,7 +21,6 @@ from airflow_runai.backends.termination import end_and_wait, let_pods_end
 from airflow_runai.backends.tokens import Tokens
 from airflow_runai.core.flow import Flow
 from airflow_runai.core.workload import Workload
-from airflow_runai.hooks import kubernetes as hook
 from tests.contract.embedded import EmbeddedRig
 from tests.contract.model import ModelRig
 from tests.contract.real_time import RealTimeRig
@@ -81,6 +80,9 @@ class GivenCluster(GivenRig):
     words = ModelRig.words
 
     def __init__(self) -> None:
+        # Here, so that nobody else pays for Airflow.
+        from airflow_runai.hooks import kubernetes as hook
+
         file = os.environ["RUNAI_CONTRACT_CLUSTER"]
         obtain = hook.obtaining("contract", {"kube_config_path": file})
         namespace = os.environ.get("RUNAI_CONTRACT_NAMESPACE", "default")

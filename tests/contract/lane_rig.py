@@ -19,7 +19,6 @@ from airflow_runai.backends import access
 from airflow_runai.backends.kubernetes.settings import ClusterSettings
 from airflow_runai.backends.kubernetes.workloads import KubernetesWorkloads
 from airflow_runai.core.manifests import ClusterTerms
-from airflow_runai.hooks import kubernetes as hook
 from tests.contract import training
 from tests.contract.real_time import RealTimeRig
 from tests.contract.rig import Script
@@ -27,6 +26,7 @@ from tests.contract.rivalry import KAI, KUEUE, PLAIN, QUOTA, Rivalry
 from tests.rig import faults, lanes
 from tests.rig.api import Mirror, Object
 from tests.rig.lanes import Lane
+from tests.rig.objects import KUEUE as KUEUES
 from tests.rig.waiting import until
 from tests.rig.wire import Wire
 
@@ -47,7 +47,6 @@ class LaneRig(RealTimeRig):
             "image",
             "fields",
             "phases of tomorrow",
-            "slow start",
             "quota of objects",
             "queues",
             "rights",
@@ -69,13 +68,11 @@ class LaneRig(RealTimeRig):
         folder: Path,
         *,
         images: tuple[str, ...] | None = None,
-        initializing_seconds: float = 0.0,
         memory_seconds: float | None = None,
         state: object = None,
     ) -> None:
         self.lane, self._folder = lane, folder
         self._images = None if images is None else tuple(one.split(":")[0] for one in images)
-        self._start = initializing_seconds
         self._memory = memory_seconds
         self._api, self._cluster = lane.cluster.api, lane.cluster
         self._names: list[str] = []
@@ -86,8 +83,8 @@ class LaneRig(RealTimeRig):
         for mirror in self._mirrors:
             mirror.synced.wait(60)
         self._wire = Wire(self._cluster.site.ports["kube-apiserver"]).__enter__()
-        obtain = hook.obtaining("rig", {"kube_config": self._kubeconfig()})
-        super().__init__(access.client(obtain(), obtain), self._kubernetes(), lane.queue)
+        who = self._access()
+        super().__init__(access.client(who, lambda: who), self._kubernetes(), lane.queue)
         self._open.push(self._wire)
         self.play(Script())
 
@@ -100,10 +97,14 @@ class LaneRig(RealTimeRig):
         lanes.empty(self.lane)
         assert not list(self._folder.glob("*/*/overlap")), "two processes wrote at the same time"
 
-    def _kubeconfig(self) -> str:
+    def _access(self) -> access.ClusterAccess:
+        """Return what `airflow` has, but over a line that can be cut."""
         config = yaml.safe_load(self._cluster.kubeconfig("airflow").read_text())
-        config["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{self._wire.port}"
-        return yaml.safe_dump(config)
+        token = config["users"][0]["user"]["token"]
+        authority = access.read_certificates(str(self._cluster.site.authority))
+        return access.ClusterAccess(
+            f"https://127.0.0.1:{self._wire.port}", f"Bearer {token}", authority
+        )
 
     def _kubernetes(self) -> KubernetesWorkloads:
         rivalry, namespace = self.rivalry, self.lane.namespace
@@ -123,8 +124,6 @@ class LaneRig(RealTimeRig):
         orders = {}
         if self._images is not None and spec["image"].split(":")[0] not in self._images:
             orders[f"{ORDER}image-error"] = "1"
-        if self._start:
-            orders[f"{ORDER}never-start"] = "1"
         if self._memory:
             orders[f"{ORDER}oom-after"] = str(self._memory * self.pace)
         return {**found, "annotations": {**spec.get("annotations", {}), **orders}}
@@ -166,11 +165,24 @@ class LaneRig(RealTimeRig):
         status, metadata = job.get("status") or {}, job["metadata"]
         owners = metadata.get("ownerReferences") or [metadata]
         name = owners[0]["name"]
-        is_over = status.get("conditions") or status.get("failed") or job["spec"].get("suspend")
+        if job["spec"].get("suspend"):
+            return not self.rivalry.suspended or self._is_queued(metadata["uid"])
+        is_over = status.get("conditions") or status.get("failed")
         if is_over or "deletionTimestamp" in metadata or not name.startswith("train"):
             return True
         pods = self._standing(name)
         return bool(pods) and all(self._is_placed(name, pod) for pod in pods)
+
+    def _is_queued(self, uid: str) -> bool:
+        """Tell whether Kueue has said that a Job must wait."""
+        path = f"{KUEUES}/namespaces/{self.lane.namespace}/workloads"
+        mine = [
+            condition
+            for one in self._api.get(path)["items"]
+            if any(owner["uid"] == uid for owner in one["metadata"].get("ownerReferences") or ())
+            for condition in (one.get("status") or {}).get("conditions") or ()
+        ]
+        return any(one["type"] == "QuotaReserved" and one["status"] == "False" for one in mine)
 
     def _is_placed(self, name: str, pod: Object) -> bool:
         status = pod["status"]
