@@ -8,10 +8,14 @@ from typing import Any
 
 import pytest
 
+from airflow_runai.backends.kubernetes.creation import create, require
+from airflow_runai.backends.kubernetes.paths import Discovery, discover
 from airflow_runai.backends.kubernetes.settings import ClusterSettings
 from airflow_runai.backends.kubernetes.workloads import KubernetesWorkloads
 from airflow_runai.core.decision import WaitPolicy
 from airflow_runai.core.kubernetes.job_facts import HISTORY
+from airflow_runai.core.manifests import Manifests, Precondition
+from airflow_runai.core.manifests.dialects import Registry
 from airflow_runai.core.marks import Mark
 from airflow_runai.core.naming import TaskIdentity, base_name, generation_name
 from airflow_runai.core.outcome import Outcome
@@ -206,9 +210,13 @@ def test_another_cluster_than_the_connections_is_told(rig: ModelRig) -> None:
 
 
 def test_what_the_cluster_does_not_serve_is_told_before_anything_is_made(rig: ModelRig) -> None:
-    rig.backend = KubernetesWorkloads(ClusterSettings("model", dialect="kueue"))
-    with pytest.raises(NotResolved, match="serves no localqueues of kueue"):
-        rig.place()
+    queue = Precondition(Registry("nowhere.example", "queues", True), "team-a", "project")
+    served = rig.run(discover())
+    with pytest.raises(NotResolved, match=r"project: the cluster serves no queues of nowhere"):
+        rig.run(require(queue, "team-a", served))
+    made = Manifests({"kind": "JobSet"}, preconditions=(queue,))
+    with pytest.raises(NotResolved, match=r"spec\.distributed: the cluster serves no jobsets"):
+        rig.run(create("team-a", made, Discovery({})))
     assert rig.names() == []
 
 
