@@ -12,12 +12,14 @@ from airflow_runai.backends.kubernetes.creation import create, require
 from airflow_runai.backends.kubernetes.paths import Discovery, discover
 from airflow_runai.backends.kubernetes.settings import ClusterSettings
 from airflow_runai.backends.kubernetes.workloads import KubernetesWorkloads
+from airflow_runai.backends.termination import present
 from airflow_runai.core.decision import WaitPolicy
 from airflow_runai.core.kubernetes.job_facts import HISTORY
 from airflow_runai.core.manifests import Manifests, Precondition
 from airflow_runai.core.manifests.dialects import Registry
 from airflow_runai.core.marks import Mark
 from airflow_runai.core.naming import TaskIdentity, base_name, generation_name
+from airflow_runai.core.note import Note
 from airflow_runai.core.outcome import Outcome
 from airflow_runai.core.project import Project
 from airflow_runai.core.spec import WorkloadSpec
@@ -255,3 +257,18 @@ def test_a_gang_is_suspended_resumed_and_deleted_as_a_whole(rig: ModelRig) -> No
     rig.run(rig.backend.delete(made))
     rig.pass_time(20)
     assert (look(rig, made).deleted, rig.run(rig.backend.standing_pods(made))) == (True, 0)
+
+
+def test_a_note_that_does_not_say_the_kind_finds_a_gang_and_proves_its_deletion(
+    rig: ModelRig,
+) -> None:
+    made = submit(rig, distributed=GANG)
+    note = Note(1, 1, made.id, made.name, project_id=made.project_id, cluster_id=made.cluster_id)
+    found = rig.run(present(rig.backend, note.workload()))
+    assert found is not None
+    assert (found.id, found.kind, found.deleted) == (made.id, "Distributed", False)
+    rig.run(rig.backend.delete(found))
+    rig.pass_time(20)
+    gone = rig.run(present(rig.backend, note.workload()))
+    assert gone is not None
+    assert gone.deleted
