@@ -48,6 +48,7 @@ def test_queued_then_runs_queue_clock(rig: Rig) -> None:
 def test_reclaimed_and_resumed_is_one_preemption(rig: Rig) -> None:
     made = submit(rig)
     rig.pass_time(30)
+    look(rig, made)  # where pods are forgotten, only those count that somebody has seen
     rig.reclaim(name_of())
     outcome = outcome_of(rig, made)
     counted = outcome.clocks.interruptions, outcome.clocks.preemptions
