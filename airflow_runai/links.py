@@ -11,6 +11,7 @@ from airflow.sdk import BaseOperatorLink
 from airflow_runai.core.texts import cut
 from airflow_runai.core.workload import Workload
 from airflow_runai.deployment import configuration
+from airflow_runai.hooks.choice import AnySettings
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
@@ -55,14 +56,18 @@ def push_timeline(context: Context, news: Mapping[str, Any]) -> None:
 
 
 def push_workload_xcom(
-    context: Context, url: str, workload: Workload, project: str, gpus: float | None = None
+    context: Context,
+    settings: AnySettings,
+    workload: Workload,
+    project: str,
+    gpus: float | None = None,
 ) -> None:
     """
     Push the XCom that names the task's workload; link and tab read it, even while deferred.
 
     :param gpus: asked for, all pods together; ``None`` if that is not known.
     """
-    page = workload_page(url, workload, project)
+    page = workload_page(settings, workload, project)
     address = {name: getattr(workload, name) for name in _ADDRESS}
     shown = {"project": project, "url": page, "gpus": gpus}
     try:
@@ -85,16 +90,22 @@ def pull_workload_xcom(context: Context) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def workload_page(url: str, workload: Workload, project: str) -> str:
-    """Return the address of a workload's page, by ``[runai] workload_url``."""
-    pattern = configuration.option("workload_url")
+def workload_page(settings: AnySettings, workload: Workload, project: str) -> str:
+    """Return the address of a workload's page; empty if it has none."""
+    url, pattern = settings.url.rstrip("/"), settings.page_url
+    place = "page_url of the connection"
+    if pattern is None:
+        pattern, place = configuration.option("workload_url"), "[runai] workload_url"
     try:
         return pattern.format(
-            url=url.rstrip("/"), name=workload.name, id=workload.id, project=project
+            url=url,
+            name=workload.name,
+            id=workload.id,
+            project=project,
+            namespace=workload.project_id,
         )
     except (LookupError, ValueError, AttributeError) as error:
         # The workload exists already, and must not be lost for a slip in the configuration.
-        log.warning(
-            "[runai] workload_url: %r (%r); allowed: {url}, {name}, {id}, {project}", pattern, error
-        )
+        allowed = "{url}, {name}, {id}, {project}, {namespace}"
+        log.warning("%s: %r (%r); allowed: %s", place, pattern, error, allowed)
         return url

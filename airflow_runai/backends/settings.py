@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import ClassVar
 from urllib.parse import urlsplit
 
+from airflow_runai.core.project import Project
+from airflow_runai.core.workload import Workload
 from airflow_runai.errors import ConnectionSettingsError, InvalidArgument
 
 #: An id becomes part of a filter, in which a comma begins the next condition.
@@ -28,7 +31,13 @@ class Settings:
     :param timeout: seconds for one request, greater than 0.
     :param cluster_url: address of the clusters' own API, which has the logs; ``None`` for what the
         list of clusters says.
+    :param kubernetes_conn_id: id of a connection of type ``kubernetes`` to the project's cluster,
+        which then gives logs, exit codes and reasons; ``None`` for none.
     """
+
+    reach_advice: ClassVar = "check the control plane URL, and that this machine may reach it"
+    #: A connection may say where the pages of workloads are; this type's does not.
+    page_url: ClassVar[str | None] = None
 
     url: str
     client_id: str
@@ -41,6 +50,7 @@ class Settings:
     ca_file: str | None = None
     timeout: float = 30.0
     cluster_url: str | None = None
+    kubernetes_conn_id: str | None = None
 
     def __post_init__(self) -> None:
         problems = [*self._address_problems(), *self._id_problems(), *self._cluster_problems()]
@@ -113,14 +123,31 @@ class Settings:
         schemes = ("https", urlsplit(self.url).scheme)
         return parts.scheme in schemes and bool(parts.hostname) and "@" not in parts.netloc
 
-    def check_ids(self, project_id: str, cluster_id: str) -> None:
+    @property
+    def summary(self) -> str:
+        """What people want to see of the connection before it is tried."""
+        text = f"{self.url} as {self.client_id}"
+        # Without TLS there are no certificates to speak of.
+        if not self.url.startswith("https"):
+            return text
+        return f"{text}, certificates are {'verified' if self.verify else 'not verified'}"
+
+    def log_command(self, workload: Workload, project: str) -> list[str]:
+        """Return Run:ai's own command for a log; empty where it has a subcommand for each type."""
+        if workload.path != "trainings":
+            return []
+        command = ["runai", "training", "logs", workload.name]
+        return [*command, "-p", project] if project else command
+
+    def check_ids(self, project: Project) -> None:
         """
         Compare the ids with those that the control plane has for the project.
 
         :raises ConnectionSettingsError: if they are another project's.
         """
-        if self.project_id and (self.project_id, self.cluster_id) != (project_id, cluster_id):
+        found = project.id, project.cluster_id
+        if self.project_id and (self.project_id, self.cluster_id) != found:
             raise ConnectionSettingsError(
                 f"project_id, cluster_id: {self.project_id!r}, {self.cluster_id!r}; "
-                f"project {self.project!r} has {project_id!r}, {cluster_id!r}"
+                f"project {self.project!r} has {found[0]!r}, {found[1]!r}"
             )

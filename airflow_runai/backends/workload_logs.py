@@ -8,15 +8,15 @@ from typing import Any
 
 from airflow_runai.backends.cluster_api import Clusters, download, log_address
 from airflow_runai.backends.control_plane import get_whole
+from airflow_runai.backends.log_parts import found_part, shown_part, without_secrets
 from airflow_runai.backends.pods import pods_ever, pods_gone, pods_now
 from airflow_runai.backends.redaction import Redaction
 from airflow_runai.backends.throttle import HISTORY
 from airflow_runai.core import mask
 from airflow_runai.core.flow import Flow, now
 from airflow_runai.core.incarnations import leader, pods_at
-from airflow_runai.core.log_lines import LINE_LIMIT, LogPosition, cut_line, growth, newest
+from airflow_runai.core.log_lines import LogPosition, growth
 from airflow_runai.core.log_reader import (
-    CHARACTERS,
     LINES,
     WINDOW,
     LogPart,
@@ -29,12 +29,8 @@ from airflow_runai.core.texts import cut
 from airflow_runai.core.workload import Workload, named_values
 from airflow_runai.errors import NotFound, RunaiError, Unreachable
 
-#: Lines of a log's end that are returned also if they are not new; the tab shows so many.
-_END_LINES = 20
 #: No answer, a gateway's, or the cluster asks to slow down: others need not try.
 _OUTAGES = (0, 429, 502, 503, 504)
-#: Characters of a line that are searched for secrets; none is shown beyond.
-_SEARCHED = 4096
 
 
 class WorkloadLog(LogReader):
@@ -71,12 +67,7 @@ class WorkloadLog(LogReader):
         at = moment if late else (yield from now())
         text = yield from self.text(query)
         found = growth(seen or LogPosition(), text.lines, is_whole=text.is_whole)
-        new = len(newest(found.lines, LINES, CHARACTERS, LINE_LIMIT))
-        count = max(new, len(newest(text.lines, _END_LINES, CHARACTERS, LINE_LIMIT)))
-        lines = tuple(line[:_SEARCHED] for line in (text.lines[-count:] if count else ()))
-        left_out = len(found.lines) - new
-        part = LogPart((), found.place, found.has_gap, left_out)
-        return UnmaskedPart(moment, at, lines, new, part)
+        return found_part(moment, at, text.lines, found)
 
     def outage(self, error: Unreachable) -> str:
         """Tell what keeps everybody from the logs of this cluster."""
@@ -93,12 +84,7 @@ class WorkloadLog(LogReader):
             present = yield from self._pods(moment, pods_now(self.workload.id, HISTORY))
             gone = pods_gone(self.workload.id, HISTORY)
             self._note_node(moment, present or (yield from self._pods(moment, gone)))
-        return replace(
-            found.part,
-            lines=end[-found.new :] if found.new else (),
-            node=self._node[1] if self._node[0] == moment else "",
-            end=end[-_END_LINES:],
-        )
+        return shown_part(found, end, self._node[1] if self._node[0] == moment else "")
 
     def text(self, query: LogQuery) -> Flow[LogText]:
         """Return lines as the server has them; not to be shown before :meth:`masked`."""
@@ -113,10 +99,7 @@ class WorkloadLog(LogReader):
         if self._redaction is None and lines:
             hidden = mask.values(_variables((yield from get_whole(self.workload, HISTORY))))
             self._redaction = Redaction(self._clusters.settings.client_secret, *hidden)
-        redaction = self._redaction or Redaction()
-        # The end of the line tells that a secret's first letters are not the rest of a cut one.
-        texts = (redaction.text(line[:_SEARCHED] + "\n") for line in lines)
-        return tuple(cut_line(text.removesuffix("\n")) for text in texts)
+        return without_secrets(lines, self._redaction or Redaction())
 
     def _pods(
         self, moment: float, reading: Flow[list[Mapping[str, Any]]]

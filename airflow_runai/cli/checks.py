@@ -14,7 +14,6 @@ from airflow_runai.cli.connections import hook_for
 from airflow_runai.cli.target import Target
 from airflow_runai.cli.templated_values import known_part
 from airflow_runai.core.jinja import is_templated
-from airflow_runai.core.policies import breaches
 from airflow_runai.core.project import Cluster, Project
 from airflow_runai.core.quota import (
     ProjectLimits,
@@ -90,13 +89,7 @@ class DryRun:
 def connection(run: DryRun) -> CheckResult:
     """Read the connection; its secret is not shown."""
     run.hook = hook_for(run.conn_id)
-    settings = run.hook.settings
-    summary = f"{run.conn_id}: {settings.url} as {settings.client_id}"
-    # Without TLS there are no certificates to speak of.
-    if not settings.url.startswith("https"):
-        return OK, summary
-    verified = "verified" if settings.verify else "not verified"
-    return OK, f"{summary}, certificates are {verified}"
+    return OK, f"{run.conn_id}: {run.hook.settings.summary}"
 
 
 def token(run: DryRun) -> CheckResult:
@@ -125,7 +118,7 @@ def project(run: DryRun) -> CheckResult:
     namespace = f", namespace {found.namespace}" if found.namespace else ""
     settings = hook.settings
     if (name, _cluster_name(run)) == (settings.project, settings.cluster):
-        settings.check_ids(found.id, found.cluster_id)
+        settings.check_ids(found)
     return OK, f"{found.name} (id {found.id}{namespace})"
 
 
@@ -202,19 +195,6 @@ def _version_of_cluster(run: DryRun) -> tuple[int, ...]:
     except NotChecked:
         numbers = ()
     return numbers if len(numbers) == 2 else (3, 0)
-
-
-def policy(run: DryRun) -> CheckResult:
-    """Compare the specification with the project's policy."""
-    hook, project, spec = run.connected_hook, run.project, run.checked_spec
-    effective = hook.run(hook.backend.policy(project, spec.kind))
-    broken = breaches(effective, spec.to_wire()["spec"])
-    if not broken:
-        return OK, "no rule is broken" if effective.get("rules") else "no rules"
-    if run.later:
-        # What is known only later may be just what the rule asks for.
-        return UNKNOWN, f"as far as can be seen: {'; '.join(broken)}"
-    return PROBLEM, "; ".join(broken)
 
 
 def time_limits(run: DryRun) -> CheckResult:

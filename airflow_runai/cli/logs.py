@@ -17,6 +17,7 @@ from airflow_runai.backends import drivers
 from airflow_runai.cli.connections import hook_for
 from airflow_runai.cli.exit_codes import UsageError, command
 from airflow_runai.cli.output import serialize
+from airflow_runai.core.flow import Flow
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.log_lines import LogPosition, growth
 from airflow_runai.core.log_reader import WINDOW, LogQuery, LogReader, LogText
@@ -52,6 +53,8 @@ def main(arguments: Namespace) -> int:
     if is_document:
         return _print_document(reader, project, arguments.output)
     try:
+        if arguments.follow and reader.stream():
+            return 0
         for line in reader.followed() if arguments.follow else reader.read():
             print(line, flush=arguments.follow)
     except RunaiError as error:
@@ -91,6 +94,13 @@ class _Reader:
     def read(self) -> Sequence[str]:
         """Return its lines."""
         return self._masked(self._text(self.query).lines)
+
+    def stream(self) -> bool:
+        """Print its lines at the moment they come; return whether the platform can do that."""
+        query = self.query
+        if query != LogQuery(tail=query.tail):
+            return False  # of one pod, one container or some time only
+        return self.hook.run(self.log.follow(_print, query.tail))
 
     def followed(self) -> Iterator[str]:
         """Yield its lines as they come, over preemptions, until the workload has ended."""
@@ -156,6 +166,12 @@ class _Reader:
             return True
 
 
+def _print(lines: Sequence[str]) -> Flow[None]:
+    yield from ()
+    for line in lines:
+        print(line, flush=True)
+
+
 def _print_document(reader: _Reader, project: Project, output: str) -> int:
     workload, lines, problem = reader.log.workload, None, None
     try:
@@ -175,7 +191,7 @@ def _ways(hook: RunaiHook, project: Project, workload: Workload) -> JsonObject:
     return {
         # Other types of workloads have subcommands of their own.
         "runai": runai if workload.path == "trainings" else None,
-        "page": workload_page(hook.settings.url, workload, project.name),
+        "page": workload_page(hook.settings, workload, project.name),
         "kubectl": [f"{kubectl} {quote(pod)}" for pod in _pods(hook, workload)],
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -161,3 +161,16 @@ class LogReader(Protocol):
 
     def masked(self, lines: Sequence[str]) -> Flow[tuple[str, ...]]:
         """Return lines as they may be shown."""
+
+    def follow(
+        self, take: Callable[[Sequence[str]], Flow[None]], first: int | None = None
+    ) -> Flow[bool]:
+        """
+        Hand over each line as it comes, over interruptions, until the workload has ended.
+
+        :param take: gets lines as they may be shown.
+        :param first: so many of those that are there already; ``None`` for all.
+        :return: whether the platform has such a stream; without one nothing was handed over.
+        """
+        yield from ()
+        return False

@@ -1,5 +1,5 @@
 """
-The Airflow connection of type ``runai``.
+The Airflow connection, of type ``runai`` or ``kubernetes``.
 
 :class:`RunaiHook` turns it into settings and drives flows with them, blocking. For the event loop
 see ``sessions.py``. Nothing is looked up or sent before the first call.
@@ -13,21 +13,17 @@ from typing import TYPE_CHECKING, TypeVar
 
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
-from airflow.sdk.log import mask_secret
 
-from airflow_runai.backends import clients, drivers
+from airflow_runai.backends import drivers
 from airflow_runai.backends.patience import retry_while_unreachable
-from airflow_runai.backends.runai import RunaiBackend
 from airflow_runai.backends.server_clock import ServerClock
-from airflow_runai.backends.settings import Settings
-from airflow_runai.backends.tokens import Tokens
 from airflow_runai.core.backend import Backend
 from airflow_runai.core.flow import Flow, Notice, through
 from airflow_runai.core.project import Project
-from airflow_runai.core.texts import cut
 from airflow_runai.deployment.metrics import counted
 from airflow_runai.errors import ConnectionSettingsError, RunaiError, Unreachable, Untrusted
-from airflow_runai.hooks.choice import settings_of
+from airflow_runai.hooks.choice import AnySettings, platform_of, settings_of
+from airflow_runai.hooks.platform import Platform
 
 if TYPE_CHECKING:
     import httpx
@@ -37,9 +33,9 @@ T = TypeVar("T")
 
 class RunaiHook(BaseHook):
     """
-    Talks to the control plane that an Airflow connection names.
+    Talks to the platform that an Airflow connection names.
 
-    :param runai_conn_id: id of a connection of type ``runai``.
+    :param runai_conn_id: id of a connection of type ``runai`` or ``kubernetes``.
     """
 
     conn_name_attr = "runai_conn_id"
@@ -52,7 +48,7 @@ class RunaiHook(BaseHook):
         self.runai_conn_id = runai_conn_id
 
     @cached_property
-    def settings(self) -> Settings:
+    def settings(self) -> AnySettings:
         """The settings of the connection, checked; raises ``ConnectionSettingsError``."""
         conn_id = self.runai_conn_id
         try:
@@ -66,24 +62,25 @@ class RunaiHook(BaseHook):
             ) from None
 
     @cached_property
+    def platform(self) -> Platform:
+        """The platform that the connection leads to; on Kubernetes, a plug-in may run for it."""
+        return platform_of(self.settings)
+
+    @property
     def backend(self) -> Backend:
         """What the connection's platform can do, as flows for :meth:`run`."""
-        return RunaiBackend(self.settings)
+        return self.platform.backend
 
     @cached_property
     def _client(self) -> httpx.Client:
-        return clients.client(self.settings)
-
-    @cached_property
-    def _tokens(self) -> Tokens:
-        return Tokens(self.settings.client_id, self.settings.client_secret, on_token=mask_secret)
+        return self.platform.client()
 
     @cached_property
     def _clock(self) -> ServerClock:
         return ServerClock()
 
     def get_conn(self) -> httpx.Client:
-        """Return the blocking HTTP client, without authentication; :meth:`run` adds that."""
+        """Return the blocking HTTP client, without a login to Run:ai; :meth:`run` adds that."""
         return self._client
 
     def run(
@@ -92,9 +89,9 @@ class RunaiHook(BaseHook):
         on_notice: Callable[[Notice], None] | None = None,
         sleep: Callable[[float], None] = drivers.pause,
     ) -> T:
-        """Drive a flow to its end, with a token on each request; see :func:`drivers.run`."""
-        authorized = through(flow, lambda request: counted(self._tokens.send(request)))
-        return drivers.run(authorized, self._client, on_notice, sleep, self._clock)
+        """Drive a flow to its end, as who the connection says; see :func:`drivers.run`."""
+        sent = through(flow, lambda request: counted(self.platform.send(request)))
+        return drivers.run(sent, self._client, on_notice, sleep, self._clock)
 
     def project(
         self,
@@ -104,7 +101,9 @@ class RunaiHook(BaseHook):
         sleep: Callable[[float], None] = drivers.pause,
     ) -> Project:
         """
-        Resolve a project, by default the connection's; nothing is sent if that names its id.
+        Resolve a project, by default the connection's.
+
+        Nothing is sent if that names its id, or on Kubernetes.
 
         :param patience: retries what may pass; by default an unreachable control plane.
         :param sleep: as for :meth:`run`.
@@ -117,35 +116,21 @@ class RunaiHook(BaseHook):
                 f"project: neither the task nor connection {self.runai_conn_id!r} names one; "
                 "set `project` on the operator or the default project of the connection"
             )
-        is_default = (project_name, cluster_name) == (settings.project, settings.cluster)
-        if is_default and settings.project_id and settings.cluster_id:
-            return Project(settings.project_id, project_name, settings.cluster_id)
+        if known := self.platform.known_project(project_name, cluster_name):
+            return known
         search = patience(lambda: self.backend.find_project(project_name, cluster_name))
         return self.run(search, sleep=sleep)
 
     def test_connection(self) -> tuple[bool, str]:
         """Log in and look around; return whether that works, and what was seen or is wrong."""
         try:
-            return True, self._look_around()
+            return True, self.run(self.platform.look_around())
         except Untrusted as error:
             return False, str(error)
         except Unreachable as error:
-            advice = "check the control plane URL, and that this machine may reach it"
             # The form has another name for the host.
             words = str(error).removesuffix("; check the connection's host")
-            return False, f"{words}; {advice}"
+            return False, f"{words}; {self.settings.reach_advice}"
         except RunaiError as error:
             # Airflow tests what is in the form, under an id that it has made up.
             return False, str(error).removeprefix(f"connection {self.runai_conn_id!r}: ")
-
-    def _look_around(self) -> str:
-        settings = self.settings
-        clusters = self.run(self.backend.clusters())
-        names = ", ".join(f"{c.name} ({c.version or 'version unknown'})" for c in clusters)
-        text = f"Logged in to {settings.url}; clusters: {cut(names) or 'none visible'}"
-        if settings.project:
-            project = self.run(self.backend.find_project(settings.project, settings.cluster))
-            settings.check_ids(project.id, project.cluster_id)
-            ids = f"project_id {project.id}, cluster_id {project.cluster_id}"
-            text += f"; project {project.name} found ({ids})"
-        return text

@@ -1,5 +1,5 @@
 """
-Connections on an event loop: one HTTP client, one token, one watcher, one pace for all waits.
+Connections on an event loop: one HTTP client, one login, one watcher, one pace for all waits.
 
 A triggerer runs thousands of waits on one loop. A client per wait would cost 40–56 ms of that loop
 each (certificates), a read per wait one call each, and a question to Airflow per wait six turns of
@@ -16,30 +16,23 @@ from contextvars import ContextVar
 from typing import Any, TypeAlias, TypeVar, cast
 from weakref import WeakKeyDictionary
 
-from airflow.sdk.log import mask_secret
-
-from airflow_runai.backends import clients, drivers
-from airflow_runai.backends.runai import RunaiBackend
+from airflow_runai.backends import drivers
 from airflow_runai.backends.server_clock import ServerClock
-from airflow_runai.backends.settings import Settings
 from airflow_runai.backends.throttle import Throttle
-from airflow_runai.backends.tokens import Tokens
-from airflow_runai.backends.watched import Watched
-from airflow_runai.backends.watcher import Watcher
 from airflow_runai.core.backend import Backend
 from airflow_runai.core.flow import Flow, Notice, Reply, Request
-from airflow_runai.core.timeline import Moment
 from airflow_runai.core.workload import Workload
 from airflow_runai.deployment.metrics import counted
 from airflow_runai.errors import RefusedAgain, Unreachable
-from airflow_runai.hooks.choice import settings_of
+from airflow_runai.hooks.choice import AnySettings, platform_on_loop, settings_of
+from airflow_runai.hooks.platform import AwaitingReader, NewsSource, Published
 from airflow_runai.hooks.runai import RunaiHook
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 #: A connection: its id, or its settings where they are known.
-ConnectionKey: TypeAlias = str | Settings
+ConnectionKey: TypeAlias = str | AnySettings
 #: A connection that was looked up serves all who ask for it within so many seconds.
 FRESH = 60.0
 #: After a bug, the watcher rests for so many seconds.
@@ -49,69 +42,80 @@ REST = 60.0
 class Session:
     """What all waits on one loop with the same settings share."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: AnySettings) -> None:
         self.users = 0
-        self.backend: Backend = RunaiBackend(settings)
-        self._client = clients.async_client(settings)
-        self._tokens = Tokens(settings.client_id, settings.client_secret, on_token=mask_secret)
+        self._settings = settings
+        self._opening: asyncio.Task[None] | None = None
         self._clock = ServerClock()
-        self._throttle = Throttle()
-        self._watcher = Watcher()
         # One bound method for thousands of waits.
         self._via = self._send
-        self._watching: asyncio.Task[None] | None = None
+        self._looking: dict[NewsSource, asyncio.Task[None]] = {}
+
+    async def open(self) -> None:
+        """Find out how to reach the platform, once for all who come at about one time."""
+        if self._opening is None or _has_failed(self._opening):
+            self._opening = asyncio.create_task(self._open())
+        # Shielded: whoever is cancelled leaves it to the others.
+        await asyncio.shield(self._opening)
+
+    async def _open(self) -> None:
+        self._platform = await platform_on_loop(self._settings)
+        self._platform.changed = self._look
+        self._throttle = Throttle(self._platform.pace)
+        self._client = self._platform.async_client()
+
+    @property
+    def backend(self) -> Backend:
+        """What the platform can do, as flows for :meth:`run`."""
+        return self._platform.backend
 
     def run(
         self, flow: Flow[T], on_notice: Callable[[Notice], Awaitable[None]] | None = None
     ) -> Coroutine[Any, Any, T]:
-        """Drive a flow to its end, with a token on each request, each in its turn."""
+        """Drive a flow to its end, each request as who the connection says, and in its turn."""
         return drivers.arun(flow, self._client, on_notice, clock=self._clock, via=self._via)
 
     def _send(self, request: Request) -> Flow[Reply]:
-        if request.is_elsewhere:
-            # Its own pace, and how a cluster answers, are no matter of the control plane's.
-            return self._tokens.send(request)
-        return counted(self._throttle.paced(self._tokens.send(request)))
+        sent = self._platform.send(request)
+        # Another server's pace, and how it answers, are no matter of this one's.
+        return sent if request.is_elsewhere else counted(self._throttle.paced(sent))
 
     def watched(
-        self,
-        start: Workload,
-        interval: float,
-        published: Callable[[], Flow[tuple[Moment, ...]]] | None = None,
-    ) -> Watched:
+        self, start: Workload, interval: float, published: Published | None = None
+    ) -> AwaitingReader:
         """
-        Return a reader to which the watcher brings news; enter it to begin.
+        Return a reader to which news are brought; enter it to begin.
 
-        :param interval: seconds between two looks.
+        :param interval: seconds between two looks, where nobody tells the news.
         :param published: see :meth:`WorkloadReader.published`.
         """
-        return Watched(start, interval, self, published)
+        return self._platform.watched(start, interval, published)
 
-    def join(self, wait: Watched) -> None:
-        """Let the watcher bring news to a wait; begin to watch for the first one."""
-        self._watcher.join(wait)
-        if self._watching is None:
-            self._watching = asyncio.create_task(self._watch())
+    def _look(self) -> None:
+        """Let those look for whom somebody waits, and nobody else."""
+        needed = self._platform.sources
+        for source in [one for one in self._looking if one not in needed]:
+            self._looking.pop(source).cancel()
+        for source in needed:
+            if source not in self._looking:
+                self._looking[source] = asyncio.create_task(self._watch(source))
 
-    def leave(self, wait: Watched) -> None:
-        """Bring no more news; the last wait ends the watching."""
-        if not self._watcher.leave(wait) and self._watching is not None:
-            self._watching.cancel()
-            self._watching = None
-
-    async def _watch(self) -> None:
+    async def _watch(self, source: NewsSource) -> None:
         while True:
             try:
-                await self.run(self._watcher.run())
+                await self.run(source.run())
             except Exception as error:
                 # A bug must not leave thousands of waits asleep for ever without a word.
                 log.exception("the watcher failed; it goes on in %.0f s", REST)
-                await self.run(self._watcher.fail(Unreachable(f"the watcher failed: {error!r}")))
+                await self.run(source.fail(Unreachable(f"the watcher failed: {error!r}")))
                 await asyncio.sleep(REST)
 
     async def close(self) -> None:
         """Close the HTTP client."""
-        await self._client.aclose()
+        if self._opening and self._opening.cancel():
+            return  # nobody waits for what it would have found out
+        if self._opening and not _has_failed(self._opening):
+            await self._client.aclose()
 
 
 class _Shared:
@@ -122,8 +126,8 @@ class _Shared:
     """
 
     def __init__(self) -> None:
-        self.sessions: dict[Settings, Session] = {}
-        self.lookups: dict[str, tuple[float, asyncio.Task[Settings]]] = {}
+        self.sessions: dict[AnySettings, Session] = {}
+        self.lookups: dict[str, tuple[float, asyncio.Task[AnySettings]]] = {}
         self.others: dict[Any, Any] = {}
 
 
@@ -161,24 +165,32 @@ class session:  # used like a function: ``async with session(...)``
 
     async def __aenter__(self) -> Session:
         known = self._connection
-        self._settings = known if isinstance(known, Settings) else await _looked_up(known)
+        self._settings = await _looked_up(known) if isinstance(known, str) else known
         sessions = shared().sessions
         self._joined = sessions.get(self._settings) or Session(self._settings)
         sessions[self._settings] = self._joined
         self._joined.users += 1
+        try:
+            await self._joined.open()
+        except BaseException:
+            await self._leave()
+            raise
         return self._joined
 
     async def __aexit__(self, kind: object, error: BaseException | None, at: object) -> None:
         if isinstance(error, RefusedAgain) and isinstance(self._connection, str):
             # Secrets are rotated while a training runs for weeks.
             shared().lookups.pop(self._connection, None)
+        await self._leave()
+
+    async def _leave(self) -> None:
         self._joined.users -= 1
         if self._joined.users == 0:
             shared().sessions.pop(self._settings, None)
             await self._joined.close()
 
 
-async def _looked_up(runai_conn_id: str) -> Settings:
+async def _looked_up(runai_conn_id: str) -> AnySettings:
     """Return the settings of a connection, asked for once for all who come at about one time."""
     loop, lookups = asyncio.get_running_loop(), shared().lookups
     since, lookup = lookups.get(runai_conn_id, (0.0, None))
@@ -189,9 +201,9 @@ async def _looked_up(runai_conn_id: str) -> Settings:
     return await asyncio.shield(lookup)
 
 
-def _has_failed(lookup: asyncio.Task[Settings]) -> bool:
-    return lookup.done() and (lookup.cancelled() or lookup.exception() is not None)
+def _has_failed(task: asyncio.Task[Any]) -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)
 
 
-async def _look_up(runai_conn_id: str) -> Settings:
+async def _look_up(runai_conn_id: str) -> AnySettings:
     return settings_of(await RunaiHook.aget_connection(runai_conn_id))

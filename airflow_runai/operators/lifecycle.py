@@ -65,7 +65,7 @@ class _RunaiLifecycleOperator(BaseOperator, ReadableTask):
                 self.log.info("%s does not exist: nothing to do", self.workload)
                 return {"workload_id": None, "name": self.workload, "phase": None}
             # The link on the task's page reads it.
-            push_workload_xcom(context, hook.settings.url, workload, project.name)
+            push_workload_xcom(context, hook.settings, workload, project.name)
             self._change(hook, workload)
         return {"workload_id": workload.id, "name": workload.name, "phase": workload.phase}
 

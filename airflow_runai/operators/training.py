@@ -182,7 +182,7 @@ class RunaiTrainingOperator(NotifyingOperator):
             hook = RunaiHook(self.runai_conn_id)
             project, workload, gpus = self._submit(context, hook, note, submitted)
         with fail_without_retry(in_the_middle=True):
-            push_workload_xcom(context, hook.settings.url, workload, project, gpus)
+            push_workload_xcom(context, hook.settings, workload, project, gpus)
             if not self.wait_for_completion:
                 return submission_result(workload, project)
             if self._stop_signal.received:

@@ -144,7 +144,7 @@ class WorkloadOperator(RoomOperator, LineageSource):
         except Exception as error:
             self.log.warning("OpenLineage is not told what the workload reads (%s)", error)
             lineage = Lineage()
-        platform = hook.settings.url
+        platform = hook.platform.address
         self._lineage = replace(lineage, workload_id=workload_id, platform=platform)
 
     def _lineage_of(self, context: Context, project: str) -> Lineage:

@@ -6,6 +6,7 @@ import pytest
 
 from airflow_runai.backends import clients
 from airflow_runai.backends.settings import Settings
+from airflow_runai.core.project import Project
 from airflow_runai.errors import ConnectionSettingsError
 
 GOOD: dict[str, Any] = {"url": "https://org.run.ai", "client_id": "me", "client_secret": "s3cr3t"}
@@ -59,11 +60,11 @@ def test_a_wrong_field_is_named_with_what_is_allowed(wrong: dict[str, Any], word
 
 
 def test_ids_of_another_project_are_told_with_the_right_ones() -> None:
-    Settings(**GOOD).check_ids("7", "c-1")
-    Settings(**GOOD, **IDS).check_ids("4501", "9b1f-2")
+    Settings(**GOOD).check_ids(Project("7", "p", "c-1"))
+    Settings(**GOOD, **IDS).check_ids(Project("4501", "p", "9b1f-2"))
     for other in (("7", "9b1f-2"), ("4501", "c-1")):
         with pytest.raises(ConnectionSettingsError, match="project 'team-a' has "):
-            Settings(**GOOD, **IDS).check_ids(*other)
+            Settings(**GOOD, **IDS).check_ids(Project(other[0], "p", other[1]))
 
 
 def test_all_wrong_fields_are_named_at_once() -> None:

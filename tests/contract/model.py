@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import httpx
 
 from airflow_runai.backends import drivers
+from airflow_runai.backends.kubernetes.platform import KubernetesBackend
 from airflow_runai.backends.kubernetes.settings import ClusterSettings
-from airflow_runai.backends.kubernetes.workloads import KubernetesWorkloads
 from airflow_runai.backends.server_clock import ServerClock
 from airflow_runai.core.flow import Flow, Notice
 from airflow_runai.core.manifests import ClusterTerms
@@ -98,7 +98,7 @@ class ModelRig(Rig):
         )
         self.cluster.store.listen(self.trainings.hear)
         self.wire = Wire(self.cluster.server, self.clock.now, on_request=self._bound)
-        self.backend: Any = KubernetesWorkloads(ClusterSettings("model", terms=TERMS))
+        self.backend: Any = KubernetesBackend(ClusterSettings("model", terms=TERMS))
         self.told: list[Notice] = []
         self._agenda: list[tuple[float, Callable[[], object]]] = []
         self._until = self._most = float("inf")

@@ -268,6 +268,82 @@ SAID_BY_KUBERNETES = [
     ),
     (
         "Pending",
+        "Unschedulable",
+        "QueueDoesNotExist: Queue 'nosuch' does not exist.",
+        "queue-missing",
+        "its queue does not exist: QueueDoesNotExist: Queue 'nosuch' does not exist (pod",
+    ),
+    (
+        "Pending",
+        "Inadmissible",
+        "LocalQueue train-nlp doesn't exist",
+        "queue-missing",
+        "its queue does not exist: LocalQueue train-nlp doesn't exist",
+    ),
+    (
+        "Pending",
+        "Inadmissible",
+        "ClusterQueue team-a is inactive",
+        "queue-stopped",
+        "its queue is stopped: ClusterQueue team-a is inactive",
+    ),
+    (
+        "Pending",
+        "QueueWithoutCpu",
+        "queue pool allows no CPU",
+        "queue-without-cpu",
+        "it can never start: queue pool allows no CPU",
+    ),
+    ("Pending", "NotQueued", "", "not-queued", "is a WorkloadPriorityClass that exists"),
+    (
+        "Pending",
+        "NotReady",
+        "Job is not ready for scheduling. Waiting for 2 pods, currently 1 exist, 0 are gated",
+        "pods-missing",
+        "its pods start together, and not all of them exist: Job is not ready",
+    ),
+    (
+        "Pending",
+        "MoreGpusThanNode",
+        "each pod asks for 3 GPUs; the largest node has 2",
+        "more-than-node",
+        "it can never start: each pod asks for 3 GPUs; the largest node has 2",
+    ),
+    (
+        "Pending",
+        "Unschedulable",
+        "Scheduling conditions were not met for pod ns/p:\nMaxNodePoolResources: The pod ns/p "
+        "requires GPU: 3, CPU: 0.1 (cores), memory: 0.067 (GB), pods: 1. Max GPU resources "
+        "available in a single node in the default node-pool is topped at 2.\n",
+        "larger-than-nodes",
+        "no node is as large: The pod ns/p requires GPU: 3",
+    ),
+    (
+        "Pending",
+        "Pending",
+        "couldn't assign flavors to pod set main: insufficient quota for nvidia.com/gpu in flavor "
+        "default, previously considered podsets requests (0) + current podset request (5) > "
+        "maximum capacity (2)",
+        "more-than-queue",
+        "it can never start: couldn't assign flavors",
+    ),
+    (
+        "Pending",
+        "Pending",
+        "couldn't assign flavors to pod set main: insufficient unused quota for nvidia.com/gpu in "
+        "flavor default, 1 more needed",
+        "no-free-quota",
+        "its queue has no quota left: couldn't assign flavors",
+    ),
+    (
+        "Creating",
+        "FailedCreate",
+        'Error creating: pods "x-" is forbidden: no PriorityClass with name nosuch was found',
+        "priority-missing",
+        "there is no priority class 'nosuch' in the cluster",
+    ),
+    (
+        "Pending",
         "MoreGpusThanCluster",
         "asks for 6 GPUs; the cluster has 4",
         "more-than-cluster",

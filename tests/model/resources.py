@@ -43,7 +43,14 @@ CLAIMS = Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
 PRIORITIES = Resource("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", False)
 QUEUES = Resource("scheduling.run.ai", "v2", "queues", "Queue", False, is_custom=True)
 PODGROUPS = Resource("scheduling.run.ai", "v2alpha2", "podgroups", "PodGroup", is_custom=True)
-ALL = (JOBS, JOBSETS, PODS, EVENTS, NODES, NAMESPACES, CLAIMS, PRIORITIES, QUEUES, PODGROUPS)
+KUEUE = "kueue.x-k8s.io"
+LOCAL_QUEUES = Resource(KUEUE, "v1beta1", "localqueues", "LocalQueue", is_custom=True)
+CLUSTER_QUEUES = Resource(KUEUE, "v1beta1", "clusterqueues", "ClusterQueue", False, is_custom=True)
+WORKLOADS = Resource(KUEUE, "v1beta1", "workloads", "Workload", is_custom=True)
+ALL = (
+    *(JOBS, JOBSETS, PODS, EVENTS, NODES, NAMESPACES, CLAIMS, PRIORITIES, QUEUES, PODGROUPS),
+    *(LOCAL_QUEUES, CLUSTER_QUEUES, WORKLOADS),
+)
 
 
 @dataclass(frozen=True)

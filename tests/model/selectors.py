@@ -11,7 +11,14 @@ from tests.model.resources import Object
 
 Chooser = Callable[[Object], bool]
 _SET = re.compile(r"(\S+) (in|notin) \(([^)]*)\)")
-_FIELDS = ("metadata.name", "metadata.namespace", "involvedObject.", "reason")
+_FIELDS = (
+    "metadata.name",
+    "metadata.namespace",
+    "involvedObject.",
+    "reason",
+    "spec.nodeName",
+    "status.phase",
+)
 
 
 def chooser(query: Mapping[str, str], namespace: str) -> Chooser:
@@ -52,7 +59,8 @@ def _field(condition: str) -> Callable[[Any], bool]:
     def test(thing: Any) -> bool:
         for word in key.split("."):
             thing = (thing or {}).get(word)
-        return bool(thing == value) != (operator == "!=")
+        # A field that is left out is an empty one.
+        return bool((thing or "") == value) != (operator == "!=")
 
     return test
 

@@ -137,16 +137,28 @@ class Server:
                 rules.append(
                     {"verbs": left, "apiGroups": [resource.group], "resources": [resource.plural]}
                 )
+        rules.append({"verbs": ["get"], "apiGroups": [""], "resources": ["pods/log"]})
         return {"resourceRules": rules, "nonResourceRules": [], "incomplete": False}
 
     def _read(self, asked: Asked, place: Place) -> Answer:
         if place.part == "log":
-            return Answer(200, self.log_of(self._store.get(PODS, place.namespace, place.name)))
+            return self._log(asked, self._store.get(PODS, place.namespace, place.name))
         if place.name:
             return Answer(200, self._store.get(place.resource, place.namespace, place.name))
         if asked.query.get("watch") in ("true", "1"):
             return Answer(200, self._watch(asked, place))
         return Answer(200, self._list(asked, place))
+
+    def _log(self, asked: Asked, pod: Object) -> Answer:
+        status = pod.get("status") or {}
+        if not pod["spec"].get("nodeName"):
+            return Answer(204, "")
+        for one in status.get("containerStatuses") or ():
+            if reason := (one["state"].get("waiting") or {}).get("reason"):
+                where = f'container "{one["name"]}" in pod "{pod["metadata"]["name"]}"'
+                raise bad_request(f"{where} is waiting to start: {reason}")
+        lines = self.log_of(pod).splitlines(keepends=True)
+        return Answer(200, "".join(lines[-int(asked.query.get("tailLines") or len(lines) or 1) :]))
 
     def _watch(self, asked: Asked, place: Place) -> Watch:
         since = int(asked.query.get("resourceVersion") or self._store.version)

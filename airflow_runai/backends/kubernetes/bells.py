@@ -32,6 +32,10 @@ class Bells:
         if not bells:
             del self._by_uid[bell.uid]
 
+    def __iter__(self) -> Iterator[str]:
+        """Return the uids of the workloads for which somebody waits."""
+        return iter(tuple(self._by_uid))
+
     def __contains__(self, uid: object) -> bool:
         """Whether somebody waits for this workload."""
         return uid in self._by_uid
@@ -49,7 +53,7 @@ class Bells:
 
     def ring_all(self) -> Iterator[bool]:
         """Wake the waits of each workload in turn."""
-        for uid in tuple(self._by_uid):
+        for uid in self:
             yield self.ring(uid)
 
 

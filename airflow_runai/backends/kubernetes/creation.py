@@ -53,11 +53,14 @@ def _origin(request: SubmissionRequest) -> dict[str, str]:
     return origin_labels(dag, task, run, request.try_number, index)
 
 
-def create(namespace: str, made: Manifests, cluster: Discovery) -> Flow[writes.Created]:
+def create(
+    namespace: str, made: Manifests, cluster: Discovery, *, dry_run: bool = False
+) -> Flow[writes.Created]:
     """
     Create the objects of one generation.
 
     :param cluster: what the cluster serves.
+    :param dry_run: see :func:`writes.create`.
     :raises NotResolved: before anything is made, if the queue or the priority class is unknown: the
         server would take them in silence, and no pod would ever start.
     """
@@ -68,8 +71,9 @@ def create(namespace: str, made: Manifests, cluster: Discovery) -> Flow[writes.C
     for claim in made.claims:
         # One that is there is that of an earlier generation, or the author's own.
         with suppress(AlreadyExists):
-            yield from writes.create(CLAIMS.collection(namespace), claim)
-    return (yield from writes.create(resource.collection(namespace), made.workload))
+            yield from writes.create(CLAIMS.collection(namespace), claim, dry_run=dry_run)
+    path = resource.collection(namespace)
+    return (yield from writes.create(path, made.workload, dry_run=dry_run))
 
 
 def require(one: Precondition, namespace: str, cluster: Discovery) -> Flow[None]:

@@ -126,8 +126,8 @@ NEEDS = (
     ),
     NeededRight(
         CLUSTER_QUEUES,
-        "get",
-        "get",
+        "get list",
+        "get list",
         "the sensor for quota has no figures",
         dialects=_KUEUE,
         in_cluster=True,

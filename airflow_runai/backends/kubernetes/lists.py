@@ -15,6 +15,7 @@ from airflow_runai.backends.kubernetes.refusals import confirmed
 from airflow_runai.backends.kubernetes.status import accept
 from airflow_runai.backends.throttle import LIST
 from airflow_runai.core.flow import Flow, Request
+from airflow_runai.core.kubernetes.objects import version_number
 from airflow_runai.errors import Expired, Unreadable
 
 R = TypeVar("R")
@@ -72,7 +73,7 @@ def read_all(
 def read_objects(path: str, selector: Sequence[tuple[str, str]]) -> Flow[tuple[list[Object], int]]:
     """Return all objects of a list, and the version of the moment that it shows."""
     found, version = yield from confirmed(lambda: _read(path, selector, _whole))
-    return found, int(version) if version.isdecimal() and len(version) < 19 else 0
+    return found, version_number(version)
 
 
 def _read(

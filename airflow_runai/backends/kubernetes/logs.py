@@ -15,6 +15,7 @@ from airflow_runai.backends.patience import Outage, Patience
 from airflow_runai.backends.throttle import HISTORY
 from airflow_runai.core.flow import Flow, NextLine, Open, Request, Sleep
 from airflow_runai.core.log_cursor import LogCursor, LogLine, LogStretch
+from airflow_runai.core.log_reader import LogQuery
 from airflow_runai.errors import Refused, Silent, Unreachable
 
 #: Bytes of a log's end, and of a line, that are read.
@@ -51,33 +52,52 @@ class PodLog:
             [("container", self.container), ("timestamps", "true"), *params],
             headers={"Accept": "*/*"},
             rank=HISTORY,
-            decode=_lines,
+            decode=_split,
             keep=keep,
         )
 
 
-def _lines(content: bytes | bytearray) -> list[bytes]:
+@dataclass(frozen=True, slots=True)
+class PodLogEnd:
+    """
+    The end of a pod's log.
+
+    :param is_whole: the first line is the log's first one, as far as the node still has it.
+    """
+
+    lines: tuple[LogLine, ...] = ()
+    is_whole: bool = True
+
+
+def _split(content: bytes | bytearray) -> tuple[list[bytes], bool]:
+    """Return the lines, and whether they are all that was sent."""
     lines = bytes(content).removesuffix(b"\n").split(b"\n")
+    is_whole = len(content) < _TAIL_BYTES
     # What is left of a line may begin with a part of a secret.
-    return lines[1:] if len(content) >= _TAIL_BYTES else lines
+    return (lines if is_whole else lines[1:]), is_whole
 
 
-def tail(log: PodLog, lines: int) -> Flow[tuple[LogLine, ...]]:
+def tail(log: PodLog, query: LogQuery) -> Flow[PodLogEnd]:
     """
     Return the last lines; none before the container has started.
 
+    :param query: which pod, container and incarnation it names does not count.
     :raises NotFound: if the pod is gone, and its log with it.
     """
-    request = log.request(("tailLines", str(lines)), keep=_TAIL_BYTES)
+    asked = {"tailLines": query.tail, "sinceSeconds": query.since}
+    params = [(name, str(value)) for name, value in asked.items() if value is not None]
+    request = log.request(*params, keep=_TAIL_BYTES)
     try:
         found = accept(request, (yield request))
     except Refused as error:
         if error.status == 400 and _WAITING in error.detail:
-            return ()
+            return PodLogEnd()
         raise
+    lines, is_whole = found or ((), True)
+    is_whole = is_whole and query.since is None and (query.tail is None or len(lines) < query.tail)
     stretch = LogStretch(LogCursor(log.uid))
-    taken = [stretch.take(line) for line in found or ()]
-    return tuple(line for line in taken[-lines:] if line)
+    taken = [stretch.take(line) for line in (lines if query.tail is None else lines[-query.tail :])]
+    return PodLogEnd(tuple(line for line in taken if line), is_whole)
 
 
 def follow(

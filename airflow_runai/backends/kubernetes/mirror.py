@@ -11,13 +11,12 @@ sees here without reading the object itself.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Generic, TypeVar
+from typing import Any
 from zlib import crc32
 
 from airflow_runai.backends.kubernetes.bells import Bells
-from airflow_runai.backends.kubernetes.holdings import Held, Holdings
 from airflow_runai.backends.kubernetes.lists import walk
 from airflow_runai.backends.kubernetes.objects import decode_event, decode_object, meta
 from airflow_runai.backends.kubernetes.refusals import LastingRefusal
@@ -25,10 +24,13 @@ from airflow_runai.backends.kubernetes.status import accept, error_in_stream
 from airflow_runai.backends.patience import asked_pause
 from airflow_runai.backends.throttle import LIST
 from airflow_runai.backends.watched_set import BREATH, WOKEN_AT_ONCE, with_breaks
-from airflow_runai.core.flow import Flow, NextLine, Open, Request, Signal, Sleep, Wait, now
+from airflow_runai.core.flow import Flow, NextLine, Open, Request, Sleep, now
+from airflow_runai.core.kubernetes.mirror import Mirror
+from airflow_runai.core.kubernetes.objects import version, version_number
+from airflow_runai.core.kubernetes.presence import Presence
 from airflow_runai.errors import Expired, Forbidden, RunaiError, Silent, Unreadable
 
-V = TypeVar("V")
+Object = Mapping[str, Any]
 
 #: Seconds after which the whole list is read again.
 RELIST = 600.0
@@ -47,13 +49,14 @@ _WATCH_SOON, _WATCH_LATER = 2.0, RELIST
 _OUTAGE = 3
 
 
-class KindMirror(Generic[V]):
+class KindMirror:
     """
     Shows the objects of one kind in one namespace.
 
+    :param kind: as in manifests.
     :param path: of the collection.
     :param selector: parameters that choose objects, such as ``labelSelector``.
-    :param keep: see :class:`Holdings`, as is ``owner``.
+    :param facts: takes note of what is seen.
     :param interval: seconds between two lists where the right to watch is missing; may be changed.
     :ivar error: why nothing is seen at the moment; ``None`` while all is well.
     :ivar listed_at: epoch seconds of the last whole list; minus infinity before it.
@@ -62,10 +65,10 @@ class KindMirror(Generic[V]):
 
     def __init__(
         self,
+        kind: str,
         path: str,
         selector: Sequence[tuple[str, str]],
-        keep: Callable[[Mapping[str, Any]], V],
-        owner: Callable[[Mapping[str, Any]], str],
+        facts: Mirror,
         bells: Bells,
         interval: float = 30.0,
     ) -> None:
@@ -73,29 +76,17 @@ class KindMirror(Generic[V]):
         self.error: RunaiError | None = None
         self.listed_at = -math.inf
         self.is_watching = False
-        self._path, self._selector, self._bells = path, tuple(selector), bells
-        self._held = Holdings(keep, owner, bells)
+        self._kind, self._path, self._selector = kind, path, tuple(selector)
+        self._facts, self._bells = facts, bells
         self._version = ""
         # Calls in a row that failed; lists in a row that no watch could go on from.
         self._failures = self._barren = 0
         self._refused_list, self._refused_watch = LastingRefusal(), LastingRefusal()
         self._watch_at = -math.inf
-        self._first_news = Signal()
 
-    def __len__(self) -> int:
-        return len(self._held)
-
-    def get(self, uid: str) -> Held[V] | None:
-        """Return an object as it was seen last; ``None`` if it never was."""
-        return self._held.get(uid)
-
-    def of(self, owner: str) -> tuple[Held[V], ...]:
-        """Return the objects that belong to a workload, oldest first."""
-        return self._held.of(owner)
-
-    def ready(self, seconds: float = math.inf) -> Flow[bool]:
-        """Wait for the first list, or for trouble; return whether there was a list."""
-        yield Wait(self._first_news, seconds)
+    @property
+    def has_listed(self) -> bool:
+        """Whether there was a whole list."""
         return self.listed_at > -math.inf
 
     def run(self) -> Flow[None]:
@@ -114,25 +105,41 @@ class KindMirror(Generic[V]):
             yield from self._watch()
             self.is_watching = False
 
+    def fail(self, error: RunaiError) -> Flow[None]:
+        """Tell all waits that nothing is seen."""
+        self.error = error
+        yield from with_breaks(self._bells.ring_all())
+
     def _list(self) -> Flow[None]:
         seen: set[str] = set()
 
         def take(items: Sequence[bytes]) -> Flow[None]:
             yield from self._recover()
             for begin in range(0, len(items), WOKEN_AT_ONCE):
-                for item in items[begin : begin + WOKEN_AT_ONCE]:
-                    with suppress(Unreadable):  # gone for its own waits, which read it themselves
-                        found = decode_object(item)
-                        seen.add(meta(found, "uid"))
-                        self._held.see(found)
-                yield Sleep(BREATH)
+                moment = yield Sleep(BREATH)
+                self._take_all(items[begin : begin + WOKEN_AT_ONCE], seen, moment.now)
 
         self._version = yield from walk(self._path, self._selector, take)
-        yield from with_breaks(self._held.lose_all_but(seen))
-        self.listed_at = yield from now()
+        was_blind, self.listed_at = not self.has_listed, (yield from now())
+        lost = self._facts.complete(self._kind, seen, version_number(self._version), self.listed_at)
+        if self._kind == "Job":
+            self._facts.forget_ended(self._bells)
         self._refused_list.end()
         self._failures = 0
-        self._first_news.set()
+        # Whoever waits for what no list shows must look for it.
+        unseen = [uid for uid in self._bells if uid not in seen] if self._kind != "Pod" else []
+        rings = map(self._bells.ring, {*lost, *unseen})
+        yield from with_breaks(self._bells.ring_all() if was_blind else rings)
+
+    def _take_all(self, items: Sequence[bytes], seen: set[str], moment: float) -> None:
+        for item in items:
+            with suppress(Unreadable):  # gone for its own waits, which read it themselves
+                found = decode_object(item)
+                seen.add(meta(found, "uid"))
+                self._see(found, Presence(seen=version(found), seen_at=moment))
+
+    def _see(self, found: Object, presence: Presence) -> None:
+        self._bells.ring(self._facts.take(self._kind, found, presence))
 
     def _watch(self) -> Flow[None]:
         """Follow the changes until the list has to be read again."""
@@ -166,21 +173,23 @@ class KindMirror(Generic[V]):
         has_lines = False
         while (reply := (yield NextLine())).body is not None:
             if reply.body.strip():
-                self._take_line(reply.body)
+                self._take_line(reply.body, reply.now)
                 has_lines = True
         if not has_lines and reply.now - opened.now < _FRUITLESS:
             raise Unreadable(f"GET {self._path} (watch): ends at once, without a line")
 
-    def _take_line(self, line: bytes) -> None:
+    def _take_line(self, line: bytes, moment: float) -> None:
         kind, found = decode_event(line)
         if kind == "ERROR":
             raise error_in_stream(found, self._path)
         self._barren = 0
         self._version = meta(found, "resourceVersion") or self._version
+        seen = version(found)
         if kind == "DELETED":
-            self._held.lose(found)
+            self._see(found, Presence(left=seen, left_at=moment))
         elif kind != "BOOKMARK":
-            self._held.see(found)
+            self._see(found, Presence(seen=seen, seen_at=moment))
+        self._facts.reach(self._kind, seen)
 
     def _watch_request(self, seconds: int) -> Request:
         params = [
@@ -223,7 +232,6 @@ class KindMirror(Generic[V]):
             yield from self._tell()
 
     def _tell(self) -> Flow[None]:
-        self._first_news.set()
         yield from with_breaks(self._bells.ring_all())
 
 

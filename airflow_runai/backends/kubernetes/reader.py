@@ -62,13 +62,16 @@ class TrainingReader(WorkloadReader):
     :param start: the last known reading; says where the training is.
     :param cluster: name of the cluster that is asked.
     :param sight: what may be seen of it.
+    :param mirror: keeps what was seen; by default, one for this reader.
     """
 
     __slots__ = ("_cluster", "_done", "_last", "_mirror", "_sight", "_start")
 
-    def __init__(self, start: Workload, cluster: str, sight: Sight) -> None:
+    def __init__(
+        self, start: Workload, cluster: str, sight: Sight, mirror: Mirror | None = None
+    ) -> None:
         self._start, self._cluster, self._sight = start, cluster, sight
-        self._mirror = Mirror()
+        self._mirror = Mirror() if mirror is None else mirror
         self._done: set[str] = set()
         self._last: TrainingReading | None = None
 
@@ -110,15 +113,15 @@ class TrainingReader(WorkloadReader):
         kind, _, label = kind_of(self._start)
         selector = [("labelSelector", f"{label}={uid}")]
         if kind == "JobSet":
-            yield from self._list("Job", JOBS, selector)
-        yield from self._allowed("Pod", partial(self._list, "Pod", PODS, selector))
+            yield from self._list(uid, "Job", JOBS, selector)
+        yield from self._allowed("Pod", partial(self._list, uid, "Pod", PODS, selector))
         reading = self._reading(uid)
         if reading.case.training.queue:
             queued = [("labelSelector", f"{JOB_UID}={uid}")]
-            make = partial(self._list, "Workload", KUEUE_WORKLOADS, queued)
+            make = partial(self._list, uid, "Workload", KUEUE_WORKLOADS, queued)
             yield from self._allowed("Workload", make)
             reading = self._reading(uid)
-        if reading.vanished and "past" not in self._done:
+        if self._has_unasked_past(reading):
             self._done.add("past")
             yield from self._allowed("Event", self._ask_for_past)
             reading = self._reading(uid)
@@ -128,6 +131,9 @@ class TrainingReader(WorkloadReader):
                 yield from self._allowed("Event", partial(self._ask, group))
             reading = self._reading(uid)
         return reading
+
+    def _has_unasked_past(self, reading: TrainingReading) -> bool:
+        return reading.vanished and "past" not in self._done
 
     def _reading(self, uid: str) -> TrainingReading:
         reading = self._take(uid)
@@ -165,11 +171,11 @@ class TrainingReader(WorkloadReader):
         self._mirror.found(kind, found, (yield from now()))
 
     def _list(
-        self, kind: str, resource: ResourceKind, selector: list[tuple[str, str]]
+        self, uid: str, kind: str, resource: ResourceKind, selector: list[tuple[str, str]]
     ) -> Flow[None]:
         path = resource.collection(self._start.project_id)
         items, version = yield from read_objects(path, selector)
-        self._mirror.listed(kind, items, version, (yield from now()))
+        self._mirror.listed_of(uid, kind, items, version, (yield from now()))
 
     def _ask(self, group: str) -> Flow[None]:
         said = yield from events_about(self._start.project_id, "PodGroup", name=group)
@@ -181,7 +187,7 @@ class TrainingReader(WorkloadReader):
 
     def _allowed(self, what: str, make: Callable[[], Flow[None]]) -> Flow[None]:
         """Do what may be forbidden; say once what is missing without it."""
-        refusal = yield from self._sight.attempt(what, make)
+        refusal = yield from self._sight.attempt(f"{self._start.project_id}/{what}", make)
         if refusal is not None and what not in self._done:
             self._done.add(what)
             self._mirror.refused(what)

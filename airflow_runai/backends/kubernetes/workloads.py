@@ -14,6 +14,7 @@ from typing import Any
 
 from airflow_runai.backends.kubernetes import creation, writes
 from airflow_runai.backends.kubernetes.evidence import writers
+from airflow_runai.backends.kubernetes.known_cluster import KnownCluster
 from airflow_runai.backends.kubernetes.listed_trainings import (
     ListedTraining,
     kinds_of,
@@ -25,14 +26,11 @@ from airflow_runai.backends.kubernetes.paths import (
     JOBS,
     KUEUE_WORKLOADS,
     NAMESPACES,
-    Discovery,
     ResourceKind,
-    discover,
 )
 from airflow_runai.backends.kubernetes.reader import TrainingReader, kind_of
 from airflow_runai.backends.kubernetes.readings import KINDS, read_training
 from airflow_runai.backends.kubernetes.refusals import Sight, confirmed
-from airflow_runai.backends.kubernetes.settings import ClusterSettings
 from airflow_runai.core.backend import Workloads
 from airflow_runai.core.flow import Flow, now
 from airflow_runai.core.kubernetes.job_facts import QUEUE
@@ -40,7 +38,7 @@ from airflow_runai.core.kubernetes.mirror import Mirror
 from airflow_runai.core.kubernetes.objects import at, word
 from airflow_runai.core.kubernetes.queue_facts import JOB_UID
 from airflow_runai.core.kubernetes.training_container import own_variables, training_container
-from airflow_runai.core.manifests import DIALECTS, Dialect, Precondition
+from airflow_runai.core.manifests import Dialect, Precondition
 from airflow_runai.core.manifests.dialects import Registry
 from airflow_runai.core.manifests.labels import SPECIFICATION_ANNOTATION
 from airflow_runai.core.marks import Mark
@@ -67,9 +65,9 @@ class KubernetesWorkloads(Workloads):
     workload is its uid, and its project's id is its namespace. No cluster lists what was deleted.
     """
 
-    def __init__(self, settings: ClusterSettings) -> None:
-        self.settings = settings
-        self._discovery: Discovery | None = None
+    def __init__(self, cluster: KnownCluster) -> None:
+        self.settings = cluster.settings
+        self._cluster = cluster
         self._sight = Sight()
 
     def find_project(self, name: str, cluster: str | None = None) -> Flow[Project]:
@@ -84,7 +82,7 @@ class KubernetesWorkloads(Workloads):
         if registry is None and settings.namespace is None:
             registry = _NAMESPACES
         if registry:
-            served = yield from self._cluster()
+            served = yield from self._cluster.discovery()
             yield from creation.require(Precondition(registry, name, "project"), namespace, served)
         return Project(namespace, name, settings.cluster, namespace)
 
@@ -150,9 +148,17 @@ class KubernetesWorkloads(Workloads):
     def create(self, project: Project, request: SubmissionRequest) -> Flow[Workload]:
         dialect = yield from self.dialect()
         made = creation.manifests(project, request, dialect, self.settings)
-        served = yield from self._cluster()
+        served = yield from self._cluster.discovery()
         created = yield from creation.create(project.id, made, served)
         return self._fresh(made.workload["kind"], created.object, (yield from now()))
+
+    def rehearse(
+        self, project: Project, request: SubmissionRequest
+    ) -> Flow[tuple[str, ...] | None]:
+        dialect = yield from self.dialect()
+        made = creation.manifests(project, request, dialect, self.settings)
+        served = yield from self._cluster.discovery()
+        return (yield from creation.create(project.id, made, served, dry_run=True)).warnings
 
     def reader(self, start: Workload) -> WorkloadReader:
         return TrainingReader(start, self.settings.cluster, self._sight)
@@ -176,16 +182,10 @@ class KubernetesWorkloads(Workloads):
 
     def dialect(self) -> Flow[Dialect]:
         """Return how this cluster is told about queues and priorities."""
-        named = self.settings.dialect
-        return DIALECTS[named or (yield from self._cluster()).dialect]
-
-    def _cluster(self) -> Flow[Discovery]:
-        if self._discovery is None:
-            self._discovery = yield from discover()
-        return self._discovery
+        return self._cluster.dialect()
 
     def _listed(self, namespace: str | None, identity: str = "") -> Flow[list[ListedTraining]]:
-        cluster = yield from self._cluster()
+        cluster = yield from self._cluster.discovery()
         return (yield from list_trainings(cluster, self._sight, namespace, identity))
 
     def _workload(self, one: ListedTraining) -> Workload:
@@ -203,7 +203,7 @@ class KubernetesWorkloads(Workloads):
                 with suppress(NotFound):  # gone since it was listed
                     found.append((yield from self.reader(fresh).read(fresh.id)))
 
-        for kind, resource in kinds_of((yield from self._cluster())):
+        for kind, resource in kinds_of((yield from self._cluster.discovery())):
             make = partial(take, kind, resource)
             yield from make() if resource is JOBS else self._sight.attempt(kind, make)
         return found

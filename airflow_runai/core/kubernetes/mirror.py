@@ -8,7 +8,7 @@ mirror says what was read and when; what follows from it is asked with :meth:`Mi
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
@@ -51,6 +51,7 @@ class Mirror:
         self._words: dict[str, EvictionWord] = {}
         self._listed: dict[str, _Listed] = {}
         self._through: dict[str, int] = {}
+        self._pods_through: dict[str, int] = {}
         self._missed: dict[tuple[str, str], float] = {}
         self._asked: dict[str, float] = {}
         self._refused: set[str] = set()
@@ -70,14 +71,34 @@ class Mirror:
         :param version: the list's own, of its first page.
         :param now: when it came, epoch seconds; so everywhere here.
         """
+        self.complete(kind, self._all(kind, items, version, now), version, now)
+
+    def complete(self, kind: str, uids: Iterable[str], version: int, now: float) -> list[str]:
+        """
+        Take the end of a complete list whose objects were taken one by one.
+
+        :return: uids of trainings of which it lacks something.
+        """
         self._refused.discard(kind)
-        uids = set()
-        for item in items:
-            uids.add(word(item, "metadata", "uid"))
-            self._take(kind, item, Presence(seen=version, seen_at=now))
-        self._pass(kind, version)
-        if version >= self._listed.get(kind, _Listed(0, 0.0, frozenset())).version:
-            self._listed[kind] = _Listed(version, now, frozenset(uids))
+        self.reach(kind, version)
+        if version < self._listed.get(kind, _Listed(0, 0.0, frozenset())).version:
+            return []
+        before = self._present(kind)
+        self._listed[kind] = _Listed(version, now, frozenset(uids))
+        return [before[uid] for uid in before.keys() - self._present(kind).keys()]
+
+    def listed_of(
+        self, uid: str, kind: str, items: Iterable[Any], version: int, now: float
+    ) -> None:
+        """Take a complete list of what belongs to one training: its pods, or a set's Jobs."""
+        shown = self._all(kind, items, version, now)
+        if kind == "Pod":
+            self._pods_through[uid] = max(version, self._pods_through.get(uid, 0))
+            for one in self._pods_of.get(uid, set()) - shown:
+                self._pods[one] = _lacking(self._pods[one], version, now)
+        elif kind == "Job":
+            for one in self._jobs_of.get(uid, set()) - shown:
+                self._jobs[one] = _lacking(self._jobs[one], version, now)
 
     def line(self, kind: str, event: object, now: float) -> bool:
         """
@@ -93,15 +114,15 @@ class Mirror:
         seen = version(found)
         if form == "DELETED":
             # The object is shown as it was before.
-            self._take(kind, found, Presence(left=seen, left_at=now))
+            self.take(kind, found, Presence(left=seen, left_at=now))
         elif form in ("ADDED", "MODIFIED"):
-            self._take(kind, found, Presence(seen=seen, seen_at=now))
-        self._pass(kind, seen)
+            self.take(kind, found, Presence(seen=seen, seen_at=now))
+        self.reach(kind, seen)
         return True
 
     def found(self, kind: str, item: object, now: float) -> None:
         """Take one object from the answer to a read, a create, a patch or a delete."""
-        self._take(kind, item, Presence(seen=version(item), seen_at=now, found_at=now))
+        self.take(kind, item, Presence(seen=version(item), seen_at=now, found_at=now))
 
     def missed(self, kind: str, name: str, now: float) -> None:
         """Take the answer that there is no such object."""
@@ -115,7 +136,7 @@ class Mirror:
         :param group: the PodGroup that it was asked for; empty if it was not for one.
         """
         for item in items:
-            self._take("Event", item, Presence())
+            self.take("Event", item, Presence())
         if group:
             self._asked[group] = max(now, self._asked.get(group, 0.0))
 
@@ -140,11 +161,12 @@ class Mirror:
             words=self._words_of(uid, pods),
             asked={pod.group: self._asked.get(pod.group, 0.0) for pod in pods},
             unreadable=frozenset(self._refused),
-            pods_through=self.through("Pod"),
+            pods_through=max(self.through("Pod"), self._pods_through.get(uid, 0)),
         )
 
     def forget(self, uid: str) -> None:
         """Forget a training that nobody waits for any more."""
+        self._pods_through.pop(uid, None)
         for pod in self._words_for.pop(uid, ()):
             self._words.pop(pod, None)
         for job in (uid, *self._jobs_of.pop(uid, ())):
@@ -158,12 +180,15 @@ class Mirror:
                 self._named[key].discard(job)
                 self._missed.pop(key, None)
 
-    def forget_pods(self, uids: Iterable[str]) -> None:
-        """Forget pods that are gone, and that a history remembers."""
-        for uid in uids:
-            if facts := self._pods.pop(uid, None):
-                self._pods_of[facts.job_uid].discard(uid)
-                self._pods_of[facts.set_uid].discard(uid)
+    def forget_ended(self, awaited: Container[str]) -> None:
+        """Forget trainings that have ended, and pods that have outlived theirs, if not awaited."""
+        ended = [one.uid for one in self.trainings() if _is_over(one)]
+        # The training of a pod that goes on may be seen only later, and so may a set.
+        pods = (one for one in self._pods.values() if one.end is not None and not one.set_uid)
+        ended += [one.job_uid for one in pods if one.job_uid not in self._jobs]
+        for uid in dict.fromkeys(ended):
+            if uid not in awaited:
+                self.forget(uid)
 
     def trainings(self) -> list[JobFacts]:
         """Return the Jobs and JobSets that no other object made, oldest first."""
@@ -174,42 +199,68 @@ class Mirror:
         keys = {pod.key for pod in pods} | self._words_for.get(uid, set())
         return {key: self._words[key] for key in keys if key in self._words}
 
-    def _pass(self, kind: str, version: int) -> None:
+    def reach(self, kind: str, version: int) -> None:
+        """Take that all up to a version has been shown."""
         self._through[kind] = max(version, self.through(kind))
 
-    def _take(self, kind: str, item: object, presence: Presence) -> None:
+    def take(self, kind: str, item: object, presence: Presence) -> str:
+        """
+        Take one sighting, wherever it comes from.
+
+        :return: uid of the training that it is news of; empty if it is none.
+        """
         if not isinstance(item, Mapping) or kind not in KINDS:
-            return
+            return ""
         if kind == "Event":
             for pod, said in read_event(item).items():
                 self._words[pod] = max(said, self._words.get(pod, said))
                 self._words_for[said.group[-_UID_LENGTH:]].add(pod)
-        elif kind == "Workload":
-            queue = read_workload(item)
-            known = self._queues.get(queue.owner)
-            self._queues[queue.owner] = unite(known, queue) if known else queue
-        elif kind == "Pod":
-            self._take_pod(read_pod(item, presence))
-        else:
-            self._take_job(read_job(item, kind, presence))
+            return ""
+        if kind == "Workload":
+            return self._take_queue(read_workload(item))
+        if kind == "Pod":
+            return self._take_pod(read_pod(item, presence))
+        return self._take_job(read_job(item, kind, presence))
 
-    def _take_pod(self, pod: PodFacts) -> None:
+    def _take_queue(self, queue: QueueFacts) -> str:
+        known = self._queues.get(queue.owner)
+        united = self._queues[queue.owner] = unite(known, queue) if known else queue
+        return queue.owner if united != known else ""
+
+    def _take_pod(self, pod: PodFacts) -> str:
         owners = [uid for uid in (pod.job_uid, pod.set_uid) if uid]
         if not pod.uid:
-            return
+            return ""
         known = self._pods.get(pod.uid)
-        self._pods[pod.uid] = unite(known, pod) if known else pod
+        united = self._pods[pod.uid] = unite(known, pod) if known else pod
         for uid in owners:
             self._pods_of[uid].add(pod.uid)
+        return _training_of(united) if _is_news(known, united) else ""
 
-    def _take_job(self, job: JobFacts) -> None:
+    def _take_job(self, job: JobFacts) -> str:
         if not job.uid:
-            return
+            return ""
         known = self._jobs.get(job.uid)
-        self._jobs[job.uid] = unite(known, job) if known else job
+        united = self._jobs[job.uid] = unite(known, job) if known else job
         self._named[job.kind, job.name].add(job.uid)
         if job.set_uid:
             self._jobs_of[job.set_uid].add(job.uid)
+        return _training_of(united) if _is_news(known, united) else ""
+
+    def _all(self, kind: str, items: Iterable[Any], version: int, now: float) -> set[str]:
+        """Take the objects of a list; return their uids."""
+        uids = set()
+        for item in items:
+            uids.add(word(item, "metadata", "uid"))
+            self.take(kind, item, Presence(seen=version, seen_at=now))
+        return uids
+
+    def _present(self, kind: str) -> dict[str, str]:
+        """Return the objects of a kind that are still there: uid, and that of the training."""
+        pods = self._pods.values() if kind == "Pod" else ()
+        jobs = [self._standing(kind, job) for job in self._jobs.values() if job.kind == kind]
+        standing: list[JobFacts | PodFacts] = [*jobs, *(self._standing(kind, one) for one in pods)]
+        return {one.uid: _training_of(one) for one in standing if not one.presence.is_gone}
 
     def _job(self, uid: str) -> JobFacts:
         job = self._standing(self._jobs[uid].kind, self._jobs[uid])
@@ -226,4 +277,24 @@ class Mirror:
         newest = self._listed.get(kind)
         if newest is None or facts.uid in newest.uids:
             return facts
-        return replace(facts, presence=facts.presence.lacking(newest.version, newest.at))
+        return _lacking(facts, newest.version, newest.at)
+
+
+def _lacking(facts: _Kept, version: int, at: float) -> _Kept:
+    return replace(facts, presence=facts.presence.lacking(version, at))
+
+
+def _training_of(facts: PodFacts | JobFacts) -> str:
+    own = facts.job_uid if isinstance(facts, PodFacts) else facts.uid
+    return facts.set_uid or own
+
+
+def _is_news(known: _Kept | None, united: _Kept) -> bool:
+    """Whether a sighting shows a state that was not seen before."""
+    if known is None or known.now != united.now:
+        return True
+    return known.presence.is_gone != united.presence.is_gone
+
+
+def _is_over(job: JobFacts) -> bool:
+    return job.presence.is_gone or bool(job.now and job.now.is_over)

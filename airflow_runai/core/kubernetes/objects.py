@@ -64,7 +64,11 @@ def moment(found: object, *keys: str) -> float | None:
 
 def version(found: object) -> int:
     """Return the resourceVersion of an object or list; 0 where there is none."""
-    text = at(found, "metadata", "resourceVersion")
+    return version_number(at(found, "metadata", "resourceVersion"))
+
+
+def version_number(text: object) -> int:
+    """Return a resourceVersion as a number; 0 for what is none."""
     # One counter of the whole store: greater is newer, across kinds.
     return int(text) if isinstance(text, str) and text.isdecimal() and len(text) < 19 else 0
 

@@ -40,7 +40,7 @@ class ClusterTerms:
     :param service_account: of the pods; by default the namespace's own.
     """
 
-    priority_classes: Mapping[str, str] = field(default_factory=dict)
+    priority_classes: Mapping[str, str] = field(default_factory=dict, hash=False)
     node_type_label: str | None = None
     git_image: str | None = None
     service_account: str | None = None

@@ -242,8 +242,15 @@ CAUSES: tuple[Cause, ...] = (
         "crashes",
         "command",
         r"BackoffLimitExceeded|CrashLoopBackOff|Back-off restarting failed container",
-        "the command failed, each time that it was started; Run:ai's API tells no exit code",
+        "the command failed, each time that it was started; its exit code is not known",
         "see the end of its log",
+    ),
+    Cause(
+        "priority-missing",
+        "policy",
+        r"no PriorityClass with name (?P<name>\S+) was found",
+        "there is no priority class '{name}' in the cluster",
+        "correct `priority` in the specification, or have the class made",
     ),
     Cause(
         "denied",

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from airflow_runai.backends.kubernetes.logs import SILENCE, PodLog, follow, tail
+from airflow_runai.backends.kubernetes.logs import SILENCE, PodLog, PodLogEnd, follow, tail
 from airflow_runai.core.flow import Flow, Reply, Request
 from airflow_runai.core.log_cursor import LogCursor, LogLine
+from airflow_runai.core.log_reader import LogQuery
 from airflow_runai.errors import Forbidden, NotFound, Refused, Unreachable
 from tests.backends.flows import Flows, Running, Stream
 from tests.backends.kubernetes.world import status
@@ -205,7 +206,7 @@ def finished(node: Node, *, following: bool, lines: int = 2) -> Running:
     flow: Flow[Any] = (
         follow(LOG, LogCursor("uid-1"), lambda found: iter(()))  # type: ignore[arg-type, return-value]
         if following
-        else tail(LOG, lines)
+        else tail(LOG, LogQuery(tail=lines))
     )
     one = node.flows.start(flow)
     node.flows.run(60)
@@ -223,7 +224,7 @@ def answering(content: bytes, code: int = 200) -> Callable[[Request], Reply]:
 def test_the_tail_is_the_last_lines() -> None:
     node = Node()
     node.reply = answering(line(1, "a") + b"\n" + line(2, "b\r60%") + b"\n")
-    assert [found.text for found in finished(node, following=False).result] == ["a", "60%"]
+    assert [found.text for found in finished(node, following=False).result.lines] == ["a", "60%"]
     request = node.flows.asked[0][1]
     assert dict(request.params)["tailLines"] == "2"
     assert request.keep
@@ -235,7 +236,7 @@ def test_the_tail_is_the_last_lines() -> None:
 def test_a_log_that_is_empty_or_not_there_yet_has_no_tail(answer: Any) -> None:
     node = Node()
     node.reply = answer
-    assert finished(node, following=False).result == ()
+    assert finished(node, following=False).result == PodLogEnd()
 
 
 def test_other_refusals_of_a_tail_are_told() -> None:
@@ -249,4 +250,4 @@ def test_other_refusals_of_a_tail_are_told() -> None:
 def test_half_a_line_at_the_beginning_of_a_long_tail_is_left_out() -> None:
     node = Node()
     node.reply = answering(b"secret-part" + b"x" * 1024 * 1024 + b"\n" + line(2, "b") + b"\n")
-    assert [found.text for found in finished(node, following=False).result] == ["b"]
+    assert [found.text for found in finished(node, following=False).result.lines] == ["b"]

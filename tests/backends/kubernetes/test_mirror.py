@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -13,20 +12,20 @@ import pytest
 from airflow_runai.backends.kubernetes.bells import Bells
 from airflow_runai.backends.kubernetes.mirror import RELIST, SILENCE, KindMirror
 from airflow_runai.core.flow import Flow, now
-from airflow_runai.errors import Forbidden, RunaiError, Unreachable, Unreadable
+from airflow_runai.core.kubernetes.mirror import Mirror
+from airflow_runai.errors import Forbidden, RunaiError, Unreachable
 from tests.backends.kubernetes.world import JOBS, World, verb_of
 from tests.core.stage import NOON
 
 
-def phase_of(found: Mapping[str, Any]) -> str:
-    phase = found["status"]["phase"]
-    if phase == "odd":
-        raise Unreadable("odd")
-    return str(phase)
-
-
-def own_uid(found: Mapping[str, Any]) -> str:
-    return str(found["metadata"]["uid"])
+def shown(facts: Mirror, uid: str) -> str | None:
+    """Say what a mirror knows of a Job; ``None`` if nothing."""
+    case = facts.case(uid)
+    if case is None:
+        return None
+    if case.training.presence.is_gone:
+        return "gone"
+    return "Failed" if case.training.failure else "Running"
 
 
 @dataclass
@@ -34,9 +33,11 @@ class Scene:
     """A world, a mirror of it, and waits that note when they were woken, and what they saw then."""
 
     world: World
-    mirror: KindMirror[str]
+    mirror: KindMirror
+    facts: Mirror
     bells: Bells
     woken: dict[str, list[tuple[float, str | None]]] = field(default_factory=dict)
+    wakes: int = 0
 
     def wait(self, uid: str) -> None:
         self.world.flows.start(self._waiting(uid))
@@ -47,11 +48,11 @@ class Scene:
         with self.bells.bell(uid) as bell:
             while True:
                 yield from bell.wait(math.inf)
-                held = self.mirror.get(uid)
-                shown = "gone" if held and held.is_gone else held.value if held else None
-                if self.mirror.error:
-                    shown = type(self.mirror.error).__name__
-                seen.append(((yield from now()) - NOON, shown))
+                error = self.mirror.error
+                state = type(error).__name__ if error else shown(self.facts, uid)
+                self.wakes += 1
+                if not seen or seen[-1][1] != state:
+                    seen.append(((yield from now()) - NOON, state))
 
     def seen(self, uid: str) -> list[str | None]:
         return [shown for _, shown in self.woken[uid]]
@@ -68,10 +69,9 @@ class Scene:
 
 
 def scene(count: int = 3, waits: int | None = None, interval: float = 30.0) -> Scene:
-    world, bells = World(count), Bells()
-    made = Scene(
-        world, KindMirror(JOBS, [("labelSelector", "a=b")], phase_of, own_uid, bells), bells
-    )
+    world, bells, facts = World(count), Bells(), Mirror()
+    mirror = KindMirror("Job", JOBS, [("labelSelector", "a=b")], facts, bells)
+    made = Scene(world, mirror, facts, bells)
     made.mirror.interval = interval
     for number in range(count if waits is None else waits):
         made.wait(f"w-{number}")
@@ -121,6 +121,7 @@ def test_a_bookmark_moves_the_place_where_a_broken_watch_goes_on() -> None:
 def test_410_as_a_line_makes_it_list_again_and_wakes_only_what_changed() -> None:
     one = scene(200)
     one.run(5)
+    one.wakes = 0
     one.world.cut()
     one.world.is_away = True
     one.world.write("w-7", "Failed")
@@ -129,12 +130,9 @@ def test_410_as_a_line_makes_it_list_again_and_wakes_only_what_changed() -> None
     one.world.is_away = False
     one.run(60)
     assert (one.seen("w-7")[-1], one.seen("w-8")[-1]) == ("Failed", "gone")
-    assert sum(len(seen) for seen in one.woken.values()) == 200 + 2
+    assert one.wakes == 2
     assert one.world.count("list") == 2
     assert one.is_watching()
-    held = one.mirror.get("w-8")
-    assert held
-    assert held.value == "Running"
 
 
 @pytest.mark.parametrize("moment", range(1, 8))
@@ -153,9 +151,8 @@ def test_all_ends_are_seen_that_fall_into_a_relist(moment: int) -> None:
     one.world.on_page = end_some
     one.world.expire()
     one.run(60)
-    ended = [
-        held for n in range(2600) if (held := one.mirror.get(f"w-{n}")) and held.value == "Failed"
-    ]
+    # Nobody waits for them, so whatever has ended may be forgotten.
+    ended = [n for n in range(2600) if shown(one.facts, f"w-{n}") != "Running"]
     if moment == 7:  # the list has six pages: nothing happened
         assert ended == []
     else:
@@ -175,7 +172,7 @@ def test_410_in_the_middle_of_a_list_begins_it_anew() -> None:
 
     one.world.on_page = expire_once
     one.run(30)
-    assert len(one.mirror) == 1199
+    assert len(one.facts.trainings()) == 1199
     assert one.is_watching()
     assert one.error() is None
 
@@ -183,23 +180,23 @@ def test_410_in_the_middle_of_a_list_begins_it_anew() -> None:
 def test_a_label_that_is_removed_and_put_back() -> None:
     one = scene()
     one.run(1)
-    last = one.world.objects["w-0"]["status"]["phase"]
     one.world.remove("w-0")
     one.run(1)
-    one.world.write("w-0", last)
+    one.world.write("w-0", "Running")
     one.run(1)
     assert one.seen("w-0") == ["Running", "gone", "Running"]
 
 
-def test_what_is_gone_is_kept_for_its_waits_only() -> None:
-    one = scene(3, waits=1)
+def test_what_has_ended_is_kept_for_its_waits_only() -> None:
+    one = scene(4, waits=1)
     one.run(1)
     one.world.remove("w-0")
     one.world.remove("w-1")
+    one.world.write("w-2", "Failed")
     one.run(1)
-    assert one.mirror.get("w-0") is not None
-    assert one.mirror.get("w-1") is None
-    assert len(one.mirror) == 2
+    one.world.expire()
+    one.run(5)
+    assert [job.uid for job in one.facts.trainings()] == ["w-0", "w-3"]
 
 
 def test_a_stream_that_says_nothing_leads_to_a_new_list() -> None:
@@ -311,18 +308,18 @@ def test_a_server_that_restarts_is_no_outage() -> None:
 def test_waits_that_begin_in_an_outage_do_not_wait_for_ever() -> None:
     one = scene()
     one.world.is_away = True
-    ready = one.world.flows.start(one.mirror.ready())
     one.run(10)
-    assert ready.result is False
+    assert not one.mirror.has_listed
     assert isinstance(one.error(), Unreachable)
+    assert one.seen("w-0") == ["Unreachable"]
 
 
-def test_waits_can_await_the_first_list() -> None:
+def test_whoever_waits_for_what_is_not_there_hears_of_the_first_list() -> None:
     one = scene()
-    ready = one.world.flows.start(one.mirror.ready(5.0))
-    one.run(0.1)
-    assert ready.result is True
-    assert one.mirror.listed_at >= NOON
+    one.wait("w-9")
+    one.run(1)
+    assert one.mirror.has_listed
+    assert one.seen("w-9") == [None]
 
 
 @pytest.mark.parametrize("line", [b"<html>", b'{"type":"ADDED"}', b"[]", b'{"kind":"JobList"}'])
@@ -373,39 +370,29 @@ def test_a_watch_that_ends_at_once_is_no_flood() -> None:
     assert one.world.count("watch") < 40
 
 
-def test_an_object_that_cannot_be_read_hurts_its_own_waits_only() -> None:
-    one = scene()
-    one.run(1)
-    one.world.write("w-1", "odd")
-    one.world.write("w-2", "Failed")
-    one.run(1)
-    assert (one.seen("w-1")[-1], one.seen("w-2")[-1]) == (None, "Failed")
-    assert one.world.count("list") == 1
-
-
 def test_an_object_without_a_uid_is_nobodys() -> None:
     one = scene()
     one.run(1)
     one.world.say({"type": "ADDED", "object": {"metadata": {"name": "x"}, "status": {}}})
     one.world.say({"type": "MODIFIED", "object": {"metadata": None}})
     one.run(1)
-    assert len(one.mirror) == 3
+    assert len(one.facts.trainings()) == 3
     assert one.world.count("list") == 1
 
 
-def test_pods_are_found_by_their_workload() -> None:
-    world, bells = World(), Bells()
-
-    def owner(found: Mapping[str, Any]) -> str:
-        return str(found["metadata"]["ownerReferences"][0]["uid"])
-
-    mirror = KindMirror("/api/v1/namespaces/team-a/pods", [], phase_of, owner, bells)
-    world.flows.start(mirror.run())
-    for number in range(3):
-        world.write(f"pod-{number}", ownerReferences=[{"uid": "job-1" if number else "job-0"}])
-    world.flows.run(1)
-    assert [held.uid for held in mirror.of("job-1")] == ["pod-1", "pod-2"]
-    assert mirror.of("job-2") == ()
+def test_pods_ring_for_their_training() -> None:
+    world, bells, facts = World(), Bells(), Mirror()
+    made = KindMirror("Pod", "/api/v1/namespaces/team-a/pods", [], facts, bells)
+    world.flows.start(made.run())
+    with bells.bell("job-1") as one, bells.bell("job-2") as other:
+        rung, quiet = world.flows.start(one.wait(60)), world.flows.start(other.wait(60))
+        world.flows.run(1)
+        rung, quiet = world.flows.start(one.wait(60)), world.flows.start(other.wait(60))
+        labels = {"batch.kubernetes.io/controller-uid": "job-1"}
+        world.write("pod-1", labels=labels)
+        world.flows.run(1)
+        assert rung.result is True
+        assert not quiet.is_done
 
 
 def test_a_bell_that_rings_between_two_waits_is_not_missed() -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from airflow_runai.backends.kubernetes.creation import create, require
 from airflow_runai.backends.kubernetes.paths import Discovery, discover
+from airflow_runai.backends.kubernetes.platform import KubernetesBackend
 from airflow_runai.backends.kubernetes.settings import ClusterSettings
-from airflow_runai.backends.kubernetes.workloads import KubernetesWorkloads
 from airflow_runai.backends.termination import present
 from airflow_runai.core.decision import WaitPolicy
 from airflow_runai.core.kubernetes.job_facts import HISTORY
@@ -198,7 +198,7 @@ def test_a_training_is_found_by_name_and_by_uid(rig: ModelRig) -> None:
 
 def test_a_namespace_for_all_projects_makes_them_queues(rig: ModelRig) -> None:
     settings = ClusterSettings("model", namespace="team-b", terms=TERMS)
-    rig.backend = KubernetesWorkloads(settings)
+    rig.backend = KubernetesBackend(settings)
     where: Project = rig.place()
     assert (where.id, where.name, where.namespace) == ("team-b", "team-a", "team-b")
     rig.run(rig.backend.create(where, order()))

@@ -60,7 +60,8 @@ class World:
         kind = "MODIFIED" if uid in self.objects else "ADDED"
         self.version += 1
         meta = {"uid": uid, "name": uid, "resourceVersion": str(self.version), **metadata}
-        self.objects[uid] = {"metadata": meta, "status": {"phase": phase}}
+        conditions = [{"type": phase, "status": "True"}]
+        self.objects[uid] = {"metadata": meta, "status": {"conditions": conditions}}
         self._tell(kind, self.objects[uid])
 
     def remove(self, uid: str) -> None:

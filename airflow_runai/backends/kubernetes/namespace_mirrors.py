@@ -1,0 +1,116 @@
+"""What lists and watches show of a namespace, for all waits in it; nothing looks without a wait."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from airflow_runai.backends.kubernetes.bells import Bells
+from airflow_runai.backends.kubernetes.mirror import KindMirror
+from airflow_runai.backends.kubernetes.paths import JOBS, JOBSETS, PODS
+from airflow_runai.backends.kubernetes.refusals import Sight
+from airflow_runai.core.kubernetes.mirror import Mirror
+from airflow_runai.core.manifests.labels import MANAGED_BY
+from airflow_runai.errors import Forbidden, RunaiError
+
+if TYPE_CHECKING:
+    from airflow_runai.backends.kubernetes.awaited_training import AwaitedTraining
+
+_RESOURCES = {"Job": JOBS, "JobSet": JOBSETS, "Pod": PODS}
+_SELECTOR = tuple(("labelSelector", f"{key}={value}") for key, value in MANAGED_BY.items())
+
+
+class NamespaceMirrors:
+    """
+    The mirrors of one namespace: one for each kind that a wait needs.
+
+    :ivar facts: what they have seen.
+    :ivar sight: what may be seen there at all.
+    """
+
+    def __init__(self, namespace: str) -> None:
+        self.facts, self.bells, self.sight = Mirror(), Bells(), Sight()
+        self._namespace = namespace
+        self._mirrors: dict[str, KindMirror] = {}
+        self._waits: Counter[str] = Counter()
+
+    def join(self, kind: str, interval: float) -> None:
+        """
+        Look for one more wait.
+
+        :param kind: of what it waits for.
+        :param interval: seconds between two lists, where no watch is allowed.
+        """
+        self._waits[kind] += 1
+        for one in _needed(kind):
+            if one not in self._mirrors:
+                path = _RESOURCES[one].collection(self._namespace)
+                self._mirrors[one] = KindMirror(one, path, _SELECTOR, self.facts, self.bells)
+                self._mirrors[one].interval = interval
+            self._mirrors[one].interval = min(interval, self._mirrors[one].interval)
+
+    def leave(self, kind: str) -> bool:
+        """Look for one wait less; return whether there are others."""
+        self._waits -= Counter({kind: 1})
+        needed = {one for kind in self._waits for one in _needed(kind)}
+        for one in set(self._mirrors) - needed:
+            del self._mirrors[one]
+        return bool(needed)
+
+    @property
+    def sources(self) -> Iterator[KindMirror]:
+        """What has to look."""
+        return iter(self._mirrors.values())
+
+    def has_listed(self, kind: str) -> bool:
+        """Whether all was seen that a wait for such an object depends on, as far as it may be."""
+        mirrors = [self._mirrors[one] for one in _needed(kind)]
+        return all(one.has_listed or isinstance(one.error, Forbidden) for one in mirrors)
+
+    def error(self, kind: str) -> RunaiError | None:
+        """Return why nothing is known at the moment; pods that may not be listed are no reason."""
+        for one in _needed(kind):
+            error = self._mirrors[one].error
+            if one == "Pod" and isinstance(error, Forbidden):
+                self.facts.refused("Pod")
+            elif error is not None:
+                return error
+        return None
+
+
+def _needed(kind: str) -> tuple[str, ...]:
+    return ("Job", "Pod") if kind == "Job" else (kind, "Job", "Pod")
+
+
+class ClusterMirrors:
+    """
+    The mirrors of all namespaces in which somebody waits.
+
+    :param changed: called when others have to look.
+    """
+
+    def __init__(self, changed: Callable[[], object]) -> None:
+        self._changed = changed
+        self._namespaces: dict[str, NamespaceMirrors] = {}
+
+    @property
+    def sources(self) -> list[KindMirror]:
+        """What has to look now."""
+        return [one for mirrors in self._namespaces.values() for one in mirrors.sources]
+
+    def of(self, namespace: str) -> NamespaceMirrors:
+        """Return the mirrors of a namespace."""
+        return self._namespaces.setdefault(namespace, NamespaceMirrors(namespace))
+
+    def join(self, wait: AwaitedTraining) -> None:
+        """Look for one more wait."""
+        self._namespaces[wait.namespace] = wait.mirrors
+        wait.mirrors.join(wait.kind, wait.interval)
+        self._changed()
+
+    def leave(self, wait: AwaitedTraining) -> None:
+        """Look for one wait less."""
+        if not wait.mirrors.leave(wait.kind):
+            self._namespaces.pop(wait.namespace, None)
+        self._changed()
