@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,14 +58,14 @@ def make_rig(world: World, request: pytest.FixtureRequest, tmp_path: Path) -> It
         emulate: Serve = request.getfixturevalue("emulate")
         yield lambda **details: world(emulate(**details))
     elif issubclass(world, GivenRig):
-        given = world()
+        given = world.open()
         yield lambda **details: given
         given.close()
     elif issubclass(world, LaneRig):
         made: list[LaneRig] = []
         own: Lane = request.getfixturevalue("contract_lane")
 
-        def make(**details: object) -> Rig:
+        def make(**details: Any) -> Rig:
             made.append(world(own, tmp_path, **details))
             return made[-1]
 

@@ -36,6 +36,11 @@ class GivenRig(RealTimeRig):
     pace, grain = 0.3, 6.0
     script = Script()
 
+    @classmethod
+    def open(cls) -> GivenRig:
+        """Return the world that the environment names."""
+        raise NotImplementedError
+
     def close(self) -> None:
         """Delete what was made."""
         for one in self._trainings():
@@ -79,7 +84,9 @@ class GivenCluster(GivenRig):
     knows = frozenset({"fields", "durable", "phases of tomorrow", "queues"})
     words = ModelRig.words
 
-    def __init__(self) -> None:
+    @classmethod
+    def open(cls) -> GivenRig:
+        """Return the cluster."""
         # Here, so that nobody else pays for Airflow.
         from airflow_runai.hooks import kubernetes as hook
 
@@ -88,7 +95,7 @@ class GivenCluster(GivenRig):
         namespace = os.environ.get("RUNAI_CONTRACT_NAMESPACE", "default")
         backend = KubernetesWorkloads(ClusterSettings("contract", namespace))
         project = os.environ.get("RUNAI_CONTRACT_PROJECT", namespace)
-        super().__init__(access.client(obtain(), obtain), backend, project)
+        return cls(access.client(obtain(), obtain), backend, project)
 
 
 class GivenControlPlane(GivenRig):
@@ -96,16 +103,19 @@ class GivenControlPlane(GivenRig):
 
     knows = frozenset({"fields", "durable", "past of the deleted"})
     words = EmbeddedRig.words
+    tokens: Tokens
 
-    def __init__(self) -> None:
+    @classmethod
+    def open(cls) -> GivenRig:
+        """Return the control plane."""
         login = os.environ["RUNAI_CLIENT_ID"], os.environ["RUNAI_CLIENT_SECRET"]
         settings = Settings(os.environ["RUNAI_CONTRACT_URL"], *login)
-        self._tokens = Tokens(*login)
+        cls.tokens = Tokens(*login)
         project = os.environ["RUNAI_CONTRACT_PROJECT"]
-        super().__init__(clients.client(settings), RunaiBackend(settings), project)
+        return cls(clients.client(settings), RunaiBackend(settings), project)
 
     def _authorized(self, flow: Flow[T]) -> Flow[T]:
-        return self._tokens.authorized(flow)
+        return self.tokens.authorized(flow)
 
 
 def _is_placed(one: Workload) -> bool:

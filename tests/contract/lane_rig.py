@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
-import json
-import shlex
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,10 +14,10 @@ from airflow_runai.backends import access
 from airflow_runai.backends.kubernetes.settings import ClusterSettings
 from airflow_runai.backends.kubernetes.workloads import KubernetesWorkloads
 from airflow_runai.core.manifests import ClusterTerms
-from tests.contract import training
-from tests.contract.real_time import RealTimeRig
+from tests.contract.real_time import RealTimeRig, TooEarly
 from tests.contract.rig import Script
 from tests.contract.rivalry import KAI, KUEUE, PLAIN, QUOTA, Rivalry
+from tests.contract.workshop import Workshop
 from tests.rig import faults, lanes
 from tests.rig.api import Mirror, Object
 from tests.rig.lanes import Lane
@@ -71,7 +66,7 @@ class LaneRig(RealTimeRig):
         memory_seconds: float | None = None,
         state: object = None,
     ) -> None:
-        self.lane, self._folder = lane, folder
+        self.lane, self._workshop = lane, Workshop(folder, self.pace)
         self._images = None if images is None else tuple(one.split(":")[0] for one in images)
         self._memory = memory_seconds
         self._api, self._cluster = lane.cluster.api, lane.cluster
@@ -95,7 +90,7 @@ class LaneRig(RealTimeRig):
             mirror.stop()
         self.rivalry.share(self.lane, QUOTA, QUOTA)
         lanes.empty(self.lane)
-        assert not list(self._folder.glob("*/*/overlap")), "two processes wrote at the same time"
+        assert self._workshop.overlaps == [], "two processes wrote at the same time"
 
     def _access(self) -> access.ClusterAccess:
         """Return what `airflow` has, but over a line that can be cut."""
@@ -117,8 +112,7 @@ class LaneRig(RealTimeRig):
         until(self._is_settled, "the start of all that can start")
 
     def fields(self, spec: Mapping[str, Any]) -> dict[str, Any]:
-        words = [sys.executable, "-I", "-S", training.__file__, str(self._folder)]
-        found = {"command": shlex.join(words), "node_type": self.lane.name, **spec}
+        found = {"command": self._workshop.command, "node_type": self.lane.name, **spec}
         grace = found.get("termination_grace_period", 30)
         found["termination_grace_period"] = max(1, round(grace * self.pace))
         orders = {}
@@ -131,21 +125,19 @@ class LaneRig(RealTimeRig):
     # -- what trainings do
 
     def play(self, script: Script) -> None:
-        told = asdict(script)
-        told["seconds"] = None if script.seconds is None else script.seconds * self.pace
-        told["stop_seconds"] = script.stop_seconds * self.pace
-        told["exits"] = {n: (at * self.pace, code) for n, (at, code) in script.exits.items()}
-        (self._folder / "script.json").write_text(json.dumps(told))
+        self._workshop.play(script)
 
     def _keep_busy(self, is_busy: bool) -> None:
-        mark = self._folder / "busy"
-        mark.touch() if is_busy else mark.unlink(missing_ok=True)
+        self._workshop.keep_busy(is_busy)
+
+    def _look_round(self) -> None:
+        self._workshop.look_round()
 
     def names(self) -> list[str]:
         return [name for name in self._names if name.startswith("train")]
 
     def lives(self, name: str) -> bool:
-        return any(_is_locked(file) for file in self._folder.glob(f"{name}/*/writer"))
+        return self._workshop.lives(name)
 
     def _hear(self, old: Object | None, new: Object | None) -> None:
         if old is None and new is not None and not new["metadata"].get("ownerReferences"):
@@ -207,12 +199,17 @@ class LaneRig(RealTimeRig):
         return any(pod["status"].get("phase") == "Running" for pod in self._standing(name))
 
     def reclaim(self, name: str) -> None:
-        until(partial(self.lives, name), f"a life of {name}")
+        self._await_life(name)
         self._take(name, lambda: self._contend("taker", 2 * QUOTA))
         pods = [one["metadata"]["name"] for one in self._standing("taker")]
         self._api.delete(f"{self._jobs}/taker")
         for pod in pods:
             self._api.remove(f"{self._pods}/{pod}", grace=0)
+
+    def _await_life(self, name: str) -> None:
+        if self._is_acting and name not in self._workshop.seen:
+            raise TooEarly
+        until(partial(self.lives, name), f"a life of {name}")
 
     def _take(self, name: str, act: Callable[[], object]) -> None:
         """Let somebody take the pods that a workload has now."""
@@ -230,7 +227,7 @@ class LaneRig(RealTimeRig):
         self._plan()
 
     def evict_without_words(self, name: str) -> None:
-        until(partial(self.lives, name), f"a life of {name}")
+        self._await_life(name)
         for pod in self._standing(name):
             self._api.delete(f"{self._pods}/{pod['metadata']['name']}", None)
 
@@ -288,12 +285,3 @@ class KueueRig(LaneRig):
     """A lane with Kueue."""
 
     rivalry = KUEUE
-
-
-def _is_locked(file: Path) -> bool:
-    with file.open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False

@@ -25,6 +25,10 @@ from tests.model.faults import Fault, broken, saying
 T = TypeVar("T")
 
 
+class TooEarly(Exception):
+    """An act must wait until it can be seen by those that wait."""
+
+
 class RealTimeRig(Rig):
     """
     A world in real time.
@@ -41,6 +45,7 @@ class RealTimeRig(Rig):
         self.told: list[Notice] = []
         self._began = time.time()
         self._agenda: list[tuple[float, Callable[[], object]]] = []
+        self._is_acting = False
         self._planned: list[Callable[[], object]] = []
 
     @property
@@ -77,14 +82,28 @@ class RealTimeRig(Rig):
         self._sleep(seconds * self.pace)
 
     def _sleep(self, seconds: float) -> None:
+        """Sleep, and do what is due; whoever sleeps has a look between two acts."""
+        self._look_round()
         end = time.time() + seconds
-        while due := [one for one in self._agenda if one[0] <= end]:
-            one = min(due, key=lambda planned: planned[0])
-            self._agenda.remove(one)
-            time.sleep(max(0.0, one[0] - time.time()))
-            one[1]()
-            self._plan()
+        for one in sorted(self._agenda, key=lambda planned: planned[0])[:1]:
+            if one[0] <= end:
+                time.sleep(max(0.0, one[0] - time.time()))
+                self._agenda.remove(one)
+                self._act(one[1])
         time.sleep(max(0.0, end - time.time()))
+
+    def _act(self, act: Callable[[], object]) -> None:
+        self._is_acting = True
+        try:
+            act()
+        except TooEarly:
+            self._agenda.append((time.time(), act))
+        finally:
+            self._is_acting = False
+            self._plan()
+
+    def _look_round(self) -> None:
+        """Take note of what whoever sleeps has seen."""
 
     def after(self, seconds: float, act: Callable[[], object]) -> None:
         self._later(seconds, act)
