@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from airflow_runai.backends import access, clients
+from airflow_runai.backends.kubernetes.platform import KubernetesBackend
 from airflow_runai.backends.kubernetes.settings import ClusterSettings
-from airflow_runai.backends.kubernetes.workloads import KubernetesWorkloads
 from airflow_runai.backends.runai import RunaiBackend
 from airflow_runai.backends.settings import Settings
 from airflow_runai.backends.termination import end_and_wait, let_pods_end
@@ -93,7 +93,7 @@ class GivenCluster(GivenRig):
         file = os.environ["RUNAI_CONTRACT_CLUSTER"]
         obtain = hook.obtaining("contract", {"kube_config_path": file})
         namespace = os.environ.get("RUNAI_CONTRACT_NAMESPACE", "default")
-        backend = KubernetesWorkloads(ClusterSettings("contract", namespace))
+        backend = KubernetesBackend(ClusterSettings("contract", namespace))
         project = os.environ.get("RUNAI_CONTRACT_PROJECT", namespace)
         return cls(access.client(obtain(), obtain), backend, project)
 

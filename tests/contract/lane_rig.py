@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import yaml
 
 from airflow_runai.backends import access
+from airflow_runai.backends.kubernetes.platform import KubernetesBackend
 from airflow_runai.backends.kubernetes.settings import ClusterSettings
-from airflow_runai.backends.kubernetes.workloads import KubernetesWorkloads
 from airflow_runai.core.manifests import ClusterTerms
 from tests.contract.real_time import RealTimeRig, TooEarly
 from tests.contract.rig import Script
@@ -47,6 +47,8 @@ class LaneRig(RealTimeRig):
             "rights",
             "memory",
             "gangs",
+            "reasons",
+            "secret",
         }
     )
     words: Mapping[str, str] = {
@@ -64,6 +66,7 @@ class LaneRig(RealTimeRig):
         *,
         images: tuple[str, ...] | None = None,
         memory_seconds: float | None = None,
+        secrets: object = None,
         state: object = None,
     ) -> None:
         self.lane, self._workshop = lane, Workshop(folder, self.pace)
@@ -101,10 +104,10 @@ class LaneRig(RealTimeRig):
             f"https://127.0.0.1:{self._wire.port}", f"Bearer {token}", authority
         )
 
-    def _kubernetes(self) -> KubernetesWorkloads:
+    def _kubernetes(self) -> KubernetesBackend:
         rivalry, namespace = self.rivalry, self.lane.namespace
         terms = ClusterTerms(priority_classes=rivalry.classes, node_type_label=HOSTNAME)
-        return KubernetesWorkloads(
+        return KubernetesBackend(
             ClusterSettings("rig", namespace, dialect=rivalry.dialect, terms=terms)
         )
 
