@@ -53,7 +53,7 @@ def test_reclaimed_and_resumed_is_one_preemption(rig: Rig) -> None:
     outcome = outcome_of(rig, made)
     counted = outcome.clocks.interruptions, outcome.clocks.preemptions
     assert (outcome.status, counted) == ("succeeded", (1, 1))
-    assert outcome.clocks.interrupted_total > 0
+    assert outcome.clocks.interrupted_total > least(rig, 0)
 
 
 def test_preempted_three_times_never_fails(rig: Rig) -> None:

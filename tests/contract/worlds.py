@@ -46,6 +46,7 @@ SOON: Mapping[str, frozenset[str]] = {
             "deleted_by_person_is_gone",
             "replacement_starts_only_after_old_is_gone",
             "starting_limit_is_stalled",
+            "image_error_names_image",
             "out_of_memory_is_named",
             "server_restart_keeps_everything",
             "kill_stops",
