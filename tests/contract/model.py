@@ -72,6 +72,7 @@ class ModelRig(Rig):
             "gangs",
             "reasons",
             "nodes",
+            "memory",
         }
     )
 
@@ -86,13 +87,14 @@ class ModelRig(Rig):
         *,
         images: tuple[str, ...] | None = None,
         initializing_seconds: float = 0.4,
+        memory_seconds: float | None = None,
         state: object = None,
         secrets: tuple[str, ...] = (),
         **kai: Any,
     ) -> None:
         self.clock = SteppedClock()
         known = None if images is None else tuple(one.split(":")[0] for one in images)
-        self.trainings = Trainings(self.clock, initializing_seconds, known)
+        self.trainings = Trainings(self.clock, initializing_seconds, known, memory_seconds)
         self.trainings.secrets |= set(secrets)
         quotas = {"team-a": 2, "team-b": 2}
         self.cluster = Cluster(

@@ -16,8 +16,14 @@ JOB_NAME, INDEX = "batch.kubernetes.io/job-name", "batch.kubernetes.io/job-compl
 class Trainings:
     """What the containers do: the work of a training is kept over its interruptions."""
 
-    def __init__(self, clock: SteppedClock, start: float, images: tuple[str, ...] | None) -> None:
-        self._clock, self._start, self._images = clock, start, images
+    def __init__(
+        self,
+        clock: SteppedClock,
+        start: float,
+        images: tuple[str, ...] | None,
+        memory: float | None = None,
+    ) -> None:
+        self._clock, self._start, self._images, self._memory = clock, start, images, memory
         self.script = Script()
         self._done: defaultdict[str, float] = defaultdict(float)
         self._lives: defaultdict[str, int] = defaultdict(int)
@@ -36,6 +42,8 @@ class Trainings:
             return Life(never=("CreateContainerConfigError", f'secret "{min(missing)}" not found'))
         key, script = _work(pod), self.script
         self._lives[key] += 1
+        if self._memory is not None:
+            return Life(self._start, self._memory, 137, "OOMKilled")
         stop = (script.stop_seconds, script.stop_exit_code)
         if own := script.exits.get(self._lives[key]):
             return Life(self._start, own[0], own[1], on_sigterm=stop)

@@ -114,13 +114,14 @@ class TrainingReader(WorkloadReader):
         selector = [("labelSelector", f"{label}={uid}")]
         if kind == "JobSet":
             yield from self._list(uid, "Job", JOBS, selector)
+        # Before its pods: a pod that is gone is judged once, with what Kueue says of it.
+        queue = self._reading(uid).case.training.queue
         yield from self._allowed("Pod", partial(self._list, uid, "Pod", PODS, selector))
-        reading = self._reading(uid)
-        if reading.case.training.queue:
+        if queue:
             queued = [("labelSelector", f"{JOB_UID}={uid}")]
             make = partial(self._list, uid, "Workload", KUEUE_WORKLOADS, queued)
             yield from self._allowed("Workload", make)
-            reading = self._reading(uid)
+        reading = self._reading(uid)
         if self._has_unasked_past(reading):
             self._done.add("past")
             yield from self._allowed("Event", self._ask_for_past)

@@ -201,7 +201,7 @@ def test_a_namespace_for_all_projects_makes_them_queues(rig: ModelRig) -> None:
     rig.backend = KubernetesBackend(settings)
     where: Project = rig.place()
     assert (where.id, where.name, where.namespace) == ("team-b", "team-a", "team-b")
-    rig.run(rig.backend.create(where, order()))
+    rig.run(rig.backend.create(where, order(rig)))
     found = rig.cluster.store.get(JOBS, "team-b", name_of())
     assert found["metadata"]["labels"]["kai.scheduler/queue"] == "team-a"
 
