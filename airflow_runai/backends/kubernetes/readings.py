@@ -97,8 +97,9 @@ class TrainingReading:
         patch: dict[str, Any] = {}
         known = read_history(text)
         noted = known.with_lives(one for one in self.lives if one.start or one.ended)
-        if noted != known:
-            patch["metadata"] = {"annotations": {HISTORY: write_history(noted)}}
+        # As text: what is too long for the annotation is cut there, and is no news.
+        if noted != known and (written := write_history(noted)) != write_history(known):
+            patch["metadata"] = {"annotations": {HISTORY: written}}
         if (wanted := self._limit(limit)) != limit:
             patch["spec"] = {"backoffLimit": wanted}
         return patch
