@@ -282,9 +282,18 @@ def judge(played: Played) -> list[Violation]:
     return [
         violation
         for view in played.views
-        for invariant in INVARIANTS
+        for invariant in (*INVARIANTS, *_of_platform(played))
         for violation in invariant(view)
     ]
+
+
+def _of_platform(played: Played) -> tuple[Invariant, ...]:
+    if played.history.cluster is None:
+        return ()
+    # Imported here: what this one is compared with brings no model of Kubernetes.
+    from tests.simulation.kubernetes.invariants import INVARIANTS as OF_CLUSTERS
+
+    return OF_CLUSTERS
 
 
 def _life_began(played: Played, moment: float) -> float:

@@ -1,0 +1,106 @@
+"""What must hold on a cluster, beside what must hold on every platform."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import cast
+
+from airflow_runai.core.completion import why_incomplete
+from airflow_runai.core.timeline import Moment
+from tests.simulation.kubernetes.world import ENDED, ClusterWorld, Training, phase_of
+from tests.simulation.simulation import Played
+from tests.simulation.violation import Invariant, Violation
+
+_FAILED = re.compile(r"(?:\w+: )?workload (\S+) failed: ")
+#: Failures that the author of a task allows who says nothing.
+DEFAULT_BUDGET = 6
+
+
+def _mine(played: Played) -> list[Training]:
+    return cast(list[Training], played.mine)
+
+
+def pods_do_not_write_together(played: Played) -> Iterator[Violation]:
+    """Check: never two pods that may write the same checkpoints, of whatever generations."""
+    runs = [(*run, one.name) for one in _mine(played) for run in one.runs.values()]
+    for older, newer in pairwise(sorted(runs)):
+        if newer[0] < older[1]:
+            words = f"a pod of {newer[2]} is placed while one of {older[2]} may write"
+            yield Violation("two pods write", newer[0], words)
+
+
+def a_name_is_used_once(played: Played) -> Iterator[Violation]:
+    """Check: at most one Job for each generation."""
+    names: set[str] = set()
+    for one in _mine(played):
+        if one.name in names and not any(played.facts("run deleted")):
+            yield Violation("a name again", one.created, f"{one.name} is made for a second time")
+        names.add(one.name)
+
+
+def strangers_are_not_changed(played: Played) -> Iterator[Violation]:
+    """Check: foreign objects are never touched."""
+    if played.ti.sensor_of:
+        return
+    world = cast(ClusterWorld, played.world)
+    for fact in played.story.of("changed"):
+        named = [one for one in world.trainings if one.name == fact.workload]
+        owners = [
+            one
+            for one in named
+            if one.created <= fact.at and (one.deleted is None or one.deleted >= fact.at)
+        ]
+        if owners and not owners[-1].task:
+            yield Violation(
+                "stranger changed", fact.at, f"{fact.who} sends {fact.method} to {fact.workload}"
+            )
+
+
+def the_budget_is_the_authors(played: Played) -> Iterator[Violation]:
+    """Check: interruptions never use up the budget, and failures of its own do."""
+    given = played.ti.task.backoff_limit
+    budget = DEFAULT_BUDGET if given is None else given
+    for one in _mine(played):
+        if one.phase == "Failed" and one.failures <= budget:
+            words = f"{one.name} ends after {one.failures} failures; {budget} are allowed"
+            yield Violation("budget used up by others", one.phases[-1][0], words)
+        if one.failures > budget + 1:
+            words = f"{one.name} failed {one.failures} times; {budget} are allowed"
+            yield Violation("budget overdrawn", one.phases[-1][0], words)
+
+
+def a_failure_was_one(played: Played) -> Iterator[Violation]:
+    """Check: a preemption never fails a task, nor does anything else but an end of the training."""
+    for fact in played.facts("raised"):
+        found = _FAILED.match(fact.error)
+        named = [one for one in _mine(played) if found and one.name == found[1]]
+        for one in [one for one in named if one.created <= fact.at][-1:]:
+            until = [phase for phase in one.phases if phase[0] <= fact.at]
+            phase = until[-1][1]
+            cut_short = why_incomplete([Moment(*each) for each in until])
+            if phase == "Failed" or (phase == "Completed" and cut_short) or one.condemned:
+                continue
+            yield Violation(f"false failure: {phase}", fact.at, fact.error[:150])
+
+
+def nothing_runs_on(played: Played) -> Iterator[Violation]:
+    """Check: what we delete goes with its pods."""
+    world = cast(ClusterWorld, played.world)
+    for one in _mine(played):
+        deleted = [f for f in played.story.of("deleted", ordinal=one.ordinal)]
+        if deleted and deleted[0].who != "a person":
+            for pod in world.pods_of(one):
+                if phase_of(pod) not in ENDED and played.judged_at:
+                    yield Violation("a pod runs on", deleted[0].at, pod["metadata"]["name"])
+
+
+INVARIANTS: tuple[Invariant, ...] = (
+    pods_do_not_write_together,
+    a_name_is_used_once,
+    strangers_are_not_changed,
+    the_budget_is_the_authors,
+    a_failure_was_one,
+    nothing_runs_on,
+)
