@@ -16,7 +16,9 @@ from airflow.sdk.exceptions import AirflowFailException
 from airflow_runai.backends.termination import stop
 from airflow_runai.core.decision import WaitPolicy, decide
 from airflow_runai.core.outcome import FAILED, STALLED, STOPPED, SUCCEEDED, TIMED_OUT, Outcome
+from airflow_runai.core.phases import Meaning
 from airflow_runai.core.waiting import take_snapshot
+from airflow_runai.core.workload import Workload
 from airflow_runai.errors import Refused, Unreachable, WorkloadEnded
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.tasks.checkpoint_root import CheckpointRoot
@@ -82,7 +84,10 @@ def _settled_now(
         return now
     now = explained(hook, now)  # before it is stopped: then there is nothing left to read
     # Whether it stopped may not be known yet: then the wait goes on, and finds out.
-    done = hook.run(stop(hook.backend, snapshot.workload, action))
+    # To explain it and to look again takes seconds, in which it may begin to run.
+    was_away = snapshot.workload.meaning is not Meaning.RUNNING
+    runs_again: Callable[[Workload], bool] = lambda it: was_away and it.meaning is Meaning.RUNNING
+    done = hook.run(stop(hook.backend, snapshot.workload, action, unless=runs_again))
     return replace(now, reason=f"{now.reason}; {done}") if done else None
 
 

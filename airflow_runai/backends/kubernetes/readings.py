@@ -92,7 +92,10 @@ class TrainingReading:
         return patch or None
 
     def _amendment(self, text: str, limit: int | None) -> dict[str, Any]:
-        if self.judged.final or self.case.training.presence.is_gone:
+        training = self.case.training
+        # A sensor waits for what others have made, too.
+        is_ours = bool(training.fingerprint)
+        if self.judged.final or training.presence.is_gone or not is_ours:
             return {}
         patch: dict[str, Any] = {}
         known = read_history(text)

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import cast
 
-from airflow_runai.core.completion import why_incomplete
-from airflow_runai.core.timeline import Moment
 from tests.simulation.kubernetes.world import ENDED, ClusterWorld, Training, phase_of
 from tests.simulation.simulation import Played
 from tests.simulation.violation import Invariant, Violation
 
 _FAILED = re.compile(r"(?:\w+: )?workload (\S+) failed: ")
+#: While these last, failures are not counted: nobody looks, or nobody may write.
+_UNCOUNTED = ("outage", "right", "triggerer", "take-over", "API server", "relabel", "annotate", "streams")
 #: Failures that the author of a task allows who says nothing.
 DEFAULT_BUDGET = 6
 
@@ -29,15 +29,6 @@ def pods_do_not_write_together(played: Played) -> Iterator[Violation]:
         if newer[0] < older[1]:
             words = f"a pod of {newer[2]} is placed while one of {older[2]} may write"
             yield Violation("two pods write", newer[0], words)
-
-
-def a_name_is_used_once(played: Played) -> Iterator[Violation]:
-    """Check: at most one Job for each generation."""
-    names: set[str] = set()
-    for one in _mine(played):
-        if one.name in names and not any(played.facts("run deleted")):
-            yield Violation("a name again", one.created, f"{one.name} is made for a second time")
-        names.add(one.name)
 
 
 def strangers_are_not_changed(played: Played) -> Iterator[Violation]:
@@ -60,15 +51,30 @@ def strangers_are_not_changed(played: Played) -> Iterator[Violation]:
 
 def the_budget_is_the_authors(played: Played) -> Iterator[Violation]:
     """Check: interruptions never use up the budget, and failures of its own do."""
-    given = played.ti.task.backoff_limit
-    budget = DEFAULT_BUDGET if given is None else given
+    budget = _budget(played)
     for one in _mine(played):
         if one.phase == "Failed" and one.failures <= budget:
             words = f"{one.name} ends after {one.failures} failures; {budget} are allowed"
             yield Violation("budget used up by others", one.phases[-1][0], words)
-        if one.failures > budget + 1:
+        if one.failures > budget + 1 and not _is_blind(played):
             words = f"{one.name} failed {one.failures} times; {budget} are allowed"
             yield Violation("budget overdrawn", one.phases[-1][0], words)
+
+
+def _budget(played: Played) -> int:
+    given = played.ti.task.backoff_limit
+    return DEFAULT_BUDGET if given is None else given
+
+
+def _is_spent(played: Played, one: Training) -> bool:
+    return one.failures > _budget(played)
+
+
+def _is_blind(played: Played) -> bool:
+    """Whether nobody could count, or end it, for a while."""
+    lacking = played.history.cluster and played.history.cluster.forbidden
+    is_relabelled = any(f.what.startswith(_UNCOUNTED) for f in played.story.of("act"))
+    return bool(lacking or is_relabelled or played.history.troubles)
 
 
 def a_failure_was_one(played: Played) -> Iterator[Violation]:
@@ -79,10 +85,19 @@ def a_failure_was_one(played: Played) -> Iterator[Violation]:
         for one in [one for one in named if one.created <= fact.at][-1:]:
             until = [phase for phase in one.phases if phase[0] <= fact.at]
             phase = until[-1][1]
-            cut_short = why_incomplete([Moment(*each) for each in until])
-            if phase == "Failed" or (phase == "Completed" and cut_short) or one.condemned:
+            is_over = phase == "Failed" or one.condemned is not None or _is_spent(played, one)
+            if is_over or (phase == "Completed" and one.cut_short):
                 continue
             yield Violation(f"false failure: {phase}", fact.at, fact.error[:150])
+
+
+def a_success_was_whole(played: Played) -> Iterator[Violation]:
+    """Check: exit code 0 after an eviction is no success."""
+    for fact in played.story.of("success"):
+        if fact.who == played.ti.task_id and fact.why == "its worker says so":
+            done = [one for one in _mine(played) if one.phase_at(fact.at)[1] == "Completed"]
+            if done and all(one.cut_short for one in done):
+                yield Violation("success without training: cut short", fact.at, done[-1].name)
 
 
 def nothing_runs_on(played: Played) -> Iterator[Violation]:
@@ -98,9 +113,9 @@ def nothing_runs_on(played: Played) -> Iterator[Violation]:
 
 INVARIANTS: tuple[Invariant, ...] = (
     pods_do_not_write_together,
-    a_name_is_used_once,
     strangers_are_not_changed,
     the_budget_is_the_authors,
     a_failure_was_one,
+    a_success_was_whole,
     nothing_runs_on,
 )

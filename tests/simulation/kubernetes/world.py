@@ -50,6 +50,7 @@ class Training(Workload):
     :param maker: who created it.
     :param runs: (from, until) of each pod, by uid: from its placing to the end of its container.
     :param failures: ends of its own with a code other than 0.
+    :param cut_short: its last pod ended with exit code 0 when it was told to go.
     """
 
     maker: str = ""
@@ -58,6 +59,7 @@ class Training(Workload):
     begun: dict[str, float] = field(default_factory=dict)
     preempted: set[str] = field(default_factory=set)
     failures: int = 0
+    cut_short: bool = False
 
     @property
     def task(self) -> tuple[str, ...]:
@@ -245,6 +247,8 @@ class ClusterWorld(World):
         is_over = change.new is None or phase_of(pod) in ENDED
         if is_over and uid in training.runs and training.runs[uid][1] > now:
             training.runs[uid][1] = now
+            goes = "deletionTimestamp" in pod["metadata"]
+            training.cut_short = goes and phase_of(pod) == "Succeeded"
         if (is_over or "deletionTimestamp" in pod["metadata"]) and uid in training.begun:
             self._stopped(training, pod)
         self._show(training)
