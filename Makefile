@@ -9,6 +9,7 @@ ON_THE_RIG := tests/rig tests/referee
 
 .DEFAULT_GOAL := help
 SEEDS ?= 10000
+PLATFORM ?= runai
 WAITS ?= 1000
 TAG ?=
 .PHONY: help install demo up preempt down simulate test test-airflow test-rig test-training test-parts quick qualify bench build lint docs docs-serve screenshots releasable rig oracles clean
@@ -66,7 +67,7 @@ qualify: rig  ## run what takes too long for `make test`: start-stop cycles, rec
 	RUNAI_REQUIRE_RIG=1 $(BIN)/python -m pytest -m qualify
 
 simulate: $(INSTALLED)  ## play SEEDS=10000 random histories of the real code in virtual time
-	$(BIN)/python -m tests.simulation --many $(SEEDS)
+	$(BIN)/python -m tests.simulation --many $(SEEDS) --platform $(PLATFORM)
 
 bench: $(INSTALLED)  ## measure WAITS=1000 waits over TLS beside the stock KubernetesJobTrigger (10 minutes)
 	$(BIN)/python -m tests.benchmarks.beside_stock --waits $(WAITS)
