@@ -114,12 +114,24 @@ class Renewal:
 
 def client(access: ClusterAccess, obtain: Callable[[], ClusterAccess]) -> httpx.Client:
     """Return a blocking client; the caller closes it."""
-    return httpx.Client(transport=_BlockingLine(access, obtain), **_options(access))
+    return httpx.Client(transport=line(access, obtain), **_options(access))
 
 
 def async_client(access: ClusterAccess, obtain: Callable[[], ClusterAccess]) -> httpx.AsyncClient:
     """Return a client for the running event loop; the caller closes it."""
-    return httpx.AsyncClient(transport=_AwaitedLine(access, obtain), **_options(access))
+    return httpx.AsyncClient(transport=async_line(access, obtain), **_options(access))
+
+
+def line(access: ClusterAccess, obtain: Callable[[], ClusterAccess]) -> httpx.BaseTransport:
+    """Return the way to the server, for a client that knows other servers, too."""
+    return _BlockingLine(access, obtain)
+
+
+def async_line(
+    access: ClusterAccess, obtain: Callable[[], ClusterAccess]
+) -> httpx.AsyncBaseTransport:
+    """Return the same for the running event loop."""
+    return _AwaitedLine(access, obtain)
 
 
 class _BlockingLine(httpx.BaseTransport):

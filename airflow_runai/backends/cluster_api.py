@@ -13,7 +13,7 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from airflow_runai.backends.control_plane import get_spec
-from airflow_runai.backends.organization import list_clusters, project_name
+from airflow_runai.backends.organization import list_clusters, project_of
 from airflow_runai.backends.replies import accept
 from airflow_runai.backends.settings import Settings
 from airflow_runai.core.flow import Flow, Reply, Request
@@ -72,7 +72,7 @@ class Clusters:
     def project(self, project_id: str) -> Flow[str]:
         """Return the name of a project."""
         if project_id not in self._projects:
-            self._projects[project_id] = yield from project_name(project_id)
+            self._projects[project_id] = (yield from project_of(project_id)).name
         return self._projects[project_id]
 
 

@@ -81,11 +81,11 @@ def _project(item: Mapping[str, Any]) -> Project:
     )
 
 
-def project_name(project_id: str) -> Flow[str]:
-    """Return the name of the project with this id."""
+def project_of(project_id: str) -> Flow[Project]:
+    """Return the project with this id."""
     request = Request("GET", f"/api/v1/org-unit/projects/{quote(project_id, safe='')}")
     body = accept(request, (yield request))
-    return _project(body if isinstance(body, Mapping) else {}).name
+    return _project(body if isinstance(body, Mapping) else {})
 
 
 def find_cluster(name_or_id: str) -> Flow[str]:

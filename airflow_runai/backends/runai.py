@@ -72,6 +72,12 @@ class RunaiBackend(Backend):
     def create(self, project: Project, request: SubmissionRequest) -> Flow[Workload]:
         return control_plane.create(project, request.spec.kind, request.name, request.body())
 
+    def rehearse(
+        self, project: Project, request: SubmissionRequest
+    ) -> Flow[tuple[str, ...] | None]:
+        yield from ()
+        return None
+
     def reader(self, start: Workload) -> WorkloadReader:
         return control_plane.ControlPlaneReader(start)
 
@@ -95,6 +101,10 @@ class RunaiBackend(Backend):
 
     def policy(self, project: Project, kind: str) -> Flow[Mapping[str, Any]]:
         return capacity.effective_policy(project, kind)
+
+    def lacking_rights(self, project: Project) -> Flow[str]:
+        yield from ()
+        return ""
 
     def limits(self, project: Project) -> Flow[ProjectLimits]:
         return capacity.project_limits(project)

@@ -8,6 +8,7 @@ from typing import ClassVar
 from urllib.parse import urlsplit
 
 from airflow_runai.core.project import Project
+from airflow_runai.core.workload import Workload
 from airflow_runai.errors import ConnectionSettingsError, InvalidArgument
 
 #: An id becomes part of a filter, in which a comma begins the next condition.
@@ -30,6 +31,8 @@ class Settings:
     :param timeout: seconds for one request, greater than 0.
     :param cluster_url: address of the clusters' own API, which has the logs; ``None`` for what the
         list of clusters says.
+    :param kubernetes_conn_id: id of a connection of type ``kubernetes`` to the project's cluster,
+        which then gives logs, exit codes and reasons; ``None`` for none.
     """
 
     reach_advice: ClassVar = "check the control plane URL, and that this machine may reach it"
@@ -47,6 +50,7 @@ class Settings:
     ca_file: str | None = None
     timeout: float = 30.0
     cluster_url: str | None = None
+    kubernetes_conn_id: str | None = None
 
     def __post_init__(self) -> None:
         problems = [*self._address_problems(), *self._id_problems(), *self._cluster_problems()]
@@ -127,6 +131,13 @@ class Settings:
         if not self.url.startswith("https"):
             return text
         return f"{text}, certificates are {'verified' if self.verify else 'not verified'}"
+
+    def log_command(self, workload: Workload, project: str) -> list[str]:
+        """Return Run:ai's own command for a log; empty where it has a subcommand for each type."""
+        if workload.path != "trainings":
+            return []
+        command = ["runai", "training", "logs", workload.name]
+        return [*command, "-p", project] if project else command
 
     def check_ids(self, project: Project) -> None:
         """

@@ -14,7 +14,6 @@ from airflow_runai.cli.connections import hook_for
 from airflow_runai.cli.target import Target
 from airflow_runai.cli.templated_values import known_part
 from airflow_runai.core.jinja import is_templated
-from airflow_runai.core.policies import breaches
 from airflow_runai.core.project import Cluster, Project
 from airflow_runai.core.quota import (
     ProjectLimits,
@@ -196,19 +195,6 @@ def _version_of_cluster(run: DryRun) -> tuple[int, ...]:
     except NotChecked:
         numbers = ()
     return numbers if len(numbers) == 2 else (3, 0)
-
-
-def policy(run: DryRun) -> CheckResult:
-    """Compare the specification with the project's policy."""
-    hook, project, spec = run.connected_hook, run.project, run.checked_spec
-    effective = hook.run(hook.backend.policy(project, spec.kind))
-    broken = breaches(effective, spec.to_wire()["spec"])
-    if not broken:
-        return OK, "no rule is broken" if effective.get("rules") else "no rules"
-    if run.later:
-        # What is known only later may be just what the rule asks for.
-        return UNKNOWN, f"as far as can be seen: {'; '.join(broken)}"
-    return PROBLEM, "; ".join(broken)
 
 
 def time_limits(run: DryRun) -> CheckResult:

@@ -1,9 +1,9 @@
 """
 ``airflow runai dry-run``: everything that the control plane can answer without creating anything.
 
-It only reads: the only POST is the one for the token. What a server does not have, or does not
-report, is ``unknown`` with the reason, not a problem. Nothing is rendered, so the results of Jinja
-are unknown, too.
+It creates nothing: a POST logs in, asks for rights, or rehearses a creation (``dryRun=All``). What
+a server does not have, or does not report, is ``unknown`` with the reason, not a problem. Nothing
+is rendered, so the results of Jinja are unknown, too.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from airflow_runai.cli.exit_codes import UsageError, command, error_text
 from airflow_runai.cli.log_check import logs
 from airflow_runai.cli.name_check import name
 from airflow_runai.cli.output import print_rows
+from airflow_runai.cli.policy_check import policy
 from airflow_runai.cli.target import Target, target_from
 from airflow_runai.core.jinja import is_templated
 from airflow_runai.errors import RunaiError
@@ -29,7 +30,7 @@ STEPS: tuple[tuple[str, Callable[[DryRun], CheckResult], bool], ...] = (
     ("cluster", checks.cluster, False),
     ("version", checks.version, False),
     ("specification", checks.specification, True),
-    ("policy", checks.policy, False),
+    ("policy", policy, False),
     ("time limits", checks.time_limits, False),
     ("quota", checks.quota, False),
     ("free GPUs", checks.free_gpus, False),

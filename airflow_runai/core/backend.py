@@ -84,6 +84,16 @@ class Workloads(Protocol):
     def create(self, project: Project, request: SubmissionRequest) -> Flow[Workload]:
         """Create a workload. Never call it twice without looking for its name in between."""
 
+    def rehearse(
+        self, project: Project, request: SubmissionRequest
+    ) -> Flow[tuple[str, ...] | None]:
+        """
+        Find out whether a workload would be created, and create nothing; raises like a create.
+
+        :return: what the platform has against it without refusing it; ``None`` if it cannot be
+            asked.
+        """
+
     def reader(self, start: Workload) -> WorkloadReader:
         """Return how to read a workload: now, in the past, and among the deleted ones."""
 
@@ -120,6 +130,9 @@ class Capacity(Protocol):
         :param kind: ``trainings`` or ``distributed``.
         :return: with ``rules`` and ``defaults``; empty if there is no policy.
         """
+
+    def lacking_rights(self, project: Project) -> Flow[str]:
+        """Say which rights this identity lacks there; empty if none, or if that cannot be asked."""
 
     def limits(self, project: Project) -> Flow[ProjectLimits]:
         """Read what bounds the trainings of a project."""

@@ -30,7 +30,8 @@ class Note:
     :param name: of the workload; it keeps its readable part when the DAG gets another one.
     :param instance: name of the Airflow at that time; later settings do not change it.
     :param connection: id of the connection through which it was submitted.
-    :param project_id: of its project, as is ``cluster_id`` of its cluster; older notes lack both.
+    :param project_id: of its project, as is ``cluster_id`` of its cluster; older notes lack both,
+        and its ``kind``.
     :param fingerprint: of the specification that was submitted.
     :param max_tries: Airflow's number at that time; only a clear changes it.
     :param begun: epoch seconds of the server's clock when this run first intended to submit: an
@@ -52,6 +53,7 @@ class Note:
     cut_short: str | None = None
     project_id: str | None = None
     cluster_id: str | None = None
+    kind: str | None = None
 
     @classmethod
     def from_json(cls, value: object) -> Note | None:
@@ -72,6 +74,7 @@ class Note:
             phase="",
             project_id=self.project_id or "",
             cluster_id=self.cluster_id or "",
+            kind=self.kind or "",
         )
 
     def to_json(self) -> JsonObject:

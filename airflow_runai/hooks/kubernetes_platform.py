@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING
 
 from airflow_runai.backends.access import ClusterAccess, async_client, client
 from airflow_runai.backends.kubernetes.awaited_training import AwaitedTraining
-from airflow_runai.backends.kubernetes.least_rights import WORKER, least_rights
 from airflow_runai.backends.kubernetes.namespace_mirrors import ClusterMirrors
 from airflow_runai.backends.kubernetes.platform import KubernetesBackend
-from airflow_runai.backends.kubernetes.rights import missing, sentence
 from airflow_runai.core.flow import Flow, Reply, Request
 from airflow_runai.core.project import Project
 from airflow_runai.core.workload import Workload
@@ -68,8 +66,7 @@ class ClusterPlatform(Platform):
         text = f"Reached {self.address} ({cluster.version}); dialect {dialect.name}"
         if self._connection.project:
             project = yield from self.backend.find_project(self._connection.project)
-            rights = least_rights(dialect.name, WORKER)
-            lacking = yield from missing(project.id, rights)
-            words = sentence(project.id, lacking) if lacking else "all rights are there"
-            text += f"; project {project.name} found, namespace {project.id}: {words}"
+            lacking = yield from self.backend.lacking_rights(project)
+            text += f"; project {project.name} found, namespace {project.id}"
+            text += f"; {lacking or 'all rights are there'}"
         return text

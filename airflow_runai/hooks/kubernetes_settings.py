@@ -12,6 +12,7 @@ from airflow_runai.core.manifests import ClusterTerms
 from airflow_runai.core.manifests.labels import SUBDOMAIN
 from airflow_runai.core.project import Project
 from airflow_runai.core.texts import cut
+from airflow_runai.core.workload import Workload
 from airflow_runai.errors import ConnectionSettingsError
 from airflow_runai.hooks.kubernetes import field as stock_field
 
@@ -60,6 +61,13 @@ class ClusterConnection:
         """What people want to see of the connection before it is tried."""
         namespace = self.trainings.namespace or "named like the project"
         return f"Kubernetes, namespace {namespace}, dialect {self.trainings.dialect or 'found out'}"
+
+    def log_command(self, workload: Workload, project: str) -> list[str]:
+        """Return the command of ``kubectl`` for the logs of all pods."""
+        is_set = workload.path == "distributed"
+        label = "jobset.sigs.k8s.io/jobset-name" if is_set else "batch.kubernetes.io/job-name"
+        selector = f"{label}={workload.name}"
+        return ["kubectl", "logs", "-n", workload.project_id, "-l", selector, "--tail", "-1"]
 
     def check_ids(self, project: Project) -> None:
         """Compare nothing: the names are the ids here."""

@@ -36,6 +36,7 @@ from airflow_runai.core.submission_request import SubmissionRequest
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import ForeignWorkload, Missing, NameTaken, NoEffect
 from airflow_runai.hooks.runai import RunaiHook
+from airflow_runai.tasks.missing_rights import tell_missing_rights
 from airflow_runai.tasks.note_store import remember, write_note
 from airflow_runai.tasks.try_identity import identity, may_be_made_again, origin_variables, tries_of
 from airflow_runai.tasks.worker_stop import WorkerStopped
@@ -185,8 +186,9 @@ class Submission:
         request = self._request(self._name(step.generation))
         intent = self._new_note(step.generation, request)
         write_note(self.context, intent)
+        tell_missing_rights(self.hook, self.project, self.sleep)
         workload = self._created(request)
-        remember(self.context, replace(intent, workload_id=workload.id))
+        remember(self.context, replace(intent, workload_id=workload.id, kind=workload.kind))
         log.info(
             "submitted %s to project %s (id %s, try %d)",
             workload.name,

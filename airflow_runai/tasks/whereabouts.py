@@ -45,23 +45,17 @@ def where_to_look(workload: Workload, runai_conn_id: str, project: str) -> list[
 
     :param project: its name, if known; else the connection's is used.
     """
-    lines = []
+    lines, theirs = [], list[str]()
     try:
         settings = RunaiHook(runai_conn_id).settings
         project = project or settings.project or ""
+        theirs = settings.log_command(workload, project)
         if page := workload_page(settings, workload, project):
             lines.append(f"its page: {page}")
     except Exception as error:  # the failure itself is more important
         log.info("the page of %s is not known (%s)", workload.name, error)
-    return [*lines, f"its logs: {' or '.join(_log_commands(workload, runai_conn_id, project))}"]
-
-
-def _log_commands(workload: Workload, runai_conn_id: str, project: str) -> list[str]:
     ours = ["airflow", "runai", "logs", workload.name]
     ours += ["--conn", runai_conn_id] if runai_conn_id != RunaiHook.default_conn_name else []
-    theirs = ["runai", "training", "logs", workload.name]
     ours += ["--project", project] if project else []
-    theirs += ["-p", project] if project else []
-    # Other types of workloads have subcommands of their own.
-    commands = [ours, theirs] if workload.path == "trainings" else [ours]
-    return [f"`{shlex.join(words)}`" for words in commands]
+    commands = [f"`{shlex.join(words)}`" for words in (ours, theirs) if words]
+    return [*lines, f"its logs: {' or '.join(commands)}"]

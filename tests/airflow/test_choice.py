@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from airflow.sdk import Connection
 
+from airflow_runai.backends.settings import Settings
 from airflow_runai.errors import ConnectionSettingsError
 from airflow_runai.hooks.choice import READERS, settings_of
 from airflow_runai.hooks.runai import RunaiHook
@@ -22,7 +23,9 @@ KNOWN: dict[str, Any] = {
 
 
 def test_a_connection_of_a_known_type_is_read() -> None:
-    assert settings_of(Connection(conn_id="gpu", conn_type="runai", **KNOWN)).client_id == "id"
+    found = settings_of(Connection(conn_id="gpu", conn_type="runai", **KNOWN))
+    assert isinstance(found, Settings)
+    assert found.client_id == "id"
 
 
 @pytest.mark.parametrize("kind", ["http", "aws", "", "Runai"])

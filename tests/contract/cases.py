@@ -104,20 +104,15 @@ CASES = (
     "checkpoint_chain_trains_validates_evaluates_promotes_over_a_preemption",
 )
 
-_NEW = "only for a platform that is not here yet"
 _WATCH = "shown for Run:ai by tests/backends/test_watcher.py"
 #: Cases that are not played here yet, and why.
 OPEN: Mapping[str, str] = {
-    "quota_of_objects_exceeded_is_waited_for": _NEW,
-    "node_lost_is_interruption": "to be written",
     "out_of_memory_is_named": "to be written: a stepped clock runs no processes",
-    "queue_does_not_exist_is_told": _NEW,
     "last_log_lines_in_failure": "shown for Run:ai by tests/airflow/test_logs.py",
     "credentials_refused_renewed_once_for_all_waits": "shown for Run:ai by tests/backends/test_tokens.py",
     "dropped_stream_or_page_loses_nothing": _WATCH,
     "history_too_old_lists_again": _WATCH,
     "one_unreadable_object_hurts_one_wait": _WATCH,
-    "blind_identity_degrades_and_says_so": _NEW,
     "hundred_waits_one_conversation": _WATCH,
     "end_seen_within_bound": _WATCH,
     "logs_follow_over_preemption_no_gap_no_double": "shown for Run:ai by tests/airflow/test_log_tail.py",

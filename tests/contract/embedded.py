@@ -117,6 +117,15 @@ class EmbeddedRig(Rig):
         how = {"path": WORKLOADS, "status": status, "times": times, "retry_after": retry_after}
         self.emulator.faults.add(kind, **how)
 
+    def fill(self, seconds: float) -> None:
+        raise NotImplementedError("Run:ai has no quota of objects")
+
+    def lose_node(self) -> None:
+        raise NotImplementedError("the embedded Run:ai loses no nodes")
+
+    def hide(self) -> None:
+        raise NotImplementedError("Run:ai shows a workload whole, or not at all")
+
     def forbid(self, method: str) -> None:
         self.emulator.faults.add("status", method=method, path=WORKLOADS, status=403)
 

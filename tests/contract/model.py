@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -17,18 +16,18 @@ from airflow_runai.backends.server_clock import ServerClock
 from airflow_runai.core.flow import Flow, Notice
 from airflow_runai.core.manifests import ClusterTerms
 from airflow_runai.core.project import Project
+from tests.contract.model_trainings import JOB_NAME, Trainings
 from tests.contract.rig import Rig, Script
 from tests.model.clock import SteppedClock
 from tests.model.cluster import Cluster
 from tests.model.conftest import job
 from tests.model.faults import Fault, Wire, broken, saying
-from tests.model.kubelet import Life, phase_of
+from tests.model.kubelet import phase_of
 from tests.model.resources import JOBS, PODS, Object
-from tests.model.store import Change
 from tests.model.transport import AwaitingTransport, BlockingTransport
 
 T = TypeVar("T")
-JOB_NAME, INDEX = "batch.kubernetes.io/job-name", "batch.kubernetes.io/job-completion-index"
+SET_NAME = "jobset.sigs.k8s.io/jobset-name"
 #: Seconds of virtual time after which a flow hangs.
 LONGEST = 50_000.0
 #: Seconds in which a training is placed, if there is room.
@@ -56,56 +55,23 @@ class _ClusterTime(ServerClock):
         """It is the cluster's own."""
 
 
-class Trainings:
-    """What the containers do: the work of a training is kept over its interruptions."""
-
-    def __init__(self, clock: SteppedClock, start: float, images: tuple[str, ...] | None) -> None:
-        self._clock, self._start, self._images = clock, start, images
-        self.script = Script()
-        self._done: defaultdict[str, float] = defaultdict(float)
-        self._lives: defaultdict[str, int] = defaultdict(int)
-        self._running: dict[str, float] = {}
-        self.names: list[str] = []
-
-    def life_of(self, pod: Object) -> Life:
-        """Return what a pod that was just placed will do."""
-        if not pod["metadata"]["labels"].get(JOB_NAME, "").startswith("train"):
-            return Life(run=float("inf"))
-        image = pod["spec"]["containers"][0]["image"]
-        if self._images is not None and image.split(":")[0] not in self._images:
-            return Life(never=("ErrImagePull", f'Failed to pull image "{image}"'))
-        key, script = _work(pod), self.script
-        self._lives[key] += 1
-        stop = (script.stop_seconds, script.stop_exit_code)
-        if own := script.exits.get(self._lives[key]):
-            return Life(self._start, own[0], own[1], on_sigterm=stop)
-        left = float("inf") if script.seconds is None else script.seconds - self._done[key]
-        return Life(self._start, max(0.1, left), script.exit_code, on_sigterm=stop)
-
-    def hear(self, change: Change) -> None:
-        """Count how long a pod works: until it ends, or is told to."""
-        if change.resource == JOBS and change.old is None and change.new:
-            self.names.append(change.new["metadata"]["name"])
-        pod = change.new or change.old
-        if change.resource != PODS or pod is None:
-            return
-        uid, now = pod["metadata"]["uid"], self._clock.now()
-        is_over = change.new is None or "deletionTimestamp" in pod["metadata"]
-        if phase_of(pod) == "Running" and not is_over:
-            self._running.setdefault(uid, now)
-        elif uid in self._running:
-            self._done[_work(pod)] += now - self._running.pop(uid)
-
-
-def _work(pod: Object) -> str:
-    labels = pod["metadata"]["labels"]
-    return f"{labels.get(JOB_NAME)}/{labels.get(INDEX, '')}"
-
-
 class ModelRig(Rig):
     """Its blocking driver; a sleep moves the model's clock."""
 
-    knows = frozenset({"durable", "image", "fields", "phases of tomorrow", "slow start"})
+    knows = frozenset(
+        {
+            "durable",
+            "image",
+            "fields",
+            "phases of tomorrow",
+            "slow start",
+            "quota of objects",
+            "queues",
+            "rights",
+            "gangs",
+            "nodes",
+        }
+    )
 
     words = {
         "spent": "failed with exit code 3 (Error); Job has reached the specified backoff limit",
@@ -224,6 +190,18 @@ class ModelRig(Rig):
             Fault(saying(status, html=html, retry_after=retry_after), "", times)
         )
 
+    def fill(self, seconds: float) -> None:
+        server = self.cluster.server
+        server.most_jobs = 0
+        self.clock.after(seconds, lambda: setattr(server, "most_jobs", None))
+
+    def lose_node(self) -> None:
+        self.cluster.add_node("node-1", 4)
+        self.cluster.lose_node("node-0")
+
+    def hide(self) -> None:
+        self.cluster.server.forbidden |= {("list", "pods"), ("list", "events")}
+
     def forbid(self, method: str) -> None:
         verbs = {"POST": "create", "PATCH": "patch", "DELETE": "delete"}
         self.cluster.server.forbidden.add((verbs[method], JOBS.plural))
@@ -242,14 +220,14 @@ class ModelRig(Rig):
         return [name for name in self.trainings.names if name.startswith("train")]
 
     def lives(self, name: str) -> bool:
-        return bool(self._pods(name))
+        return any(one["spec"].get("nodeName") for one in self._pods(name))
 
     def _pods(self, name: str) -> list[Object]:
         """Return the pods of a workload that have not ended."""
         pods = [
             one
             for one in self.cluster.store.all(PODS)
-            if one["metadata"]["labels"].get(JOB_NAME) == name
+            if name in (one["metadata"]["labels"].get(key) for key in (JOB_NAME, SET_NAME))
         ]
         return [one for one in pods if phase_of(one) not in ("Succeeded", "Failed")]
 

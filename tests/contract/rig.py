@@ -92,6 +92,15 @@ class Rig(Protocol):
     ) -> None:
         """Answer the next calls with this status, and do nothing."""
 
+    def fill(self, seconds: float) -> None:
+        """Let a quota leave no room for another training for so many seconds."""
+
+    def lose_node(self) -> None:
+        """Let the node be lost on which the trainings are; another one is there."""
+
+    def hide(self) -> None:
+        """Take the right to see more of a training than its own object."""
+
     def forbid(self, method: str) -> None:
         """Take the right for the next call of this method away."""
 

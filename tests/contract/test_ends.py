@@ -107,6 +107,15 @@ def test_eviction_without_words_is_interruption_not_preemption(rig: Rig) -> None
     assert (outcome.status, counted) == ("succeeded", (1, 0))
 
 
+@pytest.mark.needs("nodes")
+def test_node_lost_is_interruption(rig: Rig) -> None:
+    made = submit(rig, backoff_limit=0)
+    rig.after(40, rig.lose_node)
+    outcome = outcome_of(rig, made)
+    counted = outcome.clocks.interruptions, outcome.clocks.preemptions
+    assert (outcome.status, counted, rig.names()) == ("succeeded", (1, 0), [name_of()])
+
+
 def test_suspended_by_person_is_waited_for(rig: Rig) -> None:
     made = submit(rig)
     rig.after(20, lambda: rig.person(rig.backend.suspend(made)))

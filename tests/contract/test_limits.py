@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from airflow_runai.backends.submission import create_or_adopt
 from airflow_runai.backends.termination import stop
 from airflow_runai.core.decision import WaitPolicy
 from airflow_runai.core.timeouts import Timeouts
 from airflow_runai.core.workload import Workload
-from tests.contract.rig import MakeRig, Rig, Script, name_of
+from airflow_runai.errors import NotResolved
+from tests.contract.rig import MakeRig, Rig, Script, name_of, order
 from tests.contract.waits import outcome_of, submit
 
 
@@ -90,3 +94,14 @@ def test_non_preemptible_over_quota_is_told(rig: Rig) -> None:
     (reason, *_) = rig.run(rig.backend.explain(now))
     assert "quota" in reason.sentence
     assert rig.names() == [name_of()]
+
+
+@pytest.mark.needs("queues")
+def test_queue_does_not_exist_is_told(rig: Rig) -> None:
+    """The server takes it, and no pod ever starts."""
+    where = replace(rig.place(), name="nobody")
+    with pytest.raises(NotResolved, match="project: 'nobody'"):
+        rig.run(create_or_adopt(rig.backend, where, order()))
+    with pytest.raises(NotResolved, match="priority: 'urgent'"):
+        submit(rig, priority="urgent")
+    assert rig.names() == []

@@ -90,3 +90,13 @@ def test_server_restart_keeps_everything(make_rig: MakeRig, tmp_path: Path) -> N
     assert (found.id, found.created_at) == (made.id, made.created_at)
     assert outcome_of(rig, made).status == "succeeded"
     assert rig.names() == [name_of()]
+
+
+@pytest.mark.needs("rights")
+def test_blind_identity_degrades_and_says_so(rig: Rig) -> None:
+    """Who may not see pods knows when it runs and how it ends, and is told once what is missing."""
+    rig.hide()
+    outcome = outcome_of(rig, submit(rig))
+    assert outcome.status == "succeeded"
+    assert "Running" in [moment.phase for moment in outcome.timeline]
+    assert [told.kind for told in rig.told if "pods cannot be listed" in told.text] == ["trouble"]

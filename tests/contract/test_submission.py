@@ -6,6 +6,7 @@ import pytest
 
 from airflow_runai.backends.submission import create_or_adopt, generations
 from airflow_runai.backends.termination import end_and_wait
+from airflow_runai.core.flow import now
 from airflow_runai.core.naming import TaskIdentity, base_name, generation_name
 from airflow_runai.core.note import Note
 from airflow_runai.core.spec import WorkloadSpec
@@ -158,3 +159,12 @@ def test_mapped_tasks_have_own_workloads(rig: Rig) -> None:
     for one, name in zip(tasks, names, strict=True):
         ((_, found),) = rig.run(generations(rig.backend, rig.place(), one.digest()))
         assert found.name == name
+
+
+@pytest.mark.needs("quota of objects")
+def test_quota_of_objects_exceeded_is_waited_for(rig: Rig) -> None:
+    began = rig.run(now())
+    rig.fill(120)
+    made = submit(rig)
+    assert (made.name, rig.names()) == (name_of(), [name_of()])
+    assert made.created_at - began >= 119

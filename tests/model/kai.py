@@ -13,6 +13,7 @@ from tests.model.events import Recorder
 from tests.model.resources import (
     CLAIMS,
     JOBS,
+    JOBSETS,
     NODES,
     PODGROUPS,
     PODS,
@@ -96,6 +97,8 @@ class Kai:
             return
         references = pod["metadata"].get("ownerReferences") or [{"name": name}]
         owner = self._store.find(JOBS, namespace, references[0]["name"]) or pod
+        for one in owner["metadata"].get("ownerReferences") or ():
+            owner = self._store.find(JOBSETS, namespace, one["name"]) or owner
         priorities = [one["metadata"]["name"] for one in self._store.all(PRIORITIES)]
         group = group_for(pod, owner, priorities)
         if self._store.find(PODGROUPS, namespace, group["metadata"]["name"]) is None:

@@ -137,6 +137,7 @@ class Server:
                 rules.append(
                     {"verbs": left, "apiGroups": [resource.group], "resources": [resource.plural]}
                 )
+        rules.append({"verbs": ["get"], "apiGroups": [""], "resources": ["pods/log"]})
         return {"resourceRules": rules, "nonResourceRules": [], "incomplete": False}
 
     def _read(self, asked: Asked, place: Place) -> Answer:

@@ -39,7 +39,7 @@ class AwaitedTraining(TrainingReader):
         self.namespace, self.kind = start.project_id, kind_of(start)[0]
         self.interval = interval
         self.mirrors = desk.of(self.namespace)
-        super().__init__(start, cluster, self.mirrors.facts)
+        super().__init__(start, cluster, self.mirrors.sight, self.mirrors.facts)
         self._desk, self._published = desk, published
         self._bell = self.mirrors.bells.bell(start.id)
 
@@ -76,11 +76,11 @@ class AwaitedTraining(TrainingReader):
 
     def _is_enough(self, seen: TrainingReading) -> bool:
         """Whether there is nothing to prove, to ask or to write."""
-        judged, presence = seen.judged, seen.case.training.presence
-        is_quiet = not judged.final and not presence.is_gone and seen.last_straw is None
-        return (
-            is_quiet and judged.is_settled and seen.is_amended and not self._has_unasked_past(seen)
-        )
+        judged, training = seen.judged, seen.case.training
+        # Kueue says in an object of its own why it waits; nobody watches that.
+        is_lasting = not (judged.final or training.presence.is_gone or training.queue)
+        has_more = seen.last_straw is not None or self._has_unasked_past(seen)
+        return is_lasting and judged.is_settled and seen.is_amended and not has_more
 
     def _take(self, uid: str) -> TrainingReading | None:
         # The mirror remembers for all waits: a thousand readings would be megabytes.

@@ -3,13 +3,17 @@
 # ruff: noqa: D102 - `core/backend.py` says what a method means
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from airflow_runai.backends.kubernetes import node_gpus
 from airflow_runai.backends.kubernetes.known_cluster import KnownCluster
+from airflow_runai.backends.kubernetes.least_rights import TRIGGERER, WORKER, least_rights
+from airflow_runai.backends.kubernetes.paths import ResourceKind
 from airflow_runai.backends.kubernetes.prospects import prospects
 from airflow_runai.backends.kubernetes.queues import bounds_of, held_in_all
+from airflow_runai.backends.kubernetes.rights import Right, missing, sentence
 from airflow_runai.backends.kubernetes.room import if_told, in_namespace, room
 from airflow_runai.backends.kubernetes.status import accept
 from airflow_runai.core.backend import Capacity
@@ -29,6 +33,16 @@ def server_version() -> Flow[str]:
     return word(accept(request, (yield request)), "gitVersion")
 
 
+def _rights_of_both(dialect: str) -> Collection[Right]:
+    """Return what a worker and a triggerer need: both use the same connection."""
+    rights: dict[ResourceKind, Right] = {}
+    for one in (*least_rights(dialect, WORKER), *least_rights(dialect, TRIGGERER)):
+        known = rights.get(one.kind, one)
+        verbs = tuple(dict.fromkeys((*known.verbs, *one.verbs)))
+        rights[one.kind] = replace(one, verbs=verbs)
+    return rights.values()
+
+
 class KubernetesCapacity(Capacity):
     """A Kubernetes cluster. Its methods mean what :class:`Capacity` says."""
 
@@ -44,6 +58,11 @@ class KubernetesCapacity(Capacity):
     def policy(self, project: Project, kind: str) -> Flow[Mapping[str, Any]]:
         yield from ()
         return {}
+
+    def lacking_rights(self, project: Project) -> Flow[str]:
+        dialect = yield from self._cluster.dialect()
+        lacking = yield from missing(project.id, _rights_of_both(dialect.name))
+        return sentence(project.id, lacking) if lacking else ""
 
     def limits(self, project: Project) -> Flow[ProjectLimits]:
         bounds = yield from bounds_of(self._cluster, project)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
+
 from airflow_runai.backends.kubernetes import writes
-from airflow_runai.backends.kubernetes.paths import CLAIMS, JOBS, JOBSETS, ResourceKind
+from airflow_runai.backends.kubernetes.paths import CLAIMS, JOBS, JOBSETS, Discovery, ResourceKind
 from airflow_runai.backends.kubernetes.settings import ClusterSettings
 from airflow_runai.backends.kubernetes.status import accept
 from airflow_runai.core.flow import Flow, Request
@@ -50,32 +53,37 @@ def _origin(request: SubmissionRequest) -> dict[str, str]:
     return origin_labels(dag, task, run, request.try_number, index)
 
 
-def create(namespace: str, made: Manifests) -> Flow[writes.Created]:
+def create(
+    namespace: str, made: Manifests, cluster: Discovery, *, dry_run: bool = False
+) -> Flow[writes.Created]:
     """
     Create the objects of one generation.
 
+    :param cluster: what the cluster serves.
+    :param dry_run: see :func:`writes.create`.
     :raises NotResolved: before anything is made, if the queue or the priority class is unknown: the
         server would take them in silence, and no pod would ever start.
     """
-    for one in made.preconditions:
-        yield from require(one, namespace)
-    for claim in made.claims:
-        try:
-            yield from writes.create(CLAIMS.collection(namespace), claim)
-        except AlreadyExists:
-            continue  # that of an earlier generation, or the author's own
     resource = JOBSETS if made.workload["kind"] == "JobSet" else JOBS
-    return (yield from writes.create(resource.collection(namespace), made.workload))
+    _require_kind(resource, cluster, "spec.distributed")
+    for one in made.preconditions:
+        yield from require(one, namespace, cluster)
+    for claim in made.claims:
+        # One that is there is that of an earlier generation, or the author's own.
+        with suppress(AlreadyExists):
+            yield from writes.create(CLAIMS.collection(namespace), claim, dry_run=dry_run)
+    path = resource.collection(namespace)
+    return (yield from writes.create(path, made.workload, dry_run=dry_run))
 
 
-def require(one: Precondition, namespace: str) -> Flow[None]:
+def require(one: Precondition, namespace: str, cluster: Discovery) -> Flow[None]:
     """
     Check that something exists; what may not be looked up is taken for there.
 
     :raises NotResolved: if it does not.
     """
     registry = one.registry
-    kind = ResourceKind(registry.group, _VERSIONS.get(registry.group, "v1"), registry.resource)
+    kind = _require_kind(ResourceKind(registry.group, "", registry.resource), cluster, one.place)
     request = Request("GET", kind.object(namespace if registry.namespaced else None, one.name))
     try:
         accept(request, (yield request))
@@ -89,4 +97,14 @@ def require(one: Precondition, namespace: str) -> Flow[None]:
         ) from error
 
 
-_VERSIONS = {"scheduling.run.ai": "v2", "kueue.x-k8s.io": "v1beta1"}
+def _require_kind(kind: ResourceKind, cluster: Discovery, place: str) -> ResourceKind:
+    """Return the kind in a version that the cluster serves."""
+    if not kind.group:
+        return replace(kind, version="v1")
+    served = cluster.version_of(kind)
+    if served is None:
+        raise NotResolved(
+            f"{place}: the cluster serves no {kind.resource} of {kind.group}; install what brings "
+            "them, or correct `dialect` in the connection"
+        )
+    return served

@@ -10,6 +10,7 @@ from airflow_runai.backends.kubernetes.capacity import server_version
 from airflow_runai.backends.kubernetes.explanation import explain
 from airflow_runai.backends.kubernetes.known_cluster import KnownCluster
 from airflow_runai.backends.kubernetes.log_readers import PodLogReader
+from airflow_runai.backends.kubernetes.pod_source import PodSource
 from airflow_runai.backends.kubernetes.training_look import look
 from airflow_runai.core.backend import Diagnostics
 from airflow_runai.core.flow import Flow
@@ -42,7 +43,7 @@ class KubernetesDiagnostics(Diagnostics):
         return ()
 
     def log(self, workload: Workload) -> LogReader:
-        return PodLogReader(workload)
+        return PodLogReader(workload, PodSource())
 
     def log_server(self, cluster_id: str) -> Flow[str]:
         yield from server_version()

@@ -50,8 +50,22 @@ def explain(
     """
     try:
         seen = yield from look(workload)
-        if not needs_reason(seen.phase):
-            return ()
+    except Unreachable:
+        return ()
+    return (yield from explain_look(cluster, workload, seen, since))
+
+
+def explain_look(
+    cluster: KnownCluster, workload: Workload, seen: TrainingLook, since: float
+) -> Flow[tuple[Reason, ...]]:
+    """
+    Return the reasons for what one look has seen.
+
+    :param workload: its project's id is the namespace.
+    """
+    if not needs_reason(seen.phase):
+        return ()
+    try:
         return reasons((yield from _evidence(cluster, workload, seen, since)))
     except Unreachable:
         return ()  # the rest would not come either, and each try may take as long as a time-out
@@ -67,9 +81,9 @@ def _evidence(
     said = {row["k8sPhaseMessage"] for row in waiting}
     events = yield from _events(workload, seen, is_silent=not any(said))
     # The scheduler says the same in a pod's condition and in its event.
-    told = [row for row in event_rows(events) if row["message"] not in said]
+    shown = [row for row in event_rows(events) if row["message"] not in said]
     item = training_item(seen.training, queued, [*more, *remark])
-    return Evidence.gather(seen.phase, item, told, [*waiting, *rows], since)
+    return Evidence.gather(seen.phase, item, shown, [*waiting, *rows], since)
 
 
 def _waiting(seen: TrainingLook) -> list[Object]:

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from airflow_runai.backends.kubernetes.logs import follow
-from airflow_runai.backends.kubernetes.pod_logs import Pods, log_of, redaction_of, row_of
-from airflow_runai.backends.kubernetes.training_look import is_over
+from airflow_runai.backends.kubernetes.pod_logs import log_of, redaction_of, row_of
+from airflow_runai.backends.kubernetes.pod_source import PodSource
 from airflow_runai.backends.kubernetes.writes import Object
 from airflow_runai.backends.log_parts import without_secrets
 from airflow_runai.backends.patience import Patience
@@ -36,8 +36,8 @@ _PATIENCE = Patience(600.0)
 class LogFollow:
     """Follows the log of one training, at the pod that leads where there are several."""
 
-    def __init__(self, workload: Workload, pods: Pods) -> None:
-        self._workload, self._pods = workload, pods
+    def __init__(self, workload: Workload, source: PodSource) -> None:
+        self._workload, self._source = workload, source
         # Pods that need not be read any more, and how far the others were.
         self._done: set[str] = set()
         self._cursors: dict[str, LogCursor] = {}
@@ -49,11 +49,11 @@ class LogFollow:
         :param first: so many of those that are there already; ``None`` for all.
         """
         while True:
-            pods = yield from _PATIENCE.retry(lambda: self._pods(self._workload))
+            pods = yield from _PATIENCE.retry(lambda: self._source.pods(self._workload))
             pod = self._next(pods)
             if pod is not None:
                 yield from self._follow(pod, take, None if self._cursors else first)
-            elif (yield from _PATIENCE.retry(lambda: is_over(self._workload))):
+            elif (yield from _PATIENCE.retry(lambda: self._source.is_over(self._workload))):
                 return
             else:
                 yield Sleep(_PAUSE, jitter=0.2)
@@ -90,7 +90,9 @@ class LogFollow:
             self._cursors[uid] = line.cursor
 
         try:
-            self._cursors[uid] = yield from follow(log_of(pod), cursor, show, first)
+            self._cursors[uid] = yield from self._source.ask(
+                follow(log_of(pod), cursor, show, first)
+            )
         except NotFound:
             self._done.add(uid)
         if uid in self._done or (yield from self._has_ended(uid)):
@@ -100,6 +102,6 @@ class LogFollow:
 
     def _has_ended(self, uid: str) -> Flow[bool]:
         """Whether a pod's log is complete: it was read to its end, and the pod had ended."""
-        pods = yield from _PATIENCE.retry(lambda: self._pods(self._workload))
+        pods = yield from _PATIENCE.retry(lambda: self._source.pods(self._workload))
         found = [pod for pod in pods if word(pod, "metadata", "uid") == uid]
         return all(read_pod(pod, Presence()).end for pod in found)

@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 
 from airflow_runai.backends.kubernetes.log_follow import LogFollow
 from airflow_runai.backends.kubernetes.logs import PodLog, tail
-from airflow_runai.backends.kubernetes.pod_logs import Pods, ended_at, log_of, redaction_of, row_of
-from airflow_runai.backends.kubernetes.training_look import pods_of, remembered
+from airflow_runai.backends.kubernetes.pod_logs import ended_at, log_of, redaction_of, row_of
+from airflow_runai.backends.kubernetes.pod_source import PodSource
 from airflow_runai.backends.kubernetes.writes import Object
 from airflow_runai.backends.log_parts import found_part, shown_part, without_secrets
 from airflow_runai.backends.redaction import Redaction
@@ -53,10 +53,10 @@ class PodLogReader(LogReader):
     are masked. They come with the pod, and are kept in memory only.
     """
 
-    __slots__ = ("_node", "_pods", "_redaction", "_workload")
+    __slots__ = ("_node", "_redaction", "_source", "_workload")
 
-    def __init__(self, workload: Workload, pods: Pods = pods_of) -> None:
-        self._workload, self._pods = workload, pods
+    def __init__(self, workload: Workload, source: PodSource) -> None:
+        self._workload, self._source = workload, source
         self._redaction = Redaction()
         # At which moment it ran on which node.
         self._node = (0.0, "")
@@ -72,7 +72,7 @@ class PodLogReader(LogReader):
         """Do the first half of a look; the pod of a moment is the same, early or late."""
         pod = yield from self._pod_at(moment)
         query = LogQuery(tail=LINES if seen is None else WINDOW)
-        end = yield from tail(self._log(pod), query)
+        end = yield from self._source.ask(tail(self._log(pod), query))
         self._node = (moment, cut(word(pod, "spec", "nodeName")))
         stamped = [f"{line.cursor.at} {line.text}" for line in end.lines]
         found = growth(seen or LogPosition(), stamped, is_whole=end.is_whole)
@@ -98,14 +98,14 @@ class PodLogReader(LogReader):
             # No container starts again here; what ran before, ran in another pod.
             made = moment_at(pod, "metadata", "creationTimestamp") or 0.0
             pod = yield from self._pod_at(made - _SLACK / 2)
-        end = yield from tail(self._log(pod, query.container), query)
+        end = yield from self._source.ask(tail(self._log(pod, query.container), query))
         return LogText(tuple(line.text for line in end.lines), end.is_whole)
 
     def follow(
         self, take: Callable[[Sequence[str]], Flow[None]], first: int | None = None
     ) -> Flow[bool]:
         """Hand over each line as it comes, over preemptions, until the training has ended."""
-        yield from LogFollow(self._workload, self._pods).run(take, first)
+        yield from LogFollow(self._workload, self._source).run(take, first)
         return True
 
     def masked(self, lines: Sequence[str]) -> Flow[tuple[str, ...]]:
@@ -118,14 +118,14 @@ class PodLogReader(LogReader):
         return log_of(pod, container)
 
     def _pod_named(self, name: str) -> Flow[Object]:
-        for pod in (yield from self._pods(self._workload)):
+        for pod in (yield from self._source.pods(self._workload)):
             if word(pod, "metadata", "name") == name:
                 return pod
         raise NotFound(f"pod {cut(name)!r}: {self._workload.name} has no such pod", 404)
 
     def _pod_at(self, moment: float) -> Flow[Object]:
         """Return the pod that leads the incarnation of a moment."""
-        pods = yield from self._pods(self._workload)
+        pods = yield from self._source.pods(self._workload)
         facts = {one.uid: one for one in (read_pod(pod, Presence()) for pod in pods)}
         chosen = pods_at([row_of(one) for one in facts.values()], moment)
         if not chosen:
@@ -139,5 +139,5 @@ class PodLogReader(LogReader):
 
     def _is_followed(self, pod: PodFacts, moment: float) -> Flow[bool]:
         """Whether another pod, which is gone, ran at a moment: a failed one stays behind it."""
-        lives = yield from remembered(self._workload)
+        lives = yield from self._source.remembered(self._workload)
         return any(pod.made < one.made <= moment for one in lives)

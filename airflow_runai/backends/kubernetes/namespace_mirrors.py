@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from airflow_runai.backends.kubernetes.bells import Bells
 from airflow_runai.backends.kubernetes.mirror import KindMirror
 from airflow_runai.backends.kubernetes.paths import JOBS, JOBSETS, PODS
+from airflow_runai.backends.kubernetes.refusals import Sight
 from airflow_runai.core.kubernetes.mirror import Mirror
 from airflow_runai.core.manifests.labels import MANAGED_BY
 from airflow_runai.errors import Forbidden, RunaiError
@@ -25,10 +26,11 @@ class NamespaceMirrors:
     The mirrors of one namespace: one for each kind that a wait needs.
 
     :ivar facts: what they have seen.
+    :ivar sight: what may be seen there at all.
     """
 
     def __init__(self, namespace: str) -> None:
-        self.facts, self.bells = Mirror(), Bells()
+        self.facts, self.bells, self.sight = Mirror(), Bells(), Sight()
         self._namespace = namespace
         self._mirrors: dict[str, KindMirror] = {}
         self._waits: Counter[str] = Counter()

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from collections.abc import Iterator
+from typing import Any
 
 from airflow_runai.backends.kubernetes.logs import PodLog
 from airflow_runai.backends.kubernetes.writes import Object
 from airflow_runai.backends.redaction import Redaction
 from airflow_runai.core import mask
-from airflow_runai.core.flow import Flow
 from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.kubernetes.facts import NEVER
 from airflow_runai.core.kubernetes.objects import at, rows, word
 from airflow_runai.core.kubernetes.pod_facts import PodFacts
-from airflow_runai.core.workload import Workload, named_values
+from airflow_runai.core.workload import named_values
 
-#: Lists the pods of a workload that exist.
-Pods: TypeAlias = Callable[[Workload], Flow[list[Object]]]
 _MAIN = "kubectl.kubernetes.io/default-container"
 
 

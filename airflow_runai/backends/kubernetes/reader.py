@@ -14,16 +14,23 @@ from functools import partial
 from airflow_runai.backends.kubernetes import writes
 from airflow_runai.backends.kubernetes.evidence import OF_JOB, OF_JOBSET, events_about, evictions
 from airflow_runai.backends.kubernetes.lists import read_objects
-from airflow_runai.backends.kubernetes.paths import JOBS, JOBSETS, PODS, ResourceKind
+from airflow_runai.backends.kubernetes.paths import (
+    JOBS,
+    JOBSETS,
+    KUEUE_WORKLOADS,
+    PODS,
+    ResourceKind,
+)
 from airflow_runai.backends.kubernetes.readings import TrainingReading, read_training
-from airflow_runai.backends.kubernetes.refusals import confirmed
+from airflow_runai.backends.kubernetes.refusals import Sight, confirmed
 from airflow_runai.core.flow import Flow, Notice, Sleep, now
 from airflow_runai.core.kubernetes.mirror import Mirror
+from airflow_runai.core.kubernetes.queue_facts import JOB_UID
 from airflow_runai.core.kubernetes.verdict import EVENT_DELAY
 from airflow_runai.core.reader import WorkloadReader
 from airflow_runai.core.timeline import Moment
 from airflow_runai.core.workload import Workload
-from airflow_runai.errors import Conflict, Forbidden, NotFound, Unreachable
+from airflow_runai.errors import Conflict, NotFound, Unreachable
 
 #: After the last failure that is allowed, the platform is given so many seconds to end a training.
 _LAST_LOOKS = 5
@@ -31,6 +38,7 @@ _LAST_LOOKS = 5
 _WITHOUT = {
     "Pod": "pods cannot be listed: interruptions and exit codes stay unknown",
     "Event": "events cannot be listed: some preemptions show as interruptions without a name",
+    "Workload": "Kueue's workloads cannot be listed: its evictions show as suspensions",
     "history": "its object cannot be patched: what happened is forgotten with its pods",
 }
 
@@ -48,13 +56,16 @@ class TrainingReader(WorkloadReader):
 
     :param start: the last known reading; says where the training is.
     :param cluster: name of the cluster that is asked.
+    :param sight: what may be seen of it.
     :param mirror: keeps what was seen; by default, one for this reader.
     """
 
-    __slots__ = ("_cluster", "_done", "_last", "_mirror", "_start")
+    __slots__ = ("_cluster", "_done", "_last", "_mirror", "_sight", "_start")
 
-    def __init__(self, start: Workload, cluster: str, mirror: Mirror | None = None) -> None:
-        self._start, self._cluster = start, cluster
+    def __init__(
+        self, start: Workload, cluster: str, sight: Sight, mirror: Mirror | None = None
+    ) -> None:
+        self._start, self._cluster, self._sight = start, cluster, sight
         self._mirror = Mirror() if mirror is None else mirror
         self._done: set[str] = set()
         self._last: TrainingReading | None = None
@@ -100,6 +111,11 @@ class TrainingReader(WorkloadReader):
             yield from self._list(uid, "Job", JOBS, selector)
         yield from self._allowed("Pod", partial(self._list, uid, "Pod", PODS, selector))
         reading = self._reading(uid)
+        if reading.case.training.queue:
+            queued = [("labelSelector", f"{JOB_UID}={uid}")]
+            make = partial(self._list, uid, "Workload", KUEUE_WORKLOADS, queued)
+            yield from self._allowed("Workload", make)
+            reading = self._reading(uid)
         if self._has_unasked_past(reading):
             self._done.add("past")
             yield from self._allowed("Event", self._ask_for_past)
@@ -152,14 +168,11 @@ class TrainingReader(WorkloadReader):
 
     def _allowed(self, what: str, make: Callable[[], Flow[None]]) -> Flow[None]:
         """Do what may be forbidden; say once what is missing without it."""
-        if what in self._done:
-            return
-        try:
-            yield from make()
-        except Forbidden as error:
+        refusal = yield from self._sight.attempt(f"{self._start.project_id}/{what}", make)
+        if refusal is not None and what not in self._done:
             self._done.add(what)
             self._mirror.refused(what)
-            yield Notice("trouble", f"{self._start.name}: {_WITHOUT[what]} ({error})")
+            yield Notice("trouble", f"{self._start.name}: {_WITHOUT[what]} ({refusal})")
 
     def _amended(self, reading: TrainingReading) -> Flow[bool]:
         """Write what is new on the object; return whether that ends it, so that it changes soon."""

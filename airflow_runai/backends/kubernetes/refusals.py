@@ -55,3 +55,24 @@ def confirmed(make: Callable[[], Flow[T]]) -> Flow[T]:
             if not lacks_right(error) or refusal.is_final((yield from now())):
                 raise
         yield Sleep(PAUSE, jitter=0.5)
+
+
+class Sight:
+    """What one identity may not do on a cluster: found out once, because that takes its time."""
+
+    def __init__(self) -> None:
+        self._refused: dict[str, Forbidden] = {}
+
+    def attempt(self, what: str, make: Callable[[], Flow[None]]) -> Flow[Forbidden | None]:
+        """
+        Do what may be forbidden, unless it is known to be.
+
+        :param what: its name, the same for all that one right allows.
+        :return: the refusal; ``None`` if it was done.
+        """
+        if what not in self._refused:
+            try:
+                yield from make()
+            except Forbidden as error:
+                self._refused[what] = error
+        return self._refused.get(what)

@@ -65,12 +65,17 @@ def look(workload: Workload) -> Flow[TrainingLook]:
     """Look at a training once; raises ``Unreachable`` if nobody answers."""
     training = yield from if_readable(training_of(workload))
     pods = yield from if_readable(pods_of(workload))
-    return _united(workload, training, pods or [], (yield from now()))
+    return united(workload, training, pods or [], (yield from now()))
 
 
-def _united(
+def united(
     workload: Workload, training: Object | None, pods: list[Object], moment: float
 ) -> TrainingLook:
+    """
+    Return what was seen, joined.
+
+    :param moment: when; epoch seconds.
+    """
     mirror = Mirror()
     if training is not None:
         mirror.found(_kind(workload), training, moment)

@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -14,21 +15,28 @@ from typing import Any
 from airflow_runai.backends.kubernetes import creation, writes
 from airflow_runai.backends.kubernetes.evidence import writers
 from airflow_runai.backends.kubernetes.known_cluster import KnownCluster
-from airflow_runai.backends.kubernetes.listed_trainings import ListedTraining, list_trainings
+from airflow_runai.backends.kubernetes.listed_trainings import (
+    ListedTraining,
+    kinds_of,
+    list_trainings,
+)
 from airflow_runai.backends.kubernetes.lists import read_objects
 from airflow_runai.backends.kubernetes.objects import meta
 from airflow_runai.backends.kubernetes.paths import (
     JOBS,
-    JOBSETS,
+    KUEUE_WORKLOADS,
     NAMESPACES,
+    ResourceKind,
 )
 from airflow_runai.backends.kubernetes.reader import TrainingReader, kind_of
 from airflow_runai.backends.kubernetes.readings import KINDS, read_training
-from airflow_runai.backends.kubernetes.refusals import confirmed
+from airflow_runai.backends.kubernetes.refusals import Sight, confirmed
 from airflow_runai.core.backend import Workloads
 from airflow_runai.core.flow import Flow, now
+from airflow_runai.core.kubernetes.job_facts import QUEUE
 from airflow_runai.core.kubernetes.mirror import Mirror
 from airflow_runai.core.kubernetes.objects import at, word
+from airflow_runai.core.kubernetes.queue_facts import JOB_UID
 from airflow_runai.core.kubernetes.training_container import own_variables, training_container
 from airflow_runai.core.manifests import Dialect, Precondition
 from airflow_runai.core.manifests.dialects import Registry
@@ -60,6 +68,7 @@ class KubernetesWorkloads(Workloads):
     def __init__(self, cluster: KnownCluster) -> None:
         self.settings = cluster.settings
         self._cluster = cluster
+        self._sight = Sight()
 
     def find_project(self, name: str, cluster: str | None = None) -> Flow[Project]:
         settings = self.settings
@@ -69,10 +78,12 @@ class KubernetesWorkloads(Workloads):
                 "it out, or name another connection"
             )
         namespace = settings.namespace or name
-        dialect = yield from self.dialect()
-        registry = dialect.queues or (_NAMESPACES if settings.namespace is None else None)
+        registry = (yield from self.dialect()).queues
+        if registry is None and settings.namespace is None:
+            registry = _NAMESPACES
         if registry:
-            yield from creation.require(Precondition(registry, name, "project"), namespace)
+            served = yield from self._cluster.discovery()
+            yield from creation.require(Precondition(registry, name, "project"), namespace, served)
         return Project(namespace, name, settings.cluster, namespace)
 
     def find(
@@ -119,6 +130,8 @@ class KubernetesWorkloads(Workloads):
         ended: bool = False,
     ) -> Flow[list[Owned]]:
         namespace = self.settings.namespace
+        if cluster not in (None, self.settings.cluster):
+            return []
         if project is not None:
             namespace = (yield from self.find_project(project, cluster)).id
         dialect = yield from self.dialect()
@@ -135,11 +148,20 @@ class KubernetesWorkloads(Workloads):
     def create(self, project: Project, request: SubmissionRequest) -> Flow[Workload]:
         dialect = yield from self.dialect()
         made = creation.manifests(project, request, dialect, self.settings)
-        created = yield from creation.create(project.id, made)
+        served = yield from self._cluster.discovery()
+        created = yield from creation.create(project.id, made, served)
         return self._fresh(made.workload["kind"], created.object, (yield from now()))
 
+    def rehearse(
+        self, project: Project, request: SubmissionRequest
+    ) -> Flow[tuple[str, ...] | None]:
+        dialect = yield from self.dialect()
+        made = creation.manifests(project, request, dialect, self.settings)
+        served = yield from self._cluster.discovery()
+        return (yield from creation.create(project.id, made, served, dry_run=True)).warnings
+
     def reader(self, start: Workload) -> WorkloadReader:
-        return TrainingReader(start, self.settings.cluster)
+        return TrainingReader(start, self.settings.cluster, self._sight)
 
     def get_spec(self, workload: Workload) -> Flow[Mapping[str, Any]]:
         found = yield from confirmed(partial(writes.read, _path(workload), workload.id))
@@ -163,30 +185,27 @@ class KubernetesWorkloads(Workloads):
         return self._cluster.dialect()
 
     def _listed(self, namespace: str | None, identity: str = "") -> Flow[list[ListedTraining]]:
-        return (
-            yield from list_trainings((yield from self._cluster.discovery()), namespace, identity)
-        )
+        cluster = yield from self._cluster.discovery()
+        return (yield from list_trainings(cluster, self._sight, namespace, identity))
 
     def _workload(self, one: ListedTraining) -> Workload:
         return one.reading.workload(self.settings.cluster)
 
     def _named(self, project: Project, name: str) -> Flow[list[Workload]]:
         """Return who has this name, whoever made it; each as it is now."""
-        cluster, selector = (
-            (yield from self._cluster.discovery()),
-            [("fieldSelector", f"metadata.name={name}")],
-        )
+        selector = [("fieldSelector", f"metadata.name={name}")]
         found: list[Workload] = []
-        for kind, resource in (("Job", JOBS), ("JobSet", JOBSETS)):
-            if not cluster.serves(resource):
-                continue
+
+        def take(kind: str, resource: ResourceKind) -> Flow[None]:
             items, _ = yield from read_objects(resource.collection(project.id or None), selector)
             for item in items:
                 fresh = self._fresh(kind, item, (yield from now()))
-                try:
+                with suppress(NotFound):  # gone since it was listed
                     found.append((yield from self.reader(fresh).read(fresh.id)))
-                except NotFound:
-                    continue  # gone since it was listed
+
+        for kind, resource in kinds_of((yield from self._cluster.discovery())):
+            make = partial(take, kind, resource)
+            yield from make() if resource is JOBS else self._sight.attempt(kind, make)
         return found
 
     def _fresh(self, kind: str, found: Mapping[str, Any], moment: float) -> Workload:
@@ -214,11 +233,31 @@ def _path(workload: Workload) -> str:
 
 
 def _suspended(workload: Workload, wanted: bool) -> Flow[None]:
+    found = yield from confirmed(partial(writes.read, _path(workload), workload.id))
+    if word(found, "metadata", "labels", QUEUE):
+        yield from _held_back(workload, wanted)
+        return
+
     def decide(found: Mapping[str, Any]) -> Mapping[str, Any] | None:
         is_so = (at(found, "spec", "suspend") is True) == wanted
         return None if is_so else {"spec": {"suspend": wanted}}
 
     yield from writes.change(_path(workload), workload.id, decide)
+
+
+def _held_back(workload: Workload, wanted: bool) -> Flow[None]:
+    """Let Kueue stop or admit it: it would undo at once what others do to the object."""
+    namespace = workload.project_id
+    selector = [("labelSelector", f"{JOB_UID}={workload.id}")]
+    queued, _ = yield from read_objects(KUEUE_WORKLOADS.collection(namespace), selector)
+
+    def decide(found: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        is_so = (at(found, "spec", "active") is False) == wanted
+        return None if is_so else {"spec": {"active": not wanted}}
+
+    for one in queued:
+        path = KUEUE_WORKLOADS.object(namespace, meta(one, "name"))
+        yield from writes.change(path, meta(one, "uid"), decide)
 
 
 def _specification(found: Mapping[str, Any]) -> Mapping[str, Any]:

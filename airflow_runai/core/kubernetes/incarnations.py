@@ -122,12 +122,10 @@ def _ends(pod: PodFacts, case: Case) -> Iterator[float]:
 
 
 def _has_vanished(one: PodIncarnation, case: Case) -> bool:
-    """Whether no list shows it any more, and nobody has said yet who ended it."""
-    return (
-        one.ended in ("", REMOVED)
-        and case.pods_through > 0
-        and all(pod.uid != one.uid for pod in case.pods)
-    )
+    """Whether no list shows it any more, and it lived on, or only now it is said who took it."""
+    is_named = f"{case.training.namespace}/{one.name}" in case.words
+    is_open = not one.ended or (one.ended == REMOVED and is_named)
+    return is_open and case.pods_through > 0 and all(pod.uid != one.uid for pod in case.pods)
 
 
 def _vanished(one: PodIncarnation, case: Case) -> PodFacts:

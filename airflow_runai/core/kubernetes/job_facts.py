@@ -41,7 +41,8 @@ HISTORY = "airflow-runai/history"
 FINGERPRINT, BUDGET = "airflow-runai/fingerprint", "airflow-runai/backoff-limit"
 #: Characters of it that are kept for reading; a longer one is not ours.
 LONGEST_HISTORY = 64 * 1024
-_QUEUE = "kueue.x-k8s.io/queue-name"
+#: Label that names the queue of Kueue's.
+QUEUE = "kueue.x-k8s.io/queue-name"
 #: The first says that the verdict is sure, the second that nothing runs any more.
 _SUCCESS = ("SuccessCriteriaMet", "Complete", "Completed")
 _FAILURE = ("FailureTarget", "Failed")
@@ -147,7 +148,7 @@ def read_job(job: Mapping[str, Any], kind: str, presence: Presence) -> JobFacts:
         failure=failure,
         deadline=_deadline(job) if failure else 0.0,
         leaving=moment(job, "metadata", "deletionTimestamp") or NEVER,
-        queue=word(job, "metadata", "labels", _QUEUE),
+        queue=word(job, "metadata", "labels", QUEUE),
         now=_now(job, known, seen),
         history=_history(job, seen),
         fingerprint=word(job, "metadata", "annotations", FINGERPRINT),

@@ -90,13 +90,13 @@ class Mirror:
     def listed_of(
         self, uid: str, kind: str, items: Iterable[Any], version: int, now: float
     ) -> None:
-        """Take a complete list of one training's pods, or of a set's Jobs."""
+        """Take a complete list of what belongs to one training: its pods, or a set's Jobs."""
         shown = self._all(kind, items, version, now)
         if kind == "Pod":
             self._pods_through[uid] = max(version, self._pods_through.get(uid, 0))
             for one in self._pods_of.get(uid, set()) - shown:
                 self._pods[one] = _lacking(self._pods[one], version, now)
-        else:
+        elif kind == "Job":
             for one in self._jobs_of.get(uid, set()) - shown:
                 self._jobs[one] = _lacking(self._jobs[one], version, now)
 
@@ -259,7 +259,7 @@ class Mirror:
         """Return the objects of a kind that are still there: uid, and that of the training."""
         pods = self._pods.values() if kind == "Pod" else ()
         jobs = [self._standing(kind, job) for job in self._jobs.values() if job.kind == kind]
-        standing = [*jobs, *(self._standing(kind, pod) for pod in pods)]
+        standing: list[JobFacts | PodFacts] = [*jobs, *(self._standing(kind, one) for one in pods)]
         return {one.uid: _training_of(one) for one in standing if not one.presence.is_gone}
 
     def _job(self, uid: str) -> JobFacts:

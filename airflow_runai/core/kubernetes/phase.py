@@ -37,7 +37,7 @@ class PhaseReading(NamedTuple):
 
     :param phase: a word of :data:`~airflow_runai.core.phases.PHASES`.
     :param message: why, as far as the platform tells.
-    :param since: epoch seconds, by the server's clock.
+    :param since: epoch seconds, by the server's clock; 0 if it does not tell.
     :param next_start: the earliest start of the next pod, while the Job controller waits for it.
     """
 
@@ -137,6 +137,16 @@ def _living(
     return _starting(alive, lives)
 
 
+def _counted(
+    case: Case, lives: Sequence[PodIncarnation], judged: TrainingVerdict
+) -> PhaseReading | None:
+    """Tell by the Job controller's numbers, where pods cannot be seen; since when is not known."""
+    now = case.training.now
+    if "Pod" not in case.unreadable or now is None or not now.active:
+        return None
+    return PhaseReading("Running" if now.ready else "Pending", "its pods cannot be seen", 0.0)
+
+
 def _starting(alive: Sequence[PodFacts], lives: Sequence[PodIncarnation]) -> PhaseReading:
     is_placed = any(pod.node for pod in alive)
     blocked = [pod.now for pod in alive if pod.now and pod.now.reason]
@@ -192,4 +202,4 @@ def _last_moment(case: Case, lives: Sequence[PodIncarnation]) -> float:
     return max(known, default=case.training.made)
 
 
-_ROWS: tuple[_Row, ...] = (_over, _leaving, _paused, _living, _between)
+_ROWS: tuple[_Row, ...] = (_over, _leaving, _paused, _living, _counted, _between)

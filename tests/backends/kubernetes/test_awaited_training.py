@@ -213,7 +213,7 @@ def test_a_label_that_is_taken_away_ends_nothing() -> None:
         start = await triggerer.submit("train")
         waiting = asyncio.create_task(triggerer.outcome(start))
         await asyncio.sleep(30.0)
-        found = cluster.job(TEAM, "train")
+        found = cluster.store.get(JOBS, TEAM, "train")
         cluster.store.change(JOBS, found, lambda one: one["metadata"].update(labels={}))
         return await waiting
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from airflow_runai.backends.kubernetes.log_follow import GAP
 from airflow_runai.backends.kubernetes.log_readers import PodLogReader
+from airflow_runai.backends.kubernetes.pod_source import PodSource
 from airflow_runai.core.flow import Flow, Reply, Request
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import Unreachable
@@ -36,7 +37,7 @@ class Training:
         self._streams: dict[str, list[Stream]] = {}
 
     def follow(self, first: int | None = None) -> None:
-        self.one = self.flows.start(PodLogReader(TRAINING).follow(self._take, first))
+        self.one = self.flows.start(PodLogReader(TRAINING, PodSource()).follow(self._take, first))
 
     def after(self, seconds: float) -> list[str]:
         """Let time pass; return what was shown meanwhile."""

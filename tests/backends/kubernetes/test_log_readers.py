@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_runai.backends.kubernetes.log_readers import PodLogReader
+from airflow_runai.backends.kubernetes.pod_source import PodSource
 from airflow_runai.core.kubernetes.history import TrainingHistory, write_history
 from airflow_runai.core.kubernetes.incarnations import PodIncarnation
 from airflow_runai.core.kubernetes.job_facts import HISTORY
@@ -52,7 +53,7 @@ def written(stage: Stage) -> Written:
 
 
 def reader_of(found: Object) -> PodLogReader:
-    return PodLogReader(workload(found, "Running"))
+    return PodLogReader(workload(found, "Running"), PodSource())
 
 
 def look(

@@ -23,6 +23,7 @@ from airflow_runai.backends.kubernetes.paths import JOBS, PODS, QUEUES, Resource
 from airflow_runai.backends.kubernetes.rights import Right
 from airflow_runai.backends.kubernetes.status import accept
 from airflow_runai.core.flow import Flow, Request
+from airflow_runai.core.kubernetes.mirror import Mirror
 from airflow_runai.core.log_cursor import LogCursor, LogLine
 from airflow_runai.core.log_reader import LogQuery
 from airflow_runai.errors import (
@@ -34,7 +35,6 @@ from airflow_runai.errors import (
     QuotaExceeded,
     Refused,
     Unauthorized,
-    Unreadable,
 )
 from airflow_runai.hooks import kubernetes as hook
 from tests.rig import faults
@@ -255,15 +255,16 @@ class Ends:
     def __init__(self, cluster: Cluster, names: Sequence[str]) -> None:
         self.cluster, self.names = cluster, names
         self.bells = Bells()
-        self.mirror = KindMirror(HERE, SELECTOR, keep, uid_of, self.bells)
+        self.facts = Mirror()
+        self.mirror = KindMirror("Job", HERE, SELECTOR, self.facts, self.bells)
         self.seen: set[str] = set()
         self.lists = 0
 
     def waiting(self, uid: str) -> Flow[None]:
         with self.bells.bell(uid) as bell:
             while True:
-                held = self.mirror.get(uid)
-                if held and held.value == "yes":
+                case = self.facts.case(uid)
+                if case and case.training.now and case.training.now.is_suspended:
                     self.seen.add(uid)
                     return
                 yield from bell.wait(600.0)
@@ -289,12 +290,6 @@ class Ends:
         self.lists += "watch" not in request.url.params
 
 
-def keep(found: Mapping[str, Any]) -> str:
-    if "metadata" not in found:
-        raise Unreadable("no metadata")
-    return str(found["metadata"].get("annotations", {}).get("ended", "no"))
-
-
 @pytest.mark.parametrize("fault", ["restart", "expire"])
 def test_forty_of_forty_ends_are_seen_while_the_api_server_restarts(
     cluster: Cluster, fault: str
@@ -308,8 +303,9 @@ def test_forty_of_forty_ends_are_seen_while_the_api_server_restarts(
 
     def end(name: str) -> None:
         path = JOBS.object(TEAM, name)
-        annotation = {"metadata": {"annotations": {"ended": "yes"}}}
-        until(lambda: cluster.api.merge(path, annotation), f"the end of {name}")
+        # Something that a mirror notes; what it is does not matter here.
+        suspended = {"spec": {"suspend": True}}
+        until(lambda: cluster.api.merge(path, suspended), f"the end of {name}")
 
     def end_all() -> None:
         for name in names:
@@ -340,8 +336,8 @@ def test_without_the_right_to_watch_changes_are_seen_by_lists(cluster: Cluster) 
     async def main() -> None:
         async with access.async_client(who, lambda: who) as client:
             watching = asyncio.create_task(drivers.arun(ends.mirror.run(), client))
-            await eventually(lambda: ends.mirror.get(uid), "the list")
-            cluster.api.merge(path, {"metadata": {"annotations": {"ended": "yes"}}})
+            await eventually(lambda: ends.facts.case(uid), "the list")
+            cluster.api.merge(path, {"spec": {"suspend": True}})
             await drivers.arun(ends.waiting(uid), client)
             assert not ends.mirror.is_watching
             watching.cancel()

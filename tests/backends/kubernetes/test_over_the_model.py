@@ -15,6 +15,7 @@ from airflow_runai.backends.kubernetes.bells import Bells
 from airflow_runai.backends.kubernetes.mirror import KindMirror
 from airflow_runai.backends.kubernetes.paths import JOBS, discover
 from airflow_runai.core.flow import Flow
+from airflow_runai.core.kubernetes.mirror import Mirror
 from airflow_runai.errors import AlreadyExists
 from tests.model.cluster import Cluster
 from tests.model.conftest import job
@@ -22,11 +23,6 @@ from tests.model.test_transport import play
 
 HERE = JOBS.collection("team-b")
 JOB = JOBS.object("team-b", "nightly")
-
-
-def ends(found: Mapping[str, Any]) -> tuple[str, ...]:
-    conditions = found.get("status", {}).get("conditions") or ()
-    return tuple(one["type"] for one in conditions if one["status"] == "True")
 
 
 def own_uid(found: Mapping[str, Any]) -> str:
@@ -37,19 +33,20 @@ def own_uid(found: Mapping[str, Any]) -> str:
 def test_a_wait_sees_the_end_of_its_job_whatever_the_server_does(restarts: bool) -> None:
     async def act(cluster: Cluster, client: httpx.AsyncClient) -> tuple[Any, ...]:
         bells = Bells()
-        mirror = KindMirror(HERE, [], ends, own_uid, bells)
+        facts = Mirror()
+        mirror = KindMirror("Job", HERE, [], facts, bells)
         found = await drivers.arun(discover(), client)
         made = await drivers.arun(writes.create(HERE, job("nightly", "team-b", 1)), client)
         with pytest.raises(AlreadyExists):
             await drivers.arun(writes.create(HERE, job("nightly", "team-b", 1)), client)
         uid = own_uid(made.object)
 
-        def waiting() -> Flow[tuple[str, ...]]:
+        def waiting() -> Flow[bool]:
             with bells.bell(uid) as bell:
                 while True:
-                    held = mirror.get(uid)
-                    if held and "Complete" in (held.value or ()):
-                        return held.value or ()
+                    case = facts.case(uid)
+                    if case and case.training.now and case.training.now.is_over:
+                        return case.training.success is not None
                     yield from bell.wait(3600.0)
 
         watching = asyncio.create_task(drivers.arun(mirror.run(), client))
@@ -64,5 +61,5 @@ def test_a_wait_sees_the_end_of_its_job_whatever_the_server_does(restarts: bool)
 
     dialect, seen, gone, again = play(act)
     assert dialect == "kai"
-    assert "Complete" in seen
+    assert seen
     assert (gone, again) == (True, False)

@@ -35,7 +35,7 @@ def test_no_secret_reaches_the_annotations_of_the_provider(place: str) -> None:
         for key, text in made["metadata"]["annotations"].items()
         if key.startswith("airflow-runai/")
     }
-    assert len(own) == 2
+    assert len(own) == 3
     assert SECRET not in json.dumps(own)
     # It did reach the object, where the author has put it.
     assert SECRET in json.dumps(

@@ -1,0 +1,23 @@
+"""What a connection's identity may not do, said once, before anything is submitted."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from airflow_runai.core.project import Project
+from airflow_runai.errors import Refused, Unreachable
+from airflow_runai.hooks.runai import RunaiHook
+
+log = logging.getLogger(__name__)
+
+
+def tell_missing_rights(hook: RunaiHook, project: Project, sleep: Callable[[float], None]) -> None:
+    """Warn of rights that are missing; whatever needs them degrades, or will be refused."""
+    try:
+        lacking = hook.run(hook.backend.lacking_rights(project), sleep=sleep)
+    except (Unreachable, Refused) as error:
+        log.info("which rights are missing cannot be asked (%s)", error)
+        return
+    if lacking:
+        log.warning("%s", lacking)
