@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException
@@ -85,10 +86,13 @@ def _settled_now(
     now = explained(hook, now)  # before it is stopped: then there is nothing left to read
     # Whether it stopped may not be known yet: then the wait goes on, and finds out.
     # To explain it and to look again takes seconds, in which it may begin to run.
-    was_away = snapshot.workload.meaning is not Meaning.RUNNING
-    runs_again: Callable[[Workload], bool] = lambda it: was_away and it.meaning is Meaning.RUNNING
+    runs_again = partial(_runs_again, snapshot.workload)
     done = hook.run(stop(hook.backend, snapshot.workload, action, unless=runs_again))
     return replace(now, reason=f"{now.reason}; {done}") if done else None
+
+
+def _runs_again(then: Workload, current: Workload) -> bool:
+    return current.meaning is Meaning.RUNNING and then.meaning is not Meaning.RUNNING
 
 
 def failure_of(context: Context, outcome: Outcome, action: str, project: str) -> Exception:

@@ -153,7 +153,9 @@ class Wire:
             return answer(request, 200, b"", self._date())
         if trouble.startswith("html"):
             return answer(request, status, HTML.encode(), self._date(), "text/html")
-        return answer(request, status, json.dumps(self._words(request, status)).encode(), self._date())
+        return answer(
+            request, status, json.dumps(self._words(request, status)).encode(), self._date()
+        )
 
     def _words(self, request: httpx.Request, status: int) -> dict[str, Any]:
         return {"code": status, "message": WORDS.get(status, "the control plane is not well")}

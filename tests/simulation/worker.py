@@ -57,7 +57,9 @@ def operator_of(ti: TaskInstance) -> BaseOperator:
             )
         return RunaiTrainingOperator(
             task_id=ti.task_id,
-            spec=SPEC if task.backoff_limit is None else SPEC | {"backoff_limit": task.backoff_limit},
+            spec=SPEC
+            if task.backoff_limit is None
+            else SPEC | {"backoff_limit": task.backoff_limit},
             workload_name=ti.slug,
             retries=task.retries,
             retry_delay=timedelta(seconds=task.retry_delay),

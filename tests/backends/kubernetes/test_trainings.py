@@ -19,12 +19,13 @@ from airflow_runai.core.project import Project
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.submission_request import SubmissionRequest
 from airflow_runai.core.workload import Workload
-from airflow_runai.errors import ForeignWorkload, NotResolved, QuotaExceeded
+from airflow_runai.errors import ForeignWorkload, NotResolved, QuotaExceeded, StillWriting
 from tests.contract.model import TERMS, ModelRig
 from tests.contract.rig import Script, name_of, order
 from tests.contract.waits import look, outcome_of, submit
 from tests.model.conftest import job
 from tests.model.resources import CLAIMS, JOBS, Object
+from tests.model.store import Change
 
 GANG = {"framework": "PyTorch", "workers": 2}
 TASK = TaskIdentity("prod", "train_daily", "manual__1", "fit", 3)
@@ -141,6 +142,34 @@ def test_a_job_of_our_name_that_somebody_else_made_is_told_and_left_alone(rig: M
     with pytest.raises(ForeignWorkload, match="running with 'training', now 'train:1'"):
         submit(rig)
     assert "backoffLimit" not in stored(rig)["spec"]
+
+
+@pytest.mark.parametrize("policy", ["Orphan", "Background"])
+def test_a_name_that_is_free_again_is_taken_only_when_no_pod_writes(
+    rig: ModelRig, policy: str
+) -> None:
+    rig.play(Script(seconds=100, stop_seconds=20))
+    first = submit(rig)
+    rig.pass_time(5)
+    rig.cluster.deletion.delete(JOBS, stored(rig), policy)
+    assert rig.lives(first.name)
+    lived: list[bool] = []
+
+    def hear(change: Change) -> None:
+        if change.resource == JOBS and change.old is None:
+            lived.append(rig.lives(first.name))
+
+    rig.cluster.store.listen(hear)
+    assert submit(rig).id != first.id
+    assert lived == [False]
+
+
+def test_a_pod_that_goes_on_without_its_job_stands_in_the_way(rig: ModelRig) -> None:
+    rig.play(Script(seconds=None))
+    submit(rig)
+    rig.cluster.deletion.delete(JOBS, stored(rig), "Orphan")
+    with pytest.raises(StillWriting, match="1 pod of an earlier workload of this task"):
+        submit(rig)
 
 
 def test_a_quota_that_stays_full_is_told(rig: ModelRig) -> None:

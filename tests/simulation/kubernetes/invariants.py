@@ -15,7 +15,16 @@ from tests.simulation.violation import Invariant, Violation
 
 _FAILED = re.compile(r"(?:\w+: )?workload (\S+) failed: ")
 #: While these last, failures are not counted: nobody looks, or nobody may write.
-_UNCOUNTED = ("outage", "right", "triggerer", "take-over", "API server", "relabel", "annotate", "streams")
+_UNCOUNTED = (
+    "outage",
+    "right",
+    "triggerer",
+    "take-over",
+    "API server",
+    "relabel",
+    "annotate",
+    "streams",
+)
 #: Failures that the author of a task allows who says nothing.
 DEFAULT_BUDGET = 6
 

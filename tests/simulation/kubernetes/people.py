@@ -74,9 +74,9 @@ class ClusterPeople(People):
     def _to_pods(self, deed: Callable[[Object], object], act: Act) -> None:
         newest = self._newest
         for pod in self.world.pods_of(newest) if newest else ():
-            if phase_of(pod) not in ENDED and "deletionTimestamp" not in pod["metadata"]:
-                if act.what != "preempt" or pod["spec"].get("nodeName"):
-                    deed(pod)
+            stays = phase_of(pod) not in ENDED and "deletionTimestamp" not in pod["metadata"]
+            if stays and (act.what != "preempt" or pod["spec"].get("nodeName")):
+                deed(pod)
 
     def _lose_node(self, pod: Object) -> None:
         """Lose the pod's node; others are left."""

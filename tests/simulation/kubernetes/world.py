@@ -211,7 +211,12 @@ class ClusterWorld(World):
         metadata, template = job["metadata"], job["spec"]["template"]["spec"]
         spec = {"environmentVariables": template["containers"][0].get("env") or ()}
         made = Training(
-            metadata["uid"], metadata["name"], spec, self.now(), len(self.workloads), maker=self.acting
+            metadata["uid"],
+            metadata["name"],
+            spec,
+            self.now(),
+            len(self.workloads),
+            maker=self.acting,
         )
         self.workloads.append(made)
         self._by_uid[made.id] = made
