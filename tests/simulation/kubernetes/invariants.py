@@ -104,7 +104,11 @@ def a_failure_was_one(played: Played) -> Iterator[Violation]:
 
 
 def a_success_was_whole(played: Played) -> Iterator[Violation]:
-    """Check: exit code 0 after an eviction is no success."""
+    """Check: exit code 0 after an eviction is no success, where the pods can be seen."""
+    acts = {f.detail for f in played.story.of("act", what="right is taken")}
+    lacking = played.history.cluster.forbidden if played.history.cluster else ()
+    if "list pods" in acts.union(lacking):
+        return
     for fact in played.story.of("success"):
         if fact.who == played.ti.task_id and fact.why == "its worker says so":
             done = [one for one in _mine(played) if one.phase_at(fact.at)[1] == "Completed"]
