@@ -65,7 +65,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Seconds since the simulation began."""
         return self._waitless.moment
 
-    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
+    def run_in_executor(  # type: ignore[override]  # as much of the signature as is used
+        self, executor: Any, func: Callable[..., Any], *args: Any
+    ) -> asyncio.Future[Any]:
         """Run blocking code as a thread would, in virtual time; one that brings its own thread has it."""
         if executor is not None:
             return super().run_in_executor(executor, func, *args)

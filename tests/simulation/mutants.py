@@ -62,8 +62,8 @@ class Mutant:
         Play the first ``seeds`` seeds against the mutant in ``folder``; return what was printed.
         """
         many = ("--many", str(seeds), "--first", str(self.first), "--until", self.kind)
-        many += ("--platform", self.platform)
-        command = [sys.executable, "-m", "tests.simulation", *many]
+        where = ("--platform", self.platform)
+        command = [sys.executable, "-m", "tests.simulation", *many, *where]
         around = {**os.environ, "PYTHONPATH": str(folder)}
         return subprocess.run(
             command, cwd=folder, env=around, capture_output=True, text=True

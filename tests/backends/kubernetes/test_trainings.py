@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
+from airflow_runai.backends.kubernetes.reader import TrainingReader
+from airflow_runai.backends.kubernetes.refusals import Sight
 from airflow_runai.backends.kubernetes.settings import ClusterSettings
 from airflow_runai.backends.kubernetes.workloads import KubernetesWorkloads
 from airflow_runai.core.decision import WaitPolicy
 from airflow_runai.core.kubernetes.job_facts import HISTORY
+from airflow_runai.core.kubernetes.mirror import Mirror
 from airflow_runai.core.marks import Mark
 from airflow_runai.core.naming import TaskIdentity, base_name, generation_name
 from airflow_runai.core.outcome import Outcome
@@ -142,6 +145,31 @@ def test_a_job_of_our_name_that_somebody_else_made_is_told_and_left_alone(rig: M
     with pytest.raises(ForeignWorkload, match="running with 'training', now 'train:1'"):
         submit(rig)
     assert "backoffLimit" not in stored(rig)["spec"]
+
+
+def test_a_training_has_not_failed_while_its_job_may_make_another_pod(rig: ModelRig) -> None:
+    rig.forbid("PATCH")
+    rig.play(Script(exits={1: (5.0, 3)}))
+    made = submit(rig, backoff_limit=0)
+    rig.pass_time(10)
+    found = look(rig, made)
+    assert (found.phase, "by its backoff_limit" in found.message) == ("Terminating", True)
+    assert outcome_of(rig, made).status == "succeeded"
+
+
+def test_a_list_of_what_has_our_label_denies_nobody_else(rig: ModelRig) -> None:
+    made, mirror = submit(rig), Mirror()
+    rig.cluster.store.change(JOBS, stored(rig), lambda one: one["metadata"].pop("labels"))
+    reader = TrainingReader(made, "model", Sight(), mirror)
+
+    def list_after_the_object() -> None:
+        if "/jobs/" in rig.wire.spoken[-1]:
+            mirror.listed("Job", [], rig.cluster.store.version + 1, rig.clock.now())
+            rig.clock.advance(0.1)
+
+    rig.run(reader.read(made.id))
+    rig.wire.on_request = list_after_the_object
+    assert not rig.run(reader.read(made.id)).deleted
 
 
 @pytest.mark.parametrize("policy", ["Orphan", "Background"])

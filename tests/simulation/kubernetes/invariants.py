@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import cast
 
+from tests.model.kubelet import phase_of
 from tests.simulation.airflow import FINISHED
 from tests.simulation.justice import state_at
-from tests.simulation.kubernetes.world import ENDED, ClusterWorld, Training, phase_of
+from tests.simulation.kubernetes.world import ENDED, ClusterWorld, Training
 from tests.simulation.simulation import Played
 from tests.simulation.violation import Invariant, Violation
 
@@ -35,11 +36,13 @@ def _mine(played: Played) -> list[Training]:
 
 def pods_do_not_write_together(played: Played) -> Iterator[Violation]:
     """Check: never two pods that may write the same checkpoints, of whatever generations."""
-    runs = [(*run, one.name) for one in _mine(played) for run in one.runs.values()]
-    for older, newer in pairwise(sorted(runs)):
-        if newer[0] < older[1]:
-            words = f"a pod of {newer[2]} is placed while one of {older[2]} may write"
-            yield Violation("two pods write", newer[0], words)
+    if _is_unseen(played):
+        return  # a limit: who sees no pods waits for their grace only
+    runs = [(begin, end, one.name) for one in _mine(played) for begin, end in one.runs.values()]
+    for (_, end, older), (begin, _, newer) in pairwise(sorted(runs)):
+        if begin < end:
+            words = f"a pod of {newer} is placed while one of {older} may write"
+            yield Violation("two pods write", begin, words)
 
 
 def strangers_are_not_changed(played: Played) -> Iterator[Violation]:
@@ -71,6 +74,13 @@ def the_budget_is_the_authors(played: Played) -> Iterator[Violation]:
         if one.failures > budget + 1 and is_awaited and not _is_blind(played):
             words = f"{one.name} failed {one.failures} times; {budget} are allowed"
             yield Violation("budget overdrawn", one.phases[-1][0], words)
+
+
+def _is_unseen(played: Played) -> bool:
+    """Whether our side could not list pods, for a while at least."""
+    acts = {f.detail for f in played.story.of("act", what="right is taken")}
+    lacking = played.history.cluster.forbidden if played.history.cluster else ()
+    return "list pods" in acts.union(lacking)
 
 
 def _budget(played: Played) -> int:
@@ -105,9 +115,7 @@ def a_failure_was_one(played: Played) -> Iterator[Violation]:
 
 def a_success_was_whole(played: Played) -> Iterator[Violation]:
     """Check: exit code 0 after an eviction is no success, where the pods can be seen."""
-    acts = {f.detail for f in played.story.of("act", what="right is taken")}
-    lacking = played.history.cluster.forbidden if played.history.cluster else ()
-    if "list pods" in acts.union(lacking):
+    if _is_unseen(played):
         return
     for fact in played.story.of("success"):
         if fact.who == played.ti.task_id and fact.why == "its worker says so":
