@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from airflow_runai.backends import clients
-from airflow_runai.backends.access import ClusterAccess, async_line, line
+from airflow_runai.backends.access import AwaitedLine, BlockingLine, ClusterAccess
 from airflow_runai.backends.hybrid import HybridBackend
 from airflow_runai.backends.settings import Settings
 from airflow_runai.core.flow import Flow, Reply, Request
@@ -33,10 +33,11 @@ class HybridPlatform(ControlPlanePlatform):
         self._elsewhere = access.host.rstrip("/")
 
     def client(self) -> httpx.Client:
-        return clients.client(self._settings, {self._elsewhere: line(self._access, self._obtain)})
+        way = BlockingLine(self._access, self._obtain)
+        return clients.client(self._settings, {self._elsewhere: way})
 
     def async_client(self) -> httpx.AsyncClient:
-        way = async_line(self._access, self._obtain)
+        way = AwaitedLine(self._access, self._obtain)
         return clients.async_client(self._settings, {self._elsewhere: way})
 
     def send(self, request: Request) -> Flow[Reply]:

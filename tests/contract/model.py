@@ -62,6 +62,7 @@ class ModelRig(Rig):
         {
             "durable",
             "image",
+            "secret",
             "fields",
             "phases of tomorrow",
             "slow start",
@@ -69,6 +70,7 @@ class ModelRig(Rig):
             "queues",
             "rights",
             "gangs",
+            "reasons",
             "nodes",
         }
     )
@@ -85,11 +87,13 @@ class ModelRig(Rig):
         images: tuple[str, ...] | None = None,
         initializing_seconds: float = 0.4,
         state: object = None,
+        secrets: tuple[str, ...] = (),
         **kai: Any,
     ) -> None:
         self.clock = SteppedClock()
         known = None if images is None else tuple(one.split(":")[0] for one in images)
         self.trainings = Trainings(self.clock, initializing_seconds, known)
+        self.trainings.secrets |= set(secrets)
         quotas = {"team-a": 2, "team-b": 2}
         self.cluster = Cluster(
             self.clock, gpus=4, quotas=quotas, life_of=self.trainings.life_of, **kai

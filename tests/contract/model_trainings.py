@@ -23,6 +23,7 @@ class Trainings:
         self._lives: defaultdict[str, int] = defaultdict(int)
         self._running: dict[str, float] = {}
         self.names: list[str] = []
+        self.secrets: set[str] = set()
 
     def life_of(self, pod: Object) -> Life:
         """Return what a pod that was just placed will do."""
@@ -31,6 +32,8 @@ class Trainings:
         image = pod["spec"]["containers"][0]["image"]
         if self._images is not None and image.split(":")[0] not in self._images:
             return Life(never=("ErrImagePull", f'Failed to pull image "{image}"'))
+        if missing := _secrets(pod) - self.secrets:
+            return Life(never=("CreateContainerConfigError", f'secret "{min(missing)}" not found'))
         key, script = _work(pod), self.script
         self._lives[key] += 1
         stop = (script.stop_seconds, script.stop_exit_code)
@@ -58,3 +61,9 @@ class Trainings:
 def _work(pod: Object) -> str:
     labels = pod["metadata"]["labels"]
     return f"{labels.get(JOB_NAME)}/{labels.get(INDEX, '')}"
+
+
+def _secrets(pod: Object) -> set[str]:
+    variables = pod["spec"]["containers"][0].get("env") or ()
+    sources = (one.get("valueFrom") or {} for one in variables)
+    return {one["secretKeyRef"]["name"] for one in sources if "secretKeyRef" in one}

@@ -24,10 +24,9 @@ from airflow_runai.core.kubernetes.clues import (
     training_item,
     waiting_rows,
 )
-from airflow_runai.core.kubernetes.gpus import gpus_of_pod
+from airflow_runai.core.kubernetes.gpus import GPU, gpus_of_pod
 from airflow_runai.core.kubernetes.objects import moment, word
 from airflow_runai.core.kubernetes.queue_facts import JOB_UID
-from airflow_runai.core.manifests.resources import GPU
 from airflow_runai.core.phases import FINAL, meaning
 from airflow_runai.core.reasons import Evidence, Reason, needs_reason, reasons
 from airflow_runai.core.workload import Workload

@@ -21,7 +21,7 @@ from airflow_runai.backends.kubernetes.paths import (
     PODS,
     ResourceKind,
 )
-from airflow_runai.backends.kubernetes.readings import TrainingReading, read_training
+from airflow_runai.backends.kubernetes.readings import KINDS, TrainingReading, read_training
 from airflow_runai.backends.kubernetes.refusals import Sight, confirmed
 from airflow_runai.core.flow import Flow, Notice, Sleep, now
 from airflow_runai.core.kubernetes.mirror import Mirror
@@ -30,10 +30,15 @@ from airflow_runai.core.kubernetes.verdict import EVENT_DELAY
 from airflow_runai.core.reader import WorkloadReader
 from airflow_runai.core.timeline import Moment
 from airflow_runai.core.workload import Workload
-from airflow_runai.errors import Conflict, NotFound, Unreachable
+from airflow_runai.errors import Conflict, Forbidden, KindMissing, NotFound, Unreachable
 
 #: After the last failure that is allowed, the platform is given so many seconds to end a training.
 _LAST_LOOKS = 5
+#: What says that there is no such object; who may not see sets has made none.
+_LACKS: dict[str, tuple[type[Exception], ...]] = {
+    KINDS["Job"]: (NotFound,),
+    KINDS["JobSet"]: (NotFound, KindMissing, Forbidden),
+}
 #: What is not done, or not known, without the right to do so.
 _WITHOUT = {
     "Pod": "pods cannot be listed: interruptions and exit codes stay unknown",
@@ -145,6 +150,20 @@ class TrainingReader(WorkloadReader):
         return self._last
 
     def _look_at_object(self, uid: str) -> Flow[None]:
+        if self._start.kind:
+            yield from self._find_object(uid)
+            return
+        # A note does not say of which kind it is: only where both lack it, it is gone.
+        unknown = self._start
+        for kind, lacks in _LACKS.items():
+            self._start = replace(unknown, kind=kind)
+            with suppress(*lacks):
+                yield from self._find_object(uid)
+                return
+        self._start = unknown
+        raise NotFound(f"workload {unknown.name}: neither a Job nor a JobSet", 404)
+
+    def _find_object(self, uid: str) -> Flow[None]:
         kind, resource, _ = kind_of(self._start)
         name = self._start.name
         path = resource.object(self._start.project_id, name)

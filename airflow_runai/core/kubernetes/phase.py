@@ -47,6 +47,7 @@ class PhaseReading(NamedTuple):
     next_start: float | None = None
 
 
+_NOT_QUEUED = "Kueue has no Workload for it yet"
 _Row: TypeAlias = "Callable[[Case, Sequence[PodIncarnation], TrainingVerdict], PhaseReading | None]"
 
 
@@ -107,7 +108,9 @@ def _paused(
         return None
     since = max([*training.paused_at, _last_moment(case, lives)])
     if training.queue and (case.queue is None or case.queue.now is None):
-        return PhaseReading("Pending", "Kueue has no Workload for it yet", since)
+        is_hidden = "Workload" in case.unreadable
+        words = "what Kueue says of it cannot be seen" if is_hidden else _NOT_QUEUED
+        return PhaseReading("Pending", words, since)
     is_stopping = any(True for _ in _alive(case))
     if case.queue and case.queue.now and case.queue.now.is_active:
         words = _after(lives, case.queue.now.message)

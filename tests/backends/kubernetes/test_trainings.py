@@ -8,15 +8,21 @@ from typing import Any
 
 import pytest
 
+from airflow_runai.backends.kubernetes.creation import create, require
+from airflow_runai.backends.kubernetes.paths import Discovery, discover
+from airflow_runai.backends.kubernetes.platform import KubernetesBackend
 from airflow_runai.backends.kubernetes.reader import TrainingReader
 from airflow_runai.backends.kubernetes.refusals import Sight
 from airflow_runai.backends.kubernetes.settings import ClusterSettings
-from airflow_runai.backends.kubernetes.workloads import KubernetesWorkloads
+from airflow_runai.backends.termination import present
 from airflow_runai.core.decision import WaitPolicy
 from airflow_runai.core.kubernetes.job_facts import HISTORY
 from airflow_runai.core.kubernetes.mirror import Mirror
+from airflow_runai.core.manifests import Manifests, Precondition
+from airflow_runai.core.manifests.dialects import Registry
 from airflow_runai.core.marks import Mark
 from airflow_runai.core.naming import TaskIdentity, base_name, generation_name
+from airflow_runai.core.note import Note
 from airflow_runai.core.outcome import Outcome
 from airflow_runai.core.project import Project
 from airflow_runai.core.spec import WorkloadSpec
@@ -249,7 +255,7 @@ def test_a_training_is_found_by_name_and_by_uid(rig: ModelRig) -> None:
 
 def test_a_namespace_for_all_projects_makes_them_queues(rig: ModelRig) -> None:
     settings = ClusterSettings("model", namespace="team-b", terms=TERMS)
-    rig.backend = KubernetesWorkloads(settings)
+    rig.backend = KubernetesBackend(settings)
     where: Project = rig.place()
     assert (where.id, where.name, where.namespace) == ("team-b", "team-a", "team-b")
     rig.run(rig.backend.create(where, order()))
@@ -263,9 +269,13 @@ def test_another_cluster_than_the_connections_is_told(rig: ModelRig) -> None:
 
 
 def test_what_the_cluster_does_not_serve_is_told_before_anything_is_made(rig: ModelRig) -> None:
-    rig.backend = KubernetesWorkloads(ClusterSettings("model", dialect="kueue"))
-    with pytest.raises(NotResolved, match="serves no localqueues of kueue"):
-        rig.place()
+    queue = Precondition(Registry("nowhere.example", "queues", True), "team-a", "project")
+    served = rig.run(discover())
+    with pytest.raises(NotResolved, match=r"project: the cluster serves no queues of nowhere"):
+        rig.run(require(queue, "team-a", served))
+    made = Manifests({"kind": "JobSet"}, preconditions=(queue,))
+    with pytest.raises(NotResolved, match=r"spec\.distributed: the cluster serves no jobsets"):
+        rig.run(create("team-a", made, Discovery({})))
     assert rig.names() == []
 
 
@@ -304,3 +314,18 @@ def test_a_gang_is_suspended_resumed_and_deleted_as_a_whole(rig: ModelRig) -> No
     rig.run(rig.backend.delete(made))
     rig.pass_time(20)
     assert (look(rig, made).deleted, rig.run(rig.backend.standing_pods(made))) == (True, 0)
+
+
+def test_a_note_that_does_not_say_the_kind_finds_a_gang_and_proves_its_deletion(
+    rig: ModelRig,
+) -> None:
+    made = submit(rig, distributed=GANG)
+    note = Note(1, 1, made.id, made.name, project_id=made.project_id, cluster_id=made.cluster_id)
+    found = rig.run(present(rig.backend, note.workload()))
+    assert found is not None
+    assert (found.id, found.kind, found.deleted) == (made.id, "Distributed", False)
+    rig.run(rig.backend.delete(found))
+    rig.pass_time(20)
+    gone = rig.run(present(rig.backend, note.workload()))
+    assert gone is not None
+    assert gone.deleted

@@ -26,7 +26,7 @@ class AwaitedTraining(TrainingReader):
     :param published: see :meth:`WorkloadReader.published`.
     """
 
-    __slots__ = ("_bell", "_desk", "_published", "interval", "kind", "mirrors", "namespace")
+    __slots__ = ("_bell", "_desk", "_interval", "_kind", "_published", "mirrors")
 
     def __init__(
         self,
@@ -36,32 +36,32 @@ class AwaitedTraining(TrainingReader):
         desk: ClusterMirrors,
         published: Callable[[], Flow[tuple[Moment, ...]]] | None = None,
     ) -> None:
-        self.namespace, self.kind = start.project_id, kind_of(start)[0]
-        self.interval = interval
-        self.mirrors = desk.of(self.namespace)
+        self._kind = kind_of(start)[0]
+        self._interval = interval
+        self.mirrors = desk.of(start.project_id)
         super().__init__(start, cluster, self.mirrors.sight, self.mirrors.facts)
         self._desk, self._published = desk, published
         self._bell = self.mirrors.bells.bell(start.id)
 
     def __enter__(self) -> AwaitedTraining:
         self._bell.__enter__()
-        self._desk.join(self)
-        if self.mirrors.has_listed(self.kind):
+        self._desk.join(self.mirrors, self._kind, self._interval)
+        if self.mirrors.has_listed(self._kind):
             self._bell.ring()  # what was seen before it came is news for it
         return self
 
     def __exit__(self, *error: object) -> None:
         self._bell.__exit__()
-        self._desk.leave(self)
+        self._desk.leave(self.mirrors, self._kind)
 
     def following(self, last: Workload, seconds: float, pace: Sleep) -> Flow[Workload]:
         """Sleep until there is news, or for so many seconds; poll where nothing may be listed."""
         is_news = True
-        while is_news and not isinstance(self.mirrors.error(self.kind), Forbidden):
+        while is_news and not isinstance(self.mirrors.error(self._kind), Forbidden):
             is_news = yield from self._bell.wait(seconds)
-            if self.mirrors.has_listed(self.kind) or self.mirrors.error(self.kind):
+            if self.mirrors.has_listed(self._kind) or self.mirrors.error(self._kind):
                 break
-        error = self.mirrors.error(self.kind)
+        error = self.mirrors.error(self._kind)
         if isinstance(error, Forbidden):
             return (yield from super().following(last, seconds, pace))
         if isinstance(error, Unauthorized):
