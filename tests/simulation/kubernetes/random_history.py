@@ -10,6 +10,7 @@ import random
 from dataclasses import replace
 
 from tests.simulation import random_history as any_platform
+from tests.simulation import wire
 from tests.simulation.history import Act, Cluster, Cue, History, Life, Platform
 from tests.simulation.random_history import history_of
 from tests.simulation.scenes import LONG, SUBMITTED
@@ -64,12 +65,15 @@ def cluster_history_of(seed: int) -> History:
     chance = random.Random(f"kubernetes {seed}")
     history = history_of(seed)
     acts = tuple(act for act in history.acts if act.what not in NOT_HERE)
+    # What a network delivers late is a class that is open on every platform, and known.
+    troubles = tuple(one for one in history.troubles if not one.kind.startswith(wire.LATE))
     history = replace(
         history,
         cluster=_cluster(chance),
         platform=Platform(grace=history.platform.grace, clock_off=history.platform.clock_off),
         lives=tuple(_life(chance, life) for life in history.lives),
         acts=(*acts, *_acts(chance)),
+        troubles=troubles,
         task=_with_budget(chance, history).task,
     )
     return chance.choice(SCENES)(history, chance) if chance.random() < 0.3 else history
