@@ -10,6 +10,7 @@ APART := tests/end_to_end tests/training tests/benchmarks $(ON_THE_RIG)
 
 .DEFAULT_GOAL := help
 SEEDS ?= 10000
+PLATFORM ?= runai
 WAITS ?= 1000
 TAG ?=
 # What runs the trainings of demo and up. `kubernetes` needs what `make rig` builds, and builds it.
@@ -73,7 +74,7 @@ contract: $(INSTALLED)  ## play all cases of the contract in all worlds (KUBECON
 		$(BIN)/python -m pytest tests/contract -m "qualify or not qualify"
 
 simulate: $(INSTALLED)  ## play SEEDS=10000 random histories of the real code in virtual time
-	$(BIN)/python -m tests.simulation --many $(SEEDS)
+	$(BIN)/python -m tests.simulation --many $(SEEDS) --platform $(PLATFORM)
 
 bench: $(INSTALLED)  ## measure WAITS=1000 waits over TLS beside the stock KubernetesJobTrigger (10 minutes; PLATFORM=kubernetes: on the rig)
 	$(BIN)/python -m tests.benchmarks.beside_stock$(if $(filter kubernetes,$(PLATFORM)),_cluster) --waits $(WAITS)

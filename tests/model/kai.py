@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial, singledispatchmethod
 
 from tests.model.clock import timestamp
@@ -39,6 +40,7 @@ class Kai:
 
     :param period: seconds between two cycles.
     :param eviction_condition: ``--update-pod-eviction-condition``.
+    :param turn: seconds until a new pod is looked at, as if others had been first.
     :ivar is_mute: evictions leave no event, as if its budget were always spent.
     """
 
@@ -49,9 +51,10 @@ class Kai:
         *,
         period: float = 1.0,
         eviction_condition: bool = False,
+        turn: Callable[[Object], float] = lambda pod: 0.05,
     ) -> None:
         self._store, self._deletion = store, deletion
-        self._period, self.eviction_condition = period, eviction_condition
+        self._period, self.eviction_condition, self._turn = period, eviction_condition, turn
         self.is_mute = False
         self._scheduler = Recorder(store, "kai-scheduler")
         self._short: set[str] = set()
@@ -79,7 +82,8 @@ class Kai:
             self.agenda.add(_CYCLE, self._period)
         pod = change.new
         if change.resource == PODS and pod is not None and change.old is None:
-            self.agenda.add(f"{pod['metadata']['namespace']}/{pod['metadata']['name']}", 0.05)
+            key = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
+            self.agenda.add(key, self._turn(pod))
 
     def _look(self, key: str) -> None:
         if key == _CYCLE:

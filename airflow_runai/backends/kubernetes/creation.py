@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 from airflow_runai.backends.kubernetes import writes
+from airflow_runai.backends.kubernetes.evidence import writers
+from airflow_runai.backends.kubernetes.objects import meta
 from airflow_runai.backends.kubernetes.paths import CLAIMS, JOBS, JOBSETS, Discovery, ResourceKind
+from airflow_runai.backends.kubernetes.refusals import confirmed
 from airflow_runai.backends.kubernetes.settings import ClusterSettings
 from airflow_runai.backends.kubernetes.status import accept
 from airflow_runai.core.flow import Flow, Request
+from airflow_runai.core.json_merge import JsonObject
+from airflow_runai.core.kubernetes.objects import word
 from airflow_runai.core.manifests import (
     Dialect,
     ManifestRequest,
@@ -18,11 +24,19 @@ from airflow_runai.core.manifests import (
     origin_labels,
     render,
 )
+from airflow_runai.core.manifests.labels import IDENTITY_LABEL
 from airflow_runai.core.naming import parts_of
 from airflow_runai.core.origin import CONTEXT_VARIABLES
 from airflow_runai.core.project import Project
 from airflow_runai.core.submission_request import SubmissionRequest
-from airflow_runai.errors import AlreadyExists, Forbidden, NotFound, NotResolved
+from airflow_runai.core.texts import plural
+from airflow_runai.errors import (
+    AlreadyExists,
+    Forbidden,
+    NotFound,
+    NotResolved,
+    StillWriting,
+)
 
 
 def manifests(
@@ -74,6 +88,32 @@ def create(
             yield from writes.create(CLAIMS.collection(namespace), claim, dry_run=dry_run)
     path = resource.collection(namespace)
     return (yield from writes.create(path, made.workload, dry_run=dry_run))
+
+
+def let_nobody_write(namespace: str, workload: JsonObject) -> Flow[None]:
+    """
+    Check that no pod of the same task instance may write, whatever has become of its Job.
+
+    A Job may be deleted before anybody has learned its uid, and its pods go on: for their grace, or
+    as long as they like. Where our name is taken, the create shows by whom.
+
+    :raises StillWriting: if one may.
+    """
+    name, kind = meta(workload, "name"), JOBSETS if workload["kind"] == "JobSet" else JOBS
+    standing = yield from writers(namespace, _identity(workload), IDENTITY_LABEL)
+    if not standing:
+        return
+    try:
+        yield from confirmed(partial(writes.read, kind.object(namespace, name)))
+    except NotFound:
+        raise StillWriting(
+            f"{name}: {plural(standing, 'pod')} of an earlier workload of this task may still "
+            "write the same checkpoints; waiting for their end"
+        ) from None
+
+
+def _identity(workload: JsonObject) -> str:
+    return word(workload, "metadata", "labels", IDENTITY_LABEL)
 
 
 def require(one: Precondition, namespace: str, cluster: Discovery) -> Flow[None]:

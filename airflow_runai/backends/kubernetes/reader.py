@@ -131,6 +131,10 @@ class TrainingReader(WorkloadReader):
             for group in reading.judged.events_of:
                 yield from self._allowed("Event", partial(self._ask, group))
             reading = self._reading(uid)
+        if reading.case.training.presence.is_gone:
+            # A list has denied it meanwhile, but lists show only what has our label.
+            yield from self._look_at_object(uid)
+            reading = self._reading(uid)
         return reading
 
     def _has_unasked_past(self, reading: TrainingReading) -> bool:

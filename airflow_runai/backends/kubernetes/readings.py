@@ -93,7 +93,10 @@ class TrainingReading:
         return self._amendment(text if isinstance(text, str) else "", limit, suspended is True)
 
     def _amendment(self, text: str, limit: int | None, is_suspended: bool) -> dict[str, Any] | None:
-        if self.judged.final or self.case.training.presence.is_gone:
+        training = self.case.training
+        # A sensor waits for what others have made, too.
+        is_ours = bool(training.fingerprint)
+        if self.judged.final or training.presence.is_gone or not is_ours:
             return None
         patch: dict[str, Any] = {}
         known = read_history(text)
@@ -186,7 +189,10 @@ def _present(reading: TrainingReading) -> PhaseReading:
     if last:
         rule = "terminate_after_preemption" if last.ended == PREEMPTED else "backoff_limit"
         is_alive = any(not one.ended for one in reading.lives)
-        phase = "Terminating" if is_alive else "Failed"
+        now = reading.case.training.now
+        # A Job makes another pod until it is over: a replacement would write beside it.
+        is_still = reading.case.is_set and now is not None and now.is_suspended
+        phase = "Failed" if is_still and not is_alive else "Terminating"
         words = f"{how_it_ended(last)}; by its {rule}, this is the end"
         return PhaseReading(phase, words, last.end or present.since)
     ended = [one for one in reading.lives if one.ended in (FAILED, PREEMPTED)]

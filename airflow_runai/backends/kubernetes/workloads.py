@@ -149,6 +149,8 @@ class KubernetesWorkloads(Workloads):
         dialect = yield from self.dialect()
         made = creation.manifests(project, request, dialect, self.settings)
         served = yield from self._cluster.discovery()
+        wait = partial(creation.let_nobody_write, project.id, made.workload)
+        yield from self._sight.attempt("Pod", wait)
         created = yield from creation.create(project.id, made, served)
         return self._fresh(made.workload["kind"], created.object, (yield from now()))
 

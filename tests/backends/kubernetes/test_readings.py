@@ -21,14 +21,26 @@ def reading(stage: Stage, name: str) -> TrainingReading:
     return found
 
 
-def test_words_that_are_too_long_for_the_history_are_written_once(stage: Stage) -> None:
+OURS = {"airflow-runai/fingerprint": "0123456789abcdef"}
+
+
+def interrupted(stage: Stage) -> TrainingReading:
+    """Preempt a training, and read it."""
     stage.submit("train", Life(run=600, on_sigterm=(30.0, 143)))
     stage.clock.advance(5)
     stage.cluster.kai.reclaim(stage.pods("train")[0], " because" + 100 * " very" + " much")
     stage.clock.advance(2)
-    first = reading(stage, "train")
-    assert not first.is_amended
-    patch = first.amendment(stage.cluster.store.get(JOBS, "team-b", "train"))
+    return reading(stage, "train")
+
+
+def test_words_that_are_too_long_for_the_history_are_written_once(stage: Stage) -> None:
+    interrupted(stage)
+    stage.patch("train", {"metadata": {"annotations": OURS}})
+    patch = reading(stage, "train").amendment(stage.cluster.store.get(JOBS, "team-b", "train"))
     assert patch
     stage.patch("train", dict(patch))
     assert reading(stage, "train").is_amended
+
+
+def test_nothing_is_written_on_what_somebody_else_made(stage: Stage) -> None:
+    assert interrupted(stage).is_amended

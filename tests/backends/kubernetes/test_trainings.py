@@ -11,10 +11,13 @@ import pytest
 from airflow_runai.backends.kubernetes.creation import create, require
 from airflow_runai.backends.kubernetes.paths import Discovery, discover
 from airflow_runai.backends.kubernetes.platform import KubernetesBackend
+from airflow_runai.backends.kubernetes.reader import TrainingReader
+from airflow_runai.backends.kubernetes.refusals import Sight
 from airflow_runai.backends.kubernetes.settings import ClusterSettings
 from airflow_runai.backends.termination import present
 from airflow_runai.core.decision import WaitPolicy
 from airflow_runai.core.kubernetes.job_facts import HISTORY
+from airflow_runai.core.kubernetes.mirror import Mirror
 from airflow_runai.core.manifests import Manifests, Precondition
 from airflow_runai.core.manifests.dialects import Registry
 from airflow_runai.core.marks import Mark
@@ -25,12 +28,13 @@ from airflow_runai.core.project import Project
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.submission_request import SubmissionRequest
 from airflow_runai.core.workload import Workload
-from airflow_runai.errors import ForeignWorkload, NotResolved, QuotaExceeded
+from airflow_runai.errors import ForeignWorkload, NotResolved, QuotaExceeded, StillWriting
 from tests.contract.model import TERMS, ModelRig
 from tests.contract.rig import Script, name_of, order
 from tests.contract.waits import look, outcome_of, submit
 from tests.model.conftest import job
 from tests.model.resources import CLAIMS, JOBS, Object
+from tests.model.store import Change
 
 GANG = {"framework": "PyTorch", "workers": 2}
 TASK = TaskIdentity("prod", "train_daily", "manual__1", "fit", 3)
@@ -147,6 +151,59 @@ def test_a_job_of_our_name_that_somebody_else_made_is_told_and_left_alone(rig: M
     with pytest.raises(ForeignWorkload, match="running with 'training', now 'train:1'"):
         submit(rig)
     assert "backoffLimit" not in stored(rig)["spec"]
+
+
+def test_a_training_has_not_failed_while_its_job_may_make_another_pod(rig: ModelRig) -> None:
+    rig.forbid("PATCH")
+    rig.play(Script(exits={1: (5.0, 3)}))
+    made = submit(rig, backoff_limit=0)
+    rig.pass_time(10)
+    found = look(rig, made)
+    assert (found.phase, "by its backoff_limit" in found.message) == ("Terminating", True)
+    assert outcome_of(rig, made).status == "succeeded"
+
+
+def test_a_list_of_what_has_our_label_denies_nobody_else(rig: ModelRig) -> None:
+    made, mirror = submit(rig), Mirror()
+    rig.cluster.store.change(JOBS, stored(rig), lambda one: one["metadata"].pop("labels"))
+    reader = TrainingReader(made, "model", Sight(), mirror)
+
+    def list_after_the_object() -> None:
+        if "/jobs/" in rig.wire.spoken[-1]:
+            mirror.listed("Job", [], rig.cluster.store.version + 1, rig.clock.now())
+            rig.clock.advance(0.1)
+
+    rig.run(reader.read(made.id))
+    rig.wire.on_request = list_after_the_object
+    assert not rig.run(reader.read(made.id)).deleted
+
+
+@pytest.mark.parametrize("policy", ["Orphan", "Background"])
+def test_a_name_that_is_free_again_is_taken_only_when_no_pod_writes(
+    rig: ModelRig, policy: str
+) -> None:
+    rig.play(Script(seconds=100, stop_seconds=20))
+    first = submit(rig)
+    rig.pass_time(5)
+    rig.cluster.deletion.delete(JOBS, stored(rig), policy)
+    assert rig.lives(first.name)
+    lived: list[bool] = []
+
+    def hear(change: Change) -> None:
+        if change.resource == JOBS and change.old is None:
+            lived.append(rig.lives(first.name))
+
+    rig.cluster.store.listen(hear)
+    assert submit(rig).id != first.id
+    assert lived == [False]
+
+
+def test_a_pod_that_goes_on_without_its_job_stands_in_the_way(rig: ModelRig) -> None:
+    rig.play(Script(seconds=None))
+    submit(rig)
+    rig.cluster.deletion.delete(JOBS, stored(rig), "Orphan")
+    with pytest.raises(StillWriting, match="1 pod of an earlier workload of this task"):
+        submit(rig)
 
 
 def test_a_quota_that_stays_full_is_told(rig: ModelRig) -> None:
