@@ -130,22 +130,6 @@ MUTANTS = (
         9,
         platform="kubernetes",
     ),
-    Mutant(
-        "still writing",
-        "backends/kubernetes/creation.py",
-        "    if not standing:\n",
-        "    if True:\n",
-        127,
-        platform="kubernetes",
-    ),
-    Mutant(
-        "undeserved: it runs again",
-        "backends/termination.py",
-        "if not done and unless(current):",
-        "if False:",
-        22,
-        platform="kubernetes",
-    ),
 )
 
 
