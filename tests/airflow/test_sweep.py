@@ -98,6 +98,7 @@ def test_a_sweep_that_fails_shows_its_trials_all_the_same(
     assert (row["score"], row["rank"], bool(row["problem"])) == (None, None, True)
 
 
+@pytest.mark.slow
 def test_a_report_that_cannot_be_written_is_one_sentence(run: Runner, shared: Path) -> None:
     (shared / "file").write_text("")
     best: dict[str, Any] = {"points": [{"rate": 0.1}], "evaluations": "task", "metric": "accuracy"}
