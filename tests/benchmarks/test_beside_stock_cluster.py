@@ -6,7 +6,8 @@ from functools import cache
 
 import pytest
 
-from tests.benchmarks.beside_stock_cluster import ClusterFigures, compare, table
+from tests.benchmarks.beside_stock_cluster import compare
+from tests.benchmarks.cluster_figures import ClusterFigures, table
 
 pytestmark = [pytest.mark.rig, pytest.mark.qualify]
 WAITS, STOCK = 1000, 100
