@@ -6,12 +6,16 @@ INSTALLED := $(VENV)/.installed
 # What lint and format cover.
 CHECKED := airflow_runai demo dags docs tests
 ON_THE_RIG := tests/rig tests/referee
+APART := tests/end_to_end tests/training tests/benchmarks $(ON_THE_RIG)
 
 .DEFAULT_GOAL := help
 SEEDS ?= 10000
+PLATFORM ?= runai
 WAITS ?= 1000
 TAG ?=
-.PHONY: help install demo up preempt down simulate test test-airflow test-rig test-training test-parts quick qualify bench build lint docs docs-serve screenshots releasable rig oracles clean
+# What runs the trainings of demo and up. `kubernetes` needs what `make rig` builds, and builds it.
+PLATFORM ?= runai
+.PHONY: help install demo up preempt down simulate test test-airflow test-rig test-training test-parts quick qualify contract bench build lint docs docs-serve screenshots releasable rig oracles clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,11 +28,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(BIN)/python demo/installation.py $(VENV)/install.log
 	@touch $@
 
-demo: $(INSTALLED)  ## watch a training: preempted, resumed elsewhere, checked, evaluated, promoted (3 minutes)
-	@$(BIN)/python -m demo run
+demo: $(INSTALLED)  ## watch a training: preempted, resumed elsewhere, checked, evaluated, promoted (3 minutes; PLATFORM=runai|kubernetes)
+	@$(BIN)/python -m demo run --platform $(PLATFORM)
 
 up: $(INSTALLED)  ## start Airflow's UI and the embedded Run:ai (PORT=8080 RUNAI_PORT=8710), and leave them running
-	@$(BIN)/python -m demo up
+	@$(BIN)/python -m demo up --platform $(PLATFORM)
 
 preempt: $(INSTALLED)  ## take the GPUs away from what runs in `make up`
 	@$(BIN)/python -m demo preempt
@@ -51,13 +55,13 @@ test-airflow: $(INSTALLED)  # mostly waits, so the parts are tested at the same 
 
 test-rig: $(INSTALLED)  # mostly waits too; one process, because a cluster takes 0.9 GB
 	$(BIN)/python -m pytest $(ON_THE_RIG)
+	$(BIN)/python -m pytest -m rig $(addprefix --ignore ,$(APART))
 
 test-training: $(INSTALLED)  # takes minutes with the libraries of `oracles`, so it must not start last
 	$(BIN)/python -m pytest tests/training
 
-APART := tests/end_to_end tests/training tests/benchmarks $(ON_THE_RIG)
 test-parts: $(INSTALLED)
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(addprefix --ignore ,$(APART))
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not rig" $(addprefix --ignore ,$(APART))
 
 quick: $(INSTALLED)  ## run the fast tests only (3 minutes)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not slow and not standalone and not rig" $(addprefix --ignore ,$(APART) tests/vendor)
@@ -65,8 +69,12 @@ quick: $(INSTALLED)  ## run the fast tests only (3 minutes)
 qualify: rig  ## run what takes too long for `make test`: start-stop cycles, recordings, long fuzzing
 	RUNAI_REQUIRE_RIG=1 $(BIN)/python -m pytest -m qualify
 
+contract: $(INSTALLED)  ## play all cases of the contract in all worlds (KUBECONFIG=FILE or RUNAI_URL=… adds a real one)
+	RUNAI_CONTRACT_CLUSTER="$(KUBECONFIG)" RUNAI_CONTRACT_URL="$(RUNAI_URL)" \
+		$(BIN)/python -m pytest tests/contract -m "qualify or not qualify"
+
 simulate: $(INSTALLED)  ## play SEEDS=10000 random histories of the real code in virtual time
-	$(BIN)/python -m tests.simulation --many $(SEEDS)
+	$(BIN)/python -m tests.simulation --many $(SEEDS) --platform $(PLATFORM)
 
 bench: $(INSTALLED)  ## measure WAITS=1000 waits over TLS beside the stock KubernetesJobTrigger (10 minutes; PLATFORM=kubernetes: on the rig)
 	$(BIN)/python -m tests.benchmarks.beside_stock$(if $(filter kubernetes,$(PLATFORM)),_cluster) --waits $(WAITS)

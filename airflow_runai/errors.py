@@ -111,6 +111,10 @@ class Throttled(Unreachable):
         self.retry_after = retry_after
 
 
+class StillWriting(Throttled):
+    """Pods of an earlier workload may still write what a new one would; they will end."""
+
+
 class Silent(Unreachable):
     """A stream has brought nothing for longer than it may; the other side may be gone."""
 

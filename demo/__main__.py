@@ -10,17 +10,23 @@ import traceback
 from pathlib import Path
 
 from demo import visit
+from demo.platforms import KUBERNETES, RUNAI, platform_named
 from demo.playground import Playground
 
-_NEXT = """
+_NEXT = {
+    RUNAI: """
 Next: `make up` leaves Airflow and the embedded Run:ai running for you.
-Then docs/first-hour.md: your own training, preempted by your own hand."""
+Then docs/first-hour.md: your own training, preempted by your own hand.""",
+    KUBERNETES: """
+Next: `make up PLATFORM=kubernetes` leaves Airflow and this Kubernetes running for you.
+Then docs/on-kubernetes.md: your own cluster.""",
+}
 
 
-def run(keep: bool, database: str) -> int:
+def run(platform: str, keep: bool, database: str) -> int:
     """Play the story in a directory of its own; return 0 if all promises hold."""
     root = Path(tempfile.mkdtemp(prefix="runai-demo-"))
-    ground = Playground(root, database=database)
+    ground = Playground(root, platform_named(platform, root), database=database)
     holds = False
     try:
         holds = _play(ground)
@@ -28,7 +34,8 @@ def run(keep: bool, database: str) -> int:
         print("\ninterrupted", file=sys.stderr)
     except Exception as error:  # one sentence, whatever it is; the rest is for who wants to know
         (root / "failure.txt").write_text(traceback.format_exc())
-        print(f"\nThe end of Airflow's log:\n{ground.tail('airflow')}", file=sys.stderr)
+        if ground.processes:
+            print(f"\nThe end of Airflow's log:\n{ground.tail('airflow')}", file=sys.stderr)
         print(f"\nThe demonstration failed: {error or type(error).__name__}", file=sys.stderr)
     finally:
         ground.stop()
@@ -36,7 +43,7 @@ def run(keep: bool, database: str) -> int:
         shutil.rmtree(root, ignore_errors=True)
     else:
         print(f"\nLogs, checkpoints and Airflow's home are kept in {root}")
-    print(f"\nAll promises hold.\n{_NEXT}" if holds else "\nNot all promises hold.")
+    print(f"\nAll promises hold.\n{_NEXT[platform]}" if holds else "\nNot all promises hold.")
     return 0 if holds else 1
 
 
@@ -46,8 +53,7 @@ def _play(ground: Playground) -> bool:
     from demo.story import Story
 
     account = Account()
-    where = f"Airflow on {ground.airflow_url}, the embedded Run:ai on {ground.runai_url}"
-    account.say("demo", where)
+    account.say("demo", f"Airflow on {ground.airflow_url}, {ground.platform.place}")
     ground.start()
     return Story(ground, account).play()
 
@@ -63,13 +69,19 @@ def main() -> int:
     story.add_argument(
         "--database", default="", help="Airflow's database (default: a SQLite file of its own)"
     )
-    commands.add_parser("up", help="leave Airflow and the embedded Run:ai running")
-    commands.add_parser("preempt", help="preempt what runs in the embedded Run:ai of `up`")
+    up = commands.add_parser("up", help="leave Airflow and the platform running")
+    for one in (story, up):
+        one.add_argument(
+            "--platform", choices=(RUNAI, KUBERNETES), default=RUNAI, help="default: %(default)s"
+        )
+    commands.add_parser("preempt", help="take the GPUs away from what runs in `up`")
     commands.add_parser("down", help="stop the processes that `up` started")
     arguments = parser.parse_args()
     if arguments.command == "run":
-        return run(arguments.keep, arguments.database)
-    return {"up": visit.up, "preempt": visit.preempt, "down": visit.down}[arguments.command]()
+        return run(arguments.platform, arguments.keep, arguments.database)
+    if arguments.command == "up":
+        return visit.up(arguments.platform)
+    return {"preempt": visit.preempt, "down": visit.down}[arguments.command]()
 
 
 if __name__ == "__main__":

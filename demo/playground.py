@@ -1,7 +1,7 @@
 """
-A playground: the embedded Run:ai and a real Airflow, started and stopped together.
+A playground: a platform and a real Airflow, started and stopped together.
 
-All files are under one directory (Airflow's home, the shared storage, the emulator's state, all
+All files are under one directory (Airflow's home, the shared storage, the platform's state, all
 logs), so that removing it leaves no trace. ``make demo`` uses free ports and its own directory,
 ``make up`` ports that you choose.
 """
@@ -12,19 +12,17 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import httpx
 
-from airflow_runai.backends.settings import Settings
-from airflow_runai.emulator.settings import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET
+from demo.free_ports import free_port, is_in_use
+from demo.platforms import NotReady, TrainingPlatform
 from demo.process_groups import group_lives, signal_group
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -35,18 +33,14 @@ PATIENCE = 900.0
 SECONDS_PER_EPOCH = 0.8
 
 
-class NotReady(RuntimeError):
-    """Something did not start, or did not happen, in time."""
-
-
 @dataclass
 class Playground:
     """
     Directories, ports and processes.
 
     :param root: directory for everything; made if missing.
+    :param platform: runs the trainings.
     :param airflow_port: port of Airflow's UI and API; 0 takes a free one.
-    :param runai_port: port of the embedded Run:ai; 0 takes a free one.
     :param database: SQLAlchemy address of Airflow's database; empty for Airflow's own SQLite file.
     :param shows_connection: store the connection where Airflow's page shows it. A triggerer that
         looks one up for the first time hears nothing else until its API is loaded: half a minute
@@ -55,15 +49,14 @@ class Playground:
     """
 
     root: Path
+    platform: TrainingPlatform
     airflow_port: int = 0
-    runai_port: int = 0
     processes: dict[str, int] = field(default_factory=dict)
     database: str = ""
     shows_connection: bool = False
 
     def __post_init__(self) -> None:
         self.airflow_port = self.airflow_port or free_port()
-        self.runai_port = self.runai_port or free_port()
 
     @property
     def shared(self) -> Path:
@@ -75,39 +68,24 @@ class Playground:
         """Airflow's UI and API."""
         return f"http://127.0.0.1:{self.airflow_port}"
 
-    @property
-    def runai_url(self) -> str:
-        """The embedded Run:ai's API and page."""
-        return f"http://127.0.0.1:{self.runai_port}"
-
-    @property
-    def settings(self) -> Settings:
-        """How to reach the embedded Run:ai."""
-        return Settings(self.runai_url, DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, project="team-a")
-
     def start(self) -> None:
         """
-        Start both; return when the embedded Run:ai answers.
+        Start both; return when the platform answers.
 
         Airflow takes longer: see :meth:`wait_for_airflow`.
 
-        :raises NotReady: if a port is in use; its server would be mistaken for ours.
+        :raises NotReady: if a port is in use, because its server would be mistaken for ours; or if
+            the platform cannot be started.
         """
-        for name, port in (
-            ("Airflow", self.airflow_port),
-            ("the embedded Run:ai", self.runai_port),
-        ):
-            if _is_in_use(port):
+        for name, port in {"Airflow": self.airflow_port, **self.platform.ports}.items():
+            if is_in_use(port):
                 remedy = "stop the program that listens there, then try again"
                 raise NotReady(f"port {port} for {name} is in use; {remedy}")
+        self.platform.prepare()
         self._lay_out_shared_storage()
-        self._launch("runai", _emulator_command(self), os.environ)
-        standalone = [sys.executable, "-m", "airflow", "standalone"]
-        self._launch("airflow", standalone, self._airflow_environment())
-        until(
-            "the embedded Run:ai to answer",
-            lambda: self._answers(f"{self.runai_url}/api/v1/clusters"),
-        )
+        self._launch("airflow", [sys.executable, "-m", "airflow", "standalone"])
+        self.platform.start(self.shared, self._launch)
+        until(f"{self.platform.title} to answer", self._platform_answers)
 
     def wait_for_airflow(self, dag_id: str) -> None:
         """
@@ -132,19 +110,6 @@ class Playground:
             timeout=PATIENCE,
         )
 
-    def runai(self) -> httpx.Client:
-        """Return a client of the embedded Run:ai."""
-        login = {
-            "grantType": "client_credentials",
-            "clientId": DEFAULT_CLIENT_ID,
-            "clientSecret": DEFAULT_CLIENT_SECRET,
-        }
-        reply = httpx.post(f"{self.runai_url}/api/v1/token", json=login).raise_for_status()
-        token = reply.json()["accessToken"]
-        return httpx.Client(
-            base_url=f"{self.runai_url}/", headers={"Authorization": f"Bearer {token}"}
-        )
-
     def stop(self) -> None:
         """Stop both with all their children; without these, orphans would stay."""
         for sent in (signal.SIGTERM, signal.SIGKILL):
@@ -154,6 +119,7 @@ class Playground:
             while self.lives and time.monotonic() < deadline:
                 time.sleep(0.1)
         self.processes.clear()
+        self.platform.stop()
 
     @property
     def lives(self) -> bool:
@@ -167,9 +133,8 @@ class Playground:
             return "(no log)"
         return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
 
-    def _launch(
-        self, name: str, command: list[str], environment: dict[str, str] | os._Environ[str]
-    ) -> None:
+    def _launch(self, name: str, command: Sequence[str]) -> None:
+        environment = self._airflow_environment() if name == "airflow" else os.environ
         with (self.root / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
                 command,
@@ -198,29 +163,18 @@ class Playground:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
         environment = inherited | {"PATH": path} | self.airflow_settings
         if not self.shows_connection:
-            environment["AIRFLOW_CONN_RUNAI_DEFAULT"] = json.dumps(self._connection)
+            environment["AIRFLOW_CONN_RUNAI_DEFAULT"] = json.dumps(self.platform.connection)
         if self.database:
             environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = self.database
         return environment
 
     def _store_connection(self, api: httpx.Client) -> None:
         """Write the connection to where the UI shows it; its port may have changed."""
-        connection = {"connection_id": "runai_default", **self._connection}
+        connection = {"connection_id": "runai_default", **self.platform.connection}
         reply = api.post("connections", json=connection)
         if reply.status_code == httpx.codes.CONFLICT:
             reply = api.patch("connections/runai_default", json=connection)
         reply.raise_for_status()
-
-    @property
-    def _connection(self) -> dict[str, Any]:
-        return {
-            "conn_type": "runai",
-            "host": "http://127.0.0.1",
-            "port": self.runai_port,
-            "login": DEFAULT_CLIENT_ID,
-            "password": DEFAULT_CLIENT_SECRET,
-            "extra": json.dumps({"project": "team-a"}),
-        }
 
     @property
     def airflow_settings(self) -> dict[str, str]:
@@ -248,12 +202,11 @@ class Playground:
             "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
         }
 
-    def _answers(self, url: str) -> bool:
-        try:
-            return httpx.get(url, timeout=2).status_code in (200, 401)
-        except httpx.HTTPError:
-            self._fail_if_dead()
-            return False
+    def _platform_answers(self) -> bool:
+        if self.platform.answers():
+            return True
+        self._fail_if_dead()
+        return False
 
     def _airflow_is_healthy(self) -> bool:
         try:
@@ -270,22 +223,6 @@ class Playground:
                 raise NotReady(f"{name} has ended; its log is {self.root / name}.log")
 
 
-def _emulator_command(ground: Playground) -> list[str]:
-    return [
-        sys.executable,
-        "-m",
-        "airflow_runai.emulator",
-        f"--port={ground.runai_port}",
-        "--nodes=2",
-        "--gpus-per-node=2",
-        "--project=team-a:2",
-        "--project=team-b:2",
-        f"--state={ground.root / 'runai'}",
-        f"--volume=shared={ground.shared}",
-        f"--volume=/nfs/john={ground.shared / 'john'}",
-    ]
-
-
 def until(what: str, happened: Callable[[], bool]) -> None:
     """Poll until ``happened``; raise :class:`NotReady` naming ``what`` after :data:`PATIENCE`."""
     deadline = time.monotonic() + PATIENCE
@@ -293,15 +230,3 @@ def until(what: str, happened: Callable[[], bool]) -> None:
         if time.monotonic() > deadline:
             raise NotReady(f"waited {PATIENCE:.0f} s for {what}")
         time.sleep(0.2)
-
-
-def free_port() -> int:
-    """Return a port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _is_in_use(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0

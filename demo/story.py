@@ -11,22 +11,29 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import httpx
+from airflow.sdk import Connection
 
-from airflow_runai.backends import clients, control_plane, drivers, organization
-from airflow_runai.backends.pods import pods_ever
-from airflow_runai.backends.tokens import Tokens
-from airflow_runai.core.flow import Flow
+from airflow_runai.backends import drivers
+from airflow_runai.core.backend import Backend
+from airflow_runai.core.flow import Flow, through
+from airflow_runai.core.log_reader import LogQuery
 from airflow_runai.core.project import Project
+from airflow_runai.core.reader import WorkloadReader
+from airflow_runai.core.spec import WorkloadSpec
+from airflow_runai.core.submission_request import SubmissionRequest
 from airflow_runai.core.timeline import Moment, clocks
 from airflow_runai.core.workload import Workload
+from airflow_runai.errors import RunaiError
+from airflow_runai.hooks.choice import platform_of, settings_of
 from airflow_runai.tasks.usage_report import usage_words
 from demo.account import Account, draw
-from demo.playground import NotReady, Playground, until
+from demo.airflow_run import AirflowRun
+from demo.platforms import NotReady
+from demo.playground import Playground, until
 
 T = TypeVar("T")
 DAG_ID = "digits_retraining"
@@ -36,7 +43,8 @@ PREEMPT_AT_STEP = 250
 SECONDS_IN_THE_QUEUE = 6.0
 #: Lines of the preempted incarnation that are shown.
 LINES_OF_LOG = 5
-JSON = {"Accept": "application/json"}
+#: How a training says where it starts.
+STARTS = ("resumed from", "starting from")
 
 
 class Story:
@@ -44,72 +52,81 @@ class Story:
 
     def __init__(self, ground: Playground, account: Account) -> None:
         self.ground, self.account = ground, account
-        self._client = clients.client(ground.settings)
-        self._tokens = Tokens(ground.settings.client_id, ground.settings.client_secret)
-        self._api: httpx.Client | None = None
-        self.run_id = ""
-        self._shown = 0
+        connection = Connection(conn_id="runai_default", **ground.platform.connection)
+        self._platform = platform_of(settings_of(connection))
+        self._client = self._platform.client()
+        self._run: AirflowRun | None = None
+        self._readers: dict[str, WorkloadReader] = {}
+        self._shown: set[tuple[str, int]] = set()
 
     def ask(self, flow: Flow[T]) -> T:
-        """Talk to the embedded Run:ai as the provider does."""
-        return drivers.run(self._tokens.authorized(flow), self._client)
+        """Talk to the platform as the provider does."""
+        return drivers.run(through(flow, self._platform.send), self._client)
 
     @property
-    def api(self) -> httpx.Client:
-        """Airflow's REST API."""
-        if self._api is None:
-            self._api = self.ground.airflow()
-        return self._api
+    def backend(self) -> Backend:
+        """What the platform can do."""
+        return self._platform.backend
+
+    @property
+    def speaker(self) -> str:
+        """Who says what happens on the platform."""
+        return self.ground.platform.speaker
+
+    @property
+    def run(self) -> AirflowRun:
+        """The run of the DAG, once Airflow is there."""
+        if self._run is None:
+            self._run = AirflowRun(self.ground.airflow(), DAG_ID)
+        return self._run
 
     def play(self) -> bool:
         """Play it; return whether all promises hold."""
         say = self.account.say
-        team_a = self.ask(organization.find_project("team-a"))
-        team_b = self.ask(organization.find_project("team-b"))
+        team_a = self.ask(self.backend.find_project("team-a"))
+        team_b = self.ask(self.backend.find_project("team-b"))
         baseline = self._submit(team_a, "baseline", "sleep 600")
-        say("Run:ai", "team-a's baseline holds 2 GPUs: its whole quota")
+        say(self.speaker, "team-a's baseline holds 2 GPUs: its whole quota")
         say("Airflow", "is starting (this takes the longest)")
         self.ground.wait_for_airflow(DAG_ID)
-        self._unpause()
+        self.run.begin()
+        say("Airflow", f"the scheduler has started {self.run.id} of {DAG_ID}", "36")
         train = self._until_submitted(team_a)
         self._until_checkpoint(train)
         rival = self._submit(team_b, "team-b-wants-its-gpus", "sleep 600")
-        say("Run:ai", "team-b submits: it wants its 2 GPUs back", "33")
+        say(self.speaker, "team-b submits: it wants its 2 GPUs back", "33")
         self._until_phase(train, "Pending")
         time.sleep(SECONDS_IN_THE_QUEUE)
-        state = self._state("train")
+        state = self.run.task("train")["state"]
         say("Airflow", f"task train is {state}: no worker is held, no retry is spent")
-        self.ask(control_plane.delete(baseline))
-        say("Run:ai", "team-a's baseline ends: 2 GPUs are free again, on the other node")
+        self.ask(self.backend.delete(baseline))
+        say(self.speaker, "team-a's baseline ends: 2 GPUs are free again, on the other node")
         self._until_phase(train, "Completed")
         torn = self._tear_newest()
         self._follow("checkpoint", "evaluate", "promote")
-        self.ask(control_plane.delete(rival))
+        self.ask(self.backend.delete(rival))
         return self._conclude(train, torn)
 
     def _submit(self, project: Project, name: str, command: str) -> Workload:
-        spec = {"image": "none", "command": command, "compute": {"gpuDevicesRequest": 2}}
-        workload = self.ask(control_plane.create(project, "trainings", name, {"spec": spec}))
-        until(f"{name} to run", lambda: self.ask(control_plane.get(workload.id)).phase == "Running")
+        spec = {"image": "none", "command": command, "compute": {"gpu_devices": 2}}
+        request = SubmissionRequest(f"{name}-g1", WorkloadSpec.from_mapping(spec), 1)
+        workload = self.ask(self.backend.create(project, request))
+        until(f"{name} to run", lambda: self._read(workload).phase == "Running")
         return workload
 
-    def _unpause(self) -> None:
-        """Unpause the weekly DAG, so that the scheduler starts the run of the last interval."""
-        self.api.patch(f"dags/{DAG_ID}", json={"is_paused": False}).raise_for_status()
-        until("the scheduler to start a run", lambda: bool(self._runs()))
-        self.run_id = self._runs()[0]
-        self.account.say("Airflow", f"the scheduler has started {self.run_id} of {DAG_ID}", "36")
+    def _read(self, workload: Workload) -> Workload:
+        return self.ask(self._reader(workload).read(workload.id))
 
-    def _runs(self) -> list[str]:
-        reply = self.api.get(f"dags/{DAG_ID}/dagRuns").raise_for_status().json()
-        return [run["dag_run_id"] for run in reply["dag_runs"]]
+    def _reader(self, workload: Workload) -> WorkloadReader:
+        """Return what remembers whatever it has seen of a workload."""
+        return self._readers.setdefault(workload.id, self.backend.reader(workload))
 
     def _until_submitted(self, project: Project) -> Workload:
         submitted: list[Workload] = []
 
         def is_submitted() -> bool:
-            self._fail_if_run_failed()
-            submitted[:] = self.ask(control_plane.find(project, "train-"))
+            self.run.fail_if_failed()
+            submitted[:] = self.ask(self.backend.find(project, "train-"))
             return bool(submitted)
 
         until("the workload to be submitted", is_submitted)
@@ -128,20 +145,26 @@ class Story:
 
     def _until_phase(self, train: Workload, phase: str) -> None:
         """Wait for a phase after those already shown, and show each on the way."""
-        shown = self._shown
+        before = set(self._shown)
 
         def is_reached() -> bool:
-            return any(moment.phase == phase for moment in self._show_history(train)[shown:])
+            history = self._show_history(train)
+            return any(one.phase == phase and _key(one) not in before for one in history)
 
         until(f"{train.name} to be {phase}", is_reached)
 
     def _show_history(self, train: Workload) -> tuple[Moment, ...]:
         """Print the phases that are new since the last call; return all."""
-        history = self.ask(control_plane.history(train.id))
-        for moment in history[self._shown :]:
-            self._show(moment, train)
-        self._shown = len(history)
+        history = self._history(train)
+        for moment in history:
+            if _key(moment) not in self._shown:
+                self._shown.add(_key(moment))
+                self._show(moment, train)
         return history
+
+    def _history(self, train: Workload) -> tuple[Moment, ...]:
+        self._read(train)
+        return self.ask(self._reader(train).history(train.id))
 
     def _show(self, moment: Moment, train: Workload) -> None:
         text, color = f"{train.name}: {moment.phase}", ""
@@ -149,33 +172,34 @@ class Story:
             text += f" on {self._nodes(train)[-1]}"
         if moment.is_preemption:
             text, color = f"{text} ({moment.message})", "33"
-        self.account.say("Run:ai", text, color)
+        self.account.say(self.speaker, text, color)
         if moment.phase == "Running":
             self._show_resume(train)
 
     def _show_resume(self, train: Workload) -> None:
         """Quote the line in which the training reports where it starts."""
-        incarnation = len(self._nodes(train))
 
         def line() -> str:
-            lines = self._log(train, incarnation).splitlines()
-            starts = (one for one in lines if one.startswith(("resumed from", "starting from")))
+            starts = (one for one in self._log(train) if one.startswith(STARTS))
             return next(starts, "")
 
         until("the training to report where it starts", lambda: bool(line()))
         self.account.say("training", line(), "32")
 
-    def _log(self, train: Workload, incarnation: int) -> str:
-        log = self.ground.root / "runai" / "logs" / train.name / f"{incarnation}.log"
-        return log.read_text(errors="replace") if log.exists() else ""
+    def _log(self, train: Workload) -> Sequence[str]:
+        """Return what its pod has said; nothing while that has not started."""
+        try:
+            return self.ask(self.backend.log(train).text(LogQuery())).lines
+        except RunaiError:
+            return ()
 
     def _nodes(self, train: Workload) -> list[str]:
-        pods = {str(pod.get("id")): pod for pod in self.ask(pods_ever(train.id))}
+        pods = {str(pod.get("id")): pod for pod in self.ask(self.backend.pods(train, gone=True))}
         ordered = sorted(pods.values(), key=lambda pod: str(pod.get("createdAt")))
         return [str(pod.get("nodeName")) for pod in ordered if pod.get("nodeName")]
 
     def _checkpoints(self) -> Path:
-        return self.ground.shared / "runs" / DAG_ID / self.run_id / "checkpoints"
+        return self.ground.shared / "runs" / DAG_ID / self.run.id / "checkpoints"
 
     def _newest(self) -> Path | None:
         return max(self._checkpoints().glob("step-*"), default=None)
@@ -199,11 +223,11 @@ class Story:
     def _follow(self, *tasks: str) -> None:
         for task in tasks:
             until(f"task {task} to succeed", lambda task=task: self._ended(task))  # type: ignore[misc]
-            getattr(self, f"_show_{task}")(self._xcom(task))
+            getattr(self, f"_show_{task}")(self.run.result(task))
 
     def _ended(self, task: str) -> bool:
-        self._fail_if_run_failed()
-        return self._state(task) == "success"
+        self.run.fail_if_failed()
+        return bool(self.run.task(task)["state"] == "success")
 
     def _show_checkpoint(self, selected: Mapping[str, Any]) -> None:
         say = self.account.say
@@ -221,17 +245,18 @@ class Story:
         self.account.say("promoted", f"step {step} is the champion ({digest}…)", "32")
 
     def _conclude(self, train: Workload, torn: int) -> bool:
-        until("the run to succeed", lambda: self._run_state() == "success")
-        history, nodes = self.ask(control_plane.history(train.id)), self._nodes(train)
+        until("the run to succeed", lambda: self.run.state == "success")
+        history, nodes = self._history(train), self._nodes(train)
         print(f"\nTimeline of {train.name}:")
         print("\n".join(draw(history, nodes)))
-        said = self._said_before_preemption(train)
+        said = self.run.said("train", train.name, 1)
         print(f"\nThe end of the log of incarnation 1 on {nodes[0]}, in Airflow's task log:")
         print("\n".join(f"  {line}" for line in said[-LINES_OF_LOG:]))
         self.account.check("the task log has what it said before the preemption", bool(said))
-        used = self._xcom("train")["usage"]
+        used = self.run.result("train")["usage"]
         print(f"\nUsage of {train.name}: {usage_words(used)}")
-        kept = used["useful"] is not None and used["useful"] > used["lost"] > 0
+        # Kubernetes tells whole seconds, so what was lost after the last checkpoint may be 0.
+        kept = used["useful"] is not None and used["useful"] > used["lost"] >= 0
         self.account.check("most of its work was kept, and Airflow knows how much was lost", kept)
         self._check_training(train, history, nodes)
         self._check_champion(torn)
@@ -240,11 +265,14 @@ class Story:
     def _check_training(
         self, train: Workload, history: tuple[Moment, ...], nodes: list[str]
     ) -> None:
-        check, task = self.account.check, self._task("train")
-        listed = self.ask(control_plane.find(Project.of(train), "train-"))
-        preemptions = clocks(history, time.time()).preemptions, self._xcom("train")["preemptions"]
-        saved = "preempted" in self._log(train, 1)
-        resumed = "resumed from" in self._log(train, 2)
+        check, task = self.account.check, self.run.task("train")
+        listed = self.ask(self.backend.find(Project.of(train), "train-"))
+        preemptions = (
+            clocks(history, time.time()).preemptions,
+            self.run.result("train")["preemptions"],
+        )
+        saved = any("preempted" in line for line in self.run.said("train", train.name, 1))
+        resumed = any("resumed from" in line for line in self.run.said("train", train.name, 2))
         only_one = [workload.id for workload in listed] == [train.id]
         check("exactly one workload was submitted for the task", only_one)
         check("it was preempted once, and Airflow knows it", preemptions == (1, 1))
@@ -253,7 +281,7 @@ class Story:
         check("the preemption cost no retry", task["try_number"] == 1)
 
     def _check_champion(self, torn: int) -> None:
-        check, selected = self.account.check, self._xcom("checkpoint")
+        check, selected = self.account.check, self.run.result("checkpoint")
         champion = json.loads((self.ground.shared / "champion.json").read_text())
         refused = [Path(one["path"]).name for one in selected["refused"]]
         check("the torn newest checkpoint was refused", refused == [f"step-{torn:08d}"])
@@ -261,37 +289,7 @@ class Story:
         check("that one was evaluated and promoted", champion["digest"] == selected["digest"])
         check("its accuracy is at least 0.95", champion["metrics"]["accuracy"] >= 0.95)
 
-    def _said_before_preemption(self, train: Workload) -> list[str]:
-        """Return the lines of the first incarnation in the task log."""
-        path = f"dags/{DAG_ID}/dagRuns/{self.run_id}/taskInstances/train/logs/1"
-        reply = self.api.get(path, params={"full_content": "true"}, headers=JSON)
-        said, is_first = [], False
-        for entry in reply.raise_for_status().json()["content"]:
-            text = str(entry.get("event", "")) if isinstance(entry, dict) else str(entry)
-            if text.startswith(f"log of {train.name}"):
-                is_first = ", incarnation 1" in text
-            elif is_first and text.startswith("| "):
-                said.append(text)
-        return said
 
-    def _task(self, task: str) -> dict[str, Any]:
-        reply = self.api.get(f"dags/{DAG_ID}/dagRuns/{self.run_id}/taskInstances/{task}")
-        return dict(reply.raise_for_status().json())
-
-    def _state(self, task: str) -> str | None:
-        state = self._task(task)["state"]
-        return str(state) if state else None
-
-    def _xcom(self, task: str) -> dict[str, Any]:
-        path = f"dags/{DAG_ID}/dagRuns/{self.run_id}/taskInstances/{task}/xcomEntries/return_value"
-        reply = self.api.get(path, params={"deserialize": "true"}).raise_for_status()
-        value = reply.json()["value"]
-        return dict(json.loads(value) if isinstance(value, str) else value)
-
-    def _run_state(self) -> str:
-        reply = self.api.get(f"dags/{DAG_ID}/dagRuns/{self.run_id}").raise_for_status()
-        return str(reply.json()["state"])
-
-    def _fail_if_run_failed(self) -> None:
-        if self._run_state() == "failed":
-            raise NotReady("the DAG run failed; see the task logs under airflow/logs")
+def _key(moment: Moment) -> tuple[str, int]:
+    """Return what tells moments apart; the last one of a history goes when more is known."""
+    return moment.phase, int(moment.at)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import httpx
 
-from airflow_runai.emulator.settings import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET
-from demo.playground import REPOSITORY, NotReady, Playground
+from demo.platforms import RUNAI, NotReady, platform_named
+from demo.playground import REPOSITORY, Playground
 
 HOME = REPOSITORY / ".demo"
 STATE = HOME / "up.json"
@@ -19,10 +19,9 @@ STATE = HOME / "up.json"
 ENVIRONMENT = HOME / "env"
 #: A DAG whose presence proves that DAGs are parsed.
 _FIRST_DAG = "digits_retraining"
-_LOGIN = f"#client_id={DEFAULT_CLIENT_ID}&client_secret={DEFAULT_CLIENT_SECRET}"
 _WHERE = """\
 Airflow            {airflow}   (no login)
-embedded Run:ai    {runai}
+{platform}
 DAGs               dags/           (a new file is found within ten seconds)
 shared storage     .demo/shared    (containers call it /shared)
 connection         runai_default   (in Airflow: Admin, Connections)
@@ -33,11 +32,16 @@ For a training of your own, follow docs/first-hour.md.
 `make down` stops both; their files stay in .demo until `make clean`."""
 
 
-def up() -> int:
-    """Start both for a look around; return when both answer, and say where everything is."""
+def up(platform: str) -> int:
+    """
+    Start both for a look around; return when both answer, and say where everything is.
+
+    :param platform: see :func:`platform_named`.
+    """
     try:
-        ports = _port("PORT", 8080), _port("RUNAI_PORT", 8710)
-        ground = Playground(HOME, *ports, shows_connection=True)
+        port, runai_port = _port("PORT", 8080), _port("RUNAI_PORT", 8710)
+        chosen = platform_named(platform, HOME, runai_port)
+        ground = Playground(HOME, chosen, port, shows_connection=True)
         if _started().lives:
             raise NotReady("it is up already; `make down` stops it")
         HOME.mkdir(exist_ok=True)
@@ -54,13 +58,14 @@ def _begin(ground: Playground) -> int:
         _remember(ground)
         print("Airflow is starting (30 to 70 seconds) …", flush=True)
         ground.wait_for_airflow(_FIRST_DAG)
+        ground.platform.detach()
     except BaseException:
         if ground.processes:  # without any, the log is of an earlier start
             print(ground.tail("airflow"), file=sys.stderr)
         ground.stop()
         STATE.unlink(missing_ok=True)
         raise
-    print(_WHERE.format(airflow=ground.airflow_url, runai=f"{ground.runai_url}/{_LOGIN}"))
+    print(_WHERE.format(airflow=ground.airflow_url, platform=ground.platform.directions))
     return 0
 
 
@@ -72,8 +77,10 @@ def _port(variable: str, default: int) -> int:
 
 
 def _remember(ground: Playground) -> None:
-    ports = {"airflow_port": ground.airflow_port, "runai_port": ground.runai_port}
-    STATE.write_text(json.dumps({**ports, "processes": ground.processes}))
+    runai_port = next(iter(ground.platform.ports.values()), 0)
+    ports = {"airflow_port": ground.airflow_port, "runai_port": runai_port}
+    about = {"platform": ground.platform.word, "processes": ground.processes}
+    STATE.write_text(json.dumps(ports | about))
     lines = [f"export {name}={shlex.quote(text)}" for name, text in ground.airflow_settings.items()]
     path = f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"'
     ENVIRONMENT.write_text("\n".join([path, *lines]) + "\n")
@@ -81,24 +88,27 @@ def _remember(ground: Playground) -> None:
 
 def _started() -> Playground:
     """Return the playground of an earlier :func:`up`, whose processes may have ended since."""
-    return Playground(HOME, **(json.loads(STATE.read_text()) if STATE.exists() else {}))
+    known = json.loads(STATE.read_text()) if STATE.exists() else {}
+    word, port = known.get("platform", RUNAI), known.get("runai_port", 0)
+    return Playground(
+        HOME,
+        platform_named(word, HOME, port),
+        known.get("airflow_port", 0),
+        known.get("processes", {}),
+    )
 
 
 def preempt() -> int:
-    """Preempt all workloads that run, as the platform does; return 1 if there is none."""
+    """Take the GPUs away from all that runs; return 1 if nothing does."""
     ground = _started()
     if not ground.lives:
         print("not up; `make up` starts it", file=sys.stderr)
         return 1
-    with ground.runai() as api:
-        listed = api.get("api/v1/workloads").raise_for_status().json()["workloads"]
-        running = [one["name"] for one in listed if one["phase"] == "Running"]
-        for name in running:
-            api.post(f"_emulator/workloads/{name}/preempt").raise_for_status()
-            print(f"preempted {name}")
-    if not running:
+    done = ground.platform.preempt()
+    print("\n".join(done))
+    if not done:
         print("nothing runs now", file=sys.stderr)
-    return 0 if running else 1
+    return 0 if done else 1
 
 
 def down() -> int:

@@ -7,6 +7,7 @@ happens below the client, in its transport, because a new client certificate nee
 and whoever holds the client must not notice.
 """
 
+# ruff: noqa: D102 - httpx says what the methods of a transport mean
 from __future__ import annotations
 
 import asyncio
@@ -114,16 +115,16 @@ class Renewal:
 
 def client(access: ClusterAccess, obtain: Callable[[], ClusterAccess]) -> httpx.Client:
     """Return a blocking client; the caller closes it."""
-    return httpx.Client(transport=_BlockingLine(access, obtain), **_options(access))
+    return httpx.Client(transport=BlockingLine(access, obtain), **_options(access))
 
 
 def async_client(access: ClusterAccess, obtain: Callable[[], ClusterAccess]) -> httpx.AsyncClient:
     """Return a client for the running event loop; the caller closes it."""
-    return httpx.AsyncClient(transport=_AwaitedLine(access, obtain), **_options(access))
+    return httpx.AsyncClient(transport=AwaitedLine(access, obtain), **_options(access))
 
 
-class _BlockingLine(httpx.BaseTransport):
-    """The way to the server."""
+class BlockingLine(httpx.BaseTransport):
+    """The way to the server, also for a client that knows other servers, too."""
 
     def __init__(self, access: ClusterAccess, obtain: Callable[[], ClusterAccess]) -> None:
         self._renewal, self._lock = Renewal(access, obtain), threading.Lock()
@@ -165,7 +166,7 @@ class _BlockingLine(httpx.BaseTransport):
             self._outdated.close()
 
 
-class _AwaitedLine(httpx.AsyncBaseTransport):
+class AwaitedLine(httpx.AsyncBaseTransport):
     """The same on an event loop, which does not wait for the plug-in."""
 
     def __init__(self, access: ClusterAccess, obtain: Callable[[], ClusterAccess]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,26 @@ KEPT = 60.0
 CONNECTIONS = 12
 
 
-def client(settings: Settings) -> httpx.Client:
-    """Return a blocking client; the caller closes it."""
-    return httpx.Client(**_options(settings))
+def client(
+    settings: Settings, mounts: Mapping[str, httpx.BaseTransport] | None = None
+) -> httpx.Client:
+    """
+    Return a blocking client; the caller closes it.
+
+    :param mounts: other ways for requests to other servers, by the beginning of their address.
+    """
+    return httpx.Client(**_options(settings), mounts=mounts)
 
 
-def async_client(settings: Settings) -> httpx.AsyncClient:
+def async_client(
+    settings: Settings, mounts: Mapping[str, httpx.AsyncBaseTransport] | None = None
+) -> httpx.AsyncClient:
     """
     Return a client for the running event loop; the caller closes it.
 
     Keep it: a client with the system's certificates takes 40–56 ms to make, on the event loop.
     """
-    return httpx.AsyncClient(**_options(settings))
+    return httpx.AsyncClient(**_options(settings), mounts=mounts)
 
 
 def _options(settings: Settings) -> dict[str, Any]:

@@ -142,14 +142,14 @@ class HybridBackend(RunaiBackend):
         self._cluster = KnownCluster(ClusterSettings(address))
 
     def explain(self, workload: Workload, since: float = 0.0) -> Flow[tuple[Reason, ...]]:
-        told = yield from super().explain(workload, since)
+        known = yield from super().explain(workload, since)
         seen = yield from self._pods.look(workload)
         if not seen.pods:
-            return told
+            return known
         here = replace(workload, project_id=(yield from self._pods.namespace(workload)))
         found = yield from self._pods.ask(explain_look(self._cluster, here, seen, since))
         kinds = {_KINDS.get(reason.code) for reason in found}
-        return (*found, *(one for one in told if _KINDS.get(one.code) not in kinds))[:MAX_REASONS]
+        return (*found, *(one for one in known if _KINDS.get(one.code) not in kinds))[:MAX_REASONS]
 
     def pods(self, workload: Workload, *, gone: bool = False) -> Flow[list[Mapping[str, Any]]]:
         rows = yield from super().pods(workload, gone=gone)

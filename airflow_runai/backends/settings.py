@@ -31,6 +31,8 @@ class Settings:
     :param timeout: seconds for one request, greater than 0.
     :param cluster_url: address of the clusters' own API, which has the logs; ``None`` for what the
         list of clusters says.
+    :param kubernetes_conn_id: id of a connection of type ``kubernetes`` to the project's cluster,
+        which then gives logs, exit codes and reasons; ``None`` for none.
     """
 
     reach_advice: ClassVar = "check the control plane URL, and that this machine may reach it"
@@ -48,6 +50,7 @@ class Settings:
     ca_file: str | None = None
     timeout: float = 30.0
     cluster_url: str | None = None
+    kubernetes_conn_id: str | None = None
 
     def __post_init__(self) -> None:
         problems = [*self._address_problems(), *self._id_problems(), *self._cluster_problems()]

@@ -121,13 +121,15 @@ def stop(
     workload: Workload,
     action: str,
     is_wanted: Callable[[], bool] = lambda: True,
+    unless: Callable[[Workload], bool] = lambda current: False,
 ) -> Flow[str | None]:
     """
     Stop (delete) or suspend a workload, unless it has ended, and check that it took effect.
 
     :param action: ``stop``, ``suspend`` or ``keep``.
     :param is_wanted: called before each attempt: a task may be cleared during an outage.
-    :return: a sentence for the log; ``None`` if the effect is not known yet.
+    :param unless: called with what it is just before the first attempt; nothing is done if true.
+    :return: a sentence for the log; ``None`` if the effect is not known yet, or nothing was done.
     """
     if action == "keep":
         return f"workload {workload.name} is left alone (on_kill='keep')"
@@ -139,6 +141,8 @@ def stop(
         if current is not None and current.meaning in settled:
             return f"workload {current.name} {done or f'is already {current.phase}'}"
         if current is not None:
+            if not done and unless(current):
+                return None
             if not (yield from retry_while_unreachable(_call_if(is_wanted, call, current))):
                 return f"workload {current.name} goes on: its task was cleared"
             done = "was stopped and deleted" if action == "stop" else "was suspended"

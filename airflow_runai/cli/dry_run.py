@@ -2,8 +2,8 @@
 ``airflow runai dry-run``: everything that the control plane can answer without creating anything.
 
 It creates nothing: a POST logs in, asks for rights, or rehearses a creation (``dryRun=All``). What
-a server does not have, or does not report, is ``unknown`` with the reason, not a problem. Nothing is
-rendered, so the results of Jinja are unknown, too.
+a server does not have, or does not report, is ``unknown`` with the reason, not a problem. Nothing
+is rendered, so the results of Jinja are unknown, too.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from typing import TypeVar
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.phases import Meaning, meaning
 from airflow_runai.core.progress import StepProgress
-from airflow_runai.core.texts import cut, plural
+from airflow_runai.core.texts import cut, plural, said
 from airflow_runai.core.timeline import Clocks, Moment, bounded, merge
 from airflow_runai.core.workload import Workload
 
@@ -132,8 +132,7 @@ class Outcome:
     @property
     def sentence(self) -> str:
         """Which workload ended in which way, and why; the reason may begin with the way itself."""
-        reason = self.reason.removeprefix(self.status).removeprefix(": ")
-        return f"workload {self.name} {self.status}{f': {reason}' if reason else ''}"
+        return f"workload {self.name} {said(self.status, self.reason)}"
 
     @property
     def summary(self) -> str:

@@ -25,6 +25,10 @@ def _write_resources(value: dict[str, str]) -> list[dict[str, str]]:
 _PORTION = number(0, 1, "for whole GPUs use gpu_devices")
 
 
+#: The container of the training: its end is that of the pod.
+MAIN = "main"
+
+
 @dataclass(frozen=True)
 class Compute:
     """GPUs, CPUs and memory of one pod."""

@@ -8,6 +8,7 @@ models have ``--pad-token`` and ``--max-tokens``, too. A value that is filled in
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shlex
 from collections.abc import Iterator, Sequence
@@ -154,3 +155,13 @@ def is_secret(name: str, value: str) -> bool:
 
 def _is_header(word: str) -> bool:
     return bool(_HEADER.search(word)) and not _OPEN.search(word)
+
+
+def digest(text: str, salt: str) -> str:
+    """
+    Return what stands for a text where others may read it.
+
+    :param salt: makes digests of the same text differ between workloads.
+    """
+    content = f"{salt}\n{text}".encode(errors="surrogatepass")
+    return f"sha256:{hashlib.sha256(content).hexdigest()[:16]}"

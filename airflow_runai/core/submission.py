@@ -19,6 +19,7 @@ from typing import Any
 
 from airflow_runai.core.note import Note
 from airflow_runai.core.phases import FINAL, OVER, Meaning
+from airflow_runai.core.secrets import digest
 from airflow_runai.core.texts import cut
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import ForeignWorkload, Missing
@@ -221,29 +222,43 @@ def _was_cleared(generation: int, made_by: int, tries: Tries, note: Note | None)
     return generation < note.generation or tries.max_tries != note.max_tries
 
 
-def differences(ours: Mapping[str, Any], theirs: object, path: str = "spec") -> Iterator[str]:
+def differences(
+    ours: Mapping[str, Any], theirs: object, path: str = "spec", salt: str = ""
+) -> Iterator[str]:
     """
     Yield the differences between an existing workload and what would be submitted.
 
     Only keys that we would send are compared (a server adds defaults). Values of variables are
     never shown.
+
+    :param salt: of the digests that stand for texts of theirs; see ``secrets.digest``.
     """
     other = theirs if isinstance(theirs, Mapping) else {}
     for key, value in ours.items():
         running = other.get(key)
         if key == "environmentVariables":
-            yield from _variables_that_differ(value, running, f"{path}.{key}")
+            yield from _variables_that_differ(value, running, f"{path}.{key}", salt)
         elif isinstance(value, Mapping):
-            yield from differences(value, running, f"{path}.{key}")
-        elif running != value:
+            yield from differences(value, running, f"{path}.{key}", salt)
+        elif not _agree(value, running, salt):
             yield f"{path}.{key}: running with {cut(repr(running))}, now {cut(repr(value))}"
 
 
-def _variables_that_differ(ours: object, theirs: object, path: str) -> Iterator[str]:
+def _variables_that_differ(ours: object, theirs: object, path: str, salt: str) -> Iterator[str]:
     mine, other = _by_name(ours), _by_name(theirs)
     for name in sorted({*mine, *other}):
-        if mine.get(name) != other.get(name) and not name.startswith("AIRFLOW_RUNAI_"):
+        agree = _agree(mine.get(name), other.get(name), salt)
+        if not agree and not name.startswith("AIRFLOW_RUNAI_"):
             yield f"{path}[{cut(name, 80)}]: another value (not shown)"
+
+
+def _agree(ours: Any, theirs: Any, salt: str) -> bool:
+    """Whether a value is the same, or theirs is the digest of ours."""
+    if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
+        return ours.keys() == theirs.keys() and all(
+            _agree(value, theirs[key], salt) for key, value in ours.items()
+        )
+    return bool(ours == theirs) or (isinstance(ours, str) and digest(ours, salt) == theirs)
 
 
 def _by_name(entries: object) -> dict[str, Any]:

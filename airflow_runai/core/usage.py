@@ -95,7 +95,8 @@ def usage(
     # A timeline that was cut tells neither.
     if len(timeline) >= TIMELINE_LIMIT or useful is None:
         return whole
-    lost = clocks.holding - starting - useful
+    # Their sum may be wrong by a rounding, and "-0 lost" reads like a bug.
+    lost = max(0.0, clocks.holding - starting - useful)
     return Usage(gpus, whole.waiting, whole.allocated, starting * gpus, useful * gpus, lost * gpus)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeAlias, Union
 
+from airflow.sdk import BaseHook
+
 from airflow_runai.backends.settings import Settings
 from airflow_runai.errors import ConnectionSettingsError
 from airflow_runai.hooks.runai_settings import runai_settings
@@ -12,6 +14,7 @@ from airflow_runai.hooks.runai_settings import runai_settings
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
+    from airflow_runai.backends.access import ClusterAccess
     from airflow_runai.hooks.kubernetes_settings import ClusterConnection
     from airflow_runai.hooks.platform import Platform
 
@@ -55,21 +58,56 @@ def platform_of(settings: AnySettings) -> Platform:
 
     :raises ConnectionSettingsError: if nobody can find out how to reach it.
     """
-    if isinstance(settings, Settings):
-        from airflow_runai.hooks.runai_platform import ControlPlanePlatform
-
-        return ControlPlanePlatform(settings)
+    second = _second(settings)
+    if isinstance(settings, Settings) and second is None:
+        return _control_plane(settings)
+    cluster = _cluster(settings, BaseHook.get_connection(second) if second else None)
     from airflow_runai.hooks.kubernetes import access
-    from airflow_runai.hooks.kubernetes_platform import ClusterPlatform
 
-    return ClusterPlatform(settings, access(settings.conn_id, settings.extras))
+    return _with_cluster(settings, cluster, access(cluster.conn_id, cluster.extras))
 
 
 async def platform_on_loop(settings: AnySettings) -> Platform:
     """Return the same on an event loop; what blocks goes through a thread."""
-    if isinstance(settings, Settings):
-        return platform_of(settings)
+    second = _second(settings)
+    if isinstance(settings, Settings) and second is None:
+        return _control_plane(settings)
+    cluster = _cluster(settings, await BaseHook.aget_connection(second) if second else None)
     from airflow_runai.hooks.kubernetes import access_on_loop
+
+    found = await access_on_loop(cluster.conn_id, cluster.extras)
+    return _with_cluster(settings, cluster, found)
+
+
+def _second(settings: AnySettings) -> str | None:
+    return settings.kubernetes_conn_id if isinstance(settings, Settings) else None
+
+
+def _control_plane(settings: Settings) -> Platform:
+    from airflow_runai.hooks.runai_platform import ControlPlanePlatform
+
+    return ControlPlanePlatform(settings)
+
+
+def _cluster(settings: AnySettings, second: Connection | None) -> ClusterConnection:
+    """Return what is said of the cluster: by the connection itself, or by the second one."""
+    found = settings_of(second) if second else settings
+    if isinstance(found, Settings):
+        raise ConnectionSettingsError(
+            "kubernetes_conn_id: names a connection of type 'runai'; allowed: one of type "
+            "'kubernetes'"
+        )
+    return found
+
+
+def _with_cluster(
+    settings: AnySettings, cluster: ClusterConnection, access: ClusterAccess
+) -> Platform:
+    from airflow_runai.hooks.hybrid_platform import HybridPlatform
+    from airflow_runai.hooks.kubernetes import obtaining
     from airflow_runai.hooks.kubernetes_platform import ClusterPlatform
 
-    return ClusterPlatform(settings, await access_on_loop(settings.conn_id, settings.extras))
+    if isinstance(settings, Settings):
+        obtain = obtaining(cluster.conn_id, cluster.extras)
+        return HybridPlatform(settings, access, obtain)
+    return ClusterPlatform(cluster, access)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_runai.backends.access import ClusterAccess, async_client, client
-from airflow_runai.backends.kubernetes.awaited_training import AwaitedTraining
+from airflow_runai.backends.kubernetes.awaited_trainings import AwaitedTraining
 from airflow_runai.backends.kubernetes.namespace_mirrors import ClusterMirrors
 from airflow_runai.backends.kubernetes.platform import KubernetesBackend
 from airflow_runai.core.flow import Flow, Reply, Request

@@ -34,6 +34,7 @@ def runai_settings(connection: Connection) -> Settings:
             ca_file=extra.get("ca_file") or None,
             timeout=_seconds(extra.get("timeout")),
             cluster_url=_text(extra.get("cluster_url")),
+            kubernetes_conn_id=_text(extra.get("kubernetes_conn_id")),
         )
     except ValueError as error:  # also an address that cannot be parsed
         raise ConnectionSettingsError(f"connection {connection.conn_id!r}: {error}") from None

@@ -38,8 +38,8 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 _ADVICE = (
-    "to Run:ai, exit code 0 means finished, so it is never resumed. Let the training end with "
-    "another code, such as 143, when it is told to stop; if it may have been complete, give "
+    "to the platform, exit code 0 means finished, so it is never resumed. Let the training end "
+    "with another code, such as 143, when it is told to stop; if it may have been complete, give "
     "expected_steps or allow_exit_on_preemption=True"
 )
 _DOUBT = (

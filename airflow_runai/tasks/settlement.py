@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException
@@ -16,7 +17,9 @@ from airflow.sdk.exceptions import AirflowFailException
 from airflow_runai.backends.termination import stop
 from airflow_runai.core.decision import WaitPolicy, decide
 from airflow_runai.core.outcome import FAILED, STALLED, STOPPED, SUCCEEDED, TIMED_OUT, Outcome
+from airflow_runai.core.phases import Meaning
 from airflow_runai.core.waiting import take_snapshot
+from airflow_runai.core.workload import Workload
 from airflow_runai.errors import Refused, Unreachable, WorkloadEnded
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.tasks.checkpoint_root import CheckpointRoot
@@ -82,8 +85,14 @@ def _settled_now(
         return now
     now = explained(hook, now)  # before it is stopped: then there is nothing left to read
     # Whether it stopped may not be known yet: then the wait goes on, and finds out.
-    done = hook.run(stop(hook.backend, snapshot.workload, action))
+    # To explain it and to look again takes seconds, in which it may begin to run.
+    runs_again = partial(_runs_again, snapshot.workload)
+    done = hook.run(stop(hook.backend, snapshot.workload, action, unless=runs_again))
     return replace(now, reason=f"{now.reason}; {done}") if done else None
+
+
+def _runs_again(then: Workload, current: Workload) -> bool:
+    return current.meaning is Meaning.RUNNING and then.meaning is not Meaning.RUNNING
 
 
 def failure_of(context: Context, outcome: Outcome, action: str, project: str) -> Exception:

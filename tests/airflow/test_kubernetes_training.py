@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 
 from airflow_runai.operators.training import RunaiTrainingOperator
 from airflow_runai.triggers.workload import RunaiWorkloadTrigger
-from tests.airflow.running import Run, dag_of, meanwhile
+from tests.airflow.running import Run, clear, dag_of, meanwhile
 from tests.airflow.triggering import Supervised, first, supervised, with_task
 from tests.model.kubelet import Life, phase_of
 from tests.model.resources import JOBS, PODS, Object
@@ -94,14 +93,12 @@ def test_failure_names_the_exit_code(run: Runner, model: ServedModel, deferrable
     assert "`kubectl logs -n team-b -l batch.kubernetes.io/job-name=train-" in done.words
 
 
-def test_a_second_run_of_the_same_task_adopts_its_job(run: Runner, model: ServedModel) -> None:
+def test_a_task_that_is_cleared_to_reattach_adopts_its_job(run: Runner, model: ServedModel) -> None:
     model.cluster.life_of = lambda pod: Life(run=1e9)
-    at = datetime(2026, 5, 1, tzinfo=timezone.utc)
-    submits = dag_of(training(wait_for_completion=False))
-    assert run(submits, at).state == "success"
+    done = run(dag_of(training(wait_for_completion=False, on_clear="reattach")))
     (made,) = jobs(model)
-    done = run(submits, at)
-    assert done.state == "success", done.words
+    clear(done)
+    assert done.task().state == "success", done.words
     assert done.xcom()["workload_id"] == made["metadata"]["uid"]
     assert creates(model) == 1
 

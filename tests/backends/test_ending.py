@@ -187,3 +187,9 @@ def test_a_stop_that_is_not_wanted_any_more_is_not_sent_again() -> None:
     assert leaving.calls == "GDG"
     assert words is not None
     assert "was cleared" in words
+
+
+def test_a_stop_leaves_alone_what_has_changed_before_it() -> None:
+    leaving = Leaving([ALIVE])
+    words = Hand(answer=leaving).run(stop(BACKEND, RUNNING, "stop", unless=lambda current: True))
+    assert (leaving.calls, words) == ("G", None)

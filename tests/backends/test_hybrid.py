@@ -19,8 +19,8 @@ from airflow_runai.errors import Forbidden, NotFound, Unreachable
 from tests.backends.rest import order
 from tests.conftest import settings_for
 from tests.model.conftest import Stage
-from tests.model.resources import PODS, Object
 from tests.model.faults import asked
+from tests.model.resources import PODS, Object
 
 T = TypeVar("T")
 KUBE = "http://kube.example:6443"

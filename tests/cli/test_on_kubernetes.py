@@ -48,9 +48,7 @@ def submit(run: Callable[..., Run], model: ServedModel) -> str:
     return str(done.xcom()["name"])
 
 
-def test_ps_shows_what_runs(
-    airflow: Airflow, run: Callable[..., Run], model: ServedModel
-) -> None:
+def test_ps_shows_what_runs(airflow: Airflow, run: Callable[..., Run], model: ServedModel) -> None:
     name = submit(run, model)
     shown = airflow("ps", "-o", "json")
     assert shown.code == 0, shown.err
@@ -105,4 +103,6 @@ def test_a_dry_run_tells_what_is_missing(
     model.cluster.server.forbidden |= {("list", "events")}
     verdict, words = checked(airflow, "example", "train", "-S", str(dags(TASK)))["policy"]
     assert verdict == "unknown"
-    assert words.startswith("the connection's identity lacks rights in namespace 'team-b': list events")
+    assert words.startswith(
+        "the connection's identity lacks rights in namespace 'team-b': list events"
+    )

@@ -107,7 +107,6 @@ CASES = (
 _WATCH = "shown for Run:ai by tests/backends/test_watcher.py"
 #: Cases that are not played here yet, and why.
 OPEN: Mapping[str, str] = {
-    "out_of_memory_is_named": "to be written: a stepped clock runs no processes",
     "last_log_lines_in_failure": "shown for Run:ai by tests/airflow/test_logs.py",
     "credentials_refused_renewed_once_for_all_waits": "shown for Run:ai by tests/backends/test_tokens.py",
     "dropped_stream_or_page_loses_nothing": _WATCH,

@@ -91,7 +91,7 @@ class EmbeddedRig(Rig):
     def rival(self, gpus: int) -> None:
         self.emulator.plane.scripted.set("rival", Scenario(run_seconds=None))
         theirs = self.run(self.backend.find_project("team-b"))
-        spec = order("rival", compute={"gpu_devices": gpus}, preemptibility="non-preemptible")
+        spec = order(self, "rival", compute={"gpu_devices": gpus}, preemptibility="non-preemptible")
         self.run(self.backend.create(theirs, spec))
 
     def reclaim(self, name: str) -> None:

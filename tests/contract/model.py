@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -17,18 +16,18 @@ from airflow_runai.backends.server_clock import ServerClock
 from airflow_runai.core.flow import Flow, Notice
 from airflow_runai.core.manifests import ClusterTerms
 from airflow_runai.core.project import Project
+from tests.contract.model_trainings import JOB_NAME, Trainings
 from tests.contract.rig import Rig, Script
 from tests.model.clock import SteppedClock
 from tests.model.cluster import Cluster
 from tests.model.conftest import job
 from tests.model.faults import Fault, Wire, broken, saying
-from tests.model.kubelet import Life, phase_of
+from tests.model.kubelet import phase_of
 from tests.model.resources import JOBS, PODS, Object
-from tests.model.store import Change
 from tests.model.transport import AwaitingTransport, BlockingTransport
 
 T = TypeVar("T")
-JOB_NAME, INDEX = "batch.kubernetes.io/job-name", "batch.kubernetes.io/job-completion-index"
+SET_NAME = "jobset.sigs.k8s.io/jobset-name"
 #: Seconds of virtual time after which a flow hangs.
 LONGEST = 50_000.0
 #: Seconds in which a training is placed, if there is room.
@@ -56,52 +55,6 @@ class _ClusterTime(ServerClock):
         """It is the cluster's own."""
 
 
-class Trainings:
-    """What the containers do: the work of a training is kept over its interruptions."""
-
-    def __init__(self, clock: SteppedClock, start: float, images: tuple[str, ...] | None) -> None:
-        self._clock, self._start, self._images = clock, start, images
-        self.script = Script()
-        self._done: defaultdict[str, float] = defaultdict(float)
-        self._lives: defaultdict[str, int] = defaultdict(int)
-        self._running: dict[str, float] = {}
-        self.names: list[str] = []
-
-    def life_of(self, pod: Object) -> Life:
-        """Return what a pod that was just placed will do."""
-        if not pod["metadata"]["labels"].get(JOB_NAME, "").startswith("train"):
-            return Life(run=float("inf"))
-        image = pod["spec"]["containers"][0]["image"]
-        if self._images is not None and image.split(":")[0] not in self._images:
-            return Life(never=("ErrImagePull", f'Failed to pull image "{image}"'))
-        key, script = _work(pod), self.script
-        self._lives[key] += 1
-        stop = (script.stop_seconds, script.stop_exit_code)
-        if own := script.exits.get(self._lives[key]):
-            return Life(self._start, own[0], own[1], on_sigterm=stop)
-        left = float("inf") if script.seconds is None else script.seconds - self._done[key]
-        return Life(self._start, max(0.1, left), script.exit_code, on_sigterm=stop)
-
-    def hear(self, change: Change) -> None:
-        """Count how long a pod works: until it ends, or is told to."""
-        if change.resource == JOBS and change.old is None and change.new:
-            self.names.append(change.new["metadata"]["name"])
-        pod = change.new or change.old
-        if change.resource != PODS or pod is None:
-            return
-        uid, now = pod["metadata"]["uid"], self._clock.now()
-        is_over = change.new is None or "deletionTimestamp" in pod["metadata"]
-        if phase_of(pod) == "Running" and not is_over:
-            self._running.setdefault(uid, now)
-        elif uid in self._running:
-            self._done[_work(pod)] += now - self._running.pop(uid)
-
-
-def _work(pod: Object) -> str:
-    labels = pod["metadata"]["labels"]
-    return f"{labels.get(JOB_NAME)}/{labels.get(INDEX, '')}"
-
-
 class ModelRig(Rig):
     """Its blocking driver; a sleep moves the model's clock."""
 
@@ -109,13 +62,17 @@ class ModelRig(Rig):
         {
             "durable",
             "image",
+            "secret",
             "fields",
             "phases of tomorrow",
             "slow start",
             "quota of objects",
             "queues",
             "rights",
+            "gangs",
+            "reasons",
             "nodes",
+            "memory",
         }
     )
 
@@ -130,12 +87,15 @@ class ModelRig(Rig):
         *,
         images: tuple[str, ...] | None = None,
         initializing_seconds: float = 0.4,
+        memory_seconds: float | None = None,
         state: object = None,
+        secrets: tuple[str, ...] = (),
         **kai: Any,
     ) -> None:
         self.clock = SteppedClock()
         known = None if images is None else tuple(one.split(":")[0] for one in images)
-        self.trainings = Trainings(self.clock, initializing_seconds, known)
+        self.trainings = Trainings(self.clock, initializing_seconds, known, memory_seconds)
+        self.trainings.secrets |= set(secrets)
         quotas = {"team-a": 2, "team-b": 2}
         self.cluster = Cluster(
             self.clock, gpus=4, quotas=quotas, life_of=self.trainings.life_of, **kai
@@ -266,14 +226,14 @@ class ModelRig(Rig):
         return [name for name in self.trainings.names if name.startswith("train")]
 
     def lives(self, name: str) -> bool:
-        return bool(self._pods(name))
+        return any(one["spec"].get("nodeName") for one in self._pods(name))
 
     def _pods(self, name: str) -> list[Object]:
         """Return the pods of a workload that have not ended."""
         pods = [
             one
             for one in self.cluster.store.all(PODS)
-            if one["metadata"]["labels"].get(JOB_NAME) == name
+            if name in (one["metadata"]["labels"].get(key) for key in (JOB_NAME, SET_NAME))
         ]
         return [one for one in pods if phase_of(one) not in ("Succeeded", "Failed")]
 

@@ -44,15 +44,31 @@ class Rig(Protocol):
         exit code 3 that no budget pays), ``cut short`` (no success in spite of exit code 0),
         ``preempted``.
     :ivar told: notices of the flows that were run.
+    :ivar pace: seconds of the platform's time in one second of a case; below 1 where time is real.
+    :ivar grain: seconds by which clocks may be off where time is real: the platform's own moments
+        are whole seconds.
+    :ivar elapsed: seconds since the beginning where time is real: no clock can show more, however
+        busy the machine is.
     """
 
     knows: frozenset[str]
     words: Mapping[str, str]
+    pace: float = 1.0
+    grain: float = 0.0
+
+    @property
+    def elapsed(self) -> float:
+        return 0.0
+
     backend: Backend
     told: list[Notice]
 
     def place(self) -> Project:
         """Return the project."""
+
+    def fields(self, spec: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the specification of a training as it is run here; its times are scaled."""
+        return dict(spec)
 
     def run(self, flow: Flow[T]) -> T:
         """Drive a flow; where it sleeps, the world's time passes."""
@@ -129,7 +145,7 @@ def name_of(generation: int = 1, digest: str = DIGEST) -> str:
     return f"train-{digest}-g{generation}"
 
 
-def order(name: str = "", try_number: int = 1, **spec: Any) -> SubmissionRequest:
+def order(rig: Rig, name: str = "", try_number: int = 1, **spec: Any) -> SubmissionRequest:
     """Return a request for a training on one GPU."""
-    fields = {"image": "train:1", "compute": {"gpu_devices": 1}, **spec}
+    fields = rig.fields({"image": "train:1", "compute": {"gpu_devices": 1}, **spec})
     return SubmissionRequest(name or name_of(), WorkloadSpec.from_mapping(fields), try_number)

@@ -6,13 +6,13 @@ import pytest
 
 from airflow_runai.core.decision import WaitPolicy
 from tests.contract.rig import MakeRig, Rig, Script, name_of
-from tests.contract.waits import look, outcome_of, submit
+from tests.contract.waits import least, look, off, outcome_of, submit
 
 
 def test_runs_to_success(rig: Rig) -> None:
     outcome = outcome_of(rig, submit(rig))
     assert (outcome.status, outcome.clocks.interruptions) == ("succeeded", 0)
-    assert outcome.clocks.running == pytest.approx(100, abs=3)
+    assert off(rig, outcome.clocks.running, 100, 3) == 0
     assert [m.phase for m in outcome.timeline][-2:] == ["Running", "Completed"]
 
 
@@ -42,17 +42,18 @@ def test_queued_then_runs_queue_clock(rig: Rig) -> None:
     submit(rig, "train-1-g1", compute={"gpu_devices": 2})
     outcome = outcome_of(rig, submit(rig, compute={"gpu_devices": 2}))
     assert outcome.status == "succeeded"
-    assert outcome.clocks.queue == pytest.approx(100, abs=20)
+    assert off(rig, outcome.clocks.queue, 100, 20) == 0
 
 
 def test_reclaimed_and_resumed_is_one_preemption(rig: Rig) -> None:
     made = submit(rig)
     rig.pass_time(30)
+    look(rig, made)  # where pods are forgotten, only those count that somebody has seen
     rig.reclaim(name_of())
     outcome = outcome_of(rig, made)
     counted = outcome.clocks.interruptions, outcome.clocks.preemptions
     assert (outcome.status, counted) == ("succeeded", (1, 1))
-    assert outcome.clocks.interrupted_total > 0
+    assert outcome.clocks.interrupted_total > least(rig, 0)
 
 
 def test_preempted_three_times_never_fails(rig: Rig) -> None:
@@ -96,7 +97,7 @@ def test_ignores_sigterm_killed_after_grace(rig: Rig) -> None:
     rig.after(30, lambda: rig.reclaim(name_of()))
     outcome = outcome_of(rig, made)
     assert (outcome.status, outcome.clocks.preemptions) == ("succeeded", 1)
-    assert outcome.clocks.interrupted_total >= 60
+    assert outcome.clocks.interrupted_total >= least(rig, 60)
 
 
 def test_eviction_without_words_is_interruption_not_preemption(rig: Rig) -> None:
@@ -122,7 +123,7 @@ def test_suspended_by_person_is_waited_for(rig: Rig) -> None:
     rig.after(600, lambda: rig.person(rig.backend.resume(made)))
     outcome = outcome_of(rig, made)
     assert outcome.status == "succeeded"
-    assert outcome.clocks.interrupted_total == pytest.approx(580, abs=20)
+    assert off(rig, outcome.clocks.interrupted_total, 580, 20) == 0
 
 
 def test_suspended_by_person_ends_when_asked(rig: Rig) -> None:
@@ -173,7 +174,7 @@ def test_replacement_starts_only_after_old_is_gone(rig: Rig) -> None:
     rig.after(30, lambda: rig.reclaim(name_of()))
     outcome = outcome_of(rig, made)
     first, second = [moment.at for moment in outcome.timeline if moment.phase == "Running"]
-    assert second - first >= 68  # 30 s of work, 40 s in which the old one still wrote
+    assert second - first >= least(rig, 68)  # 30 s of work, 40 s in which the old one still wrote
     assert (outcome.status, rig.names()) == ("succeeded", [name_of()])
 
 
@@ -185,7 +186,7 @@ def test_preempted_by_priority_in_own_project(rig: Rig) -> None:
     submit(rig, name_of(digest="9876543210"), compute={"gpu_devices": 2}, priority="high")
     outcome = outcome_of(rig, made)
     assert (outcome.status, outcome.clocks.preemptions) == ("succeeded", 1)
-    assert outcome.clocks.interrupted_total >= 90
+    assert outcome.clocks.interrupted_total >= least(rig, 90)
 
 
 @pytest.mark.needs("slow start")
@@ -195,7 +196,7 @@ def test_evicted_while_starting(make_rig: MakeRig) -> None:
     rig.after(20, lambda: rig.reclaim(name_of()))
     outcome = outcome_of(rig, made)
     assert (outcome.status, outcome.clocks.interruptions) == ("succeeded", 0)
-    assert outcome.clocks.queue >= 80
+    assert outcome.clocks.queue >= least(rig, 80)
 
 
 def test_terminate_after_preemption_ends(rig: Rig) -> None:

@@ -13,7 +13,7 @@ from airflow_runai.core.timeouts import Timeouts
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import NotResolved
 from tests.contract.rig import MakeRig, Rig, Script, name_of, order
-from tests.contract.waits import outcome_of, submit
+from tests.contract.waits import off, outcome_of, submit
 
 
 def stopped(rig: Rig, workload: Workload) -> bool:
@@ -38,7 +38,7 @@ def test_running_limit_times_out_and_stops(rig: Rig) -> None:
     made = submit(rig)
     outcome = outcome_of(rig, made, running=300.0)
     assert (outcome.status, "running" in outcome.reason) == ("timed_out", True)
-    assert outcome.clocks.running == pytest.approx(300, abs=20)
+    assert off(rig, outcome.clocks.running, 300, 20) == 0
     assert stopped(rig, made)
 
 
@@ -77,6 +77,14 @@ def test_image_error_names_image(make_rig: MakeRig) -> None:
     assert any("bad:1" in reason.sentence for reason in rig.run(rig.backend.explain(now)))
 
 
+@pytest.mark.needs("memory")
+def test_out_of_memory_is_named(make_rig: MakeRig) -> None:
+    rig = make_rig(memory_seconds=30)
+    outcome = outcome_of(rig, submit(rig, backoff_limit=0))
+    assert outcome.status == "failed"
+    assert "OOMKilled" in outcome.reason
+
+
 @pytest.mark.needs("secret", "reasons")
 def test_missing_secret_or_config_map_is_named(make_rig: MakeRig) -> None:
     rig = make_rig(secrets=())
@@ -101,7 +109,7 @@ def test_queue_does_not_exist_is_told(rig: Rig) -> None:
     """The server takes it, and no pod ever starts."""
     where = replace(rig.place(), name="nobody")
     with pytest.raises(NotResolved, match="project: 'nobody'"):
-        rig.run(create_or_adopt(rig.backend, where, order()))
+        rig.run(create_or_adopt(rig.backend, where, order(rig)))
     with pytest.raises(NotResolved, match="priority: 'urgent'"):
         submit(rig, priority="urgent")
     assert rig.names() == []

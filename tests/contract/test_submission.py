@@ -11,9 +11,10 @@ from airflow_runai.core.naming import TaskIdentity, base_name, generation_name
 from airflow_runai.core.note import Note
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.submission import Adopt, Create, Tries, plan_submission
+from airflow_runai.core.workload import Workload
 from airflow_runai.errors import Forbidden, ForeignWorkload, NotResolved, Refused, SpecError
 from tests.contract.rig import DIGEST, MakeRig, Rig, Script, name_of, order
-from tests.contract.waits import submit
+from tests.contract.waits import least, submit
 
 
 def plan(
@@ -21,6 +22,11 @@ def plan(
 ) -> Create | Adopt:
     found = rig.run(generations(rig.backend, rig.place(), DIGEST, note))
     return plan_submission(found, tries, note, on_clear)
+
+
+def noted(made: Workload) -> Note:
+    """Return what the first try writes down of its workload."""
+    return Note(1, 1, made.id, made.name, project_id=made.project_id, max_tries=2)
 
 
 def test_submit_creates_exactly_one(rig: Rig) -> None:
@@ -66,14 +72,14 @@ def test_crash_between_create_and_note(rig: Rig) -> None:
     step = plan(rig, Tries(2, 1, 2), Note(1, 1, name=name_of(), max_tries=2))
     assert isinstance(step, Adopt)
     assert (step.workload.id, step.workload.try_number) == (made.id, 1)
-    assert step.workload.fingerprint == order().fingerprint
+    assert step.workload.fingerprint == order(rig).fingerprint
 
 
 def test_retry_after_failure_makes_next_generation(rig: Rig) -> None:
     rig.play(Script(seconds=10, exit_code=3))
     made = submit(rig, backoff_limit=0)
     rig.pass_time(60)
-    step = plan(rig, Tries(2, 1, 2), Note(1, 1, made.id, name_of(), max_tries=2))
+    step = plan(rig, Tries(2, 1, 2), noted(made))
     assert isinstance(step, Create)
     assert (step.generation, step.ends) == (2, ())
 
@@ -81,7 +87,7 @@ def test_retry_after_failure_makes_next_generation(rig: Rig) -> None:
 def test_retry_after_success_adopts(rig: Rig) -> None:
     made = submit(rig)
     rig.pass_time(200)
-    step = plan(rig, Tries(2, 1, 2), Note(1, 1, made.id, name_of(), max_tries=2))
+    step = plan(rig, Tries(2, 1, 2), noted(made))
     assert isinstance(step, Adopt)
     assert step.workload.id == made.id
 
@@ -90,20 +96,20 @@ def test_clear_restart_ends_old_before_new_starts(rig: Rig) -> None:
     rig.play(Script(seconds=None, stop_seconds=20))
     made = submit(rig)
     rig.pass_time(10)
-    step = plan(rig, Tries(2, 2, 3), Note(1, 1, made.id, name_of(), max_tries=2))
+    step = plan(rig, Tries(2, 2, 3), noted(made))
     assert isinstance(step, Create)
     assert [old.id for old in step.ends] == [made.id]
     assert rig.lives(name_of())
     rig.run(end_and_wait(rig.backend, step.ends[0]))
     assert not rig.lives(name_of())
-    again = plan(rig, Tries(2, 2, 3), Note(1, 1, made.id, name_of(), max_tries=2))
+    again = plan(rig, Tries(2, 2, 3), noted(made))
     assert isinstance(again, Create)
     assert (again.generation, again.ends) == (2, ())
 
 
 def test_clear_reattach_adopts(rig: Rig) -> None:
     made = submit(rig)
-    note = Note(1, 1, made.id, name_of(), max_tries=2)
+    note = noted(made)
     step = plan(rig, Tries(2, 2, 3), note, on_clear="reattach")
     assert isinstance(step, Adopt)
     assert (step.workload.id, step.cleared) == (made.id, True)
@@ -129,7 +135,7 @@ def test_forbidden_names_missing_right(rig: Rig) -> None:
     where = rig.place()
     rig.forbid("POST")
     with pytest.raises(Forbidden, match="POST"):
-        rig.run(create_or_adopt(rig.backend, where, order()))
+        rig.run(create_or_adopt(rig.backend, where, order(rig)))
     assert rig.names() == []
 
 
@@ -167,4 +173,4 @@ def test_quota_of_objects_exceeded_is_waited_for(rig: Rig) -> None:
     rig.fill(120)
     made = submit(rig)
     assert (made.name, rig.names()) == (name_of(), [name_of()])
-    assert made.created_at - began >= 119
+    assert made.created_at - began >= least(rig, 119)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from typing import Any
 
 from airflow_runai.backends.submission import create_or_adopt
@@ -16,7 +17,7 @@ from tests.contract.rig import Rig, order
 
 def submit(rig: Rig, name: str = "", **spec: Any) -> Workload:
     """Submit a training, or adopt it."""
-    return rig.run(create_or_adopt(rig.backend, rig.place(), order(name, **spec)))
+    return rig.run(create_or_adopt(rig.backend, rig.place(), order(rig, name, **spec)))
 
 
 def outcome_of(
@@ -27,8 +28,28 @@ def outcome_of(
     **timeouts: float,
 ) -> Outcome:
     """Wait for the end of a workload."""
-    policy = policy or WaitPolicy(15.0, Timeouts(**timeouts))
+    policy = paced(rig, policy or WaitPolicy(15.0, Timeouts(**timeouts)), workload.created_at)
     return rig.run(wait(policy, rig.backend.reader(workload), workload, timeline))
+
+
+def paced(rig: Rig, policy: WaitPolicy, began: float) -> WaitPolicy:
+    """Return a policy in the time of a world."""
+    limits = {name: limit * rig.pace for name, limit in asdict(policy.timeouts).items() if limit}
+    deadline = policy.deadline and began + (policy.deadline - began) * rig.pace
+    interval = policy.poll_interval * rig.pace
+    return replace(policy, poll_interval=interval, timeouts=Timeouts(**limits), deadline=deadline)
+
+
+def off(rig: Rig, clock: float, seconds: float, within: float) -> float:
+    """Return by how much a clock is off that should show so many seconds of a case."""
+    low = (seconds - within) * rig.pace - rig.grain
+    high = (seconds + within) * rig.pace + rig.grain
+    return max(low - clock, clock - max(high, rig.elapsed), 0.0)
+
+
+def least(rig: Rig, seconds: float) -> float:
+    """Return what a clock shows at least that should have reached so many seconds of a case."""
+    return seconds * rig.pace - rig.grain / 2  # only rounding makes it shorter
 
 
 def look(rig: Rig, workload: Workload) -> Workload:

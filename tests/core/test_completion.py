@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -179,6 +180,18 @@ def test_the_wait_fails_for_it_and_says_why_unless_it_is_allowed() -> None:
     assert found.phase == "Completed"
     assert found.reason.endswith(f"after the platform had begun to take it away: {WORDS}")
     allowed = decide(WaitPolicy(allow_exit_on_preemption=True), seen)
+    assert isinstance(allowed, Outcome)
+    assert allowed.status == "succeeded"
+
+
+def test_a_completion_that_the_platform_doubts_fails_though_no_words_say_so() -> None:
+    seen = completed((0, "Running"), (60, "Completed"))
+    doubted = replace(seen, workload=replace(seen.workload, doubt="its pod was taken away"))
+    found = decide(WaitPolicy(), doubted)
+    assert isinstance(found, Outcome)
+    assert (found.status, found.phase) == ("failed", "Completed")
+    assert found.reason == "its pod was taken away"
+    allowed = decide(WaitPolicy(allow_exit_on_preemption=True), doubted)
     assert isinstance(allowed, Outcome)
     assert allowed.status == "succeeded"
 

@@ -120,6 +120,7 @@ def test_what_is_shown_and_no_timeline_counts_as_nothing(damaged: object) -> Non
     [
         ("failed", "failed: exit code 1", "workload w failed: exit code 1"),
         ("failed", "failed", "workload w failed"),
+        ("failed", "failed with exit code 3", "workload w failed with exit code 3"),
         ("gone", "was deleted by someone else", "workload w gone: was deleted by someone else"),
     ],
 )

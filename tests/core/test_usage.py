@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given
@@ -156,6 +156,17 @@ def test_without_an_interruption_no_checkpoint_is_needed() -> None:
     found = usage(moments, clocks(moments, 70.0), 70.0, 4.0, None, math.inf)
     assert found is not None
     assert (found.starting, found.useful, found.lost, found.waiting) == (40, 240, 0, 0)
+
+
+def test_a_rounding_is_no_loss() -> None:
+    at = (1795818217.876, 1795818217.897, 1795818217.899, 1795818218.116, 1795818224.664)
+    phases = ("Creating", "Pending", "Initializing", "Running", "Completed")
+    moments = [Moment(when, phase) for when, phase in zip(at, phases, strict=True)]
+    # As a trigger hands them on.
+    rounded = replace(clocks(moments, at[-1]), total=6.788, holding=6.765)
+    found = usage(moments, rounded, at[-1], 1.0, None, math.inf)
+    assert found is not None
+    assert str(found.to_dict()["lost"]) == "0.0"
 
 
 def test_a_failure_keeps_what_its_last_checkpoint_kept() -> None:

@@ -24,6 +24,7 @@ import yaml
 
 from tests.end_to_end.database import Database
 from tests.end_to_end.installation import free_port
+from tests.end_to_end.rest import STEP
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -61,7 +62,7 @@ class ByHand:
             for name in ready:
                 self._start(name)
                 self.started.append(name)
-                self._await(name)
+                self.is_well(name)
 
     def down(self) -> None:
         """End all processes with their children, at once."""
@@ -74,7 +75,14 @@ class ByHand:
         """Return the end of what a service has printed."""
         return "\n".join(self._log(name).read_text().splitlines()[-30:])
 
-    def is_healthy(self, name: str) -> bool:
+    def is_well(self, name: str) -> None:
+        """Wait until a service is healthy; one without a health check has ended well."""
+        if "healthcheck" in self.services[name]:
+            wait_until(lambda: self._is_healthy(name), f"{name} is healthy", STEP)
+        else:
+            assert self._running[name].wait() == 0, self.log(name)
+
+    def _is_healthy(self, name: str) -> bool:
         """Run a service's own health check once, while the service is there."""
         if name in self._running:
             assert self._running[name].poll() is None, f"{name} has ended:\n{self.log(name)}"
@@ -103,12 +111,6 @@ class ByHand:
                 stderr=log,
                 start_new_session=True,
             )
-
-    def _await(self, name: str) -> None:
-        if "healthcheck" in self.services[name]:
-            wait_until(lambda: self.is_healthy(name), f"{name} is healthy")
-        else:
-            assert self._running[name].wait() == 0, self.log(name)
 
     def _mount(self, mount: str) -> None:
         source, target, *_ = mount.split(":")

@@ -16,6 +16,9 @@ from tests.end_to_end.installation import DAG_FOLDERS, Airflow, installed
 from tests.end_to_end.rest import Run
 from tests.end_to_end.site import Site, Start, begin, site
 from tests.end_to_end.statsd import Statsd, listening
+from tests.rig.needed import pytest_runtest_setup
+
+__all__ = ["pytest_runtest_setup"]
 
 HERE = Path(__file__).parent
 TRAINING = HERE.parents[1] / "airflow_runai" / "training" / "preemptible.py"

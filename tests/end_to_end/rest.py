@@ -8,6 +8,10 @@ import httpx
 
 from tests.support.waiting import wait_until
 
+#: Seconds of processor time that one step of a run may cost. Five components take their share
+#: meanwhile, even if they have nothing to do, and on a busy machine they take most of it.
+STEP = 300.0
+
 
 class Rest:
     """
@@ -30,6 +34,10 @@ class Rest:
 
     def get(self, path: str, **query: Any) -> Any:
         return self._answer(self._http.get(path, params=query))
+
+    def has_parsed(self, dag_id: str) -> None:
+        """Wait until Airflow knows a DAG."""
+        wait_until(lambda: self.find(f"/dags/{dag_id}"), f"{dag_id} is parsed", STEP)
 
     def find(self, path: str, **query: Any) -> Any:
         """Like :meth:`get`, but ``None`` for 404."""
@@ -94,12 +102,13 @@ class Run:
 
     def is_watched(self) -> None:
         """Wait until the trigger has looked at the workload and shown what it saw."""
-        wait_until(lambda: self.xcom(key="runai_timeline"), f"{self.run_id} is watched")
+        wait_until(lambda: self.xcom(key="runai_timeline"), f"{self.run_id} is watched", STEP)
 
     def succeeds(self, task_id: str = "train") -> None:
         """Wait until a task has ended well; an end that is not good ends the wait too."""
         ends = ("success", "failed", "skipped", "upstream_failed", "removed")
-        wait_until(lambda: self.task(task_id)["state"] in ends, f"{task_id} of {self.run_id} ends")
+        ended = f"{task_id} of {self.run_id} ends"
+        wait_until(lambda: self.task(task_id)["state"] in ends, ended, STEP)
         assert self.task(task_id)["state"] == "success"
 
     def mark(self, state: str, task_id: str = "train") -> None:

@@ -26,14 +26,19 @@ def database(request: pytest.FixtureRequest) -> Iterator[list[str]]:
 
 
 def test_the_demonstration_happens_as_told(database: list[str]) -> None:
-    command = [sys.executable, "-m", "demo", "run", *database]
+    tells("GPUs reclaimed by project team-b", *database)
+
+
+@pytest.mark.rig
+@pytest.mark.qualify
+def test_kubernetes_tells_the_same_story() -> None:
+    tells("was preempted by workload team-b/", "--platform", "kubernetes")
+
+
+def tells(preemption: str, *options: str) -> None:
+    command = [sys.executable, "-m", "demo", "run", *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
-    for words in (
-        "resumed from step",
-        "GPUs reclaimed by project team-b",
-        "invalid",
-        "is the champion",
-    ):
+    for words in (preemption, "resumed from step", "invalid", "is the champion"):
         assert words in done.stdout
     assert "NOT TRUE" not in done.stdout

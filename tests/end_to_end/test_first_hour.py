@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.playground import free_port
+from demo.free_ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = re.compile(r"^```bash run\n(.*?)^```$", re.MULTILINE | re.DOTALL)

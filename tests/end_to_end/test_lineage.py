@@ -12,7 +12,6 @@ from tests.end_to_end.database import postgres
 from tests.end_to_end.installation import installed
 from tests.end_to_end.rest import Run
 from tests.end_to_end.site import Site
-from tests.support.waiting import wait_until
 
 DAG_ID = "digits_from_ui"
 
@@ -25,13 +24,11 @@ def test_workers_emit_after_a_deferral(examples: Site, tmp_path: Path) -> None:
         "AIRFLOW_CONN_RUNAI_DEFAULT": json.dumps(examples.connection()),
         "AIRFLOW_VAR_RUNAI_SHARED": str(examples.shared),
         "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(transport),
-        # By default 5: on a busy machine, a task then fails before it begins.
-        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
     }
     home = tmp_path / "airflow"
     home.mkdir()
     with postgres() as database, installed(home, database.address, surroundings) as airflow:
-        wait_until(lambda: airflow.rest.find(f"/dags/{DAG_ID}"), "the DAG is parsed")
+        airflow.rest.has_parsed(DAG_ID)
         airflow.rest.patch(f"/dags/{DAG_ID}", {"is_paused": False})
         run = Run.start(airflow.rest, DAG_ID, epochs=2)
         run.succeeds("train")

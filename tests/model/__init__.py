@@ -1,5 +1,5 @@
 """
-A small Kubernetes in memory, on a clock that tests move: store, watches, Job controller, kubelet, KAI's decisions.
+A small Kubernetes in memory, on a clock that tests move: store, watches, Job and JobSet controller, kubelet, KAI's decisions.
 
 It is for histories that a real cluster is too slow for. What it does is what was seen of the real
 one; the contract suite holds it against that, and `tests/model` tests it against the facts. It

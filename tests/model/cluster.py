@@ -10,6 +10,7 @@ from tests.model.clock import Clock
 from tests.model.conditions import set_condition
 from tests.model.deletion import Deletion
 from tests.model.jobs import JobController
+from tests.model.jobsets import JobSetController
 from tests.model.kai import Kai
 from tests.model.kubelet import Kubelet, Life
 from tests.model.resources import (
@@ -50,6 +51,7 @@ class Cluster:
         self.deletion = Deletion(self.store)
         self.server = Server(self.store, self.deletion)
         self.jobs = JobController(self.store, self.deletion)
+        self.sets = JobSetController(self.store, self.deletion)
         self.kubelet = Kubelet(self.store, self.deletion, lambda pod: self.life_of(pod))
         self.kai = Kai(self.store, self.deletion, **kai)
         self.add_node("node-0", gpus)

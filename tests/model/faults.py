@@ -75,7 +75,7 @@ class Wire:
         if isinstance(answer.body, str):
             return httpx.Response(answer.status, text=answer.body)
         return httpx.Response(
-            answer.status, json=_newer(answer.body) if self.is_newer else answer.body
+            answer.status, json=newer(answer.body) if self.is_newer else answer.body
         )
 
 
@@ -112,7 +112,7 @@ def saying(
     return happens
 
 
-def _newer(body: Any) -> Any:
+def newer(body: Any) -> Any:
     """Return an answer as a server of tomorrow gives it."""
     body = copy.deepcopy(body)
     for one in [body, *(body.get("items") or ())]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial, singledispatchmethod
 
 from tests.model.clock import timestamp
@@ -12,6 +13,7 @@ from tests.model.events import Recorder
 from tests.model.resources import (
     CLAIMS,
     JOBS,
+    JOBSETS,
     NODES,
     PODGROUPS,
     PODS,
@@ -38,6 +40,7 @@ class Kai:
 
     :param period: seconds between two cycles.
     :param eviction_condition: ``--update-pod-eviction-condition``.
+    :param turn: seconds until a new pod is looked at, as if others had been first.
     :ivar is_mute: evictions leave no event, as if its budget were always spent.
     """
 
@@ -48,9 +51,10 @@ class Kai:
         *,
         period: float = 1.0,
         eviction_condition: bool = False,
+        turn: Callable[[Object], float] = lambda pod: 0.05,
     ) -> None:
         self._store, self._deletion = store, deletion
-        self._period, self.eviction_condition = period, eviction_condition
+        self._period, self.eviction_condition, self._turn = period, eviction_condition, turn
         self.is_mute = False
         self._scheduler = Recorder(store, "kai-scheduler")
         self._short: set[str] = set()
@@ -58,14 +62,14 @@ class Kai:
         self.agenda = Agenda(store.clock, self._look)
         store.listen(self._hear)
 
-    def reclaim(self, pod: Object) -> None:
-        """Take a pod away for another queue, and say so unless mute."""
+    def reclaim(self, pod: Object, more: str = "") -> None:
+        """Take a pod away for another queue, and say so, and more, unless mute."""
         metadata = pod["metadata"]
         place = metadata["namespace"], metadata["annotations"][GROUP_ANNOTATION]
         group = self._store.get(PODGROUPS, *place)
         words = (
             f"Pod {metadata['namespace']}/{metadata['name']} was preempted by workload "
-            "team-b/pg-other."
+            f"team-b/pg-other.{more}"
         )
         self._take(pod, words)
         if not self.is_mute:
@@ -78,7 +82,8 @@ class Kai:
             self.agenda.add(_CYCLE, self._period)
         pod = change.new
         if change.resource == PODS and pod is not None and change.old is None:
-            self.agenda.add(f"{pod['metadata']['namespace']}/{pod['metadata']['name']}", 0.05)
+            key = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
+            self.agenda.add(key, self._turn(pod))
 
     def _look(self, key: str) -> None:
         if key == _CYCLE:
@@ -92,6 +97,8 @@ class Kai:
             return
         references = pod["metadata"].get("ownerReferences") or [{"name": name}]
         owner = self._store.find(JOBS, namespace, references[0]["name"]) or pod
+        for one in owner["metadata"].get("ownerReferences") or ():
+            owner = self._store.find(JOBSETS, namespace, one["name"]) or owner
         priorities = [one["metadata"]["name"] for one in self._store.all(PRIORITIES)]
         group = group_for(pod, owner, priorities)
         if self._store.find(PODGROUPS, namespace, group["metadata"]["name"]) is None:

@@ -34,6 +34,7 @@ class Resource:
 
 
 JOBS = Resource("batch", "v1", "jobs", "Job")
+JOBSETS = Resource("jobset.x-k8s.io", "v1alpha2", "jobsets", "JobSet", is_custom=True)
 PODS = Resource("", "v1", "pods", "Pod")
 EVENTS = Resource("", "v1", "events", "Event")
 NODES = Resource("", "v1", "nodes", "Node", is_namespaced=False)
@@ -47,7 +48,7 @@ LOCAL_QUEUES = Resource(KUEUE, "v1beta1", "localqueues", "LocalQueue", is_custom
 CLUSTER_QUEUES = Resource(KUEUE, "v1beta1", "clusterqueues", "ClusterQueue", False, is_custom=True)
 WORKLOADS = Resource(KUEUE, "v1beta1", "workloads", "Workload", is_custom=True)
 ALL = (
-    *(JOBS, PODS, EVENTS, NODES, NAMESPACES, CLAIMS, PRIORITIES, QUEUES, PODGROUPS),
+    *(JOBS, JOBSETS, PODS, EVENTS, NODES, NAMESPACES, CLAIMS, PRIORITIES, QUEUES, PODGROUPS),
     *(LOCAL_QUEUES, CLUSTER_QUEUES, WORKLOADS),
 )
 

@@ -105,6 +105,8 @@ class Server:
         if place is None:
             group = _group_discovery(asked.path)
             return Answer(200, group) if group else Answer(404, "404 page not found\n")
+        if "/namespaces//" in asked.path:
+            raise bad_request("Namespace parameter required.")
         self._refuse_without_right(asked, place)
         doors: dict[str, Callable[[Asked, Place], Answer]] = {
             "GET": self._read,

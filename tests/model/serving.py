@@ -63,6 +63,7 @@ class ServedModel:
 
     :ivar cluster: touch it only within :attr:`lock`.
     :ivar asked: the first lines of all requests, in their order.
+    :ivar logins: what they had as authorization.
     """
 
     def __init__(self, speed: float, **options: Any) -> None:
@@ -70,6 +71,7 @@ class ServedModel:
         self.lock = self.clock.lock
         self.cluster = Cluster(self.clock, **options)
         self.asked: list[str] = []
+        self.logins: set[str] = set()
         handler = type("_Bound", (_Handler,), {"model": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
@@ -128,6 +130,7 @@ class _Handler(BaseHTTPRequestHandler):
         news = threading.Event()
         with self.model.lock:
             self.model.asked.append(f"{self.command} {self.path}")
+            self.model.logins.add(self.headers.get("authorization", ""))
             answer = self.model.cluster.server.answer(asked)
             body = answer.body
             if isinstance(body, Watch):

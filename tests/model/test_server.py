@@ -220,3 +220,10 @@ def test_the_log_of_a_pod_is_text(stage: Stage) -> None:
     (pod,) = stage.pods("nightly")
     path = f"{POD_PATH.format('team-b')}/{pod['metadata']['name']}/log"
     assert stage.answer("GET", path) == Answer(200, "Running\n")
+
+
+def test_an_address_without_its_namespace_is_refused(stage: Stage) -> None:
+    stage.submit("nightly", suspend=True)
+    answer = stage.answer("GET", f"{JOB_PATH.format('')}/nightly")
+    assert isinstance(answer.body, dict)
+    assert (answer.status, answer.body["message"]) == (400, "Namespace parameter required.")

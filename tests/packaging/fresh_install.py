@@ -53,17 +53,21 @@ class Environment:
     A Python of its own in ``folder``, with the wheel in it.
 
     :param dependencies: a key of :data:`DEPENDENCIES`.
-    :param extras: of the wheel, such as ``[test]``.
+    :param extras: of the wheel, such as ``[optuna]``.
     """
 
     def __init__(self, folder: Path, wheel: Path, dependencies: str, extras: str = "") -> None:
         self.folder = folder
         self.python = folder / "bin" / "python"
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        constraints = folder / "constraints.txt"
-        constraints.write_text("\n".join(DEPENDENCIES[dependencies](wheel)))
+        self._constraints = folder / "constraints.txt"
+        self._constraints.write_text("\n".join(DEPENDENCIES[dependencies](wheel)))
+        self.install(f"{wheel}{extras}")
+
+    def install(self, *requirements: str) -> None:
+        """Install more, beside what is there, and check that all fits together."""
         pip = ("-m", "pip", "--disable-pip-version-check", "--quiet")
-        self.run(*pip, "install", "--constraint", str(constraints), f"{wheel}{extras}")
+        self.run(*pip, "install", "--constraint", str(self._constraints), *requirements)
         self.run(*pip, "check")
 
     def run(self, *words: str, cwd: Path | None = None) -> str:

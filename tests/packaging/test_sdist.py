@@ -1,4 +1,4 @@
-"""The README's two commands, from the unpacked sdist, with an environment of its own; a quarter of an hour."""
+"""`make demo`, lint and the fast tests from the unpacked sdist, with an environment of its own; a quarter of an hour."""
 
 from __future__ import annotations
 

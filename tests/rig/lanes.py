@@ -20,7 +20,7 @@ from tests.rig.api import Api
 from tests.rig.cluster import Cluster
 from tests.rig.waiting import until
 
-__all__ = ["Lane", "lane"]
+__all__ = ["Lane", "empty", "lane"]
 
 JOBSETS = "/apis/jobset.x-k8s.io/v1alpha2"
 PODGROUPS = "/apis/scheduling.run.ai/v2alpha2"
@@ -72,7 +72,7 @@ def lane(cluster: Cluster, gpus: int = 2, queues: int = 2) -> Iterator[Lane]:
         _open_queues(made, gpus)
         yield made
     finally:
-        _empty(cluster.api, made)
+        empty(made)
         _close_queues(made)
         cluster.remove_node(name)
 
@@ -93,11 +93,12 @@ def _open_queues(lane: Lane, gpus: int) -> None:
             until(partial(objects.takes_work, api, queue), f"the ClusterQueue {queue}")
 
 
-def _empty(api: Api, lane: Lane) -> None:
+def empty(lane: Lane) -> None:
     """
     Delete what runs; what makes others comes before what it makes, or it would make them again.
     """
-    within, options = f"namespaces/{lane.namespace}", lane.cluster.options
+    api, options = lane.cluster.api, lane.cluster.options
+    within = f"namespaces/{lane.namespace}"
     if options.jobset:
         _clear(api, f"{JOBSETS}/{within}/jobsets")
     _clear(api, f"/apis/batch/v1/{within}/jobs")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from tests.rig.api import Api, Object
 
@@ -137,6 +138,30 @@ def add_local_queue(api: Api, namespace: str, name: str, queue: str) -> None:
     """Make a LocalQueue of Kueue: a namespace's door to a ClusterQueue."""
     body = _object("kueue.x-k8s.io/v1beta2", "LocalQueue", name) | {"spec": {"clusterQueue": queue}}
     api.apply(f"{KUEUE}/namespaces/{namespace}/localqueues", body)
+
+
+def add_bound_claim(api: Api, namespace: str, name: str, folder: Path) -> None:
+    """
+    Make a claim, and its volume of the same name, bound by hand: the controller for that does not run.
+
+    :param folder: what the pods see.
+    """
+    volumes, claims = (
+        "/api/v1/persistentvolumes",
+        f"/api/v1/namespaces/{namespace}/persistentvolumeclaims",
+    )
+    size, modes = {"storage": "1Gi"}, {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
+    owner = {"kind": "PersistentVolumeClaim", "name": name, "namespace": namespace}
+    volume = {"capacity": size, "claimRef": owner, "hostPath": {"path": str(folder)}, **modes}
+    api.create(volumes, _object("v1", "PersistentVolume", name) | {"spec": volume})
+    claim = _object("v1", "PersistentVolumeClaim", name)
+    claim["metadata"]["annotations"] = {"pv.kubernetes.io/bind-completed": "yes"}
+    claim["spec"] = {"volumeName": name, "resources": {"requests": size}, **modes}
+    api.create(claims, claim)
+    api.merge(f"{claims}/{name}/status", {"status": {"phase": "Bound"}})
+    # Nobody here would end their protection.
+    for thing in (f"{claims}/{name}", f"{volumes}/{name}"):
+        api.merge(thing, {"metadata": {"finalizers": None}})
 
 
 def takes_work(api: Api, queue: str) -> bool:

@@ -8,5 +8,5 @@ Rooms: ``history`` (what is given) · ``random_history`` and ``scenes`` (a seed'
 ``server`` (the platform: truth, and what it says) · ``wire`` · ``clock`` and ``process`` ·
 ``airflow``, ``worker``, ``triggerer``, ``api_server``, ``reaper`` and ``comms`` (the model of
 Airflow) · ``people`` · ``story`` (what happened) · ``invariants``, ``justice`` and ``overdue``
-(judges) · ``shrinking`` and ``telling`` (for people) · ``campaign``.
+(judges) · ``kubernetes`` (the same on a cluster) · ``shrinking`` and ``telling`` (for people) · ``campaign``.
 """

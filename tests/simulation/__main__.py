@@ -22,6 +22,7 @@ def main() -> int:
     parser.add_argument(
         "--shrink", action="store_true", help="make a failing history short before it is told"
     )
+    parser.add_argument("--platform", default="runai", choices=("runai", "kubernetes"))
     parser.add_argument("--kind", default="", help="which violation a short story must keep")
     parser.add_argument(
         "--many", type=int, default=0, metavar="N", help="play N seeds, only count what was broken"
@@ -54,12 +55,13 @@ def main() -> int:
             told.first, told.requests, fair=told.fair, package=told.package, as_json=told.json
         )
     if told.many and told.until:
-        return hunt(told.first, told.many, told.until)
+        return hunt(told.first, told.many, told.until, told.platform)
     if told.many:
-        return campaign(told.first, told.many)
+        return campaign(told.first, told.many, told.platform)
     if not told.seeds:
         parser.error("name a seed, or --many")
-    return max([tell(seed, told.kind, short=told.shrink) for seed in told.seeds])
+    kind, platform = told.kind, told.platform
+    return max([tell(seed, kind, platform, short=told.shrink) for seed in told.seeds])
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from airflow.sdk.definitions.connection import Connection
+
 from tests.simulation.clock import VirtualLoop
 from tests.simulation.history import Machinery, Task
 from tests.simulation.process import Process
@@ -94,13 +96,18 @@ class TaskInstance:
 
 @dataclass(eq=False)
 class Airflow:
-    """Scheduler, database and API server."""
+    """
+    Scheduler, database and API server.
+
+    :param connection: what a process knows of the platform, by its login.
+    """
 
     loop: VirtualLoop
     story: Story
     machinery: Machinery
     chance: random.Random
     new_process: Callable[[str, float], Process]
+    connection: Callable[[str], dict[str, Connection]]
     tis: list[TaskInstance] = field(default_factory=list)
     variables: dict[str, str | None] = field(default_factory=dict)
     background: set[asyncio.Task[Any]] = field(default_factory=set)

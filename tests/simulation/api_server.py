@@ -18,7 +18,6 @@ from airflow_runai.listeners.errands import Errand, Errands
 from airflow_runai.listeners.marked_tasks import attend
 from tests.simulation.airflow import Airflow, TaskInstance
 from tests.simulation.process import Process, in_greenlet
-from tests.simulation.worker import connection
 
 #: Seconds that a question to the database takes.
 QUESTION = 0.02
@@ -64,9 +63,8 @@ class ApiServer:
         self.errands = Errands(self._attend, begin=self._begin)
 
     def _begin(self, work: Callable[[], None]) -> _Thread:
-        return _Thread(
-            self.process.start(in_greenlet(work), (_preset_connections, connection("airflow")))
-        )
+        preset = (_preset_connections, self.airflow.connection("airflow"))
+        return _Thread(self.process.start(in_greenlet(work), preset))
 
     def _attend(self, errands: Collection[Errand]) -> Collection[Errand]:
         return attend(errands, self._connections, self._states)

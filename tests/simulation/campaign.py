@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from tests.simulation.invariants import is_wanted, judge, left_behind
 from tests.simulation.open_classes import OPEN
-from tests.simulation.random_history import history_of
+from tests.simulation.random_history import histories_on
 from tests.simulation.simulation import play
 
 
@@ -31,8 +31,9 @@ class Tally:
     broken: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
 
 
-def tally(first: int, count: int) -> Tally:
+def tally(first: int, count: int, platform: str = "runai") -> Tally:
     """Play and judge seeds."""
+    history_of = histories_on(platform)
     found = Tally()
     for seed in range(first, first + count):
         played = play(history_of(seed))
@@ -47,8 +48,9 @@ def tally(first: int, count: int) -> Tally:
     return found
 
 
-def hunt(first: int, count: int, kind: str) -> int:
+def hunt(first: int, count: int, kind: str, platform: str = "runai") -> int:
     """Play the seeds below ``count``, beginning with ``first``, until one breaks a promise in this way; say which."""
+    history_of = histories_on(platform)
     for seed in (*range(first, count), *range(min(first, count))):
         found = sorted({v.kind for v in judge(play(history_of(seed))) if v.kind.startswith(kind)})
         if found:
@@ -57,10 +59,10 @@ def hunt(first: int, count: int, kind: str) -> int:
     return 0
 
 
-def campaign(first: int, count: int) -> int:
+def campaign(first: int, count: int, platform: str = "runai") -> int:
     """Print a summary; 1 if a promise was broken that is not known to be open."""
     began = time.process_time()
-    found = tally(first, count)
+    found = tally(first, count, platform)
     spent = time.process_time() - began
     print(
         f"{found.seeds} seeds, {found.hours:.0f} simulated hours, {spent / found.seeds:.3f} CPU s per seed\n"

@@ -14,7 +14,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import Context, ContextVar
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol
 
 #: 2026-01-01T00:00:00Z: where each simulation begins.
 BEGIN = 1_767_225_600.0
@@ -63,6 +64,17 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         """Seconds since the simulation began."""
         return self._waitless.moment
+
+    def run_in_executor(  # type: ignore[override]  # as much of the signature as is used
+        self, executor: Any, func: Callable[..., Any], *args: Any
+    ) -> asyncio.Future[Any]:
+        """Run blocking code as a thread would, in virtual time; one that brings its own thread has it."""
+        if executor is not None:
+            return super().run_in_executor(executor, func, *args)
+        # Imported here: processes are made of this clock.
+        from tests.simulation.process import in_greenlet
+
+        return self.create_task(in_greenlet(partial(func, *args)))
 
     def after(self, seconds: float, work: Callable[[], object]) -> asyncio.TimerHandle:
         """Do something later, in the name of no process."""

@@ -22,6 +22,7 @@ class Task:
     on_kill: str = "stop"
     on_clear: str = "restart"
     when_suspended: str = "wait"
+    backoff_limit: int | None = None
     timeouts: tuple[tuple[str, float], ...] = ()
 
 
@@ -51,6 +52,21 @@ class Platform:
 
 
 @dataclass(frozen=True)
+class Cluster:
+    """
+    A Kubernetes cluster, which takes the place of the control plane.
+
+    :param is_mute: KAI loses the events of its evictions.
+    :param names_evictions: KAI sets a condition on the pods that it evicts.
+    :param forbidden: (verb, plural) that nobody of ours may, as one word each.
+    """
+
+    is_mute: bool = False
+    names_evictions: bool = False
+    forbidden: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Life:
     """
     What becomes of a workload if nobody interferes.
@@ -60,6 +76,8 @@ class Life:
     :param odd_phase: a phase that nobody knows, in the middle of its first run.
     :param words: what the platform says to a preemption, and the container at its end.
     :param leaves_with_0: told to leave for the first time, it ends with exit code 0.
+    :param crashes: so often its last run ends with a failure of its own; on a cluster only, where
+        it begins anew then.
     """
 
     stretches: tuple[tuple[float, float], ...] = ((5.0, 300.0),)
@@ -67,6 +85,7 @@ class Life:
     odd_phase: str = ""
     words: str = "Preempted: another project wants its share"
     leaves_with_0: bool = False
+    crashes: int = 0
 
 
 @dataclass(frozen=True)
@@ -123,6 +142,7 @@ class History:
     All that happens, but for what our code does.
 
     :param neighbours: how many other tasks of the run wait beside it; the first is a sensor.
+    :param cluster: played on Kubernetes; ``None`` for Run:ai.
     """
 
     task: Task = Task()
@@ -132,4 +152,5 @@ class History:
     acts: tuple[Act, ...] = ()
     troubles: tuple[Trouble, ...] = ()
     neighbours: int = 0
+    cluster: Cluster | None = None
     chance: int = 0

@@ -53,7 +53,8 @@ def nobody_writes_beside(played: Played) -> Iterator[Violation]:
     for newer in mine:
         for older in mine[: mine.index(newer)]:
             ended = older.stretches[-1][1] if older.stretches else older.created
-            if ended <= newer.created and older.has_pods(newer.created):
+            can_be_seen = "list pods" not in getattr(played.history.cluster, "forbidden", ())
+            if ended <= newer.created and older.has_pods(newer.created) and can_be_seen:
                 goodbye = played.history.platform.early_goodbye
                 cause = "it was listed as deleted" if goodbye else _excuse(played, older, newer)
                 words = f"pods of {older.name} still go down when {newer.name} is created"
@@ -282,9 +283,18 @@ def judge(played: Played) -> list[Violation]:
     return [
         violation
         for view in played.views
-        for invariant in INVARIANTS
+        for invariant in (*INVARIANTS, *_of_platform(played))
         for violation in invariant(view)
     ]
+
+
+def _of_platform(played: Played) -> tuple[Invariant, ...]:
+    if played.history.cluster is None:
+        return ()
+    # Imported here: what this one is compared with brings no model of Kubernetes.
+    from tests.simulation.kubernetes.invariants import INVARIANTS as OF_CLUSTERS
+
+    return OF_CLUSTERS
 
 
 def _life_began(played: Played, moment: float) -> float:

@@ -68,7 +68,10 @@ def _sent_at(played: Played, deed: Fact, workload: Workload) -> float:
     sent = [
         f.at
         for f in played.story.of("sent")
-        if f.who == sender and workload.id in f.call and f.at <= deed.at
+        if f.who == sender
+        and (workload.id in f.call or f.call.endswith(f"/{workload.name}"))
+        and f.call.startswith("DELETE") == (deed.kind == "deleted")
+        and f.at <= deed.at
     ]
     return sent[-1] if sent else deed.at
 

@@ -23,6 +23,7 @@ class Mutant:
     :param file: below ``airflow_runai``.
     :param before: a text that the file has exactly once.
     :param first: the seed with which the hunt begins: one that catches it, so that it is short.
+    :param platform: on which it is hunted.
     :param rare: one history in hundreds shows it, so it is hunted in ``make qualify`` only.
     """
 
@@ -32,6 +33,7 @@ class Mutant:
     after: str
     first: int = 0
     rare: bool = False
+    platform: str = "runai"
 
     def __str__(self) -> str:
         return f"{self.file}: {self.kind}"
@@ -42,6 +44,10 @@ class Mutant:
             # Compiled files stay valid, but for that of the target.
             shutil.copytree(ROOT / part, folder / part)
         (folder / "tests" / "__init__.py").touch()
+        if self.platform == "kubernetes":
+            for part in ("tests/model", "tests/rig/kai"):
+                shutil.copytree(ROOT / part, folder / part)
+            (folder / "tests" / "rig" / "__init__.py").touch()
         target = folder / "airflow_runai" / self.file
         text = target.read_text()
         if text.count(self.before) != 1:
@@ -56,7 +62,8 @@ class Mutant:
         Play the first ``seeds`` seeds against the mutant in ``folder``; return what was printed.
         """
         many = ("--many", str(seeds), "--first", str(self.first), "--until", self.kind)
-        command = [sys.executable, "-m", "tests.simulation", *many]
+        where = ("--platform", self.platform)
+        command = [sys.executable, "-m", "tests.simulation", *many, *where]
         around = {**os.environ, "PYTHONPATH": str(folder)}
         return subprocess.run(
             command, cwd=folder, env=around, capture_output=True, text=True

@@ -59,7 +59,13 @@ class People:
                 self.airflow.later(act.cue.seconds, partial(self._do, act))
 
     def _do(self, act: Act) -> None:
-        deeds: dict[str, Callable[[Act], object]] = {
+        self.world.story.note(
+            "act", "somebody", what=act.what, seconds=act.seconds, detail=act.detail
+        )
+        self._deeds()[act.what](act)
+
+    def _deeds(self) -> dict[str, Callable[[Act], object]]:
+        return {
             "clear": lambda act: self.airflow.clear(self.ti),
             "mark": lambda act: self.airflow.mark(self.ti, act.detail or "failed"),
             "time out": lambda act: self.airflow.mark(self.ti, "skipped", SCHEDULER),
@@ -84,10 +90,6 @@ class People:
             "delete the run": lambda act: self._run_again(),
             "delete the run for good": lambda act: self._run_goes(),
         }
-        self.world.story.note(
-            "act", "somebody", what=act.what, seconds=act.seconds, detail=act.detail
-        )
-        deeds[act.what](act)
 
     def _steer(self, call: Callable[..., object]) -> None:
         mine = [w for w in self.world.workloads if w.task]
@@ -109,8 +111,7 @@ class People:
             self.ti.worker.terminate()
 
     def _outage(self, act: Act) -> None:
-        self.wire.outage = act.detail or "503 before"
-        self.wire.outage_until = self.airflow.loop.time() + act.seconds
+        self.wire.begin_outage(act.detail or "503 before", act.seconds)
 
     def _hide(self, seconds: float, since: float) -> None:
         for workload in self.world.workloads:

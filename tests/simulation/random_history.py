@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from tests.simulation import wire
@@ -64,6 +64,16 @@ WORDS = {
     "half \ud83d NUL \x00 ESC \x1b[31m": 10,
 }
 CLOCKS = ("queue", "interruption", "interrupted_total", "running", "total", "starting")
+
+
+def histories_on(platform: str) -> Callable[[int], History]:
+    """Return what makes the history of a seed on ``runai`` or ``kubernetes``."""
+    if platform == "runai":
+        return history_of
+    # Imported here: what this one is compared with brings no model of Kubernetes.
+    from tests.simulation.kubernetes.random_history import cluster_history_of
+
+    return cluster_history_of
 
 
 def history_of(seed: int) -> History:

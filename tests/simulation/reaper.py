@@ -22,7 +22,6 @@ from tests.simulation.airflow import Airflow, TaskInstance
 from tests.simulation.comms import ContextTi
 from tests.simulation.history import Task
 from tests.simulation.process import Process, in_greenlet
-from tests.simulation.worker import connection
 
 #: Seconds from the beginning of a round to that of the next.
 ROUND = 600.0
@@ -65,7 +64,7 @@ class Reaper:
         process = self.new_process()
         with DAG("reaping", schedule=None):
             operator = RunaiReapOrphansOperator(task_id="reap")
-        preset = (_preset_connections, connection("airflow"))
+        preset = (_preset_connections, self.airflow.connection("airflow"))
         process.start(self._round(process, operator), preset, (ExecutorSafeguard.tracker, operator))
 
     async def _round(self, process: Process, operator: BaseOperator) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from typing import Any
 
-from tests.simulation.history import Act, History, Life, Machinery, Platform, Task
+from tests.simulation.history import Act, Cluster, History, Life, Machinery, Platform, Task
 from tests.simulation.invariants import judge
 from tests.simulation.simulation import play
 
@@ -55,7 +55,10 @@ def _fewer(history: History) -> Iterator[History]:
 
 
 def _calmer(history: History) -> Iterator[History]:
-    for name, calm in (("task", Task()), ("platform", Platform()), ("machinery", Machinery())):
+    calm_ones: dict[str, Any] = {"task": Task(), "platform": Platform(), "machinery": Machinery()}
+    if history.cluster:
+        calm_ones["cluster"] = Cluster()
+    for name, calm in calm_ones.items():
         part: Any = getattr(history, name)
         for item in fields(part):
             if getattr(part, item.name) != getattr(calm, item.name):

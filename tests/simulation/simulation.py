@@ -25,7 +25,7 @@ from tests.simulation.reaper import Reaper
 from tests.simulation.server import Server
 from tests.simulation.story import Fact, Story
 from tests.simulation.triggerer import Triggerers
-from tests.simulation.worker import Worker
+from tests.simulation.worker import Worker, control_plane
 from tests.simulation.world import Workload, World
 
 #: After this many seconds a task that has not ended hangs.
@@ -87,17 +87,24 @@ class Simulation:
         self.processes: list[Process] = []
         self.aside: list[Process] = []
         self.errors: list[dict[str, Any]] = []
-        self.world = World(
-            self.loop,
-            self.story,
-            history.platform,
-            history.lives,
-            random.Random(history.chance + 1),
+        aside = random.Random(history.chance + 2)
+        own = random.Random(history.chance + 1)
+        place = (self.loop, self.story, history.platform, history.lives, own)
+        self.world: World
+        self.wire: wire.Wire
+        if history.cluster is None:
+            self.world = World(*place)
+            self.wire = wire.Wire(self.loop, Server(self.world), self.story, chance, aside)
+            connection, self._people = control_plane, People
+        else:
+            # Imported here: what this one is compared with brings no model of Kubernetes.
+            from tests.simulation import kubernetes
+
+            self.world, self.wire = kubernetes.built(history.cluster, *place, chance, aside)
+            connection, self._people = kubernetes.connection, kubernetes.ClusterPeople
+        self.airflow = Airflow(
+            self.loop, self.story, history.machinery, chance, self._new_process, connection
         )
-        self.wire = wire.Wire(
-            self.loop, Server(self.world), self.story, chance, random.Random(history.chance + 2)
-        )
-        self.airflow = Airflow(self.loop, self.story, history.machinery, chance, self._new_process)
         self.airflow.run_worker = lambda ti, event: Worker.start(self.airflow, ti, event)
         self.ti = TaskInstance("dag", "run-1", "train", history.task)
         self.judged_at: float | None = None
@@ -141,7 +148,7 @@ class Simulation:
         self.airflow.triggerers = Triggerers(self.airflow)
         self.airflow.api_server = _api_server(self.airflow, partial(self._new_aside, API_SERVER))
         self.reaper = Reaper(self.airflow, partial(self._new_aside, REAPER))
-        People(self.airflow, self.world, self.wire, self.ti, self.history.acts)
+        self._people(self.airflow, self.world, self.wire, self.ti, self.history.acts)
         for ti in (self.ti, *self.beside):
             self.airflow.add(ti)
         self.world.create(STRANGER, {}, "a person", Life())

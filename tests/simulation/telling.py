@@ -9,20 +9,20 @@ from typing import Any
 
 from tests.simulation.history import History
 from tests.simulation.invariants import judge
-from tests.simulation.random_history import history_of
+from tests.simulation.random_history import histories_on
 from tests.simulation.shrinking import shrink
 from tests.simulation.simulation import play
 from tests.simulation.story import Fact
 
 
-def tell(seed: int, kind: str = "", *, short: bool = False) -> int:
+def tell(seed: int, kind: str = "", platform: str = "runai", *, short: bool = False) -> int:
     """
     Print the story of a seed; 1 if a promise was broken.
 
     :param kind: the class that a short story must keep; by default the first one found.
     :param short: shrink the history first.
     """
-    history = history_of(seed)
+    history = histories_on(platform)(seed)
     broken = judge(play(history))
     if short and broken:
         history = shrink(history, kind or broken[0].kind)
@@ -47,6 +47,8 @@ def given(history: History) -> Iterator[str]:
         value = getattr(history, item.name)
         if item.name in ("acts", "troubles", "lives"):
             yield from (f"  {_plain(entry)}" for entry in value)
+        elif item.name == "cluster":
+            yield from (f"  cluster: {words}" for words in (value and repr(value),) if words)
         elif is_dataclass(value) and (words := _plain(value)):
             yield f"  {item.name}: {words}"
 

@@ -122,6 +122,30 @@ MUTANTS = (
         "    if kind in _ENDS and kind is not Meaning.FAILED:\n",
         5,
     ),
+    Mutant(
+        "stranger changed",
+        "backends/kubernetes/readings.py",
+        "is_ours = bool(training.fingerprint)",
+        "is_ours = True",
+        9,
+        platform="kubernetes",
+    ),
+    Mutant(
+        "still writing",
+        "backends/kubernetes/creation.py",
+        "    if not standing:\n",
+        "    if True:\n",
+        127,
+        platform="kubernetes",
+    ),
+    Mutant(
+        "undeserved: it runs again",
+        "backends/termination.py",
+        "if not done and unless(current):",
+        "if False:",
+        22,
+        platform="kubernetes",
+    ),
 )
 
 

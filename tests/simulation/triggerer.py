@@ -15,7 +15,6 @@ from airflow.sdk.execution_time.context import _preset_connections
 from airflow_runai.triggers.workload import RunaiWorkloadTrigger
 from tests.simulation.airflow import Airflow, TaskInstance
 from tests.simulation.process import Process
-from tests.simulation.worker import connection
 
 #: Seconds that Airflow really leaves ``on_kill``, whatever is configured.
 LAST_SECOND = 1.0
@@ -82,7 +81,7 @@ class Triggerers:
         about: Any = SimpleNamespace(**{name: getattr(ti, name) for name in names})
         trigger.task_instance = about
         running = Running(row, trigger, self.present)
-        preset = (_preset_connections, connection(self.present.name))
+        preset = (_preset_connections, self.airflow.connection(self.present.name))
         running.task = self.present.start(self._run(running), preset)
         self.running.append(running)
         self.airflow.story.note("picked up", self.present.name, row=row.number)
@@ -124,9 +123,8 @@ class Triggerers:
 
     def _cancel(self, running: Running) -> None:
         if running.process.alive:
-            running.process.start(
-                self._kill(running), (_preset_connections, connection(running.process.name))
-            )
+            preset = (_preset_connections, self.airflow.connection(running.process.name))
+            running.process.start(self._kill(running), preset)
 
     async def _kill(self, running: Running) -> None:
         running.task.cancel()

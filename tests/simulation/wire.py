@@ -105,16 +105,20 @@ class Wire:
             status, after = INSTEAD[trouble]
             if after:
                 self._ask(process.name, request)
-            return _instead(request, status, trouble, self._date())
-        status, body = self._ask(process.name, request)
+            return self._instead(request, status, trouble)
+        response = self._ask(process.name, request)
         if trouble == "twice":
             self._ask(f"{process.name} (again)", request)
-        if trouble == "empty list" and isinstance(body, dict) and "workloads" in body:
-            self.server.deny_all()
-            body = {"workloads": []}
+        if trouble == "empty list":
+            response = self._emptied(request, response)
         if not is_login:
+            status = response.status_code
             self.story.note("request", process.name, call=_call(request), status=status)
-        return _response(request, status, json.dumps(body).encode(), self._date())
+        return response
+
+    def begin_outage(self, kind: str, seconds: float) -> None:
+        """Let everybody get this instead of an answer, for so long."""
+        self.outage, self.outage_until = kind, self.loop.time() + seconds
 
     def _date(self) -> str:
         return formatdate(self.server.now_by_its_clock(self.loop.time()), usegmt=True)
@@ -128,11 +132,33 @@ class Wire:
         await asyncio.sleep(self.chance.uniform(1.0, 30.0))
         raise httpx.ReadTimeout("the answer did not come", request=request)
 
-    def _ask(self, who: str, request: httpx.Request) -> tuple[int, Any]:
+    def _ask(self, who: str, request: httpx.Request) -> httpx.Response:
+        """Let the server do what a request asks for."""
         is_json = request.headers.get("content-type", "").startswith("application/json")
         body = json.loads(request.content) if is_json and request.content else None
         query = dict(request.url.params.multi_items())
-        return self.server.answer(who, request.method, request.url.path, query, body)
+        status, found = self.server.answer(who, request.method, request.url.path, query, body)
+        return answer(request, status, json.dumps(found).encode(), self._date())
+
+    def _emptied(self, request: httpx.Request, response: httpx.Response) -> httpx.Response:
+        """Deny in a list all that there is."""
+        if "workloads" not in response.json():
+            return response
+        self.server.deny_all()
+        return answer(request, 200, json.dumps({"workloads": []}).encode(), self._date())
+
+    def _instead(self, request: httpx.Request, status: int, trouble: str) -> httpx.Response:
+        """Answer as something that goes wrong does."""
+        if trouble == "empty":
+            return answer(request, 200, b"", self._date())
+        if trouble.startswith("html"):
+            return answer(request, status, HTML.encode(), self._date(), "text/html")
+        return answer(
+            request, status, json.dumps(self._words(request, status)).encode(), self._date()
+        )
+
+    def _words(self, request: httpx.Request, status: int) -> dict[str, Any]:
+        return {"code": status, "message": WORDS.get(status, "the control plane is not well")}
 
 
 def _is_login(request: httpx.Request) -> bool:
@@ -145,18 +171,10 @@ def _call(request: httpx.Request) -> str:
     return f"{request.method} {request.url.path.removeprefix('/api/v1')} {query}{deleted}".rstrip()
 
 
-def _instead(request: httpx.Request, status: int, trouble: str, date: str) -> httpx.Response:
-    if trouble == "empty":
-        return _response(request, 200, b"", date)
-    if trouble.startswith("html"):
-        return _response(request, status, HTML.encode(), date, "text/html")
-    body = {"code": status, "message": WORDS.get(status, "the control plane is not well")}
-    return _response(request, status, json.dumps(body).encode(), date)
-
-
-def _response(
+def answer(
     request: httpx.Request, status: int, content: bytes, date: str, kind: str = "application/json"
 ) -> httpx.Response:
+    """Make a reply."""
     headers = {"content-type": kind, "date": date}
     if status == 429:
         headers["retry-after"] = "7"

@@ -31,7 +31,7 @@ SILENCE = ("checkpoint-path-not-persistent", "no-checkpoint-path")
 LAST_SECONDS = 5.0
 
 
-def connection(login: str) -> dict[str, Connection]:
+def control_plane(login: str) -> dict[str, Connection]:
     """What a process knows of the control plane; processes with one login share a session."""
     extra = '{"project": "team-a", "verify_ssl": false}'
     about: dict[str, Any] = {
@@ -57,7 +57,9 @@ def operator_of(ti: TaskInstance) -> BaseOperator:
             )
         return RunaiTrainingOperator(
             task_id=ti.task_id,
-            spec=SPEC,
+            spec=SPEC
+            if task.backoff_limit is None
+            else SPEC | {"backoff_limit": task.backoff_limit},
             workload_name=ti.slug,
             retries=task.retries,
             retry_delay=timedelta(seconds=task.retry_delay),
@@ -95,7 +97,7 @@ class Worker:
         context = {"ti": seen, "task": operator, "task_state_store": store, "dag_run": run}
         worker = cls(airflow, ti, process, event, operator, context)
         process.on_death = worker._died
-        preset = (_preset_connections, connection("airflow"))
+        preset = (_preset_connections, airflow.connection("airflow"))
         process.start(worker._main(), preset, (ExecutorSafeguard.tracker, operator))
         return worker
 

@@ -18,16 +18,19 @@ WORK = 60.0
 
 
 def wait_until(
-    look: Callable[[], T | None], what: str | Callable[[], str] = "what the test waits for"
+    look: Callable[[], T | None],
+    what: str | Callable[[], str] = "what the test waits for",
+    work: float = WORK,
 ) -> T:
     """
     Look again and again until something true is seen, and return it.
 
     :param what: what is waited for, for the failure's text, or a function that says it then.
+    :param work: seconds of processor time that it may cost, with all that runs beside it.
     :raises AssertionError: if it does not come while there is patience; says what was seen last.
     """
     seen = None
-    for pause in pauses():
+    for pause in pauses(work=work):
         seen = look()
         if seen:
             return seen
@@ -59,9 +62,9 @@ def outlasts_steps(process: subprocess.Popen[bytes], steps: int = 25) -> bool:
     return process.returncode is None
 
 
-def pauses(seconds: float = PATIENCE) -> Iterator[float]:
+def pauses(seconds: float = PATIENCE, work: float = WORK) -> Iterator[float]:
     """Yield the seconds to sleep between looks, longer and longer, until there is no patience left."""
-    patience, pause = Patience(seconds, WORK), 0.01
+    patience, pause = Patience(seconds, work), 0.01
     while not patience.is_over():
         yield pause
         pause = min(pause * 1.1, 0.2)

@@ -24,10 +24,9 @@ from airflow_runai.core.kubernetes.clues import (
     training_item,
     waiting_rows,
 )
-from airflow_runai.core.kubernetes.gpus import gpus_of_pod
+from airflow_runai.core.kubernetes.gpus import GPU, gpus_of_pod
 from airflow_runai.core.kubernetes.objects import moment, word
 from airflow_runai.core.kubernetes.queue_facts import JOB_UID
-from airflow_runai.core.manifests.resources import GPU
 from airflow_runai.core.phases import FINAL, meaning
 from airflow_runai.core.reasons import Evidence, Reason, needs_reason, reasons
 from airflow_runai.core.workload import Workload
@@ -81,9 +80,9 @@ def _evidence(
     said = {row["k8sPhaseMessage"] for row in waiting}
     events = yield from _events(workload, seen, is_silent=not any(said))
     # The scheduler says the same in a pod's condition and in its event.
-    told = [row for row in event_rows(events) if row["message"] not in said]
+    shown = [row for row in event_rows(events) if row["message"] not in said]
     item = training_item(seen.training, queued, [*more, *remark])
-    return Evidence.gather(seen.phase, item, told, [*waiting, *rows], since)
+    return Evidence.gather(seen.phase, item, shown, [*waiting, *rows], since)
 
 
 def _waiting(seen: TrainingLook) -> list[Object]:

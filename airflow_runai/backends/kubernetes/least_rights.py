@@ -111,9 +111,10 @@ NEEDS = (
     ),
     NeededRight(
         KUEUE_WORKLOADS,
-        "list",
-        "list watch",
-        "evictions by Kueue are taken for suspensions, and why a training waits stays unknown",
+        "get list patch",
+        "get list watch patch",
+        "no training is suspended or resumed, evictions by Kueue are taken for suspensions, and "
+        "why a training waits stays unknown",
         dialects=_KUEUE,
     ),
     NeededRight(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 from airflow_runai.backends.kubernetes.bells import Bells
 from airflow_runai.backends.kubernetes.mirror import KindMirror
@@ -13,9 +12,6 @@ from airflow_runai.backends.kubernetes.refusals import Sight
 from airflow_runai.core.kubernetes.mirror import Mirror
 from airflow_runai.core.manifests.labels import MANAGED_BY
 from airflow_runai.errors import Forbidden, RunaiError
-
-if TYPE_CHECKING:
-    from airflow_runai.backends.kubernetes.awaited_training import AwaitedTraining
 
 _RESOURCES = {"Job": JOBS, "JobSet": JOBSETS, "Pod": PODS}
 _SELECTOR = tuple(("labelSelector", f"{key}={value}") for key, value in MANAGED_BY.items())
@@ -31,7 +27,7 @@ class NamespaceMirrors:
 
     def __init__(self, namespace: str) -> None:
         self.facts, self.bells, self.sight = Mirror(), Bells(), Sight()
-        self._namespace = namespace
+        self.namespace = namespace
         self._mirrors: dict[str, KindMirror] = {}
         self._waits: Counter[str] = Counter()
 
@@ -45,7 +41,7 @@ class NamespaceMirrors:
         self._waits[kind] += 1
         for one in _needed(kind):
             if one not in self._mirrors:
-                path = _RESOURCES[one].collection(self._namespace)
+                path = _RESOURCES[one].collection(self.namespace)
                 self._mirrors[one] = KindMirror(one, path, _SELECTOR, self.facts, self.bells)
                 self._mirrors[one].interval = interval
             self._mirrors[one].interval = min(interval, self._mirrors[one].interval)
@@ -103,14 +99,14 @@ class ClusterMirrors:
         """Return the mirrors of a namespace."""
         return self._namespaces.setdefault(namespace, NamespaceMirrors(namespace))
 
-    def join(self, wait: AwaitedTraining) -> None:
-        """Look for one more wait."""
-        self._namespaces[wait.namespace] = wait.mirrors
-        wait.mirrors.join(wait.kind, wait.interval)
+    def join(self, mirrors: NamespaceMirrors, kind: str, interval: float) -> None:
+        """Look for one more wait; see :meth:`NamespaceMirrors.join`."""
+        self._namespaces[mirrors.namespace] = mirrors
+        mirrors.join(kind, interval)
         self._changed()
 
-    def leave(self, wait: AwaitedTraining) -> None:
+    def leave(self, mirrors: NamespaceMirrors, kind: str) -> None:
         """Look for one wait less."""
-        if not wait.mirrors.leave(wait.kind):
-            self._namespaces.pop(wait.namespace, None)
+        if not mirrors.leave(kind):
+            self._namespaces.pop(mirrors.namespace, None)
         self._changed()

@@ -21,7 +21,7 @@ from airflow_runai.backends.kubernetes.paths import (
     PODS,
     ResourceKind,
 )
-from airflow_runai.backends.kubernetes.readings import TrainingReading, read_training
+from airflow_runai.backends.kubernetes.readings import KINDS, TrainingReading, read_training
 from airflow_runai.backends.kubernetes.refusals import Sight, confirmed
 from airflow_runai.core.flow import Flow, Notice, Sleep, now
 from airflow_runai.core.kubernetes.mirror import Mirror
@@ -30,10 +30,15 @@ from airflow_runai.core.kubernetes.verdict import EVENT_DELAY
 from airflow_runai.core.reader import WorkloadReader
 from airflow_runai.core.timeline import Moment
 from airflow_runai.core.workload import Workload
-from airflow_runai.errors import Conflict, NotFound, Unreachable
+from airflow_runai.errors import Conflict, Forbidden, KindMissing, NotFound, Unreachable
 
 #: After the last failure that is allowed, the platform is given so many seconds to end a training.
 _LAST_LOOKS = 5
+#: What says that there is no such object; who may not see sets has made none.
+_LACKS: dict[str, tuple[type[Exception], ...]] = {
+    KINDS["Job"]: (NotFound,),
+    KINDS["JobSet"]: (NotFound, KindMissing, Forbidden),
+}
 #: What is not done, or not known, without the right to do so.
 _WITHOUT = {
     "Pod": "pods cannot be listed: interruptions and exit codes stay unknown",
@@ -109,13 +114,14 @@ class TrainingReader(WorkloadReader):
         selector = [("labelSelector", f"{label}={uid}")]
         if kind == "JobSet":
             yield from self._list(uid, "Job", JOBS, selector)
+        # Before its pods: a pod that is gone is judged once, with what Kueue says of it.
+        queue = self._reading(uid).case.training.queue
         yield from self._allowed("Pod", partial(self._list, uid, "Pod", PODS, selector))
-        reading = self._reading(uid)
-        if reading.case.training.queue:
+        if queue:
             queued = [("labelSelector", f"{JOB_UID}={uid}")]
             make = partial(self._list, uid, "Workload", KUEUE_WORKLOADS, queued)
             yield from self._allowed("Workload", make)
-            reading = self._reading(uid)
+        reading = self._reading(uid)
         if self._has_unasked_past(reading):
             self._done.add("past")
             yield from self._allowed("Event", self._ask_for_past)
@@ -124,6 +130,10 @@ class TrainingReader(WorkloadReader):
             yield Sleep(EVENT_DELAY)
             for group in reading.judged.events_of:
                 yield from self._allowed("Event", partial(self._ask, group))
+            reading = self._reading(uid)
+        if reading.case.training.presence.is_gone:
+            # A list has denied it meanwhile, but lists show only what has our label.
+            yield from self._look_at_object(uid)
             reading = self._reading(uid)
         return reading
 
@@ -141,6 +151,20 @@ class TrainingReader(WorkloadReader):
         return self._last
 
     def _look_at_object(self, uid: str) -> Flow[None]:
+        if self._start.kind:
+            yield from self._find_object(uid)
+            return
+        # A note does not say of which kind it is: only where both lack it, it is gone.
+        unknown = self._start
+        for kind, lacks in _LACKS.items():
+            self._start = replace(unknown, kind=kind)
+            with suppress(*lacks):
+                yield from self._find_object(uid)
+                return
+        self._start = unknown
+        raise NotFound(f"workload {unknown.name}: neither a Job nor a JobSet", 404)
+
+    def _find_object(self, uid: str) -> Flow[None]:
         kind, resource, _ = kind_of(self._start)
         name = self._start.name
         path = resource.object(self._start.project_id, name)

@@ -76,7 +76,8 @@ class TrainingReading:
         training = self.case.training
         text = training.history[1] if training.history else ""
         limit = training.limit[1] if training.limit else None
-        return not self._amendment(text, limit)
+        is_suspended = training.now is not None and training.now.is_suspended
+        return not self._amendment(text, limit, is_suspended)
 
     def amendment(self, found: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """
@@ -88,22 +89,27 @@ class TrainingReading:
         :param found: as it is now: another wait may have written meanwhile.
         """
         text = at(found, "metadata", "annotations", HISTORY)
-        patch = self._amendment(
-            text if isinstance(text, str) else "", number(found, "spec", "backoffLimit")
-        )
-        return patch or None
+        limit, suspended = number(found, "spec", "backoffLimit"), at(found, "spec", "suspend")
+        return self._amendment(text if isinstance(text, str) else "", limit, suspended is True)
 
-    def _amendment(self, text: str, limit: int | None) -> dict[str, Any]:
-        if self.judged.final or self.case.training.presence.is_gone:
-            return {}
+    def _amendment(self, text: str, limit: int | None, is_suspended: bool) -> dict[str, Any] | None:
+        training = self.case.training
+        # A sensor waits for what others have made, too.
+        is_ours = bool(training.fingerprint)
+        if self.judged.final or training.presence.is_gone or not is_ours:
+            return None
         patch: dict[str, Any] = {}
         known = read_history(text)
         noted = known.with_lives(one for one in self.lives if one.start or one.ended)
-        if noted != known:
-            patch["metadata"] = {"annotations": {HISTORY: write_history(noted)}}
+        # As text: what is too long for the annotation is cut there, and is no news.
+        if noted != known and (written := write_history(noted)) != write_history(known):
+            patch["metadata"] = {"annotations": {HISTORY: written}}
         if (wanted := self._limit(limit)) != limit:
             patch["spec"] = {"backoffLimit": wanted}
-        return patch
+        if self.case.is_set and self.last_straw and not is_suspended:
+            # What a set allows cannot be changed; and deleted, it would prove nothing.
+            patch["spec"] = {"suspend": True}
+        return patch or None
 
     def _limit(self, limit: int | None) -> int | None:
         """Return how many failures Kubernetes should allow; 0 ends a Job that has failed."""
@@ -153,7 +159,7 @@ def read_training(
         return None
     written = case.training.history
     history = read_history(written[1] if written else "")
-    lives = incarnations(case, united(history.lives, known))
+    lives = _not_counted(history, incarnations(case, united(history.lives, known)))
     judged = verdict(case, lives, reached_end=True)
     strict = verdict(case, lives)
     doubt = strict.reason if case.training.success and strict.final == FAILED else ""
@@ -169,13 +175,24 @@ def read_training(
     return replace(reading, present=_present(reading))
 
 
+def _not_counted(
+    history: TrainingHistory, lives: Iterable[PodIncarnation]
+) -> tuple[PodIncarnation, ...]:
+    """Leave out the incarnations of which the history keeps numbers: they would count twice."""
+    kept = {one.uid for one in history.lives}
+    return tuple(one for one in lives if one.made > history.until or one.uid in kept)
+
+
 def _present(reading: TrainingReading) -> PhaseReading:
     """Return the phase, with the incarnation that ended it."""
     present, last = reading.present, reading.last_straw
     if last:
         rule = "terminate_after_preemption" if last.ended == PREEMPTED else "backoff_limit"
         is_alive = any(not one.ended for one in reading.lives)
-        phase = "Terminating" if is_alive else "Failed"
+        now = reading.case.training.now
+        # A Job makes another pod until it is over: a replacement would write beside it.
+        is_still = reading.case.is_set and now is not None and now.is_suspended
+        phase = "Failed" if is_still and not is_alive else "Terminating"
         words = f"{how_it_ended(last)}; by its {rule}, this is the end"
         return PhaseReading(phase, words, last.end or present.since)
     ended = [one for one in reading.lives if one.ended in (FAILED, PREEMPTED)]

@@ -30,6 +30,6 @@ class ClusterSettings:
     def __post_init__(self) -> None:
         if self.dialect is not None and self.dialect not in DIALECTS:
             raise ConnectionSettingsError(
-                f"dialect: {cut(repr(self.dialect), 80)}; allowed: {', '.join(DIALECTS)}; or leave "
-                "it out, and the cluster is asked"
+                f"runai_dialect: {cut(repr(self.dialect), 80)}; allowed: {', '.join(DIALECTS)}; or "
+                "leave it out, and the cluster is asked"
             )

@@ -78,10 +78,12 @@ class KubernetesWorkloads(Workloads):
                 "it out, or name another connection"
             )
         namespace = settings.namespace or name
-        dialect = yield from self.dialect()
-        registry = dialect.queues or (_NAMESPACES if settings.namespace is None else None)
+        registry = (yield from self.dialect()).queues
+        if registry is None and settings.namespace is None:
+            registry = _NAMESPACES
         if registry:
-            yield from creation.require(Precondition(registry, name, "project"), namespace)
+            served = yield from self._cluster.discovery()
+            yield from creation.require(Precondition(registry, name, "project"), namespace, served)
         return Project(namespace, name, settings.cluster, namespace)
 
     def find(
@@ -128,6 +130,8 @@ class KubernetesWorkloads(Workloads):
         ended: bool = False,
     ) -> Flow[list[Owned]]:
         namespace = self.settings.namespace
+        if cluster not in (None, self.settings.cluster):
+            return []
         if project is not None:
             namespace = (yield from self.find_project(project, cluster)).id
         dialect = yield from self.dialect()
@@ -144,7 +148,10 @@ class KubernetesWorkloads(Workloads):
     def create(self, project: Project, request: SubmissionRequest) -> Flow[Workload]:
         dialect = yield from self.dialect()
         made = creation.manifests(project, request, dialect, self.settings)
-        created = yield from creation.create(project.id, made)
+        served = yield from self._cluster.discovery()
+        wait = partial(creation.let_nobody_write, project.id, made.workload)
+        yield from self._sight.attempt("Pod", wait)
+        created = yield from creation.create(project.id, made, served)
         return self._fresh(made.workload["kind"], created.object, (yield from now()))
 
     def rehearse(
@@ -152,7 +159,8 @@ class KubernetesWorkloads(Workloads):
     ) -> Flow[tuple[str, ...] | None]:
         dialect = yield from self.dialect()
         made = creation.manifests(project, request, dialect, self.settings)
-        return (yield from creation.create(project.id, made, dry_run=True)).warnings
+        served = yield from self._cluster.discovery()
+        return (yield from creation.create(project.id, made, served, dry_run=True)).warnings
 
     def reader(self, start: Workload) -> WorkloadReader:
         return TrainingReader(start, self.settings.cluster, self._sight)

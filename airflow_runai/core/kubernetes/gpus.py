@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from airflow_runai.core.amounts import amount
 from airflow_runai.core.kubernetes.objects import at, count, number, rows
-from airflow_runai.core.manifests.amounts import amount
-from airflow_runai.core.manifests.resources import GPU
 
+GPU = "nvidia.com/gpu"
 #: Annotations by which a pod asks for parts of GPUs, as KAI and Run:ai read them.
 _FRACTION, _DEVICES, _MEMORY = "gpu-fraction", "gpu-fraction-num-devices", "gpu-memory"
 #: Characters of the longest quantity that is read.

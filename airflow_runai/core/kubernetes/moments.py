@@ -27,8 +27,10 @@ def moments(
     """
     made = case.training.made
     past = [Moment(made, "Creating"), *_past(_stretches(lives, case.is_set))]
-    if present.phase == "Failed" and len(lives) and past[-1].phase in ("Pending", "Stopped"):
-        del past[-1]  # nothing came after it: it was the end, and no interruption
+    is_last = present.phase in ("Failed", "Terminating", "Stopping")
+    if is_last and past[-1].phase in ("Pending", "Stopped"):
+        # Nothing has come after it: it was the end, and no interruption; or it is still leaving.
+        del past[-1]
     # What an incarnation's end says of a later moment than the present is part of the present.
     before = [moment for moment in past if moment.at <= present.since or moment.at == made]
     return merge([*before, Moment(max(present.since, made), present.phase, present.message)])

@@ -47,6 +47,7 @@ class PhaseReading(NamedTuple):
     next_start: float | None = None
 
 
+_NOT_QUEUED = "Kueue has no Workload for it yet"
 _Row: TypeAlias = "Callable[[Case, Sequence[PodIncarnation], TrainingVerdict], PhaseReading | None]"
 
 
@@ -107,7 +108,9 @@ def _paused(
         return None
     since = max([*training.paused_at, _last_moment(case, lives)])
     if training.queue and (case.queue is None or case.queue.now is None):
-        return PhaseReading("Pending", "Kueue has no Workload for it yet", since)
+        is_hidden = "Workload" in case.unreadable
+        words = "what Kueue says of it cannot be seen" if is_hidden else _NOT_QUEUED
+        return PhaseReading("Pending", words, since)
     is_stopping = any(True for _ in _alive(case))
     if case.queue and case.queue.now and case.queue.now.is_active:
         words = _after(lives, case.queue.now.message)
@@ -163,6 +166,9 @@ def _between(
     ended = [one for one in lives if one.ended]
     if not ended:
         return None
+    if ended[-1].ended == SUCCEEDED:
+        # The Job says a moment later whether that was all; until then it is no interruption.
+        return PhaseReading("Terminating", "its pod has succeeded", _last_moment(case, lives))
     due = None if case.is_set or ended[-1].ended == SUSPENDED else next_start(lives)
     words = (
         f"the next pod starts at {iso(due)} at the earliest" if due else "waits for its next pod"

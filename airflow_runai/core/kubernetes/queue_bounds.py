@@ -57,16 +57,16 @@ def bounds_of_cluster_queue(queue: Mapping[str, Any]) -> QueueBounds:
 def held_in_queues(queues: Sequence[Mapping[str, Any]]) -> float | None:
     """Add up what the lowest of all Queues hold; ``None`` if none of them tells."""
     above = {word(queue, "spec", "parentQueue") for queue in queues}
-    told = [one["status"] for one in queues if one.get("status")]
+    known = [one["status"] for one in queues if one.get("status")]
     lowest = [one for one in queues if word(one, "metadata", "name") not in above]
     held = sum(gpus_in(at(one, "status", "allocated")) for one in lowest)
-    return held if told else None
+    return held if known else None
 
 
 def held_in_cluster_queues(queues: Iterable[Mapping[str, Any]]) -> float | None:
     """Add up what all ClusterQueues have given away; ``None`` if none of them tells."""
-    told = [held for one in queues if (held := _reserved(one)) is not None]
-    return sum(told) if told else None
+    held_by_each = [held for one in queues if (held := _reserved(one)) is not None]
+    return sum(held_by_each) if held_by_each else None
 
 
 def _reserved(queue: Mapping[str, Any]) -> float | None:

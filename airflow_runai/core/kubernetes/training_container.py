@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_runai.core.kubernetes.objects import at, rows, word
-
-#: The container whose end is the pod's.
-MAIN = "main"
+from airflow_runai.core.pod_spec import MAIN
 
 
 def training_container(found: Mapping[str, Any]) -> Mapping[str, Any]:

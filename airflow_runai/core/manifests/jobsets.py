@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from airflow_runai.core.json_merge import JsonObject
-from airflow_runai.core.kubernetes.training_container import MAIN
 from airflow_runai.core.manifests import variables
 from airflow_runai.core.manifests.dialects import Dialect
 from airflow_runai.core.manifests.jobs import HEADROOM, TAKEN, deletion
@@ -19,6 +18,7 @@ from airflow_runai.core.manifests.metadata import budget, object_metadata, part_
 from airflow_runai.core.manifests.pods import PodPlan, pod_template
 from airflow_runai.core.manifests.request import ManifestRequest
 from airflow_runai.core.manifests.sparse import sparse
+from airflow_runai.core.pod_spec import MAIN
 from airflow_runai.core.spec import WorkloadSpec
 
 #: Ended by SIGTERM: how an evicted member ends where no condition says so.

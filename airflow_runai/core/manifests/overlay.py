@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
-from airflow_runai.core.kubernetes.training_container import MAIN
 from airflow_runai.core.manifests.author_form import find
 from airflow_runai.core.manifests.field_places import METADATA, PLACES
 from airflow_runai.core.manifests.labels import PREFIX
 from airflow_runai.core.manifests.members import MEMBERS
+from airflow_runai.core.pod_spec import MAIN
 from airflow_runai.core.texts import cut
 
 #: Lists whose entries are merged into each other, and those whose entries replace each other.

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from airflow_runai.core.json_merge import JsonObject
-from airflow_runai.core.kubernetes.training_container import MAIN
 from airflow_runai.core.manifests import variables
 from airflow_runai.core.manifests.dialects import Dialect
 from airflow_runai.core.manifests.metadata import part_metadata, priority_class
@@ -21,7 +20,7 @@ from airflow_runai.core.manifests.volumes import (
     mounted_volumes,
     shared_memory,
 )
-from airflow_runai.core.pod_spec import Compute, Security, Toleration
+from airflow_runai.core.pod_spec import MAIN, Compute, Security, Toleration
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.storage import Storage
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 
+from airflow_runai.core.amounts import amount, cores, mebibytes, spelled
 from airflow_runai.core.json_merge import JsonObject
-from airflow_runai.core.manifests.amounts import amount, cores, mebibytes, spelled
+from airflow_runai.core.kubernetes.gpus import GPU
 from airflow_runai.core.manifests.sparse import sparse
 from airflow_runai.core.pod_spec import Compute
-
-GPU = "nvidia.com/gpu"
 
 
 def resources(compute: Compute) -> JsonObject:

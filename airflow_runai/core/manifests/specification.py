@@ -7,7 +7,6 @@ because more people may read annotations than containers, and schedulers copy th
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 from airflow_runai.core.json_merge import JsonObject, canonical
 from airflow_runai.core.manifests.sparse import sparse
 from airflow_runai.core.mask import hidden
-from airflow_runai.core.secrets import has_secret_name, masked
+from airflow_runai.core.secrets import digest, has_secret_name, masked
 from airflow_runai.core.spec import WorkloadSpec
 
 #: Characters. KAI copies annotations for every pod, and etcd keeps them all.
@@ -44,7 +43,7 @@ def _without_secrets(value: Any, salt: str, name: str = "") -> Any:
         listed = [_without_secrets(entry, salt, name) for entry in value]
         return [_variable(entry, salt) for entry in listed] if name in _VARIABLES else listed
     if isinstance(value, str) and (has_secret_name(name) or _may_be_secret(value)):
-        return _digest(value, salt)
+        return digest(value, salt)
     return value
 
 
@@ -56,14 +55,9 @@ def _mapping_without_secrets(value: Mapping[str, Any], salt: str) -> JsonObject:
 
 def _variable(entry: Any, salt: str) -> Any:
     if isinstance(entry, Mapping) and isinstance(entry.get("value"), str):
-        return {**entry, "value": _digest(entry["value"], salt)}
+        return {**entry, "value": digest(entry["value"], salt)}
     return entry
 
 
 def _may_be_secret(text: str) -> bool:
     return len(text) > _SEARCHED or hidden(text) != text or masked(text) != text
-
-
-def _digest(text: str, salt: str) -> str:
-    content = f"{salt}\n{text}".encode(errors="surrogatepass")
-    return f"sha256:{hashlib.sha256(content).hexdigest()[:16]}"

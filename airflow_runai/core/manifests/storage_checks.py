@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from airflow_runai.core.amounts import amount, spelled
 from airflow_runai.core.json_merge import JsonMapping
-from airflow_runai.core.manifests.amounts import amount, spelled
 from airflow_runai.core.manifests.author_form import author_form, find
 from airflow_runai.core.manifests.labels import SUBDOMAIN
 from airflow_runai.core.manifests.volumes import HOME, SHARED_MEMORY, is_new

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from airflow_runai.core.amounts import spelled
 from airflow_runai.core.json_merge import JsonObject
-from airflow_runai.core.manifests.amounts import spelled
 from airflow_runai.core.manifests.sparse import sparse
 from airflow_runai.core.storage import Git, HostPath, Pvc, Storage
 

@@ -15,6 +15,7 @@ from airflow_runai.core.fields import declared
 from airflow_runai.core.json_merge import JsonMapping, JsonObject, are_named
 from airflow_runai.core.pod_spec import Compute, Security
 from airflow_runai.core.spec import Distributed, WorkloadSpec
+from airflow_runai.core.templates.kubernetes_keys import EVERY, kubernetes_paths
 from airflow_runai.core.templates.text import TEXTUAL, Path
 from airflow_runai.core.values import nearest
 
@@ -60,11 +61,12 @@ def path_of(dotted: str, cls: type = WorkloadSpec) -> Path:
 
 
 def alternatives(path: Path) -> list[Path]:
-    """Return the path and all others by which the same value reaches the control plane."""
+    """Return the path and all others by which the same value reaches the platform."""
     # One value, many spellings: in raw, in the master, and in the master's own raw.
     paths = [path]
     if path[0] not in ("raw", "template_id"):
         paths += [("raw", *wire) for wire in _wire_paths(path)]
+        paths += kubernetes_paths(path)
     if path[0] not in _WHOLE_ONLY:
         paths.append(("distributed", "master", *path))
         paths += [("distributed", "master", "raw", *wire) for wire in _wire_paths(path)]
@@ -91,9 +93,13 @@ def value_at(tree: Any, path: Path) -> Any:
     """
     Return the value at ``path``, or :data:`MISSING`.
 
-    A value other than a mapping that cuts the path short is returned: it decides the rest.
+    A value other than a mapping that cuts the path short is returned: it decides the rest. Behind
+    :data:`EVERY`, all that is found is returned as a list.
     """
-    for name in path:
+    for index, name in enumerate(path):
+        if name == EVERY and isinstance(tree, (list, tuple)):
+            found = [value_at(entry, path[index + 1 :]) for entry in tree]
+            return [value for value in found if value is not MISSING] or MISSING
         # Variables as the server spells them: a list of entries with names.
         if tree and are_named(tree):
             tree = {entry["name"]: entry for entry in tree}

@@ -14,6 +14,7 @@ from functools import reduce
 from airflow_runai.core.command_line.line import Line, Words, completed, with_git
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.templates.keys import MISSING, alternatives, dropped, has_value, value_at
+from airflow_runai.core.templates.kubernetes_keys import EVERY
 from airflow_runai.core.templates.merging import leaves, overlay, same
 from airflow_runai.core.templates.template import CALL, Template, parse_keys
 from airflow_runai.core.templates.text import Path
@@ -128,7 +129,7 @@ def _locked(layer: Template) -> Iterator[Path]:
 
 
 def _refusal(path: Path, owner: Template, layer: Template) -> str:
-    key, value = ".".join(path), value_at(layer.spec, path)
+    key, value = ".".join(path).replace(f".{EVERY}", EVERY), value_at(layer.spec, path)
     if not _NOT_SHOWN.isdisjoint(path):
         shown = "a value (not shown)"
     elif value is MISSING:

@@ -50,6 +50,16 @@ def test_a_preempted_training_has_its_clocks() -> None:
     assert abs(found.interrupted_total - 50) < 5
 
 
+def test_what_is_still_leaving_has_not_left() -> None:
+    world = World()
+    job = Training(world)
+    pod = job.run(wait=100.0)
+    job.disrupt(pod, "EvictionByEvictionAPI", "Eviction API: evicting")
+    job.delete_pod(pod, 30)
+    phases = [moment.phase for moment in timeline(heard(world), job.uid)]
+    assert phases == ["Creating", "Pending", "Running", "Terminating"]
+
+
 def test_an_incarnation_whose_end_nobody_saw_was_over_before_the_next() -> None:
     world = World()
     job = Training(world)

@@ -96,6 +96,7 @@ STEPS: dict[str, tuple[Callable[[Training], object], str, str]] = {
     "runs": (lambda job: job.run(), "Running", "on node-0"),
     "leaves": (leaving, "Terminating", "was preempted by workload"),
     "is suspended": (suspended, "Stopped", "is suspended"),
+    "its Job has not said yet": (lambda job: job.end(job.run(), 0), "Terminating", "succeeded"),
     "is done": (lambda job: job.finish(job.run(), 0), "Completed", "CompletionsReached!"),
     "was taken and exits 0": (taken_with_0, "Failed", "ended with exit code 0"),
     "has failed": (failing, "Failed", "BackoffLimitExceeded!"),

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from airflow_runai.core.manifests.amounts import amount, cores, mebibytes, spelled
+from airflow_runai.core.amounts import amount, cores, mebibytes, spelled
 
 
 @pytest.mark.parametrize(

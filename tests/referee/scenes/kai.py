@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from tests.referee.others import kai_job
 from tests.referee.scenes.scene import Scene
 from tests.referee.stage import Stage
+from tests.rig import objects
 from tests.rig.api import Object
 
 #: Another team, within its quota, wants a GPU back.
@@ -66,32 +67,7 @@ def bind_claim(stage: Stage, name: str) -> None:
     stage.afterwards.callback(shutil.rmtree, folder, ignore_errors=True)
     stage.afterwards.callback(api.remove, f"{volumes}/{name}")
     stage.afterwards.callback(api.remove, f"{claims}/{name}")
-    size, modes = {"storage": "1Gi"}, {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
-    owner = {
-        "kind": "PersistentVolumeClaim",
-        "name": name,
-        "namespace": stage.recording.header.namespace,
-    }
-    volume = {"capacity": size, "claimRef": owner, "hostPath": {"path": str(folder)}, **modes}
-    api.create(
-        volumes,
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolume",
-            "metadata": {"name": name},
-            "spec": volume,
-        },
-    )
-    bound = {"name": name, "annotations": {"pv.kubernetes.io/bind-completed": "yes"}}
-    claim = {"volumeName": name, "resources": {"requests": size}, **modes}
-    api.create(
-        claims,
-        {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": bound, "spec": claim},
-    )
-    api.merge(f"{claims}/{name}/status", {"status": {"phase": "Bound"}})
-    # Nobody here would end their protection.
-    for thing in (f"{claims}/{name}", f"{volumes}/{name}"):
-        api.merge(thing, {"metadata": {"finalizers": None}})
+    objects.add_bound_claim(api, stage.recording.header.namespace, name, folder)
 
 
 async def spends_its_budget(stage: Stage) -> None:

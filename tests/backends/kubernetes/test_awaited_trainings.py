@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from airflow_runai.backends import drivers
-from airflow_runai.backends.kubernetes.awaited_training import AwaitedTraining
+from airflow_runai.backends.kubernetes.awaited_trainings import AwaitedTraining
 from airflow_runai.backends.kubernetes.mirror import KindMirror
 from airflow_runai.backends.kubernetes.namespace_mirrors import ClusterMirrors
 from airflow_runai.backends.kubernetes.platform import KubernetesBackend

@@ -26,7 +26,7 @@ class AwaitedTraining(TrainingReader):
     :param published: see :meth:`WorkloadReader.published`.
     """
 
-    __slots__ = ("_bell", "_desk", "_published", "interval", "kind", "mirrors", "namespace")
+    __slots__ = ("_bell", "_desk", "_interval", "_kind", "_published", "mirrors")
 
     def __init__(
         self,
@@ -36,32 +36,32 @@ class AwaitedTraining(TrainingReader):
         desk: ClusterMirrors,
         published: Callable[[], Flow[tuple[Moment, ...]]] | None = None,
     ) -> None:
-        self.namespace, self.kind = start.project_id, kind_of(start)[0]
-        self.interval = interval
-        self.mirrors = desk.of(self.namespace)
+        self._kind = kind_of(start)[0]
+        self._interval = interval
+        self.mirrors = desk.of(start.project_id)
         super().__init__(start, cluster, self.mirrors.sight, self.mirrors.facts)
         self._desk, self._published = desk, published
         self._bell = self.mirrors.bells.bell(start.id)
 
     def __enter__(self) -> AwaitedTraining:
         self._bell.__enter__()
-        self._desk.join(self)
-        if self.mirrors.has_listed(self.kind):
+        self._desk.join(self.mirrors, self._kind, self._interval)
+        if self.mirrors.has_listed(self._kind):
             self._bell.ring()  # what was seen before it came is news for it
         return self
 
     def __exit__(self, *error: object) -> None:
         self._bell.__exit__()
-        self._desk.leave(self)
+        self._desk.leave(self.mirrors, self._kind)
 
     def following(self, last: Workload, seconds: float, pace: Sleep) -> Flow[Workload]:
         """Sleep until there is news, or for so many seconds; poll where nothing may be listed."""
         is_news = True
-        while is_news and not isinstance(self.mirrors.error(self.kind), Forbidden):
+        while is_news and not isinstance(self.mirrors.error(self._kind), Forbidden):
             is_news = yield from self._bell.wait(seconds)
-            if self.mirrors.has_listed(self.kind) or self.mirrors.error(self.kind):
+            if self.mirrors.has_listed(self._kind) or self.mirrors.error(self._kind):
                 break
-        error = self.mirrors.error(self.kind)
+        error = self.mirrors.error(self._kind)
         if isinstance(error, Forbidden):
             return (yield from super().following(last, seconds, pace))
         if isinstance(error, Unauthorized):
@@ -76,11 +76,11 @@ class AwaitedTraining(TrainingReader):
 
     def _is_enough(self, seen: TrainingReading) -> bool:
         """Whether there is nothing to prove, to ask or to write."""
-        judged, presence = seen.judged, seen.case.training.presence
-        is_quiet = not judged.final and not presence.is_gone and seen.last_straw is None
-        return (
-            is_quiet and judged.is_settled and seen.is_amended and not self._has_unasked_past(seen)
-        )
+        judged, training = seen.judged, seen.case.training
+        # Kueue says in an object of its own why it waits; nobody watches that.
+        is_lasting = not (judged.final or training.presence.is_gone or training.queue)
+        has_more = seen.last_straw is not None or self._has_unasked_past(seen)
+        return is_lasting and judged.is_settled and seen.is_amended and not has_more
 
     def _take(self, uid: str) -> TrainingReading | None:
         # The mirror remembers for all waits: a thousand readings would be megabytes.

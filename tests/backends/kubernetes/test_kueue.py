@@ -1,0 +1,79 @@
+"""Trainings that Kueue queues: read with its word, stopped and resumed through it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from airflow_runai.backends.kubernetes.platform import KubernetesBackend
+from airflow_runai.backends.kubernetes.settings import ClusterSettings
+from airflow_runai.core.flow import Reply, Request
+from airflow_runai.core.workload import Workload
+from tests.backends.kubernetes.test_flows import play
+from tests.backends.kubernetes.world import status
+
+JOBS = "/apis/batch/v1/namespaces/team-a/jobs"
+QUEUED = "/apis/kueue.x-k8s.io/v1beta1/namespaces/team-a/workloads"
+TRAINING = Workload("u-1", "train-1", "", project_id="team-a", cluster_id="c", kind="Training")
+
+
+class Kueue:
+    """A suspended Job with the label of a queue, and Kueue's Workload for it."""
+
+    def __init__(self, *, is_active: bool = True, is_forbidden: bool = False) -> None:
+        self.is_forbidden = is_forbidden
+        labels = {"kueue.x-k8s.io/queue-name": "team-a"}
+        self.job = {
+            "metadata": {"uid": "u-1", "name": "train-1", "namespace": "team-a", "labels": labels}
+            | {"resourceVersion": "7", "creationTimestamp": "2026-01-01T00:00:00Z"},
+            "spec": {"suspend": True},
+        }
+        waits = {"type": "QuotaReserved", "status": "False", "message": "no room for 1 GPU"}
+        self.workload: dict[str, Any] = {
+            "metadata": {"uid": "w-1", "name": "job-train-1", "resourceVersion": "8"}
+            | {"labels": {"kueue.x-k8s.io/job-uid": "u-1"}},
+            "spec": {"active": is_active},
+            "status": {"conditions": [waits]},
+        }
+
+    def __call__(self, request: Request) -> Reply:
+        if request.method == "PATCH":
+            self.workload["spec"] |= (request.json or {})["spec"]
+        if request.path == QUEUED and self.is_forbidden:
+            text = 'User "a" cannot list resource "workloads" in API group "kueue.x-k8s.io"'
+            return Reply(403, 0.0, status(403, text, "Forbidden"))
+        if request.decode:
+            items = [self.workload] if request.path == QUEUED else []
+            page = {"metadata": {"resourceVersion": "9"}, "items": items}
+            return Reply(200, 0.0, request.decode(json.dumps(page).encode()))
+        found = self.job if request.path.startswith(JOBS) else self.workload
+        return Reply(200, 0.0, json.loads(json.dumps(found)))
+
+
+def backend() -> KubernetesBackend:
+    return KubernetesBackend(ClusterSettings("c", dialect="kueue"))
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_it_is_stopped_and_resumed_by_its_workload_alone(wanted: bool) -> None:
+    server = Kueue(is_active=wanted)
+    flow = backend().suspend(TRAINING) if wanted else backend().resume(TRAINING)
+    _, asked = play(flow, server)
+    assert server.workload["spec"]["active"] is not wanted
+    changed = [one.path for _, one in asked if one.method == "PATCH"]
+    assert changed == [f"{QUEUED}/job-train-1"]
+    again = backend().suspend(TRAINING) if wanted else backend().resume(TRAINING)
+    assert [one.method for _, one in play(again, server)[1]].count("PATCH") == 0
+
+
+def test_what_kueue_says_is_why_it_waits() -> None:
+    found, _ = play(backend().reader(TRAINING).read("u-1"), Kueue())
+    assert (found.phase, found.message) == ("Pending", "no room for 1 GPU")
+
+
+def test_without_the_right_to_see_it_the_wait_goes_on() -> None:
+    found, asked = play(backend().reader(TRAINING).read("u-1"), Kueue(is_forbidden=True))
+    assert (found.phase, found.message) == ("Pending", "what Kueue says of it cannot be seen")
+    assert QUEUED in [one.path for _, one in asked]

@@ -1,0 +1,46 @@
+"""What a reading wants to write on the object, over the model."""
+
+from __future__ import annotations
+
+from airflow_runai.backends.kubernetes.readings import TrainingReading, read_training
+from airflow_runai.core.kubernetes.mirror import Mirror
+from tests.model.conftest import Stage
+from tests.model.kubelet import Life
+from tests.model.resources import EVENTS, JOBS, PODS
+
+
+def reading(stage: Stage, name: str) -> TrainingReading:
+    """Take a reading of what is, with all that was said."""
+    mirror, store, now = Mirror(), stage.cluster.store, stage.clock.now()
+    for kind, resource in (("Job", JOBS), ("Pod", PODS)):
+        for one in store.all(resource):
+            mirror.found(kind, one, now)
+    mirror.events(store.all(EVENTS), now)
+    found = read_training(mirror, store.get(JOBS, "team-b", name)["metadata"]["uid"])
+    assert found is not None
+    return found
+
+
+OURS = {"airflow-runai/fingerprint": "0123456789abcdef"}
+
+
+def interrupted(stage: Stage) -> TrainingReading:
+    """Preempt a training, and read it."""
+    stage.submit("train", Life(run=600, on_sigterm=(30.0, 143)))
+    stage.clock.advance(5)
+    stage.cluster.kai.reclaim(stage.pods("train")[0], " because" + 100 * " very" + " much")
+    stage.clock.advance(2)
+    return reading(stage, "train")
+
+
+def test_words_that_are_too_long_for_the_history_are_written_once(stage: Stage) -> None:
+    interrupted(stage)
+    stage.patch("train", {"metadata": {"annotations": OURS}})
+    patch = reading(stage, "train").amendment(stage.cluster.store.get(JOBS, "team-b", "train"))
+    assert patch
+    stage.patch("train", dict(patch))
+    assert reading(stage, "train").is_amended
+
+
+def test_nothing_is_written_on_what_somebody_else_made(stage: Stage) -> None:
+    assert interrupted(stage).is_amended

@@ -1,0 +1,56 @@
+"""The promises hold on a cluster, too: in calm weather, and in random histories."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.simulation.campaign import tally
+from tests.simulation.history import Act, Cluster, Cue, History, Life, Task
+from tests.simulation.invariants import judge
+from tests.simulation.open_classes import OPEN
+from tests.simulation.simulation import play
+
+#: In every run of the tests, and in ``make qualify``.
+SEEDS, MORE = 40, 400
+CALM = History(cluster=Cluster())
+
+
+def test_a_calm_history_ends_well_with_one_job() -> None:
+    played = play(CALM)
+    assert played.ti.state == "success"
+    assert [w.phase for w in played.mine] == ["Completed"]
+    assert judge(played) == []
+
+
+def test_a_preemption_costs_no_try_and_no_budget() -> None:
+    life = Life(stretches=((5.0, 60.0), (30.0, 60.0), (5.0, 100.0)))
+    played = play(History(cluster=Cluster(), lives=(life,), task=Task(backoff_limit=0)))
+    assert played.ti.state == "success"
+    assert [w.phase for w in played.mine] == ["Completed"]
+    assert judge(played) == []
+
+
+def test_a_job_that_goes_with_its_pods_left_behind_is_followed_only_by_their_end() -> None:
+    acts = (
+        Act(Cue("Running", 2, 10.0), "delete", 0.0, "Orphan"),
+        Act(Cue("Running", 2, 30.0), "clear"),
+    )
+    played = play(History(cluster=Cluster(), task=Task(retries=2), acts=acts))
+    assert len(played.mine) == 2
+    assert judge(played) == []
+
+
+@pytest.mark.slow
+def test_seeds_break_nothing_but_what_is_known_to_be_open() -> None:
+    broken_by(0, SEEDS)
+
+
+@pytest.mark.qualify
+def test_more_seeds_break_nothing_but_what_is_known_to_be_open() -> None:
+    broken_by(SEEDS, MORE)
+
+
+def broken_by(first: int, count: int) -> None:
+    found = tally(first, count, "kubernetes")
+    assert set(found.broken) - {case.kind for case in OPEN} == set()
+    assert found.workloads > count
