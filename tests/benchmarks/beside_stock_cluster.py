@@ -28,8 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks import cluster_jobs
-from tests.benchmarks.cluster_figures import ClusterFigures, table
-from tests.benchmarks.cluster_side import SIDES
+from tests.benchmarks.cluster_figures import SIDES, ClusterFigures, table
 from tests.benchmarks.waiting_figures import percentile
 from tests.rig import faults
 from tests.rig.cluster import Cluster

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tests.benchmarks.cluster_side import SIDES
+SIDES = {
+    "idle": "triggers that only sleep",
+    "ours": "`RunaiWorkloadTrigger`",
+    "stock": "`KubernetesJobTrigger`",
+}
 
 
 @dataclass(frozen=True)
