@@ -36,7 +36,7 @@ def test_while_nothing_happens_they_take_a_thousandth_of_a_core() -> None:
 
 
 def test_a_wait_takes_little_memory() -> None:
-    """The goal is 5 kB; 10 were measured, of which the mirror takes 1.3."""
+    """The goal is 5 kB; 10 were measured."""
     ours, idle = measured()["ours"], measured()["idle"]
     assert ours.memory - idle.memory <= 12.0
 
