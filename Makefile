@@ -78,6 +78,7 @@ simulate: $(INSTALLED)  ## play SEEDS=10000 random histories of the real code in
 
 bench: $(INSTALLED)  ## measure WAITS=1000 waits over TLS beside the stock KubernetesJobTrigger (10 minutes; PLATFORM=kubernetes: on the rig)
 	$(BIN)/python -m tests.benchmarks.beside_stock$(if $(filter kubernetes,$(PLATFORM)),_cluster) --waits $(WAITS)
+	$(if $(filter kubernetes,$(PLATFORM)),$(BIN)/python -m tests.benchmarks.preempted_beside_stock)
 
 # The theme speaks of MkDocs 2, which pyproject.toml excludes.
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs

@@ -22,12 +22,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tests.benchmarks import cluster_jobs
-from tests.benchmarks.cluster_side import SIDES
+from tests.benchmarks.cluster_figures import SIDES, ClusterFigures, table
 from tests.benchmarks.waiting_figures import percentile
 from tests.rig import faults
 from tests.rig.cluster import Cluster
@@ -39,38 +40,6 @@ ROOT = Path(__file__).parents[2]
 ENDS, APART, LOST = 100, 0.2, 40
 #: A trigger of ours does not fire within its first 10 s.
 EARLIEST = 12.0
-
-
-@dataclass(frozen=True)
-class ClusterFigures:
-    """
-    One side; times are seconds.
-
-    :param start: calls until all have looked, by kind.
-    :param quiet: calls in the quiet window, by kind.
-    :param start_cpu: of a wait, until then.
-    :param cpu: share of a core while nothing happens.
-    :param memory: kB of each further wait.
-    :param seen_p50: from the call that ends a Job to the event of its trigger.
-    :param watch_p50: to the line of a bare watch, for the same ends.
-    :param lost: ends while the server forgot its history; ``lost_seen`` of them were seen.
-    """
-
-    side: str
-    waits: int
-    start: Mapping[str, int]
-    quiet: Mapping[str, int]
-    window: float
-    start_cpu: float
-    cpu: float
-    memory: float
-    seen_p50: float = 0.0
-    seen_p99: float = 0.0
-    watch_p50: float = 0.0
-    watch_p99: float = 0.0
-    end_cpu: float = 0.0
-    lost: int = 0
-    lost_seen: int = 0
 
 
 class Process:
@@ -142,7 +111,9 @@ class Comparison:
                 cpu=calm["cpu"],
                 memory=(calm["resident"] - less) * 1.024 / (waits - few),
             )
-            ends = {} if side == "idle" else self._ends(process, namespace, waits)
+            ends: Mapping[str, Any] = (
+                {} if side == "idle" else self._ends(process, namespace, waits)
+            )
         return replace(figures, **ends)
 
     @contextmanager
@@ -170,11 +141,7 @@ class Comparison:
     def _await_rest(self, side: str, waits: int) -> None:
         began, before = self._began, self._counted()
         last = time.monotonic()
-        has_looked = {
-            "idle": lambda now: True,
-            "stock": lambda now: now["GET jobs"] - began["GET jobs"] >= waits,
-            "ours": lambda now: now["open WATCH jobs"] and now["open WATCH pods"],
-        }[side]
+        has_looked = partial(_has_looked, side, began, waits)
         while not (has_looked(before) and time.monotonic() - last >= EARLIEST):
             time.sleep(1)
             now = self._counted()
@@ -185,7 +152,7 @@ class Comparison:
     def _counted(self) -> Counter[str]:
         return cluster_jobs.counted(self.cluster.api)
 
-    def _ends(self, process: Process, namespace: str, waits: int) -> dict[str, float]:
+    def _ends(self, process: Process, namespace: str, waits: int) -> dict[str, Any]:
         names = list(map(cluster_jobs.name_of, range(waits)))
         timed, lost = names[: min(ENDS, waits // 4)], names[-min(LOST, waits // 4) :]
         watch = Process("tests.benchmarks.bare_watch", self._administrator, namespace)
@@ -232,6 +199,13 @@ class Comparison:
         return sum(process.ended[name]["status"] in good for name in names)
 
 
+def _has_looked(side: str, began: Counter[str], waits: int, now: Counter[str]) -> bool:
+    """Whether all triggers have looked once, by what the server counts."""
+    if side == "ours":
+        return min(now["open WATCH jobs"], now["open WATCH pods"]) > 0
+    return side == "idle" or now["GET jobs"] - began["GET jobs"] >= waits
+
+
 def _await_all(names: Iterable[str], process: Process) -> None:
     wait_until(lambda: set(names) <= process.ended.keys(), "all ends are seen")
 
@@ -254,41 +228,6 @@ def compare(waits: int, stock: int, window: float) -> list[ClusterFigures]:
             found.append(comparison.measure(side, stock if side == "stock" else waits, window))
             print(json.dumps(asdict(found[-1])), flush=True)
         return found
-
-
-def table(measured: Sequence[ClusterFigures]) -> str:
-    """Render what was measured, a column a side."""
-    idle = measured[0]
-    sides = measured[1:]
-    rows = {
-        "waits": lambda one: f"{one.waits:,}",
-        "calls until all have looked": lambda one: _said(one.start),
-        f"calls in {idle.window:.0f} quiet seconds": lambda one: _said(one.quiet),
-        "CPU meanwhile, ms per wait and hour": lambda one: f"{_hourly(one, idle):.2f}",
-        "CPU meanwhile, share of a core, all": lambda one: f"{one.cpu - idle.cpu:.3%}",
-        "memory, kB per wait": lambda one: f"{one.memory - idle.memory:.1f}",
-        "start, CPU ms per wait": lambda one: f"{1000 * one.start_cpu:.2f}",
-        "an end is seen after, p50 / p99 ms": lambda one: _times(one.seen_p50, one.seen_p99),
-        "by a bare watch meanwhile": lambda one: _times(one.watch_p50, one.watch_p99),
-        "CPU of an end, ms": lambda one: f"{1000 * one.end_cpu:.1f}",
-        "ends beside a restart with a 410": lambda one: f"{one.lost_seen} of {one.lost}",
-    }
-    lines = [f"| | {' | '.join(SIDES[one.side] for one in sides)} |", f"|{' --- |' * 3}"]
-    for what, show in rows.items():
-        lines.append(f"| {what} | {' | '.join(map(show, sides))} |")
-    return "\n".join(lines)
-
-
-def _hourly(one: ClusterFigures, idle: ClusterFigures) -> float:
-    return 1000 * 3600 * (one.cpu - idle.cpu) / one.waits
-
-
-def _said(calls: Mapping[str, int]) -> str:
-    return ", ".join(f"{number:,} {kind}" for kind, number in calls.items()) or "none"
-
-
-def _times(p50: float, p99: float) -> str:
-    return f"{1000 * p50:,.0f} / {1000 * p99:,.0f}"
 
 
 def main() -> None:

@@ -19,15 +19,11 @@ from types import SimpleNamespace
 from typing import Any
 
 from tests.benchmarks import supervisor
+from tests.benchmarks.cluster_figures import SIDES
 from tests.benchmarks.waiting import load_heap
 from tests.benchmarks.waiting_figures import resident
 
 INTERVAL = 10.0
-SIDES = {
-    "idle": "triggers that only sleep",
-    "ours": "`RunaiWorkloadTrigger`",
-    "stock": "`KubernetesJobTrigger`",
-}
 
 
 class ClusterSide:

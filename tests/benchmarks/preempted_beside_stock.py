@@ -23,15 +23,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 # Before Airflow: it reads its home when it is first imported.
-from tests.airflow.conftest import run_dag
+import tests.airflow.conftest  # noqa: F401
 
 # isort: split
 from airflow.providers.cncf.kubernetes.operators.job import KubernetesJobOperator
 from airflow.sdk import BaseOperator
-from kubernetes.client import models as k8s
+from kubernetes.client import models as k8s  # type: ignore[import-untyped]  # it ships no types
 
 from airflow_runai.operators.training import RunaiTrainingOperator
-from tests.airflow.running import Run, dag_of, meanwhile
+from tests.airflow.running import Run, dag_of, meanwhile, run_dag
 from tests.rig.cluster import Cluster, Options
 from tests.rig.lanes import Lane, lane
 from tests.rig.waiting import until
