@@ -62,7 +62,7 @@ MUTANTS = (
     Mutant(
         "success without training: taken away",
         "core/decision.py",
-        "        if kind is Meaning.SUCCEEDED and why:\n",
+        "        if kind is Meaning.SUCCEEDED and not policy.allow_exit_on_preemption:\n",
         "        if False:\n",
         16,
     ),
