@@ -15,6 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from tests import recordings
 from tests.recording_checks import problems
 
+pytestmark = pytest.mark.slow
+
 SMALL = "kai/26-wrong-token"
 EVICTED = "kai/08-reclaim-and-resume"
 GANG = "kai-jobset/member-fails-and-set-restarts"

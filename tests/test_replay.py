@@ -89,6 +89,7 @@ def test_without_any_event_final_and_charges_are_the_same(name: str) -> None:
             assert after["exit_code"] == before["exit_code"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_gap_costs_details_and_never_the_truth(name: str) -> None:
     dice = random.Random(name)

@@ -32,6 +32,8 @@ from airflow_runai.errors import ForeignWorkload, NotResolved, Refused, Unauthor
 from tests.backends.rest import BACKEND, order
 from tests.conftest import Serve, settings_for
 
+pytestmark = pytest.mark.slow
+
 T = TypeVar("T")
 DIGEST = "0123456789"
 NAME = f"train-{DIGEST}-g1"

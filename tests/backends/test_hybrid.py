@@ -22,6 +22,8 @@ from tests.model.conftest import Stage
 from tests.model.faults import asked
 from tests.model.resources import PODS, Object
 
+pytestmark = pytest.mark.slow
+
 T = TypeVar("T")
 KUBE = "http://kube.example:6443"
 NAME = "train-0123456789-g1"

@@ -129,7 +129,7 @@ GIVEN: Mapping[str, tuple[type[GivenRig], str]] = {
 def worlds_of(case: str) -> list[Any]:
     """Return the worlds of a case, as parameters of a test."""
     stepped = [
-        pytest.param(kind, id=name, marks=[pytest.mark.slow] if "awaiting" in name else [])
+        pytest.param(kind, id=name, marks=[] if kind is EmbeddedRig else [pytest.mark.slow])
         for name, kind in STEPPED.items()
     ]
     on_the_rig = [_on_the_rig(name, case) for name in ON_THE_RIG if case in PLAYED[name]]

@@ -30,6 +30,8 @@ from tests.model.kubelet import Life
 from tests.model.resources import JOBS, PODS
 from tests.model.test_transport import play
 
+pytestmark = pytest.mark.slow
+
 T = TypeVar("T")
 TEAM = "team-b"
 

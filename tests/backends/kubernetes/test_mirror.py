@@ -17,6 +17,8 @@ from airflow_runai.errors import Forbidden, RunaiError, Unreachable
 from tests.backends.kubernetes.world import JOBS, World, verb_of
 from tests.core.stage import NOON
 
+pytestmark = pytest.mark.slow
+
 
 def shown(facts: Mirror, uid: str) -> str | None:
     """Say what a mirror knows of a Job; ``None`` if nothing."""

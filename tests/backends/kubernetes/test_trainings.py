@@ -36,6 +36,8 @@ from tests.model.conftest import job
 from tests.model.resources import CLAIMS, JOBS, Object
 from tests.model.store import Change
 
+pytestmark = pytest.mark.slow
+
 GANG = {"framework": "PyTorch", "workers": 2}
 TASK = TaskIdentity("prod", "train_daily", "manual__1", "fit", 3)
 MADE_BY = {
