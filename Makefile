@@ -64,7 +64,7 @@ test-parts: $(INSTALLED)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not rig" $(addprefix --ignore ,$(APART))
 
 quick: $(INSTALLED)  ## run the fast tests only (3 minutes)
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not slow and not standalone and not rig" $(addprefix --ignore ,$(APART) tests/vendor)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not slow and not standalone and not rig" $(addprefix --ignore ,$(APART) tests/vendor tests/contract tests/model)
 
 qualify: rig  ## run what takes too long for `make test`: start-stop cycles, recordings, long fuzzing
 	RUNAI_REQUIRE_RIG=1 $(BIN)/python -m pytest -m qualify
