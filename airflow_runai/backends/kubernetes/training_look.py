@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from airflow_runai.backends.kubernetes.evidence import OF_JOB, OF_JOBSET
 from airflow_runai.backends.kubernetes.objects import decode_object, decode_page
-from airflow_runai.backends.kubernetes.paths import JOBS, JOBSETS, PODS
+from airflow_runai.backends.kubernetes.paths import PODS
+from airflow_runai.backends.kubernetes.reader import kind_of
 from airflow_runai.backends.kubernetes.status import accept
 from airflow_runai.backends.kubernetes.writes import Object, read
 from airflow_runai.backends.throttle import HISTORY
@@ -78,7 +78,7 @@ def united(
     """
     mirror = Mirror()
     if training is not None:
-        mirror.found(_kind(workload), training, moment)
+        mirror.found(kind_of(workload)[0], training, moment)
     for pod in pods:
         mirror.found("Pod", pod, moment)
     case = mirror.case(workload.id) or _without_training(workload, pods)
@@ -103,13 +103,13 @@ def training_of(workload: Workload) -> Flow[Object]:
 
     :raises NotFound: if it does not exist, or its name belongs to another one now.
     """
-    kind = JOBSETS if _kind(workload) == "JobSet" else JOBS
-    return read(kind.object(workload.project_id, workload.name), workload.id, HISTORY)
+    _, resource, _ = kind_of(workload)
+    return read(resource.object(workload.project_id, workload.name), workload.id, HISTORY)
 
 
 def pods_of(workload: Workload) -> Flow[list[Object]]:
     """Return the pods that exist of a training, also those that its deletion has left behind."""
-    label = OF_JOBSET if _kind(workload) == "JobSet" else OF_JOB
+    _, _, label = kind_of(workload)
     path = PODS.collection(workload.project_id)
     return rows_of(path, ("labelSelector", f"{label}={workload.id}"))
 
@@ -151,7 +151,3 @@ def remembered(workload: Workload) -> Flow[Sequence[PodIncarnation]]:
     training = yield from if_readable(training_of(workload))
     text = at(training, "metadata", "annotations", HISTORY_ANNOTATION)
     return read_history(text).lives if isinstance(text, str) else ()
-
-
-def _kind(workload: Workload) -> str:
-    return "JobSet" if workload.path == "distributed" else "Job"
