@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_runai.backends.kubernetes.lists import read_all
+from airflow_runai.backends.kubernetes.lists import read_objects
 from airflow_runai.backends.kubernetes.paths import EVENTS, PODS
-from airflow_runai.backends.kubernetes.refusals import confirmed
 from airflow_runai.core.flow import Flow
 
 #: Labels by which a pod names its workload. Not owners: a pod that was let go has none any more.
@@ -29,7 +28,8 @@ def pods_of(namespace: str, uid: str, label: str = OF_JOB) -> Flow[list[Object]]
     :param label: :data:`OF_JOB` or :data:`OF_JOBSET`.
     """
     selector = [("labelSelector", f"{label}={uid}")]
-    return confirmed(lambda: read_all(PODS.collection(namespace), selector, _whole))
+    found, _ = yield from read_objects(PODS.collection(namespace), selector)
+    return found
 
 
 def writers(namespace: str, uid: str, label: str = OF_JOB) -> Flow[int]:
@@ -48,16 +48,14 @@ def events_about(namespace: str, kind: str, *, name: str = "", uid: str = "") ->
     wanted = {"kind": kind, "name": name, "uid": uid}
     fields = [f"involvedObject.{field}={value}" for field, value in wanted.items() if value]
     selector = [("fieldSelector", ",".join(fields))]
-    return confirmed(lambda: read_all(EVENTS.collection(namespace), selector, _whole))
+    found, _ = yield from read_objects(EVENTS.collection(namespace), selector)
+    return found
 
 
 def evictions(namespace: str) -> Flow[list[Object]]:
     """Return the events by which KAI says that it takes pods away, whichever pods these are."""
     selector = [("fieldSelector", "involvedObject.kind=PodGroup,reason=Evict")]
-    return confirmed(lambda: read_all(EVENTS.collection(namespace), selector, _whole))
-
-
-def _whole(found: Object) -> Object:
+    found, _ = yield from read_objects(EVENTS.collection(namespace), selector)
     return found
 
 
