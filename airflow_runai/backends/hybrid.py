@@ -13,15 +13,15 @@ from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 from airflow_runai.backends import organization
-from airflow_runai.backends.kubernetes.capacity import server_version
-from airflow_runai.backends.kubernetes.explanation import explain_look
+from airflow_runai.backends.kubernetes.api.paths import PODS
+from airflow_runai.backends.kubernetes.api.writes import Object, read
+from airflow_runai.backends.kubernetes.capacity.capacity import server_version
+from airflow_runai.backends.kubernetes.diagnostics.explanation import explain_look
 from airflow_runai.backends.kubernetes.known_cluster import KnownCluster
-from airflow_runai.backends.kubernetes.log_readers import PodLogReader
-from airflow_runai.backends.kubernetes.paths import PODS
-from airflow_runai.backends.kubernetes.pod_source import PodSource
+from airflow_runai.backends.kubernetes.logs.log_readers import PodLogReader
+from airflow_runai.backends.kubernetes.logs.pod_source import PodSource
 from airflow_runai.backends.kubernetes.settings import ClusterSettings
-from airflow_runai.backends.kubernetes.training_look import TrainingLook, united
-from airflow_runai.backends.kubernetes.writes import Object, read
+from airflow_runai.backends.kubernetes.trainings.training_look import TrainingLook, united
 from airflow_runai.backends.runai import RunaiBackend
 from airflow_runai.backends.settings import Settings
 from airflow_runai.backends.throttle import HISTORY

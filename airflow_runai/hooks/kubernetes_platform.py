@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_runai.backends.access import ClusterAccess, async_client, client
-from airflow_runai.backends.kubernetes.awaited_trainings import AwaitedTraining
-from airflow_runai.backends.kubernetes.namespace_mirrors import ClusterMirrors
 from airflow_runai.backends.kubernetes.platform import KubernetesBackend
+from airflow_runai.backends.kubernetes.watching.awaited_trainings import AwaitedTraining
+from airflow_runai.backends.kubernetes.watching.namespace_reflectors import ClusterReflectors
 from airflow_runai.core.flow import Flow, Reply, Request
 from airflow_runai.core.project import Project
 from airflow_runai.core.workload import Workload
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class ClusterPlatform(Platform):
-    """A cluster: its clients renew a login by themselves, and mirrors serve all waits."""
+    """A cluster: its clients renew a login by themselves, and reflectors serve all waits."""
 
     #: What an API server allows one client without a thought.
     pace = 50.0
@@ -34,7 +34,7 @@ class ClusterPlatform(Platform):
         self.changed: Callable[[], object] = lambda: None
         self._connection, self._access = connection, access
         self._obtain = obtaining(connection.conn_id, connection.extras)
-        self._mirrors = ClusterMirrors(lambda: self.changed())
+        self._reflectors = ClusterReflectors(lambda: self.changed())
 
     def known_project(self, name: str, cluster: str | None) -> Project | None:
         namespace, own = self._connection.trainings.namespace or name, self._access.cluster
@@ -53,12 +53,12 @@ class ClusterPlatform(Platform):
 
     @property
     def sources(self) -> Collection[NewsSource]:
-        return self._mirrors.sources
+        return self._reflectors.sources
 
     def watched(
         self, start: Workload, interval: float, published: Published | None
     ) -> AwaitedTraining:
-        return AwaitedTraining(start, self._access.cluster, interval, self._mirrors, published)
+        return AwaitedTraining(start, self._access.cluster, interval, self._reflectors, published)
 
     def look_around(self) -> Flow[str]:
         (cluster,) = yield from self.backend.clusters()

@@ -11,7 +11,7 @@ import pytest
 from airflow.sdk import Connection
 
 from airflow_runai.backends.hybrid import sent_to
-from airflow_runai.backends.kubernetes.capacity import server_version
+from airflow_runai.backends.kubernetes.capacity.capacity import server_version
 from airflow_runai.backends.settings import Settings
 from airflow_runai.core.flow import Flow
 from airflow_runai.core.workload import Workload

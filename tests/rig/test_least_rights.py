@@ -10,14 +10,14 @@ from typing import TypeVar
 import pytest
 
 from airflow_runai.backends import access, drivers
-from airflow_runai.backends.kubernetes import rights
+from airflow_runai.backends.kubernetes.api import rights
+from airflow_runai.backends.kubernetes.api.rights import Right
 from airflow_runai.backends.kubernetes.least_rights import (
     NEEDS,
     TRIGGERER,
     WORKER,
     least_rights,
 )
-from airflow_runai.backends.kubernetes.rights import Right
 from airflow_runai.core.flow import Flow
 from airflow_runai.core.manifests import DIALECTS
 from docs.rights_table import AIRFLOW, TRAININGS

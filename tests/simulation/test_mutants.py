@@ -124,7 +124,7 @@ MUTANTS = (
     ),
     Mutant(
         "stranger changed",
-        "backends/kubernetes/readings.py",
+        "backends/kubernetes/trainings/readings.py",
         "is_ours = bool(training.fingerprint)",
         "is_ours = True",
         9,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_runai.backends.kubernetes.paths import Discovery, ResourceKind, discover
+from airflow_runai.backends.kubernetes.api.paths import Discovery, ResourceKind, discover
 from airflow_runai.backends.kubernetes.settings import ClusterSettings
 from airflow_runai.core.flow import Flow
 from airflow_runai.core.manifests import DIALECTS, Dialect

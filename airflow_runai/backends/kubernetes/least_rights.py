@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from airflow_runai.backends.kubernetes.paths import (
+from airflow_runai.backends.kubernetes.api.paths import (
     CLAIMS,
     CLUSTER_QUEUES,
     EVENTS,
@@ -21,7 +21,7 @@ from airflow_runai.backends.kubernetes.paths import (
     WORKLOAD_PRIORITIES,
     ResourceKind,
 )
-from airflow_runai.backends.kubernetes.rights import Right
+from airflow_runai.backends.kubernetes.api.rights import Right
 from airflow_runai.core.manifests import DIALECTS
 
 WORKER, TRIGGERER = "worker", "triggerer"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from airflow_runai.backends.kubernetes.capacity import KubernetesCapacity
-from airflow_runai.backends.kubernetes.diagnostics import KubernetesDiagnostics
+from airflow_runai.backends.kubernetes.capacity.capacity import KubernetesCapacity
+from airflow_runai.backends.kubernetes.diagnostics.diagnostics import KubernetesDiagnostics
 from airflow_runai.backends.kubernetes.known_cluster import KnownCluster
 from airflow_runai.backends.kubernetes.settings import ClusterSettings
-from airflow_runai.backends.kubernetes.workloads import KubernetesWorkloads
+from airflow_runai.backends.kubernetes.trainings.workloads import KubernetesWorkloads
 from airflow_runai.core.backend import Backend
 
 

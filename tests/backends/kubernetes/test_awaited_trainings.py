@@ -11,11 +11,11 @@ import httpx
 import pytest
 
 from airflow_runai.backends import drivers
-from airflow_runai.backends.kubernetes.awaited_trainings import AwaitedTraining
-from airflow_runai.backends.kubernetes.mirror import KindMirror
-from airflow_runai.backends.kubernetes.namespace_mirrors import ClusterMirrors
 from airflow_runai.backends.kubernetes.platform import KubernetesBackend
 from airflow_runai.backends.kubernetes.settings import ClusterSettings
+from airflow_runai.backends.kubernetes.watching.awaited_trainings import AwaitedTraining
+from airflow_runai.backends.kubernetes.watching.namespace_reflectors import ClusterReflectors
+from airflow_runai.backends.kubernetes.watching.reflector import Reflector
 from airflow_runai.backends.server_clock import ServerClock
 from airflow_runai.core.decision import WaitPolicy
 from airflow_runai.core.flow import Flow, Notice
@@ -63,8 +63,8 @@ class Triggerer:
         self.backend = KubernetesBackend(ClusterSettings("model"))
         self.asked: Counter[str] = Counter()
         self.heard: list[Notice] = []
-        self._mirrors = ClusterMirrors(self._look)
-        self._looking: dict[KindMirror, asyncio.Task[None]] = {}
+        self._reflectors = ClusterReflectors(self._look)
+        self._looking: dict[Reflector, asyncio.Task[None]] = {}
         client.event_hooks["request"].append(self._count)
 
     async def _count(self, request: httpx.Request) -> None:
@@ -79,7 +79,7 @@ class Triggerer:
             self.asked[f"{request.method} {kind}"] += 1
 
     def _look(self) -> None:
-        needed = self._mirrors.sources
+        needed = self._reflectors.sources
         for one in [one for one in self._looking if one not in needed]:
             self._looking.pop(one).cancel()
         for one in needed:
@@ -101,12 +101,12 @@ class Triggerer:
 
     async def outcome(self, start: Workload, **timeouts: float) -> Outcome:
         policy = WaitPolicy(15.0, Timeouts(**timeouts))
-        with AwaitedTraining(start, "model", 15.0, self._mirrors) as reader:
+        with AwaitedTraining(start, "model", 15.0, self._reflectors) as reader:
             return await self.run(wait(policy, reader, start))
 
     @property
     def looks(self) -> int:
-        """How many mirrors look now."""
+        """How many reflectors look now."""
         return len(self._looking)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from airflow_runai.backends.kubernetes.capacity import KubernetesCapacity
+from airflow_runai.backends.kubernetes.capacity.capacity import KubernetesCapacity
 from airflow_runai.core.quota import Quota
 from airflow_runai.core.room import IDLE, NODES, PROJECT, QUOTA, WORKLOADS, Need
 from airflow_runai.core.spec import WorkloadSpec

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from airflow_runai.backends.kubernetes.diagnostics import KubernetesDiagnostics
+from airflow_runai.backends.kubernetes.diagnostics.diagnostics import KubernetesDiagnostics
 from airflow_runai.core.incarnations import nodes_of
 from airflow_runai.core.kubernetes.history import TrainingHistory, write_history
 from airflow_runai.core.kubernetes.incarnations import PodIncarnation

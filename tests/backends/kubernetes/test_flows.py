@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import pytest
 
-from airflow_runai.backends.kubernetes import evidence, rights, writes
-from airflow_runai.backends.kubernetes.lists import read_all
-from airflow_runai.backends.kubernetes.paths import (
+from airflow_runai.backends.kubernetes.api import rights, writes
+from airflow_runai.backends.kubernetes.api.lists import read_all
+from airflow_runai.backends.kubernetes.api.paths import (
     JOBS,
     JOBSETS,
     KUEUE_WORKLOADS,
@@ -22,7 +22,8 @@ from airflow_runai.backends.kubernetes.paths import (
     ResourceKind,
     discover,
 )
-from airflow_runai.backends.kubernetes.rights import Right
+from airflow_runai.backends.kubernetes.api.rights import Right
+from airflow_runai.backends.kubernetes.trainings import evidence
 from airflow_runai.core.flow import Flow, Reply, Request
 from airflow_runai.errors import (
     AlreadyExists,

@@ -6,9 +6,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from airflow_runai.backends.kubernetes.log_follow import GAP
-from airflow_runai.backends.kubernetes.log_readers import PodLogReader
-from airflow_runai.backends.kubernetes.pod_source import PodSource
+from airflow_runai.backends.kubernetes.logs.log_follow import GAP
+from airflow_runai.backends.kubernetes.logs.log_readers import PodLogReader
+from airflow_runai.backends.kubernetes.logs.pod_source import PodSource
 from airflow_runai.core.flow import Flow, Reply, Request
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import Unreachable

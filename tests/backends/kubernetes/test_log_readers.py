@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_runai.backends.kubernetes.log_readers import PodLogReader
-from airflow_runai.backends.kubernetes.pod_source import PodSource
+from airflow_runai.backends.kubernetes.logs.log_readers import PodLogReader
+from airflow_runai.backends.kubernetes.logs.pod_source import PodSource
 from airflow_runai.core.kubernetes.history import TrainingHistory, write_history
 from airflow_runai.core.kubernetes.incarnations import PodIncarnation
 from airflow_runai.core.kubernetes.job_facts import HISTORY

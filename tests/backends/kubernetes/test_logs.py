@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_runai.backends.kubernetes.logs import SILENCE, PodLog, PodLogEnd, follow, tail
+from airflow_runai.backends.kubernetes.logs.pod_log import SILENCE, PodLog, PodLogEnd, follow, tail
 from airflow_runai.core.flow import Flow, Reply, Request
 from airflow_runai.core.log_cursor import LogCursor, LogLine
 from airflow_runai.core.log_reader import LogQuery

@@ -13,15 +13,15 @@ import yaml
 
 from airflow_runai.backends import access, drivers
 from airflow_runai.backends.access import ClusterAccess
-from airflow_runai.backends.kubernetes import rights, writes
-from airflow_runai.backends.kubernetes.bells import Bells
-from airflow_runai.backends.kubernetes.evidence import events_about, writers
-from airflow_runai.backends.kubernetes.lists import read_all
-from airflow_runai.backends.kubernetes.logs import PodLog, follow, tail
-from airflow_runai.backends.kubernetes.mirror import KindMirror
-from airflow_runai.backends.kubernetes.paths import JOBS, PODS, QUEUES, ResourceKind, discover
-from airflow_runai.backends.kubernetes.rights import Right
-from airflow_runai.backends.kubernetes.status import accept
+from airflow_runai.backends.kubernetes.api import rights, writes
+from airflow_runai.backends.kubernetes.api.lists import read_all
+from airflow_runai.backends.kubernetes.api.paths import JOBS, PODS, QUEUES, ResourceKind, discover
+from airflow_runai.backends.kubernetes.api.rights import Right
+from airflow_runai.backends.kubernetes.api.status import accept
+from airflow_runai.backends.kubernetes.logs.pod_log import PodLog, follow, tail
+from airflow_runai.backends.kubernetes.trainings.evidence import events_about, writers
+from airflow_runai.backends.kubernetes.watching.bells import Bells
+from airflow_runai.backends.kubernetes.watching.reflector import Reflector
 from airflow_runai.core.flow import Flow, Request
 from airflow_runai.core.kubernetes.mirror import Mirror
 from airflow_runai.core.log_cursor import LogCursor, LogLine
@@ -256,7 +256,7 @@ class Ends:
         self.cluster, self.names = cluster, names
         self.bells = Bells()
         self.facts = Mirror()
-        self.mirror = KindMirror("Job", HERE, SELECTOR, self.facts, self.bells)
+        self.reflector = Reflector("Job", HERE, SELECTOR, self.facts, self.bells)
         self.seen: set[str] = set()
         self.lists = 0
 
@@ -273,9 +273,9 @@ class Ends:
         who = known(self.cluster)
         async with access.async_client(who, lambda: who) as client:
             client.event_hooks["request"].append(self._count)
-            watching = asyncio.create_task(drivers.arun(self.mirror.run(), client))
+            watching = asyncio.create_task(drivers.arun(self.reflector.run(), client))
             waits = [asyncio.create_task(drivers.arun(self.waiting(u), client)) for u in uids]
-            await eventually(lambda: self.mirror.is_watching, "the first watch")
+            await eventually(lambda: self.reflector.is_watching, "the first watch")
             disturb.start()
             try:
                 await eventually(lambda: len(self.seen) == len(uids), "all ends")
@@ -303,7 +303,7 @@ def test_forty_of_forty_ends_are_seen_while_the_api_server_restarts(
 
     def end(name: str) -> None:
         path = JOBS.object(TEAM, name)
-        # Something that a mirror notes; what it is does not matter here.
+        # Something that a reflector notes; what it is does not matter here.
         suspended = {"spec": {"suspend": True}}
         until(lambda: cluster.api.merge(path, suspended), f"the end of {name}")
 
@@ -322,7 +322,7 @@ def test_forty_of_forty_ends_are_seen_while_the_api_server_restarts(
 
     asyncio.run(ends.run(uids, threading.Thread(target=disturb)))
     assert ends.seen == set(uids)
-    assert ends.mirror.error is None
+    assert ends.reflector.error is None
 
 
 def test_without_the_right_to_watch_changes_are_seen_by_lists(cluster: Cluster) -> None:
@@ -330,16 +330,16 @@ def test_without_the_right_to_watch_changes_are_seen_by_lists(cluster: Cluster) 
     path = JOBS.object(TEAM, "listed")
     uid = uid_of(cluster.api.get(path))
     ends = Ends(cluster, ["listed"])
-    ends.mirror.interval = 0.2
+    ends.reflector.interval = 0.2
     who = known(cluster)
 
     async def main() -> None:
         async with access.async_client(who, lambda: who) as client:
-            watching = asyncio.create_task(drivers.arun(ends.mirror.run(), client))
+            watching = asyncio.create_task(drivers.arun(ends.reflector.run(), client))
             await eventually(lambda: ends.facts.case(uid), "the list")
             cluster.api.merge(path, {"spec": {"suspend": True}})
             await drivers.arun(ends.waiting(uid), client)
-            assert not ends.mirror.is_watching
+            assert not ends.reflector.is_watching
             watching.cancel()
 
     with faults.without_rights(cluster, "airflow", TEAM, {"jobs": "watch"}):

@@ -10,10 +10,10 @@ import httpx
 import pytest
 
 from airflow_runai.backends import drivers
-from airflow_runai.backends.kubernetes import writes
-from airflow_runai.backends.kubernetes.bells import Bells
-from airflow_runai.backends.kubernetes.mirror import KindMirror
-from airflow_runai.backends.kubernetes.paths import JOBS, discover
+from airflow_runai.backends.kubernetes.api import writes
+from airflow_runai.backends.kubernetes.api.paths import JOBS, discover
+from airflow_runai.backends.kubernetes.watching.bells import Bells
+from airflow_runai.backends.kubernetes.watching.reflector import Reflector
 from airflow_runai.core.flow import Flow
 from airflow_runai.core.kubernetes.mirror import Mirror
 from airflow_runai.errors import AlreadyExists
@@ -34,7 +34,7 @@ def test_a_wait_sees_the_end_of_its_job_whatever_the_server_does(restarts: bool)
     async def act(cluster: Cluster, client: httpx.AsyncClient) -> tuple[Any, ...]:
         bells = Bells()
         facts = Mirror()
-        mirror = KindMirror("Job", HERE, [], facts, bells)
+        reflector = Reflector("Job", HERE, [], facts, bells)
         found = await drivers.arun(discover(), client)
         made = await drivers.arun(writes.create(HERE, job("nightly", "team-b", 1)), client)
         with pytest.raises(AlreadyExists):
@@ -49,7 +49,7 @@ def test_a_wait_sees_the_end_of_its_job_whatever_the_server_does(restarts: bool)
                         return case.training.success is not None
                     yield from bell.wait(3600.0)
 
-        watching = asyncio.create_task(drivers.arun(mirror.run(), client))
+        watching = asyncio.create_task(drivers.arun(reflector.run(), client))
         if restarts:
             for second in range(1, 200, 7):
                 cluster.clock.after(float(second), cluster.server.restart)

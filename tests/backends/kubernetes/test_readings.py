@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_runai.backends.kubernetes.readings import TrainingReading, read_training
+from airflow_runai.backends.kubernetes.trainings.readings import TrainingReading, read_training
 from airflow_runai.core.kubernetes.mirror import Mirror
 from tests.model.conftest import Stage
 from tests.model.kubelet import Life

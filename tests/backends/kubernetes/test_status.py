@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_runai.backends.kubernetes.status import accept, error_in_stream
+from airflow_runai.backends.kubernetes.api.status import accept, error_in_stream
 from airflow_runai.core.flow import Reply, Request
 from airflow_runai.errors import (
     AlreadyExists,

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from airflow_runai.backends.kubernetes.creation import create, require
-from airflow_runai.backends.kubernetes.paths import Discovery, discover
+from airflow_runai.backends.kubernetes.api.paths import Discovery, discover
+from airflow_runai.backends.kubernetes.api.refusals import Sight
 from airflow_runai.backends.kubernetes.platform import KubernetesBackend
-from airflow_runai.backends.kubernetes.reader import TrainingReader
-from airflow_runai.backends.kubernetes.refusals import Sight
 from airflow_runai.backends.kubernetes.settings import ClusterSettings
+from airflow_runai.backends.kubernetes.trainings.creation import create, require
+from airflow_runai.backends.kubernetes.trainings.reader import TrainingReader
 from airflow_runai.backends.termination import present
 from airflow_runai.core.decision import WaitPolicy
 from airflow_runai.core.kubernetes.job_facts import HISTORY

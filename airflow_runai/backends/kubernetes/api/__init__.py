@@ -1,0 +1,1 @@
+"""The Kubernetes API as flows: paths, lists, writes, refusals, and what a token may do."""

@@ -1,0 +1,1 @@
+"""What a project may and can have: queues, nodes, room."""

@@ -1,0 +1,92 @@
+"""What a project may and can have on a Kubernetes cluster: from queues, pods and nodes."""
+
+# ruff: noqa: D102 - `core/backend.py` says what a method means
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any
+
+from airflow_runai.backends.kubernetes.api.paths import ResourceKind
+from airflow_runai.backends.kubernetes.api.rights import Right, missing, sentence
+from airflow_runai.backends.kubernetes.api.status import accept
+from airflow_runai.backends.kubernetes.capacity import node_gpus
+from airflow_runai.backends.kubernetes.capacity.prospects import prospects
+from airflow_runai.backends.kubernetes.capacity.queues import bounds_of, held_in_all
+from airflow_runai.backends.kubernetes.capacity.room import if_told, in_namespace, room
+from airflow_runai.backends.kubernetes.known_cluster import KnownCluster
+from airflow_runai.backends.kubernetes.least_rights import TRIGGERER, WORKER, least_rights
+from airflow_runai.core.backend import Capacity
+from airflow_runai.core.flow import Flow, Request
+from airflow_runai.core.kubernetes.objects import word
+from airflow_runai.core.project import Cluster, Project
+from airflow_runai.core.quota import ProjectLimits
+from airflow_runai.core.reasons import Reason
+from airflow_runai.core.room import NO_BOUNDS, ProjectRoom
+from airflow_runai.core.spec import WorkloadSpec
+from airflow_runai.errors import Refused
+
+
+def server_version() -> Flow[str]:
+    """Ask the API server for its version, which everybody may; that it answers is known then."""
+    request = Request("GET", "/version")
+    return word(accept(request, (yield request)), "gitVersion")
+
+
+def _rights_of_both(dialect: str) -> Collection[Right]:
+    """Return what a worker and a triggerer need: both use the same connection."""
+    rights: dict[ResourceKind, Right] = {}
+    for one in (*least_rights(dialect, WORKER), *least_rights(dialect, TRIGGERER)):
+        known = rights.get(one.kind, one)
+        verbs = tuple(dict.fromkeys((*known.verbs, *one.verbs)))
+        rights[one.kind] = replace(one, verbs=verbs)
+    return rights.values()
+
+
+class KubernetesCapacity(Capacity):
+    """A Kubernetes cluster. Its methods mean what :class:`Capacity` says."""
+
+    def __init__(self, cluster: KnownCluster) -> None:
+        self._cluster = cluster
+
+    def clusters(self) -> Flow[list[Cluster]]:
+        # What it serves is told only to those who have logged in; its version to all.
+        yield from self._cluster.discovery()
+        name, version = self._cluster.settings.cluster, (yield from server_version())
+        return [Cluster(name, name, version, "Connected")]
+
+    def policy(self, project: Project, kind: str) -> Flow[Mapping[str, Any]]:
+        yield from ()
+        return {}
+
+    def lacking_rights(self, project: Project) -> Flow[str]:
+        dialect = yield from self._cluster.dialect()
+        lacking = yield from missing(project.id, _rights_of_both(dialect.name))
+        return sentence(project.id, lacking) if lacking else ""
+
+    def limits(self, project: Project) -> Flow[ProjectLimits]:
+        bounds = yield from bounds_of(self._cluster, project)
+        # Nothing but the training's own fields ends it here after a time.
+        return ProjectLimits(bounds.quota if bounds else NO_BOUNDS, {})
+
+    def gpus_in_use(self, project: Project) -> Flow[float]:
+        try:
+            bounds = yield from bounds_of(self._cluster, project)
+        except Refused:
+            bounds = None
+        if bounds and bounds.held is not None:
+            return bounds.held
+        return (yield from in_namespace(self._cluster, project)).held()
+
+    def gpus_of_nodes(self, cluster_id: str) -> Flow[tuple[float, float]]:
+        found = yield from node_gpus.nodes()
+        held = yield from if_told(held_in_all(self._cluster))
+        return node_gpus.total(found), (yield from node_gpus.free(found, held))
+
+    def room(
+        self, project: Project, node_pool: str | None = None, ended_within: float = 0.0
+    ) -> Flow[ProjectRoom]:
+        return room(self._cluster, project, node_pool, ended_within)
+
+    def prospects(self, project: Project, spec: WorkloadSpec) -> Flow[tuple[Reason, ...]]:
+        return prospects(self._cluster, project, spec)

@@ -1,0 +1,1 @@
+"""Why a training waits, or what it has died of."""

@@ -1,0 +1,1 @@
+"""A training as objects of Kubernetes: created, found, read, marked and deleted."""
