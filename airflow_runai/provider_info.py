@@ -50,7 +50,10 @@ def get_provider_info() -> dict[str, Any]:
         "extra-links": ["airflow_runai.links.RunaiWorkloadLink"],
         "cli": ["airflow_runai.cli.commands.get_commands"],
         "config": {
-            SECTION: {"description": "Submission of trainings, and waiting for them.", "options": OPTIONS}
+            SECTION: {
+                "description": "Submission of trainings, and waiting for them.",
+                "options": OPTIONS,
+            }
         },
     }
 
