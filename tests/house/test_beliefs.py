@@ -105,7 +105,7 @@ def _check_kubectl(verb: str, rest: list[str]) -> None:
 
 @cache
 def _kubectl_help(verb: str) -> str:
-    kubectl = Path(sys.executable).with_name("kubectl")
+    kubectl = str(Path(sys.executable).with_name("kubectl"))
     command = [kubectl, verb, *(["can-i"] if verb == "auth" else []), "--help"]
     own = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return own + "\n-n, \n"  # the namespace is an option of every command
