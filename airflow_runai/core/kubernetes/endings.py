@@ -99,7 +99,7 @@ def _named(pod: PodFacts, case: Case) -> PodEnding | None:
             return PodEnding(INFRASTRUCTURE, condition.reason, words)
         by = said.action if said else _scheduler(pod, words)
         return PodEnding(PREEMPTED, by, words)
-    # The kube-scheduler marks whom it takes before it deletes; of others it says the same, too late.
+    # The kube-scheduler marks whom it takes before the deletion; whom it marks later, others took.
     if said is not None and not (said.action == KUBE_SCHEDULER and pod.unnamed):
         return PodEnding(PREEMPTED, said.action, said.message)
     if pod.status_reason and pod.status_reason != _PAST_DEADLINE:
