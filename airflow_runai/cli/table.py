@@ -117,8 +117,8 @@ _LINT = CliCommand(
         CliOption(("--checkpoints",), "Folder with checkpoints, to learn how long a save takes"),
         CliOption(
             ("--conn",),
-            "Connection of type runai or kubernetes, to learn the project's GPU limit (default: not "
-            "asked)",
+            "Connection of type runai or kubernetes, to learn the project's GPU limit (default: "
+            "not asked)",
         ),
         _PROJECT,
         CliOption(
