@@ -147,7 +147,7 @@ _DRY_RUN = CliCommand(
 )
 _PS = CliCommand(
     "ps",
-    "List the workloads of this Airflow on the platform",
+    "List the workloads of this Airflow",
     (
         _CONN,
         CliOption(
