@@ -18,6 +18,7 @@ import pytest
 from tests.rig.kai_programs import CONDITION, PROGRAMS
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
 LISTENS = f"""#!{sys.executable} -IS
 import json, os, re, socket, sys, time
 with open(sys.argv[0] + ".log", "a") as log:
