@@ -4,7 +4,7 @@ KAI-Scheduler itself as one part of the rig: its five programs, started, kept up
 ``python -m tests.rig.kai_programs BIN --kubeconfig FILE`` is what ``start`` runs in a folder that
 ``RUNAI_RIG_KAI`` names; ``BIN`` holds the programs of version 0.13.0. They listen on loopback,
 without webhooks, and look five times a second, as the stand-in does and as they did when the
-recordings were made.
+recordings were made. What they are started with was read in the source of that version.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PROGRAMS: Mapping[str, Sequence[str]] = {
     ),
     "podgrouper": ("--health-probe-bind-address={at}", "--metrics-bind-address=0"),
     "binder": ("--health-probe-bind-address={at}", "--metrics-bind-address=0"),
-    # It ignores its own flag for the metrics' address.
+    # It ignores its flag for the metrics: they are on port 8080 of every interface.
     "podgroupcontroller": ("--health-probe-bind-address={at}", "--enable-podgroup-webhook=false"),
     "queuecontroller": ("--metrics-listen-address={at}", "--enable-webhook=false"),
 }
