@@ -144,6 +144,10 @@ class Mirror:
         """Take that these rights do not show a kind, until it is shown after all."""
         self._refused.add(kind)
 
+    def allowed(self, kind: str) -> None:
+        """Take that these rights show a kind."""
+        self._refused.discard(kind)
+
     def case(self, uid: str) -> Case | None:
         """Return all that is known of a Job or JobSet; ``None`` if it was never seen."""
         if uid not in self._jobs:
