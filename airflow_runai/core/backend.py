@@ -137,7 +137,7 @@ class Capacity(Protocol):
         Say which rights this identity lacks there; empty if none, or if that cannot be asked.
 
         :param task: which rights it makes use of; by default those of any task are looked for.
-        :raises Forbidden: if that task could not be submitted, and this lasts.
+        :raises RightMissing: if that task could not be submitted.
         """
 
     def limits(self, project: Project) -> Flow[ProjectLimits]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from airflow_runai.core.project import Project
 from airflow_runai.core.task_purpose import TaskPurpose
-from airflow_runai.errors import Forbidden, Refused, Unreachable
+from airflow_runai.errors import Refused, RightMissing, Unreachable
 from airflow_runai.hooks.runai import RunaiHook
 
 log = logging.getLogger(__name__)
@@ -19,11 +19,11 @@ def tell_missing_rights(
     """
     Warn of rights that are missing; whatever needs them degrades.
 
-    :raises Forbidden: if nothing would be submitted without them.
+    :raises RightMissing: if nothing would be submitted without them.
     """
     try:
         lacking = hook.run(hook.backend.lacking_rights(project, task), sleep=sleep)
-    except Forbidden:
+    except RightMissing:
         raise
     except (Unreachable, Refused) as error:
         log.info("which rights are missing cannot be asked (%s)", error)

@@ -80,7 +80,7 @@ class Submission:
 
         :param before_create: called with its name when a new workload is certain, before it is
             submitted.
-        :raises Forbidden: if a right is missing without which nothing can be submitted.
+        :raises RightMissing: if a right is missing without which nothing can be submitted.
         :raises Missing: if the submitted workload cannot be found.
         :raises WorkerStopped: before anything was submitted.
         """

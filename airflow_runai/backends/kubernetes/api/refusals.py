@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from airflow_runai.backends.kubernetes.api.status import lacks_right
 from airflow_runai.core.flow import Flow, Sleep, now
-from airflow_runai.errors import Forbidden
+from airflow_runai.errors import Forbidden, RightMissing
 
 T = TypeVar("T")
 
@@ -48,15 +48,17 @@ def confirmed(make: Callable[[], Flow[T]]) -> Flow[T]:
 
     :param make: returns a fresh flow for each attempt. What is refused has done nothing, so
         repeating it is harmless.
-    :raises Forbidden: if it lasts.
+    :raises RightMissing: if it lasts.
     """
     refusal = LastingRefusal()
     while True:
         try:
             return (yield from make())
         except Forbidden as error:
-            if not lacks_right(error) or refusal.is_final((yield from now())):
+            if not lacks_right(error):
                 raise
+            if refusal.is_final((yield from now())):
+                raise RightMissing(str(error), error.status, error.detail) from None
         yield Sleep(PAUSE, jitter=0.5)
 
 

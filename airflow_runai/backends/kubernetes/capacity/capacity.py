@@ -23,7 +23,7 @@ from airflow_runai.core.reasons import Reason
 from airflow_runai.core.room import NO_BOUNDS, ProjectRoom
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.task_purpose import TaskPurpose
-from airflow_runai.errors import Forbidden, Refused
+from airflow_runai.errors import Refused, RightMissing
 
 
 def server_version() -> Flow[str]:
@@ -60,7 +60,7 @@ class KubernetesCapacity(Capacity):
         else:
             lacking = yield from missing_for_good(project.id, rights)
             if needed := [right for right in lacking if right.needed]:
-                raise Forbidden(sentence(project.id, needed), 403)
+                raise RightMissing(sentence(project.id, needed), 403)
         return sentence(project.id, lacking) if lacking else ""
 
     def limits(self, project: Project) -> Flow[ProjectLimits]:
