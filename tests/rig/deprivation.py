@@ -31,17 +31,14 @@ class Seen:
     What a run has left.
 
     :param log: all that was written meanwhile, without colours.
+    :param warnings: what was said of missing rights before the submission.
     :param trainings: the Jobs and JobSets that exist then.
     """
 
     done: Run
     log: str
+    warnings: list[str]
     trainings: list[Object]
-
-    @property
-    def warnings(self) -> list[str]:
-        """What was said of missing rights before the submission."""
-        return [line for line in self.log.splitlines() if "lacks rights in" in line]
 
 
 @dataclass
@@ -52,6 +49,7 @@ class Bench:
     dialect: str
     run: Callable[..., Run]
     capfd: pytest.CaptureFixture[str]
+    caplog: pytest.LogCaptureFixture
     patch: pytest.MonkeyPatch
 
     def connect(self, kubeconfig: Path) -> None:
@@ -80,9 +78,17 @@ class Bench:
         }
         given = {"tail_on_success": True, "poll_interval": 1.0, **given}
         self.capfd.readouterr()
+        self.caplog.clear()
         done = self.run(dag_of(lambda: RunaiTrainingOperator(task_id="task", spec=wanted, **given)))
-        text = "".join(self.capfd.readouterr())
-        return Seen(done, re.sub(r"\x1b\[[0-9;]*m", "", text), self.trainings)
+        # What the code around a task says goes to the one, what a task says to the other.
+        said = [one.getMessage() for one in self.caplog.records]
+        written = re.sub(r"\x1b\[[0-9;]*m", "", "".join(self.capfd.readouterr()))
+        warnings = [
+            one.getMessage()
+            for one in self.caplog.records
+            if one.name.endswith("missing_rights") and one.levelname == "WARNING"
+        ]
+        return Seen(done, "\n".join([*said, written]), warnings, self.trainings)
 
     @property
     def trainings(self) -> list[Object]:
@@ -164,6 +170,10 @@ def reads_room(bench: Bench, seen: Seen) -> bool:
     return "cannot be read here" not in seen.log
 
 
+def reads_quota(bench: Bench, seen: Seen) -> bool:
+    return re.search(r"there is room for 1 GPU \(quota\): quota \d", seen.log) is not None
+
+
 def suspends(bench: Bench, seen: Seen) -> bool:
     queued = f"{KUEUE}/namespaces/{bench.lane.namespace}/workloads"
     found = bench.lane.cluster.api.get(queued)["items"]
@@ -203,7 +213,7 @@ USES: Mapping[tuple[str, str], Use] = {
         for verb in ("list", "get", "patch")
     },
     ("localqueues", "get"): Use(notices("nobody"), _NOBODY),
-    ("clusterqueues", "get"): Use(reads_room, _QUOTA),
+    ("clusterqueues", "get"): Use(reads_quota, _QUOTA),
     ("clusterqueues", "list"): Use(reads_room, _IDLE),
     ("workloadpriorityclasses", "get"): Use(notices("no-such-class"), _NO_CLASS),
     ("nodes", "list"): Use(reads_room, _IDLE),

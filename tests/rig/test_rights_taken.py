@@ -20,7 +20,7 @@ from airflow_runai.backends.kubernetes.least_rights import (
 )
 from airflow_runai.triggers.workload import RunaiWorkloadTrigger
 from tests.airflow.running import Run
-from tests.airflow.task_logs import errors_in
+from tests.airflow.task_logs import assert_without_history, errors_in
 from tests.airflow.triggering import Supervised, first, supervised, with_task
 from tests.rig import lanes
 from tests.rig.deprivation import USES, Bench, Seen
@@ -50,11 +50,13 @@ def bench(
     rig_lane: Lane,
     run: Callable[..., Run],
     capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Bench]:
     need, _ = request.getfixturevalue("taken")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    yield Bench(rig_lane, need.dialects[0], run, capfd, monkeypatch)
+    caplog.set_level("INFO", "airflow_runai")
+    yield Bench(rig_lane, need.dialects[0], run, capfd, caplog, monkeypatch)
     lanes.empty(rig_lane)
 
 
@@ -77,11 +79,12 @@ def test_without_it_just_that_does_not_work_which_the_table_says(
     bench.connect(identity(bench.lane, tmp_path, bench.dialect, (need.kind, verb)))
     seen, works = use.make(bench)
     assert not works, seen.log
-    assert "Traceback" not in seen.log
+    assert_without_history(seen.done)
     if need.needed:
         assert_refused(bench, seen, need, verb)
         return
     assert seen.done.state == use.state, seen.done.words
+    assert seen.done.errors or "Traceback" not in seen.log
     (warning,) = seen.warnings
     assert f"{bench.lane.namespace!r}: {verb} {need.kind.resource}" in warning
     assert need.without in warning
