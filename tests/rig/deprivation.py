@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from airflow_runai.core.kubernetes.job_facts import HISTORY
-from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.operators.training import RunaiTrainingOperator
 from tests.airflow.running import Run, dag_of
 from tests.rig import faults
@@ -147,8 +146,7 @@ def shows_log(bench: Bench, seen: Seen) -> bool:
 
 
 def knows_node(bench: Bench, seen: Seen) -> bool:
-    lives = (seen.done.xcom("runai_timeline") or {}).get("incarnations") or []
-    return any(one.get("node") == bench.lane.name for one in lives)
+    return f"incarnation 1 on {bench.lane.name}" in seen.log
 
 
 def knows_end(bench: Bench, seen: Seen) -> bool:
@@ -156,10 +154,7 @@ def knows_end(bench: Bench, seen: Seen) -> bool:
 
 
 def explains(bench: Bench, seen: Seen) -> bool:
-    hook, shown = RunaiHook(), seen.done.xcom()
-    where = hook.project()
-    found = hook.run(hook.backend.resolve(where, shown["name"]))
-    return bool(hook.run(hook.backend.explain(found)))
+    return "exceeded quota" in seen.done.words
 
 
 def notices(word: str) -> Callable[[Bench, Seen], bool]:
@@ -203,7 +198,7 @@ USES: Mapping[tuple[str, str], Use] = {
     ("pods", "list"): Use(knows_node),
     ("pods", "watch"): Use(knows_end),
     ("pods/log", "get"): Use(shows_log),
-    ("events", "list"): Use(explains, _PLAIN, full={"pods": "0"}),
+    ("events", "list"): Use(explains, {"timeouts": {"queue": 5}}, "failed", {"pods": "0"}),
     ("persistentvolumeclaims", "create"): Use(submits, {**_PLAIN, "spec": VOLUME}),
     ("queues", "get"): Use(notices("nobody"), _NOBODY),
     ("queues", "list"): Use(reads_room, _IDLE),
