@@ -201,7 +201,9 @@ class LogTail:
             return
         if not isinstance(error, NotFound):
             self._complain(error)
-        elif look.is_last and look.is_first:
+        elif not look.is_last:
+            self._agenda.lose()
+        elif look.is_first:
             why = f"({short(error)})"
             self._say(f"the log of incarnation {look.number} is gone with its pod {why}")
 
@@ -219,8 +221,18 @@ class LogTail:
         try:
             assert self._source is not None, "what was read has a source"
             self._take(look, await self._source.shown(found))
+        except NotFound:
+            self._overtake(look, found.at)
         except Exception as error:
             self._complain(error)
+
+    def _overtake(self, look: LogLook, at: float) -> None:
+        """Take note that another pod was read."""
+        if look.is_last:
+            look.until = min(look.until, at)
+            self._ask_late(look)
+        else:
+            self._agenda.lose()
 
     def _ask_late(self, look: LogLook) -> None:
         """Read again, by the pod's name, what was read when the next incarnation ran already."""
