@@ -24,6 +24,7 @@ from airflow_runai.core.outcome import Outcome, news
 from airflow_runai.core.timeline import Moment, clocks
 from airflow_runai.core.workload import Workload
 from airflow_runai.hooks.sessions import one_per_loop, session
+from airflow_runai.tasks.kept_lines import KEPT_CHARACTERS
 from airflow_runai.tasks.log_fetches import (
     AT_ONCE,
     HELD_CHARACTERS,
@@ -31,7 +32,7 @@ from airflow_runai.tasks.log_fetches import (
     LINES_AT_ONCE,
     LogFetches,
 )
-from airflow_runai.tasks.log_tail import KEPT_CHARACTERS, LogTail
+from airflow_runai.tasks.log_tail import LogTail
 from airflow_runai.triggers.workload import RunaiWorkloadTrigger
 from tests.benchmarks.virtual_loop import VirtualLoop, run
 
