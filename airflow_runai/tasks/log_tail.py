@@ -222,8 +222,7 @@ class LogTail:
         elif self._listener is listener:
             # Nothing is lost: later looks go on where this one has ended.
             listener.stop()
-            self._listener = None
-            self._look_again_later(look)
+            self._end_listening(listener, None)
 
     def _miss(self, look: LogLook, error: Exception) -> None:
         if look.is_first and self._agenda.forget(look):

@@ -18,8 +18,8 @@ from airflow_runai.core.flow import Notice
 from airflow_runai.core.outcome import Outcome
 from airflow_runai.core.waiting import wait
 from airflow_runai.core.workload import Workload
-from airflow_runai.hooks.sessions import session
-from airflow_runai.tasks.log_fetches import LISTENERS
+from airflow_runai.hooks.sessions import one_per_loop, session
+from airflow_runai.tasks.log_fetches import HELD_CHARACTERS, LISTENERS, LogFetches
 from airflow_runai.tasks.log_tail import LogTail
 from tests.benchmarks.virtual_loop import VirtualLoop, run
 from tests.model.cluster import Cluster
@@ -186,6 +186,27 @@ def test_the_last_words_of_an_evicted_pod_are_shown_once(
     assert play.told[: len(first)] == first
     assert play.told[len(first) :] == ["log of train, incarnation 2 on node-0:", "| begins"]
     assert play.cluster.server.logs.open == 0
+
+
+@pytest.mark.parametrize("get_logs", ["tail", "follow"])
+def test_a_stream_that_is_given_up_for_want_of_memory_loses_nothing(
+    monkeypatch: pytest.MonkeyPatch, get_logs: str
+) -> None:
+    async def story(play: Play) -> None:
+        await asyncio.sleep(20)
+        (pod,) = play.running()
+        play.cluster.kai.reclaim(pod)
+        await asyncio.sleep(1.2)
+        fetches = one_per_loop(LogFetches)
+        fetches.hold(HELD_CHARACTERS)
+        await asyncio.sleep(3)
+        assert play.cluster.server.logs.open == 0
+        fetches.hold(-HELD_CHARACTERS)
+        await asyncio.sleep(30)
+
+    play = played(monkeypatch, get_logs, ["train"], story, grace=10.0)
+    first = ["log of train, incarnation 1 on node-0:", *WORDS]
+    assert play.told[: len(first)] == first
 
 
 @pytest.mark.slow
