@@ -77,11 +77,11 @@ class PodLogs:
     def text(self, pod: Object) -> str:
         return "".join(self._lines.get(pod["metadata"]["uid"], ()))
 
-    def follow(self, pod: Object, since: str) -> LogStream:
-        """Open a stream of what was written from a second on."""
+    def follow(self, pod: Object, text: str, since: str) -> LogStream:
+        """Open a stream of a text from a second on, and of what is still written."""
         uid = pod["metadata"]["uid"]
         begin = since.removesuffix("Z")
-        lines = [line for line in self._lines.get(uid, ()) if line >= begin]
+        lines = [line for line in text.splitlines(keepends=True) if line >= begin]
         stream = LogStream(self._store, pod, lines)
         open_ones = [one for one in self._streams.get(uid, ()) if not one.is_over]
         self._streams[uid] = [*open_ones, stream]

@@ -163,7 +163,8 @@ class Server:
                 where = f'container "{one["name"]}" in pod "{pod["metadata"]["name"]}"'
                 raise bad_request(f"{where} is waiting to start: {reason}")
         if asked.query.get("follow") in ("true", "1"):
-            return Answer(200, self.logs.follow(pod, asked.query.get("sinceTime", "")))
+            since = asked.query.get("sinceTime", "")
+            return Answer(200, self.logs.follow(pod, self.log_of(pod), since))
         lines = self.log_of(pod).splitlines(keepends=True)
         return Answer(200, "".join(lines[-int(asked.query.get("tailLines") or len(lines) or 1) :]))
 
