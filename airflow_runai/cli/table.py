@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-HELP = "Unattended, preemptible training on Run:ai"
+HELP = "Unattended, preemptible training on Run:ai or Kubernetes"
 
 
 @dataclass(frozen=True)
@@ -69,13 +69,12 @@ _BUNDLE = CliOption(
 _FOLDER = CliOption(
     ("-S", "--dags-folder"), "File or folder with DAGs, instead of the configured bundles"
 )
+_CONNECTION = "Connection of type runai or kubernetes"
 _CONN = CliOption(
-    ("--conn",), "Connection of type runai (default: runai_default)", {"default": "runai_default"}
+    ("--conn",), f"{_CONNECTION} (default: runai_default)", {"default": "runai_default"}
 )
-_ANY_CONN = CliOption(
-    ("--conn",), "Connection of type runai (default: the task's, else runai_default)"
-)
-_PROJECT = CliOption(("--project",), "Run:ai project (default: the connection's)")
+_ANY_CONN = CliOption(("--conn",), f"{_CONNECTION} (default: the task's, else runai_default)")
+_PROJECT = CliOption(("--project",), "Project, on Kubernetes a queue (default: the connection's)")
 _LINE = CliOption(("--line",), "A `runai submit …` line, quoted as one word")
 _SPEC = CliOption(("--spec",), "YAML file with a specification")
 _TARGET = (_ANY_DAG, _ANY_TASK, _LINE, _SPEC, _BUNDLE, _FOLDER)
@@ -115,7 +114,7 @@ _LINT = CliCommand(
         CliOption(("--checkpoints",), "Folder with checkpoints, to learn how long a save takes"),
         CliOption(
             ("--conn",),
-            "Connection of type runai, to learn the project's GPU limit (default: not asked)",
+            f"{_CONNECTION}, to learn the project's GPU limit (default: not asked)",
         ),
         _PROJECT,
         CliOption(
@@ -126,7 +125,7 @@ _LINT = CliCommand(
 )
 _DRY_RUN = CliCommand(
     "dry-run",
-    "Check everything that the control plane can answer without creating anything",
+    "Check everything that the platform can answer without creating anything",
     (
         *_TARGET,
         CliOption(
@@ -142,19 +141,18 @@ _DRY_RUN = CliCommand(
         _PROJECT,
         _OUTPUT,
     ),
-    "Check everything that the control plane can answer without creating anything: connection, "
-    "token, cluster, version, project, policy, quota, free GPUs, workloads of the same name. Only "
-    "reads.",
+    "Check everything that the platform can answer without creating anything: connection, token, "
+    "cluster, version, project, policy, quota, free GPUs, workloads of the same name; on "
+    "Kubernetes also rights, and a rehearsal of the creation. Only reads.",
 )
 _PS = CliCommand(
     "ps",
-    "List the workloads of this Airflow on Run:ai",
+    "List the workloads of this Airflow",
     (
         _CONN,
         CliOption(
             ("--project",),
-            "Run:ai project (default: the connection's, else all visible ones; with --orphans "
-            "always all)",
+            "Project (default: the connection's, else all visible ones; with --orphans always all)",
         ),
         CliOption(("-a", "--all"), "Include workloads that have ended", _SWITCH),
         CliOption(
@@ -162,15 +160,15 @@ _PS = CliCommand(
         ),
         _OUTPUT,
     ),
-    "List the workloads of this Airflow on Run:ai: phase, clocks, and the state of the task that "
-    "made each. Reads the state from Airflow's database.",
+    "List the workloads of this Airflow: phase, clocks, and the state of the task that made each. "
+    "Reads the state from Airflow's database.",
 )
 _REAP = CliCommand(
     "reap",
     "End workloads that no task waits for any more",
     (
         _CONN,
-        CliOption(("--project",), "Run:ai project (default: all visible ones)"),
+        CliOption(("--project",), "Project (default: all visible ones)"),
         CliOption(
             ("--older-than",),
             "Minimum age, such as 90s, 10m, 2h or 1d (default: 10m)",
