@@ -164,7 +164,7 @@ class KubernetesWorkloads(Workloads):
         return (yield from creation.create(project.id, made, served, dry_run=True)).warnings
 
     def reader(self, start: Workload) -> WorkloadReader:
-        return TrainingReader(start, self.settings.cluster, self._sight)
+        return TrainingReader(start, self._cluster, self._sight)
 
     def get_spec(self, workload: Workload) -> Flow[Mapping[str, Any]]:
         found = yield from confirmed(partial(writes.read, _path(workload), workload.id))
@@ -175,10 +175,10 @@ class KubernetesWorkloads(Workloads):
         return writers(workload.project_id, workload.id, label)
 
     def suspend(self, workload: Workload) -> Flow[None]:
-        return _suspended(workload, True)
+        return _suspended(self._cluster, workload, True)
 
     def resume(self, workload: Workload) -> Flow[None]:
-        return _suspended(workload, False)
+        return _suspended(self._cluster, workload, False)
 
     def delete(self, workload: Workload) -> Flow[None]:
         yield from writes.delete(_path(workload), workload.id)
@@ -235,10 +235,11 @@ def _path(workload: Workload) -> str:
     return resource.object(workload.project_id, workload.name)
 
 
-def _suspended(workload: Workload, wanted: bool) -> Flow[None]:
+def _suspended(cluster: KnownCluster, workload: Workload, wanted: bool) -> Flow[None]:
     found = yield from confirmed(partial(writes.read, _path(workload), workload.id))
     if word(found, "metadata", "labels", QUEUE):
-        yield from _held_back(workload, wanted)
+        kind = yield from cluster.kind(KUEUE_WORKLOADS)
+        yield from _held_back(kind, workload, wanted)
         return
 
     def decide(found: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -248,18 +249,18 @@ def _suspended(workload: Workload, wanted: bool) -> Flow[None]:
     yield from writes.change(_path(workload), workload.id, decide)
 
 
-def _held_back(workload: Workload, wanted: bool) -> Flow[None]:
+def _held_back(kind: ResourceKind, workload: Workload, wanted: bool) -> Flow[None]:
     """Let Kueue stop or admit it: it would undo at once what others do to the object."""
     namespace = workload.project_id
     selector = [("labelSelector", f"{JOB_UID}={workload.id}")]
-    queued, _ = yield from read_objects(KUEUE_WORKLOADS.collection(namespace), selector)
+    queued, _ = yield from read_objects(kind.collection(namespace), selector)
 
     def decide(found: Mapping[str, Any]) -> Mapping[str, Any] | None:
         is_so = (at(found, "spec", "active") is False) == wanted
         return None if is_so else {"spec": {"active": not wanted}}
 
     for one in queued:
-        path = KUEUE_WORKLOADS.object(namespace, meta(one, "name"))
+        path = kind.object(namespace, meta(one, "name"))
         yield from writes.change(path, meta(one, "uid"), decide)
 
 
