@@ -22,6 +22,7 @@ from airflow_runai.backends.kubernetes.api.paths import (
 )
 from airflow_runai.backends.kubernetes.api.refusals import Sight, confirmed
 from airflow_runai.backends.kubernetes.known_cluster import KnownCluster
+from airflow_runai.backends.kubernetes.trainings.admission import hold_back
 from airflow_runai.backends.kubernetes.trainings.evidence import (
     OF_JOB,
     OF_JOBSET,
@@ -223,7 +224,13 @@ class TrainingReader(WorkloadReader):
     def _amend(self, reading: TrainingReading) -> Flow[None]:
         _, resource, _ = kind_of(self._start)
         path = resource.object(self._start.project_id, self._start.name)
+        training = reading.case.training
         try:
-            yield from writes.change(path, reading.case.training.uid, reading.amendment)
+            if reading.last_straw and reading.case.is_set and training.queue:
+                # Kueue would resume at once what only its object says is suspended.
+                with suppress(Forbidden):
+                    kueue = yield from self._cluster.kind(KUEUE_WORKLOADS)
+                    yield from hold_back(kueue, training.namespace, training.uid, True)
+            yield from writes.change(path, training.uid, reading.amendment)
         except (Unreachable, Conflict, NotFound):
             return  # the next look writes it

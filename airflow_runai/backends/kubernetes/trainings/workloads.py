@@ -24,6 +24,7 @@ from airflow_runai.backends.kubernetes.api.paths import (
 from airflow_runai.backends.kubernetes.api.refusals import Sight, confirmed
 from airflow_runai.backends.kubernetes.known_cluster import KnownCluster
 from airflow_runai.backends.kubernetes.trainings import creation
+from airflow_runai.backends.kubernetes.trainings.admission import hold_back
 from airflow_runai.backends.kubernetes.trainings.evidence import writers
 from airflow_runai.backends.kubernetes.trainings.listed_trainings import (
     ListedTraining,
@@ -37,7 +38,6 @@ from airflow_runai.core.flow import Flow, now
 from airflow_runai.core.kubernetes.job_facts import QUEUE
 from airflow_runai.core.kubernetes.mirror import Mirror
 from airflow_runai.core.kubernetes.objects import at, word
-from airflow_runai.core.kubernetes.queue_facts import JOB_UID
 from airflow_runai.core.kubernetes.training_container import own_variables, training_container
 from airflow_runai.core.manifests import Dialect, Precondition
 from airflow_runai.core.manifests.dialects import Registry
@@ -239,7 +239,7 @@ def _suspended(cluster: KnownCluster, workload: Workload, wanted: bool) -> Flow[
     found = yield from confirmed(partial(writes.read, _path(workload), workload.id))
     if word(found, "metadata", "labels", QUEUE):
         kind = yield from cluster.kind(KUEUE_WORKLOADS)
-        yield from _held_back(kind, workload, wanted)
+        yield from hold_back(kind, workload.project_id, workload.id, wanted)
         return
 
     def decide(found: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -247,21 +247,6 @@ def _suspended(cluster: KnownCluster, workload: Workload, wanted: bool) -> Flow[
         return None if is_so else {"spec": {"suspend": wanted}}
 
     yield from writes.change(_path(workload), workload.id, decide)
-
-
-def _held_back(kind: ResourceKind, workload: Workload, wanted: bool) -> Flow[None]:
-    """Let Kueue stop or admit it: it would undo at once what others do to the object."""
-    namespace = workload.project_id
-    selector = [("labelSelector", f"{JOB_UID}={workload.id}")]
-    queued, _ = yield from read_objects(kind.collection(namespace), selector)
-
-    def decide(found: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        is_so = (at(found, "spec", "active") is False) == wanted
-        return None if is_so else {"spec": {"active": not wanted}}
-
-    for one in queued:
-        path = kind.object(namespace, meta(one, "name"))
-        yield from writes.change(path, meta(one, "uid"), decide)
 
 
 def _specification(found: Mapping[str, Any]) -> Mapping[str, Any]:
