@@ -58,7 +58,8 @@ class ClusterPlatform(Platform):
     def watched(
         self, start: Workload, interval: float, published: Published | None
     ) -> AwaitedTraining:
-        return AwaitedTraining(start, self._access.cluster, interval, self._reflectors, published)
+        known = self.backend.cluster
+        return AwaitedTraining(start, known, interval, self._reflectors, published)
 
     def look_around(self) -> Flow[str]:
         (cluster,) = yield from self.backend.clusters()

@@ -44,9 +44,9 @@ PRIORITIES = Resource("scheduling.k8s.io", "v1", "priorityclasses", "PriorityCla
 QUEUES = Resource("scheduling.run.ai", "v2", "queues", "Queue", False, is_custom=True)
 PODGROUPS = Resource("scheduling.run.ai", "v2alpha2", "podgroups", "PodGroup", is_custom=True)
 KUEUE = "kueue.x-k8s.io"
-LOCAL_QUEUES = Resource(KUEUE, "v1beta1", "localqueues", "LocalQueue", is_custom=True)
-CLUSTER_QUEUES = Resource(KUEUE, "v1beta1", "clusterqueues", "ClusterQueue", False, is_custom=True)
-WORKLOADS = Resource(KUEUE, "v1beta1", "workloads", "Workload", is_custom=True)
+LOCAL_QUEUES = Resource(KUEUE, "v1beta2", "localqueues", "LocalQueue", is_custom=True)
+CLUSTER_QUEUES = Resource(KUEUE, "v1beta2", "clusterqueues", "ClusterQueue", False, is_custom=True)
+WORKLOADS = Resource(KUEUE, "v1beta2", "workloads", "Workload", is_custom=True)
 ALL = (
     *(JOBS, JOBSETS, PODS, EVENTS, NODES, NAMESPACES, CLAIMS, PRIORITIES, QUEUES, PODGROUPS),
     *(LOCAL_QUEUES, CLUSTER_QUEUES, WORKLOADS),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow_runai.backends.kubernetes.api.paths import Discovery, ResourceKind, discover
 from airflow_runai.backends.kubernetes.settings import ClusterSettings
-from airflow_runai.core.flow import Flow
+from airflow_runai.core.flow import Flow, Lock
 from airflow_runai.core.manifests import DIALECTS, Dialect
 
 
@@ -14,11 +14,14 @@ class KnownCluster:
     def __init__(self, settings: ClusterSettings) -> None:
         self.settings = settings
         self._found: Discovery | None = None
+        self._asking = Lock()
 
     def discovery(self) -> Flow[Discovery]:
         """Return which groups it serves."""
-        if self._found is None:
-            self._found = yield from discover()
+        return self._found or (yield from self._asking.hold(self._discover()))
+
+    def _discover(self) -> Flow[Discovery]:
+        self._found = self._found or (yield from discover())
         return self._found
 
     def dialect(self) -> Flow[Dialect]:

@@ -14,4 +14,5 @@ class KubernetesBackend(KubernetesWorkloads, KubernetesCapacity, KubernetesDiagn
     """Kubernetes. Its methods mean what :class:`Backend` says."""
 
     def __init__(self, settings: ClusterSettings) -> None:
-        super().__init__(KnownCluster(settings))
+        self.cluster = KnownCluster(settings)
+        super().__init__(self.cluster)

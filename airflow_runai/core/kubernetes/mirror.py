@@ -101,12 +101,7 @@ class Mirror:
                 self._jobs[one] = _lacking(self._jobs[one], version, now)
 
     def line(self, kind: str, event: object, now: float) -> bool:
-        """
-        Take one line of a watch.
-
-        :return: whether the watch goes on; if not, its version is too old, and only a new list
-            helps.
-        """
+        """Take one line of a watch; return whether it goes on: if not, only a new list helps."""
         self._refused.discard(kind)
         form, found = word(event, "type"), at(event, "object")
         if form == "ERROR":
@@ -143,6 +138,10 @@ class Mirror:
     def allowed(self, kind: str) -> None:
         """Take that these rights show a kind."""
         self._refused.discard(kind)
+
+    def __contains__(self, uid: object) -> bool:
+        """Whether a Job or JobSet was seen."""
+        return uid in self._jobs
 
     def case(self, uid: str) -> Case | None:
         """Return all that is known of a Job or JobSet; ``None`` if it was never seen."""
@@ -225,7 +224,7 @@ class Mirror:
     def _take_queue(self, queue: QueueFacts) -> str:
         known = self._queues.get(queue.owner)
         united = self._queues[queue.owner] = unite(known, queue) if known else queue
-        return queue.owner if united != known else ""
+        return queue.owner if known is None or united.news != known.news else ""
 
     def _take_pod(self, pod: PodFacts) -> str:
         owners = [uid for uid in (pod.job_uid, pod.set_uid) if uid]

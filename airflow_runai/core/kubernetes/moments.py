@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from airflow_runai.core.kubernetes.case import Case
-from airflow_runai.core.kubernetes.endings import KUEUE, SUCCEEDED, SUSPENDED
+from airflow_runai.core.kubernetes.endings import KUEUE, SUSPENDED
 from airflow_runai.core.kubernetes.incarnations import PodIncarnation
-from airflow_runai.core.kubernetes.phase import PhaseReading, how_it_ended
+from airflow_runai.core.kubernetes.phase import PhaseReading, how_it_ended, telling
 from airflow_runai.core.timeline import Moment, merge
 
 
@@ -76,11 +76,7 @@ def _past(
             yield Moment(max(starts), "Running")
         elif starts:
             yield Moment(min(starts), "Degraded")
-        taken = [one for one in together if one.ended not in ("", SUCCEEDED)]
+        taken = telling(together)
         if over is not None and taken:
-            yield Moment(over, _phase_after(taken), how_it_ended(taken[0]))
-
-
-def _phase_after(taken: Sequence[PodIncarnation]) -> str:
-    first = taken[0]
-    return "Stopped" if first.ended == SUSPENDED and first.by != KUEUE else "Pending"
+            is_stopped = taken.ended == SUSPENDED and taken.by != KUEUE
+            yield Moment(over, "Stopped" if is_stopped else "Pending", how_it_ended(taken))

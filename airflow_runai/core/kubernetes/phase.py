@@ -7,11 +7,12 @@ then it is going down, though its end is sure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
 from airflow_runai.core.kubernetes.case import Case
 from airflow_runai.core.kubernetes.endings import (
+    ENDS,
     FAILED,
     INFRASTRUCTURE,
     PREEMPTED,
@@ -47,6 +48,7 @@ class PhaseReading(NamedTuple):
     next_start: float | None = None
 
 
+_DONE_BY_OTHERS = {PREEMPTED: "preempted", INFRASTRUCTURE: "interrupted", SUSPENDED: "stopped"}
 _NOT_QUEUED = "Kueue has no Workload for it yet"
 _Row: TypeAlias = "Callable[[Case, Sequence[PodIncarnation], TrainingVerdict], PhaseReading | None]"
 
@@ -131,6 +133,11 @@ def _living(
         since = min(pod.began for pod in taken)
         since = since if since < NEVER else _last_moment(case, lives)
         return PhaseReading("Terminating", how.words if how else "", since)
+    if case.is_set and (left := telling(_ended_after(max(pod.made for pod in alive), lives))):
+        # The others of its gang go with it.
+        return PhaseReading(
+            "Terminating", how_it_ended(left), left.end or _last_moment(case, lives)
+        )
     running = [pod for pod in alive if pod.now and pod.now.phase == "Running"]
     if running:
         is_whole = len(running) == len(alive)
@@ -176,24 +183,44 @@ def _between(
     return PhaseReading("Pending", _after(lives, words), _last_moment(case, lives), due)
 
 
+def telling(together: Iterable[PodIncarnation]) -> PodIncarnation | None:
+    """
+    Return which of the pods that lived together says best why they all ended.
+
+    One that failed or was preempted does; those that are then removed for its sake do not.
+    """
+    taken = [one for one in together if one.ended not in ("", SUCCEEDED)]
+    return min(taken, key=lambda one: ENDS.index(one.ended), default=None)
+
+
 def how_it_ended(one: PodIncarnation) -> str:
     """Say how an incarnation ended, in words; only a preemption is called one."""
-    if one.ended in (PREEMPTED, INFRASTRUCTURE):
+    if one.ended in _DONE_BY_OTHERS and (one.by or one.ended != SUSPENDED):
         by = f" by {one.by}" if one.by else ""
-        how = f"{one.ended if one.ended == PREEMPTED else 'interrupted'}{by}"
+        how = f"{_DONE_BY_OTHERS[one.ended]}{by}"
         return f"{how}: {one.words}" if one.words else how
     if one.ended == FAILED:
-        return f"failed with exit code {one.exit_code} ({one.reason})"
+        # Which member of a gang it was, nobody can look up: its pod goes with all others.
+        who = f"{one.name} " if one.attempt >= 0 else ""
+        return f"{who}failed with exit code {one.exit_code} ({one.reason})"
     return f"ended ({one.ended})"
 
 
 def _after(lives: Sequence[PodIncarnation], words: str) -> str:
     """Say what ended the last incarnation before what is now."""
-    last = next((one for one in reversed(lives) if one.ended), None)
-    if last is None or last.ended == SUCCEEDED:
+    ended = [one for one in lives if one.ended]
+    together = ended[-1:]
+    if together and together[0].attempt >= 0:
+        together += _ended_after(together[0].made, lives)
+    cause = telling(together)
+    if cause is None:
         return words
-    how = how_it_ended(last)
+    how = how_it_ended(cause)
     return f"{how}; {words}" if words else how
+
+
+def _ended_after(moment: float, lives: Iterable[PodIncarnation]) -> list[PodIncarnation]:
+    return [one for one in lives if one.end is not None and one.end > moment]
 
 
 def _alive(case: Case) -> Iterator[PodFacts]:

@@ -71,15 +71,24 @@ class QueueFacts:
     now: Annotated[QueueNow | None, later] = None
     evictions: Annotated[frozenset[QueueEviction], _first_of_each] = frozenset()
 
+    @property
+    def news(self) -> tuple[object, ...]:
+        """What a wait wants to know: Kueue writes much else into a Workload."""
+        return self.now[1:] if self.now else (), self.evictions
+
 
 def read_workload(workload: Mapping[str, Any]) -> QueueFacts:
     """Return what one sighting of a Workload says."""
-    label = word(workload, "metadata", "labels", JOB_UID)
-    owner = label or controller(workload, "JobSet") or controller(workload, "Job")
     reserved = conditions(workload).get("QuotaReserved")
     waits = "" if holds(reserved) else sentence(reserved, "message")
     now = QueueNow(version(workload), at(workload, "spec", "active") is not False, waits)
-    return QueueFacts(owner, now, frozenset(_evictions(workload)))
+    return QueueFacts(owner_of(workload), now, frozenset(_evictions(workload)))
+
+
+def owner_of(workload: Mapping[str, Any]) -> str:
+    """Return the uid of the Job or JobSet that a Workload queues."""
+    label = word(workload, "metadata", "labels", JOB_UID)
+    return label or controller(workload, "JobSet") or controller(workload, "Job")
 
 
 def _evictions(workload: Mapping[str, Any]) -> Iterator[QueueEviction]:

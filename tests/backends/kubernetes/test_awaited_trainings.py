@@ -56,6 +56,7 @@ class Triggerer:
 
     :ivar asked: requests by verb and kind; the pages of a list one by one.
     :ivar heard: what the waits have told.
+    :ivar delays: seconds for which each request of a method is on its way.
     """
 
     def __init__(self, cluster: Cluster, client: httpx.AsyncClient) -> None:
@@ -63,23 +64,25 @@ class Triggerer:
         self.backend = KubernetesBackend(ClusterSettings("model"))
         self.asked: Counter[str] = Counter()
         self.heard: list[Notice] = []
-        self._reflectors = ClusterReflectors(self._look)
+        self.delays: dict[str, float] = {}
+        self.desk = ClusterReflectors(self._look)
         self._looking: dict[Reflector, asyncio.Task[None]] = {}
         client.event_hooks["request"].append(self._count)
 
     async def _count(self, request: httpx.Request) -> None:
+        await asyncio.sleep(self.delays.get(request.method, 0.0))
         *_, kind, name = ["", *request.url.path.split("/")]
-        if name in ("jobs", "pods"):
+        if name in ("jobs", "pods", "workloads"):
             ours = "labelSelector" in request.url.params
             watches = "watch" in request.url.params
-            of_one = "controller-uid" in request.url.params.get("labelSelector", "")
+            of_one = "-uid=" in request.url.params.get("labelSelector", "")
             verb = "watch" if watches else "look" if of_one else "list" if ours else request.method
             self.asked[f"{verb} {name}"] += 1
         else:
             self.asked[f"{request.method} {kind}"] += 1
 
     def _look(self) -> None:
-        needed = self._reflectors.sources
+        needed = self.desk.sources
         for one in [one for one in self._looking if one not in needed]:
             self._looking.pop(one).cancel()
         for one in needed:
@@ -99,9 +102,11 @@ class Triggerer:
             uid, name, "", TEAM, "model", "Training", created_at=self.cluster.clock.now()
         )
 
-    async def outcome(self, start: Workload, **timeouts: float) -> Outcome:
-        policy = WaitPolicy(15.0, Timeouts(**timeouts))
-        with AwaitedTraining(start, "model", 15.0, self._reflectors) as reader:
+    async def outcome(
+        self, start: Workload, policy: WaitPolicy | None = None, **timeouts: float
+    ) -> Outcome:
+        policy = policy or WaitPolicy(15.0, Timeouts(**timeouts))
+        with AwaitedTraining(start, self.backend.cluster, 15.0, self.desk) as reader:
             return await self.run(wait(policy, reader, start))
 
     @property

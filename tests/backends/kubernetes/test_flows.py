@@ -116,9 +116,9 @@ def test_the_groups_of_a_cluster_suggest_its_dialect(names: list[str], dialect: 
 
 
 def test_a_kind_is_taken_in_the_version_that_a_cluster_has() -> None:
-    found = Discovery({"kueue.x-k8s.io": ("v1beta2",), "jobset.x-k8s.io": ("v1beta1", "v1alpha2")})
+    found = Discovery({"kueue.x-k8s.io": ("v1beta1",), "jobset.x-k8s.io": ("v1beta1", "v1alpha2")})
     assert found.version_of(KUEUE_WORKLOADS) == ResourceKind(
-        "kueue.x-k8s.io", "v1beta2", "workloads"
+        "kueue.x-k8s.io", "v1beta1", "workloads"
     )
     assert found.version_of(JOBSETS) is JOBSETS
     assert found.version_of(JOBS) is None

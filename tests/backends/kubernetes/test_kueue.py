@@ -15,7 +15,8 @@ from tests.backends.kubernetes.test_flows import play
 from tests.backends.kubernetes.world import status
 
 JOBS = "/apis/batch/v1/namespaces/team-a/jobs"
-QUEUED = "/apis/kueue.x-k8s.io/v1beta1/namespaces/team-a/workloads"
+QUEUED = "/apis/kueue.x-k8s.io/v1beta2/namespaces/team-a/workloads"
+SERVED = {"groups": [{"name": "kueue.x-k8s.io", "versions": [{"version": "v1beta2"}]}]}
 TRAINING = Workload("u-1", "train-1", "", project_id="team-a", cluster_id="c", kind="Training")
 
 
@@ -39,6 +40,8 @@ class Kueue:
         }
 
     def __call__(self, request: Request) -> Reply:
+        if request.path == "/apis":
+            return Reply(200, 0.0, SERVED)
         if request.method == "PATCH":
             self.workload["spec"] |= (request.json or {})["spec"]
         if request.path == QUEUED and self.is_forbidden:

@@ -10,6 +10,7 @@ import pytest
 
 from airflow_runai.backends.kubernetes.api.paths import Discovery, discover
 from airflow_runai.backends.kubernetes.api.refusals import Sight
+from airflow_runai.backends.kubernetes.known_cluster import KnownCluster
 from airflow_runai.backends.kubernetes.platform import KubernetesBackend
 from airflow_runai.backends.kubernetes.settings import ClusterSettings
 from airflow_runai.backends.kubernetes.trainings.creation import create, require
@@ -168,7 +169,7 @@ def test_a_training_has_not_failed_while_its_job_may_make_another_pod(rig: Model
 def test_a_list_of_what_has_our_label_denies_nobody_else(rig: ModelRig) -> None:
     made, mirror = submit(rig), Mirror()
     rig.cluster.store.change(JOBS, stored(rig), lambda one: one["metadata"].pop("labels"))
-    reader = TrainingReader(made, "model", Sight(), mirror)
+    reader = TrainingReader(made, KnownCluster(ClusterSettings("model")), Sight(), mirror)
 
     def list_after_the_object() -> None:
         if "/jobs/" in rig.wire.spoken[-1]:

@@ -75,6 +75,28 @@ def test_an_incarnation_whose_end_nobody_saw_was_over_before_the_next() -> None:
     assert found.running > 100
 
 
+def test_the_member_that_failed_says_why_a_gang_begins_anew() -> None:
+    world = World()
+    gang = Gang(world, 3)
+    pods = gang.run()
+    gang.fail(pods, {1}, 3)
+    gang.restart(pods)
+    told = [moment.message for moment in timeline(heard(world), gang.uid)]
+    assert told[-1].startswith(f"{pods[1]['metadata']['name']} failed with exit code 3 (Error)")
+    assert clocks_of(world, gang).interruptions == 1
+
+
+def test_what_a_person_takes_out_of_the_queue_is_stopped_and_not_preempted() -> None:
+    world = World()
+    job = Training(world, kueue=True)
+    job.queue_evicts([job.run(wait=100.0)], 143, "Deactivated")
+    assert any(
+        moment.message.startswith("stopped by kueue: ")
+        for moment in timeline(heard(world), job.uid)
+    )
+    assert clocks_of(world, job).preemptions == 0
+
+
 def test_a_suspension_is_an_interruption_and_no_preemption() -> None:
     world = World()
     job = Training(world)

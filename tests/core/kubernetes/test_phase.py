@@ -12,11 +12,12 @@ from airflow_runai.core.kubernetes.phase import PhaseReading, phase_of
 from airflow_runai.core.kubernetes.verdict import verdict
 from airflow_runai.core.phases import PHASES
 from airflow_runai.core.timeline import Moment
+from tests.core.kubernetes.gangs import Gang
 from tests.core.kubernetes.trainings import Training
 from tests.core.kubernetes.world import Object, World
 
 
-def phase(world: World, training: Training) -> PhaseReading:
+def phase(world: World, training: Training | Gang) -> PhaseReading:
     mirror = Mirror()
     for one in world.said:
         one.tell(mirror)
@@ -193,3 +194,16 @@ def test_a_gang_of_which_a_part_runs_is_degraded() -> None:
     waits(second, "ContainerCreating", "")
     world.write("Pod", second)
     assert phase(world, job).phase == "Degraded"
+
+
+def test_a_gang_of_which_a_member_has_failed_runs_no_more() -> None:
+    world = World()
+    gang = Gang(world, 3)
+    pods = gang.run()
+    world.wait(10.0)
+    gang.fail(pods, {1}, 3)
+    words = f"{pods[1]['metadata']['name']} failed with exit code 3 (Error)"
+    reading = phase(world, gang)
+    assert (reading.phase, reading.message) == ("Terminating", words)
+    gang.restart(pods)
+    assert phase(world, gang).message.startswith(words)

@@ -21,6 +21,8 @@ from airflow_runai.backends.kubernetes.api.paths import (
     ResourceKind,
 )
 from airflow_runai.backends.kubernetes.api.refusals import Sight, confirmed
+from airflow_runai.backends.kubernetes.known_cluster import KnownCluster
+from airflow_runai.backends.kubernetes.trainings.admission import hold_back
 from airflow_runai.backends.kubernetes.trainings.evidence import (
     OF_JOB,
     OF_JOBSET,
@@ -69,7 +71,7 @@ class TrainingReader(WorkloadReader):
     Reads a training.
 
     :param start: the last known reading; says where the training is.
-    :param cluster: name of the cluster that is asked.
+    :param cluster: the one that is asked.
     :param sight: what may be seen of it.
     :param mirror: keeps what was seen; by default, one for this reader.
     """
@@ -77,7 +79,7 @@ class TrainingReader(WorkloadReader):
     __slots__ = ("_cluster", "_done", "_last", "_mirror", "_sight", "_start")
 
     def __init__(
-        self, start: Workload, cluster: str, sight: Sight, mirror: Mirror | None = None
+        self, start: Workload, cluster: KnownCluster, sight: Sight, mirror: Mirror | None = None
     ) -> None:
         self._start, self._cluster, self._sight = start, cluster, sight
         self._mirror = Mirror() if mirror is None else mirror
@@ -86,7 +88,11 @@ class TrainingReader(WorkloadReader):
 
     def read(self, workload_id: str) -> Flow[Workload]:
         """Read it; raises ``NotFound``."""
-        return (yield from self._settled(workload_id)).workload(self._cluster)
+        return (yield from self._settled(workload_id)).workload(self._name)
+
+    @property
+    def _name(self) -> str:
+        return self._cluster.settings.cluster
 
     def history(self, workload_id: str) -> Flow[tuple[Moment, ...]]:
         """Return what follows from its incarnations."""
@@ -98,13 +104,13 @@ class TrainingReader(WorkloadReader):
     def find_deleted(self, workload_id: str) -> Flow[Workload | None]:
         """Return it if a second look does not find it either, on the cluster that had it."""
         start = self._start
-        if not start.name or start.cluster_id not in ("", self._cluster):
+        if not start.name or start.cluster_id not in ("", self._name):
             return None
         try:
             yield from self._look_at_object(workload_id)
         except NotFound:
             last = self._take(workload_id)
-            return replace(last.workload(self._cluster) if last else start, deleted=True)
+            return replace(last.workload(self._name) if last else start, deleted=True)
         return None
 
     def _settled(self, uid: str) -> Flow[TrainingReading]:
@@ -128,7 +134,8 @@ class TrainingReader(WorkloadReader):
         yield from self._allowed("Pod", partial(self._list, uid, "Pod", PODS, selector))
         if queue:
             queued = [("labelSelector", f"{JOB_UID}={uid}")]
-            make = partial(self._list, uid, "Workload", KUEUE_WORKLOADS, queued)
+            kind_of_queued = yield from self._cluster.kind(KUEUE_WORKLOADS)
+            make = partial(self._list, uid, "Workload", kind_of_queued, queued)
             yield from self._allowed("Workload", make)
         reading = self._reading(uid)
         if self._has_unasked_past(reading):
@@ -220,7 +227,13 @@ class TrainingReader(WorkloadReader):
     def _amend(self, reading: TrainingReading) -> Flow[None]:
         _, resource, _ = kind_of(self._start)
         path = resource.object(self._start.project_id, self._start.name)
+        training = reading.case.training
         try:
-            yield from writes.change(path, reading.case.training.uid, reading.amendment)
+            if reading.last_straw and reading.case.is_set and training.queue:
+                # Kueue would resume at once what only its object says is suspended.
+                with suppress(Forbidden):
+                    kueue = yield from self._cluster.kind(KUEUE_WORKLOADS)
+                    yield from hold_back(kueue, training.namespace, training.uid, True)
+            yield from writes.change(path, training.uid, reading.amendment)
         except (Unreachable, Conflict, NotFound):
             return  # the next look writes it

@@ -24,6 +24,7 @@ from airflow_runai.backends.kubernetes.api.paths import (
 from airflow_runai.backends.kubernetes.api.refusals import Sight, confirmed
 from airflow_runai.backends.kubernetes.known_cluster import KnownCluster
 from airflow_runai.backends.kubernetes.trainings import creation
+from airflow_runai.backends.kubernetes.trainings.admission import hold_back
 from airflow_runai.backends.kubernetes.trainings.evidence import writers
 from airflow_runai.backends.kubernetes.trainings.listed_trainings import (
     ListedTraining,
@@ -37,7 +38,6 @@ from airflow_runai.core.flow import Flow, now
 from airflow_runai.core.kubernetes.job_facts import QUEUE
 from airflow_runai.core.kubernetes.mirror import Mirror
 from airflow_runai.core.kubernetes.objects import at, word
-from airflow_runai.core.kubernetes.queue_facts import JOB_UID
 from airflow_runai.core.kubernetes.training_container import own_variables, training_container
 from airflow_runai.core.manifests import Dialect, Precondition
 from airflow_runai.core.manifests.dialects import Registry
@@ -164,7 +164,7 @@ class KubernetesWorkloads(Workloads):
         return (yield from creation.create(project.id, made, served, dry_run=True)).warnings
 
     def reader(self, start: Workload) -> WorkloadReader:
-        return TrainingReader(start, self.settings.cluster, self._sight)
+        return TrainingReader(start, self._cluster, self._sight)
 
     def get_spec(self, workload: Workload) -> Flow[Mapping[str, Any]]:
         found = yield from confirmed(partial(writes.read, _path(workload), workload.id))
@@ -175,10 +175,10 @@ class KubernetesWorkloads(Workloads):
         return writers(workload.project_id, workload.id, label)
 
     def suspend(self, workload: Workload) -> Flow[None]:
-        return _suspended(workload, True)
+        return _suspended(self._cluster, workload, True)
 
     def resume(self, workload: Workload) -> Flow[None]:
-        return _suspended(workload, False)
+        return _suspended(self._cluster, workload, False)
 
     def delete(self, workload: Workload) -> Flow[None]:
         yield from writes.delete(_path(workload), workload.id)
@@ -238,10 +238,11 @@ def _path(workload: Workload) -> str:
     return resource.object(workload.project_id, workload.name)
 
 
-def _suspended(workload: Workload, wanted: bool) -> Flow[None]:
+def _suspended(cluster: KnownCluster, workload: Workload, wanted: bool) -> Flow[None]:
     found = yield from confirmed(partial(writes.read, _path(workload), workload.id))
     if word(found, "metadata", "labels", QUEUE):
-        yield from _held_back(workload, wanted)
+        kind = yield from cluster.kind(KUEUE_WORKLOADS)
+        yield from hold_back(kind, workload.project_id, workload.id, wanted)
         return
 
     def decide(found: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -249,21 +250,6 @@ def _suspended(workload: Workload, wanted: bool) -> Flow[None]:
         return None if is_so else {"spec": {"suspend": wanted}}
 
     yield from writes.change(_path(workload), workload.id, decide)
-
-
-def _held_back(workload: Workload, wanted: bool) -> Flow[None]:
-    """Let Kueue stop or admit it: it would undo at once what others do to the object."""
-    namespace = workload.project_id
-    selector = [("labelSelector", f"{JOB_UID}={workload.id}")]
-    queued, _ = yield from read_objects(KUEUE_WORKLOADS.collection(namespace), selector)
-
-    def decide(found: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        is_so = (at(found, "spec", "active") is False) == wanted
-        return None if is_so else {"spec": {"active": not wanted}}
-
-    for one in queued:
-        path = KUEUE_WORKLOADS.object(namespace, meta(one, "name"))
-        yield from writes.change(path, meta(one, "uid"), decide)
 
 
 def _specification(found: Mapping[str, Any]) -> Mapping[str, Any]:

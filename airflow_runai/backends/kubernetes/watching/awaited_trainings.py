@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from airflow_runai.backends.kubernetes.api.paths import KUEUE_WORKLOADS
+from airflow_runai.backends.kubernetes.known_cluster import KnownCluster
 from airflow_runai.backends.kubernetes.trainings.reader import TrainingReader, kind_of
 from airflow_runai.backends.kubernetes.trainings.readings import TrainingReading, read_training
 from airflow_runai.backends.kubernetes.watching.namespace_reflectors import ClusterReflectors
@@ -26,18 +28,29 @@ class AwaitedTraining(TrainingReader):
     :param published: see :meth:`WorkloadReader.published`.
     """
 
-    __slots__ = ("_bell", "_desk", "_interval", "_kind", "_published", "reflectors")
+    __slots__ = (
+        "_bell",
+        "_desk",
+        "_interval",
+        "_is_queued",
+        "_kind",
+        "_published",
+        "_seen",
+        "reflectors",
+    )
 
     def __init__(
         self,
         start: Workload,
-        cluster: str,
+        cluster: KnownCluster,
         interval: float,
         desk: ClusterReflectors,
         published: Callable[[], Flow[tuple[Moment, ...]]] | None = None,
     ) -> None:
         self._kind = kind_of(start)[0]
         self._interval = interval
+        self._is_queued: bool | None = None  # by Kueue; not known before its object was seen
+        self._seen: TrainingReading | None = None
         self.reflectors = desk.of(start.project_id)
         super().__init__(start, cluster, self.reflectors.sight, self.reflectors.facts)
         self._desk, self._published = desk, published
@@ -52,14 +65,16 @@ class AwaitedTraining(TrainingReader):
 
     def __exit__(self, *error: object) -> None:
         self._bell.__exit__()
+        if self._is_queued:
+            self._desk.leave(self.reflectors, "Workload")
         self._desk.leave(self.reflectors, self._kind)
 
     def following(self, last: Workload, seconds: float, pace: Sleep) -> Flow[Workload]:
         """Sleep until there is news, or for so many seconds; poll where nothing may be listed."""
-        is_news = True
+        self._seen, is_news = None, True  # it may sleep for days
         while is_news and not isinstance(self.reflectors.error(self._kind), Forbidden):
             is_news = yield from self._bell.wait(seconds)
-            if self.reflectors.has_listed(self._kind) or self.reflectors.error(self._kind):
+            if self.reflectors.error(self._kind) or (yield from self._has_listed(last.id)):
                 break
         error = self.reflectors.error(self._kind)
         if isinstance(error, Forbidden):
@@ -71,26 +86,52 @@ class AwaitedTraining(TrainingReader):
             raise error.with_traceback(None)
         seen = self._take(last.id) if is_news else None
         if seen is None or not self._is_enough(seen):
-            return (yield from self.read(last.id))
-        return seen.workload(self._cluster)
+            seen = yield from self._settled(last.id)
+        self._seen = seen
+        return seen.workload(self._name)
+
+    def _has_listed(self, uid: str) -> Flow[bool]:
+        """Whether all was seen that it depends on: what Kueue says, too, if Kueue queues it."""
+        if not self.reflectors.has_listed(self._kind):
+            return False
+        if self._is_queued is None and (case := self._mirror.case(uid)):
+            kind = (yield from self._cluster.kind(KUEUE_WORKLOADS)) if case.training.queue else None
+            self._is_queued = kind is not None
+            if kind:
+                self._desk.join(self.reflectors, "Workload", self._interval, kind)
+        return not self._is_queued or self._is_queue_shown or self._is_queue_failing
+
+    @property
+    def _is_queue_shown(self) -> bool:
+        return self.reflectors.has_listed("Workload")
+
+    @property
+    def _is_queue_failing(self) -> bool:
+        return self.reflectors.error("Workload") is not None
 
     def _is_enough(self, seen: TrainingReading) -> bool:
         """Whether there is nothing to prove, to ask or to write."""
         judged, training = seen.judged, seen.case.training
-        # Kueue says in an object of its own why it waits; nobody watches that.
-        is_lasting = not (judged.final or training.presence.is_gone or training.queue)
+        is_lasting = not (judged.final or training.presence.is_gone)
         has_more = seen.last_straw is not None or self._has_unasked_past(seen)
+        has_more = has_more or self._lacks_queue(seen)
         return is_lasting and judged.is_settled and seen.is_amended and not has_more
+
+    def _lacks_queue(self, seen: TrainingReading) -> bool:
+        """Whether Kueue has a say in it, and no watch shows what it says."""
+        if not seen.case.training.queue or "Workload" in seen.case.unreadable:
+            return False
+        return not self._is_queued or seen.case.queue is None or self._is_queue_failing
 
     def _take(self, uid: str) -> TrainingReading | None:
         # The mirror remembers for all waits: a thousand readings would be megabytes.
         return read_training(self._mirror, uid)
 
     def history(self, workload_id: str) -> Flow[tuple[Moment, ...]]:
-        """Return what follows from its incarnations."""
-        if self._take(workload_id) is None:
+        """Return what follows from its incarnations; those of the reading that was just taken."""
+        if self._seen is None and self._take(workload_id) is None:
             yield from super().history(workload_id)
-        seen = self._take(workload_id)
+        seen = self._seen or self._take(workload_id)
         return seen.moments if seen else ()
 
     def published(self) -> Flow[tuple[Moment, ...]]:

@@ -5,16 +5,27 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from airflow_runai.backends.kubernetes.api.paths import JOBS, JOBSETS, PODS
+from airflow_runai.backends.kubernetes.api.paths import (
+    JOBS,
+    JOBSETS,
+    KUEUE_WORKLOADS,
+    PODS,
+    ResourceKind,
+)
 from airflow_runai.backends.kubernetes.api.refusals import Sight
 from airflow_runai.backends.kubernetes.watching.bells import Bells
 from airflow_runai.backends.kubernetes.watching.reflector import Reflector
 from airflow_runai.core.kubernetes.mirror import Mirror
+from airflow_runai.core.kubernetes.queue_facts import JOB_UID
 from airflow_runai.core.manifests.labels import MANAGED_BY
 from airflow_runai.errors import Forbidden, RunaiError
 
-_RESOURCES = {"Job": JOBS, "JobSet": JOBSETS, "Pod": PODS}
+_RESOURCES = {"Job": JOBS, "JobSet": JOBSETS, "Pod": PODS, "Workload": KUEUE_WORKLOADS}
 _SELECTOR = tuple(("labelSelector", f"{key}={value}") for key, value in MANAGED_BY.items())
+# Kueue gives its Workloads no label of ours: all are listed, and only those of ours are kept.
+_SELECTORS = {"Workload": (("labelSelector", JOB_UID),)}
+#: Kinds without which less is known, but no wait ends.
+_HELPFUL = ("Pod", "Workload")
 
 
 class NamespaceReflectors:
@@ -31,18 +42,20 @@ class NamespaceReflectors:
         self._reflectors: dict[str, Reflector] = {}
         self._waits: Counter[str] = Counter()
 
-    def join(self, kind: str, interval: float) -> None:
+    def join(self, kind: str, interval: float, resource: ResourceKind | None = None) -> None:
         """
         Look for one more wait.
 
-        :param kind: of what it waits for.
+        :param kind: of what it waits for; ``Workload`` if Kueue has a say in it.
         :param interval: seconds between two lists, where no watch is allowed.
+        :param resource: in the version that is served, if that is not always the same.
         """
         self._waits[kind] += 1
         for one in _needed(kind):
             if one not in self._reflectors:
-                path = _RESOURCES[one].collection(self.namespace)
-                self._reflectors[one] = Reflector(one, path, _SELECTOR, self.facts, self.bells)
+                path = (resource or _RESOURCES[one]).collection(self.namespace)
+                selector = _SELECTORS.get(one, _SELECTOR)
+                self._reflectors[one] = Reflector(one, path, selector, self.facts, self.bells)
                 self._reflectors[one].interval = interval
             self._reflectors[one].interval = min(interval, self._reflectors[one].interval)
 
@@ -65,18 +78,18 @@ class NamespaceReflectors:
         return all(one.has_listed or isinstance(one.error, Forbidden) for one in reflectors)
 
     def error(self, kind: str) -> RunaiError | None:
-        """Return why nothing is known at the moment; pods that may not be listed are no reason."""
+        """Return why nothing is known at the moment; what only helps may be forbidden."""
         for one in _needed(kind):
             error = self._reflectors[one].error
-            if one == "Pod" and isinstance(error, Forbidden):
-                self.facts.refused("Pod")
+            if one in _HELPFUL and isinstance(error, Forbidden):
+                self.facts.refused(one)
             elif error is not None:
                 return error
         return None
 
 
 def _needed(kind: str) -> tuple[str, ...]:
-    return ("Job", "Pod") if kind == "Job" else (kind, "Job", "Pod")
+    return {"Job": ("Job", "Pod"), "Workload": ("Workload",)}.get(kind, (kind, "Job", "Pod"))
 
 
 class ClusterReflectors:
@@ -99,10 +112,16 @@ class ClusterReflectors:
         """Return the reflectors of a namespace."""
         return self._namespaces.setdefault(namespace, NamespaceReflectors(namespace))
 
-    def join(self, reflectors: NamespaceReflectors, kind: str, interval: float) -> None:
+    def join(
+        self,
+        reflectors: NamespaceReflectors,
+        kind: str,
+        interval: float,
+        resource: ResourceKind | None = None,
+    ) -> None:
         """Look for one more wait; see :meth:`NamespaceReflectors.join`."""
         self._namespaces[reflectors.namespace] = reflectors
-        reflectors.join(kind, interval)
+        reflectors.join(kind, interval, resource)
         self._changed()
 
     def leave(self, reflectors: NamespaceReflectors, kind: str) -> None:

@@ -28,6 +28,7 @@ from airflow_runai.core.flow import Flow, NextLine, Open, Request, Sleep, now
 from airflow_runai.core.kubernetes.mirror import Mirror
 from airflow_runai.core.kubernetes.objects import version, version_number
 from airflow_runai.core.kubernetes.presence import Presence
+from airflow_runai.core.kubernetes.queue_facts import owner_of
 from airflow_runai.errors import Expired, Forbidden, RunaiError, Silent, Unreadable
 
 Object = Mapping[str, Any]
@@ -129,7 +130,7 @@ class Reflector:
         self._refused_list.end()
         self._failures = 0
         # Whoever waits for what no list shows must look for it.
-        unseen = [uid for uid in self._bells if uid not in seen] if self._kind != "Pod" else []
+        unseen = [uid for uid in self._bells if uid not in seen] if self._shows_trainings else []
         rings = map(self._bells.ring, {*lost, *unseen})
         yield from with_breaks(self._bells.ring_all() if was_blind else rings)
 
@@ -137,8 +138,17 @@ class Reflector:
         for item in items:
             with suppress(Unreadable):  # gone for its own waits, which read it themselves
                 found = decode_object(item)
-                seen.add(meta(found, "uid"))
-                self._see(found, Presence(seen=version(found), seen_at=moment))
+                if self._is_ours(found):
+                    seen.add(meta(found, "uid"))
+                    self._see(found, Presence(seen=version(found), seen_at=moment))
+
+    @property
+    def _shows_trainings(self) -> bool:
+        return self._kind in ("Job", "JobSet")
+
+    def _is_ours(self, found: Object) -> bool:
+        """Whether it belongs to a training that is known; a label says that of all other kinds."""
+        return self._kind != "Workload" or owner_of(found) in self._facts
 
     def _see(self, found: Object, presence: Presence) -> None:
         self._bells.ring(self._facts.take(self._kind, found, presence))
@@ -187,10 +197,10 @@ class Reflector:
         self._barren = 0
         self._version = meta(found, "resourceVersion") or self._version
         seen = version(found)
-        if kind == "DELETED":
-            self._see(found, Presence(left=seen, left_at=moment))
-        elif kind != "BOOKMARK":
-            self._see(found, Presence(seen=seen, seen_at=moment))
+        if kind != "BOOKMARK" and self._is_ours(found):
+            is_left = kind == "DELETED"
+            shown = Presence(left=seen, left_at=moment) if is_left else Presence(seen, moment)
+            self._see(found, shown)
         self._facts.reach(self._kind, seen)
 
     def _watch_request(self, seconds: int) -> Request:
