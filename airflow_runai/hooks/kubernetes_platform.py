@@ -29,7 +29,8 @@ class ClusterPlatform(Platform):
     pace = 50.0
 
     def __init__(self, connection: ClusterConnection, access: ClusterAccess) -> None:
-        self.backend = KubernetesBackend(replace(connection.trainings, cluster=access.cluster))
+        self._cluster = access.cluster
+        self.backend = KubernetesBackend(replace(connection.trainings, cluster=self._cluster))
         self.address = access.host
         self.changed: Callable[[], object] = lambda: None
         self._connection, self._access = connection, access
@@ -37,7 +38,7 @@ class ClusterPlatform(Platform):
         self._reflectors = ClusterReflectors(lambda: self.changed())
 
     def known_project(self, name: str, cluster: str | None) -> Project | None:
-        namespace, own = self._connection.trainings.namespace or name, self._access.cluster
+        namespace, own = self._connection.trainings.namespace or name, self._cluster
         if cluster not in (None, own) or not is_namespace(namespace):
             return None
         return Project(namespace, name, own, namespace)
@@ -58,7 +59,7 @@ class ClusterPlatform(Platform):
     def watched(
         self, start: Workload, interval: float, published: Published | None
     ) -> AwaitedTraining:
-        return AwaitedTraining(start, self._access.cluster, interval, self._reflectors, published)
+        return AwaitedTraining(start, self._cluster, interval, self._reflectors, published)
 
     def look_around(self) -> Flow[str]:
         (cluster,) = yield from self.backend.clusters()

@@ -99,7 +99,7 @@ class LogTail:
         # How far the log of which incarnation was seen.
         self._place, self._place_of = _NOWHERE, 0
         self._todo: tuple[LogLook, ...] = ()
-        self._unshown = UnshownLogs(self._show_found, self._forget_news)
+        self._unshown = UnshownLogs(self)
         self._kept: tuple[str, ...] = ()
         self._left_out = 0
         self._complaint = ""
@@ -183,7 +183,7 @@ class LogTail:
                 await self._read(look)
         finally:
             self._is_reading = False
-            self._forget_news()
+            self.forget_news()
         self._follow_later(self._interval)
 
     async def _read(self, look: LogLook) -> None:
@@ -210,7 +210,8 @@ class LogTail:
         shown = self._place if self._place_of == number else _NOWHERE
         return self._unshown.place(number) or shown
 
-    async def _show_found(self, look: LogLook, found: UnmaskedPart) -> None:
+    async def show_found(self, look: LogLook, found: UnmaskedPart) -> None:
+        """Show what a look has found, unless it is the worker's; never raises."""
         if self._is_workers(look):
             return
         if found.at >= look.until:
@@ -229,7 +230,8 @@ class LogTail:
             late.until = look.until
             self._ask(late)
 
-    def _forget_news(self) -> None:
+    def forget_news(self) -> None:
+        """Keep no news that nothing more is published with."""
         if not (self._mode == FOLLOW or self._is_reading or self._unshown):
             self._news = None
 

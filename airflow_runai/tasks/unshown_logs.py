@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from typing import Protocol
 
 from airflow_runai.core.log_lines import LogPosition
 from airflow_runai.core.log_reader import UnmaskedPart
@@ -11,8 +10,15 @@ from airflow_runai.hooks.sessions import one_per_loop
 from airflow_runai.tasks.log_fetches import LogFetches
 from airflow_runai.tasks.log_looks import LogLook
 
-#: Shows what a look has found; never raises.
-ShowPart: TypeAlias = Callable[[LogLook, UnmaskedPart], Awaitable[None]]
+
+class LogShower(Protocol):
+    """Shows what was read."""
+
+    async def show_found(self, look: LogLook, found: UnmaskedPart) -> None:
+        """Show what a look has found; never raises."""
+
+    def forget_news(self) -> None:
+        """Take note that nothing more can be shown."""
 
 
 class UnshownLogs:
@@ -20,14 +26,12 @@ class UnshownLogs:
     Parts of a log, each of which is shown after those before it, and when its look is told.
 
     What is read in a storm waits for the history, which tells whose it is.
-
-    :param at_rest: called when nothing more can be shown.
     """
 
-    __slots__ = ("_at_rest", "_parts", "_show")
+    __slots__ = ("_parts", "_shower")
 
-    def __init__(self, show: ShowPart, at_rest: Callable[[], None]) -> None:
-        self._show, self._at_rest = show, at_rest
+    def __init__(self, shower: LogShower) -> None:
+        self._shower = shower
         self._parts: tuple[tuple[LogLook, UnmaskedPart], ...] = ()
 
     def __bool__(self) -> bool:
@@ -61,8 +65,8 @@ class UnshownLogs:
         while self._parts and self._parts[0][0].is_told:
             look, found = self._parts[0]
             try:
-                await self._show(look, found)
+                await self._shower.show_found(look, found)
             finally:
                 self._parts = self._parts[1:]
                 one_per_loop(LogFetches).hold(-found.characters)
-        self._at_rest()
+        self._shower.forget_news()

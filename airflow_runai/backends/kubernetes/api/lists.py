@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from msgspec import Raw
+
 from airflow_runai.backends.kubernetes.api.objects import decode_object, decode_page
 from airflow_runai.backends.kubernetes.api.refusals import confirmed
 from airflow_runai.backends.kubernetes.api.status import accept
@@ -21,14 +23,14 @@ from airflow_runai.errors import Expired, Unreadable
 R = TypeVar("R")
 Object = Mapping[str, Any]
 
-#: Objects of one page, and pages of the longest list that is read.
-PAGE, MAX_PAGES = 500, 200
+#: Objects of one page (of Jobs, 2.6 MB), and pages of the longest list that is read.
+PAGE, MAX_PAGES = 1000, 100
 #: So often a list begins anew; what expires again and again will not come.
 _BEGINNINGS = 3
 
 
 def walk(
-    path: str, selector: Sequence[tuple[str, str]], take: Callable[[Sequence[bytes]], Flow[None]]
+    path: str, selector: Sequence[tuple[str, str]], take: Callable[[Sequence[Raw]], Flow[None]]
 ) -> Flow[str]:
     """
     Hand over page after page, holding one at a time; return the version of the first one.
@@ -82,7 +84,7 @@ def _read(
     for beginning in range(_BEGINNINGS):
         kept: list[R] = []
 
-        def take(items: Sequence[bytes], kept: list[R] = kept) -> Flow[None]:
+        def take(items: Sequence[Raw], kept: list[R] = kept) -> Flow[None]:
             yield from ()
             kept.extend(keep(decode_object(item)) for item in items)
 

@@ -48,6 +48,8 @@ _LACKS: dict[str, tuple[type[Exception], ...]] = {
     KINDS["Job"]: (NotFound,),
     KINDS["JobSet"]: (NotFound, KindMissing, Forbidden),
 }
+#: One for all: a wait has to be small.
+_NOTHING: frozenset[str] = frozenset()
 #: What is not done, or not known, without the right to do so.
 _WITHOUT = {
     "Pod": "pods cannot be listed: interruptions and exit codes stay unknown",
@@ -81,7 +83,7 @@ class TrainingReader(WorkloadReader):
     ) -> None:
         self._start, self._cluster, self._sight = start, cluster, sight
         self._mirror = Mirror() if mirror is None else mirror
-        self._done: set[str] = set()
+        self._done = _NOTHING
         self._last: TrainingReading | None = None
 
     def read(self, workload_id: str) -> Flow[Workload]:
@@ -132,7 +134,7 @@ class TrainingReader(WorkloadReader):
             yield from self._allowed("Workload", make)
         reading = self._reading(uid)
         if self._has_unasked_past(reading):
-            self._done.add("past")
+            self._done |= {"past"}
             yield from self._allowed("Event", self._ask_for_past)
             reading = self._reading(uid)
         if reading.judged.events_of:
@@ -203,7 +205,7 @@ class TrainingReader(WorkloadReader):
         """Do what may be forbidden; say once what is missing without it."""
         refusal = yield from self._sight.attempt(f"{self._start.project_id}/{what}", make)
         if refusal is not None and what not in self._done:
-            self._done.add(what)
+            self._done |= {what}
             self._mirror.refused(what)
             yield Notice("trouble", f"{self._start.name}: {_WITHOUT[what]} ({refusal})")
 

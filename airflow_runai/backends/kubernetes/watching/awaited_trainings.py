@@ -1,4 +1,4 @@
-"""A reader that sleeps until a watch has news; it believes no watch that a training has ended."""
+"""A reader that sleeps until a watch has news; it believes no watch that a training is gone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from airflow_runai.backends.kubernetes.trainings.reader import TrainingReader, kind_of
 from airflow_runai.backends.kubernetes.trainings.readings import TrainingReading, read_training
 from airflow_runai.backends.kubernetes.watching.namespace_reflectors import ClusterReflectors
-from airflow_runai.core.flow import Flow, Sleep
+from airflow_runai.core.flow import Flow, Sleep, Wait
 from airflow_runai.core.timeline import Moment
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import Forbidden, RefusedAgain, Unauthorized
@@ -17,9 +17,9 @@ class AwaitedTraining(TrainingReader):
     """
     Reads a training for one wait.
 
-    It sends requests of its own only for what a watch cannot prove: an end, or that the training
-    is gone; when the time of the wait is up; for what the platform must be asked, such as who has
-    taken a pod; and to write its history.
+    It sends requests of its own only for what a watch cannot prove: that the training is gone, or
+    that all pods of one that has ended were seen; when the time of the wait is up; for what the
+    platform must be asked, such as who has taken a pod; and to write its history.
 
     :param interval: seconds between two lists that the wait asks for, where no watch is allowed.
     :param desk: where it joins while it is entered.
@@ -47,7 +47,7 @@ class AwaitedTraining(TrainingReader):
         self._bell.__enter__()
         self._desk.join(self.reflectors, self._kind, self._interval)
         if self.reflectors.has_listed(self._kind):
-            self._bell.ring()  # what was seen before it came is news for it
+            self._bell.set()  # what was seen before it came is news for it
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -58,7 +58,8 @@ class AwaitedTraining(TrainingReader):
         """Sleep until there is news, or for so many seconds; poll where nothing may be listed."""
         is_news = True
         while is_news and not isinstance(self.reflectors.error(self._kind), Forbidden):
-            is_news = yield from self._bell.wait(seconds)
+            yield Wait(self._bell, seconds)
+            is_news = self._bell.still()
             if self.reflectors.has_listed(self._kind) or self.reflectors.error(self._kind):
                 break
         error = self.reflectors.error(self._kind)
