@@ -250,6 +250,21 @@ def test_a_missing_right_degrades_and_loses_no_end(rights: set[tuple[str, str]])
     assert outcome.ended_at - outcome.timeline[-1].at < 60.0
 
 
+def test_an_end_costs_one_look_at_its_pods() -> None:
+    """Hundreds end at once: what the watch has shown for good is not asked for again."""
+
+    async def act(triggerer: Triggerer) -> tuple[Counter[str], str]:
+        triggerer.cluster.life_of = lambda pod: Life(run=100.0)
+        waiting = asyncio.create_task(triggerer.outcome(await triggerer.submit("train")))
+        await asyncio.sleep(60.0)
+        triggerer.asked.clear()
+        return triggerer.asked, (await waiting).status
+
+    spent, status = played(act)
+    assert status == "succeeded"
+    assert (spent["GET jobs"], spent["look pods"]) == (0, 1)
+
+
 def test_a_wait_that_comes_later_is_served_by_what_was_seen() -> None:
     async def act(triggerer: Triggerer) -> tuple[Counter[str], list[str]]:
         triggerer.cluster.life_of = lambda pod: Life(run=100.0)

@@ -87,6 +87,12 @@ class AwaitedTraining(TrainingReader):
         # The mirror remembers for all waits: a thousand readings would be megabytes.
         return read_training(self._mirror, uid)
 
+    def _look_at_object(self, uid: str) -> Flow[None]:
+        """Do without if it has ended: nothing takes that back, and ends often come by hundreds."""
+        case = self._mirror.case(uid)
+        if case is None or case.training.presence.is_gone or not case.has_ended:
+            yield from super()._look_at_object(uid)
+
     def history(self, workload_id: str) -> Flow[tuple[Moment, ...]]:
         """Return what follows from its incarnations."""
         if self._take(workload_id) is None:
