@@ -23,6 +23,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_runai.core.backend import newest_named
 from airflow_runai.core.decision import WaitPolicy
 from airflow_runai.core.flow import Flow, Notice
+from airflow_runai.core.log_lines import OFF
 from airflow_runai.core.outcome import Outcome
 from airflow_runai.core.timeline import Moment
 from airflow_runai.core.waiting import appearance, wait
@@ -100,7 +101,10 @@ class RunaiWorkloadTrigger(BaseTrigger):
         interval = WaitPolicy.from_json(policy).poll_interval
         self._start = Workload.from_json(workload)
         self._log_facts: LogFacts | None = None
-        self._tail = LogTail(runai_conn_id, self._start, get_logs, interval, self._show_log)
+        self._tail: LogTail | None = None
+        if get_logs != OFF:
+            self._tail = LogTail(runai_conn_id, self._start, get_logs, interval, self._show_log)
+        self._is_over = False
         self.checkpoints = checkpoints
         self._steps = Steps(CheckpointRoot(**checkpoints), self._tell) if checkpoints else None
         self._company = Company(())
@@ -134,17 +138,19 @@ class RunaiWorkloadTrigger(BaseTrigger):
         try:
             outcome = await self._wait()
         finally:
+            self._is_over = True
             self._company.close()
             self._leave_timeline_to_task()  # a companion may have shown something just now
-        outcome = replace(outcome, log=self._tail.rest())
+        outcome = replace(outcome, log=self._tail.rest() if self._tail else {})
         await asyncio.sleep(max(0.0, earliest - asyncio.get_running_loop().time()))
         yield TriggerEvent(outcome.to_event())
 
     def _companions(self) -> list[Companion]:
         name = self._start.name
         why = LongWait(self.runai_conn_id, self._start, self._tell_reasons)
+        logs = [self._tail] if self._tail else []
         steps = [self._steps] if self._steps else []
-        return [self._tail, why, *steps, *companions_of(self.voice, name)]
+        return [*logs, why, *steps, *companions_of(self.voice, name)]
 
     async def _wait(self) -> Outcome:
         start, policy = self._start, WaitPolicy.from_json(self.policy)
@@ -198,9 +204,10 @@ class RunaiWorkloadTrigger(BaseTrigger):
         self._publish(news, is_urgent=is_urgent)
 
     def _publish(self, news: Mapping[str, Any], *, is_urgent: bool = True) -> None:
-        if self._tail.is_closed:
-            return  # the wait is over: the task writes the end, and nothing older may follow it
-        self._tail.published(news)
+        if self._is_over:
+            return  # the task writes the end, and nothing older may follow it
+        if self._tail is not None:
+            self._tail.published(news)
         if self._log_facts is not None:
             news = self._log_facts.beside(news)
         if self.show_timeline and self.task_instance is not None:
