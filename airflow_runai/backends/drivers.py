@@ -89,7 +89,7 @@ def arun(
         whole conversation it costs nothing while the conversation sleeps. A stream needs no turn.
     """
     performer = _Awaiting(client, on_notice, sleep, clock or ServerClock(), via)
-    return adrive(flow, performer.perform, performer.release)
+    return adrive(flow, performer, performer.release)
 
 
 @dataclass
@@ -151,6 +151,7 @@ class _Blocking:
 
 @dataclass(slots=True)
 class _Awaiting:
+    # Called to perform a step: a method that is handed on costs memory, and thousands are.
     client: httpx.AsyncClient
     on_notice: Callable[[Notice], Awaitable[None]] | None
     sleep: Callable[[float], Awaitable[None]]
@@ -158,11 +159,11 @@ class _Awaiting:
     via: Callable[[Request], Flow[Reply]] | None = None
     stream: AwaitedLines | None = None
 
-    def perform(self, step: Step) -> Awaitable[Reply]:
+    def __call__(self, step: Step) -> Awaitable[Reply]:
         # Not a coroutine: thousands sleep here, and each frame costs memory.
         match step:
             case Request() if self.via:
-                return adrive(self.via(step), replace(self, via=None, stream=None).perform)
+                return adrive(self.via(step), replace(self, via=None, stream=None))
             case Request():
                 return self._send(step)
             case Open():

@@ -36,6 +36,9 @@ FRESH = 120.0
 #: The history of an ended workload may be unreadable this often in a row before we do without.
 MAX_HISTORY_ATTEMPTS = 5
 
+#: One for all: each would take 200 bytes of a wait.
+_NONE: frozenset[str] = frozenset()
+
 
 def wait(
     policy: WaitPolicy,
@@ -149,7 +152,7 @@ class _Outage:
     """A stretch of time without an answer."""
 
     failures: int = 0
-    kinds: frozenset[str] = frozenset()
+    kinds: frozenset[str] = _NONE
 
     def record_failure(self, error: Exception) -> bool:
         """Count a failure; return whether it is the first of its kind."""
@@ -163,7 +166,7 @@ class _Outage:
         """Forget the failures; return whether there were any."""
         was_out = self.failures > 0
         self.failures = 0
-        self.kinds = frozenset()
+        self.kinds = _NONE
         return was_out
 
 

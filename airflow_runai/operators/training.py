@@ -231,7 +231,7 @@ class RunaiTrainingOperator(NotifyingOperator):
             policy.poll_interval,
             lambda news, end, is_urgent: tab.add_log(end),
         )
-        why = LongWait(settings, workload.to_json(), partial(self._tell_reasons, tab))
+        why = LongWait(settings, workload, partial(self._tell_reasons, tab))
         steps = Steps(root, lambda news: self.log.info("%s", news.text)) if root else None
         company: list[Companion] = [why, log, *self._voices(context, workload)]
         with leaving_the_workload(context, hook, workload, self.kill_action):

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from airflow_runai.core.flow import Notice
@@ -34,7 +35,7 @@ class LongWait:
     """
     Tells why its workload does not run.
 
-    :param workload: from :meth:`Workload.to_json`; without an id nothing is asked.
+    :param workload: which one; without an id nothing is asked.
     :param tell: called on the event loop, in the context of the wait.
     :param patience: see :data:`PATIENCE`.
     """
@@ -53,7 +54,7 @@ class LongWait:
     def __init__(
         self,
         connection: ConnectionKey,
-        workload: Mapping[str, Any],
+        workload: Workload,
         tell: Tell,
         patience: Mapping[Meaning, float] = PATIENCE,
     ) -> None:
@@ -69,7 +70,7 @@ class LongWait:
 
     def hear(self, notice: Notice) -> None:
         """Begin to count when the phase changes."""
-        if notice.kind not in ("timeline", "sighting") or not self._workload["id"]:
+        if notice.kind not in ("timeline", "sighting") or not self._workload.id:
             return
         last = notice.data["timeline"][-1]
         stretch = (last["phase"], last["at"])
@@ -105,17 +106,17 @@ class LongWait:
 
     async def _explain(self, news: Mapping[str, Any]) -> None:
         last = news["timeline"][-1]
-        seen = Workload.from_json({**self._workload, "phase": last["phase"]})
+        seen = replace(self._workload, phase=last["phase"])
         try:
             async with session(self._connection) as joined:
                 found = await joined.run(joined.backend.explain(seen, last["at"]))
         except Exception as error:
             # Whatever it is, the wait itself will meet it and say so.
-            log.debug("why %s waits cannot be asked: %s", self._workload["name"], error)
+            log.debug("why %s waits cannot be asked: %s", self._workload.name, error)
             return
         if found:
             self._found = tuple(reason.sentence for reason in found)
-            lines = [f"{self._workload['name']}: {sentence}" for sentence in self._found]
+            lines = [f"{self._workload.name}: {sentence}" for sentence in self._found]
             self._tell(lines, {**news, "reasons": list(self._found)})
 
 

@@ -103,6 +103,14 @@ class PublishedTimelines:
             elif task := self._idly_due():
                 await self._write(task, self._idle.pop(task))
             await asyncio.sleep(PACE)
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Keep only what counts: thousands of waits begin at once, and a ``dict`` never shrinks."""
+        moment = asyncio.get_running_loop().time()
+        self._pending.clear()
+        self._idle.clear()
+        self._written_at = {t: at for t, at in self._written_at.items() if moment - at < REPEAT}
 
     def _due(self, timelines: Iterable[TaskAddress]) -> TaskAddress | None:
         moment = asyncio.get_running_loop().time()

@@ -10,9 +10,10 @@ that outlives its cancellation.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import structlog
@@ -22,6 +23,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_runai.core.backend import newest_named
 from airflow_runai.core.decision import WaitPolicy
 from airflow_runai.core.flow import Flow, Notice
+from airflow_runai.core.log_lines import OFF
 from airflow_runai.core.outcome import Outcome
 from airflow_runai.core.timeline import Moment
 from airflow_runai.core.waiting import appearance, wait
@@ -42,6 +44,19 @@ log = structlog.get_logger(logger_name=__name__)
 
 #: Strong references: the event loop itself keeps only weak ones to its tasks.
 _BACKGROUND: set[asyncio.Task[None]] = set()
+
+
+@lru_cache(maxsize=256)
+def _one_for_all(policy: str) -> dict[str, Any]:
+    """Return the one mapping of all equal policies: thousands of triggers keep theirs."""
+    read: dict[str, Any] = json.loads(policy)
+    return read
+
+
+@lru_cache(maxsize=256)
+def _shared(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the first of all equal tuples."""
+    return names
 
 
 class RunaiWorkloadTrigger(BaseTrigger):
@@ -76,25 +91,28 @@ class RunaiWorkloadTrigger(BaseTrigger):
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's constructor has no annotations
         self.runai_conn_id = runai_conn_id
-        self.workload = workload
-        self.policy = policy
+        self._given = _shared(tuple(workload))
+        self.policy = _one_for_all(json.dumps(policy))
         self.kill_action = on_kill
         self.min_defer_seconds = min_defer_seconds
         self.show_timeline = show_timeline
         self.voice = voice
         self.get_logs = get_logs
         interval = WaitPolicy.from_json(policy).poll_interval
+        self._start = Workload.from_json(workload)
         self._log_facts: LogFacts | None = None
-        self._tail = LogTail(
-            runai_conn_id,
-            Workload.from_json(workload),
-            get_logs,
-            interval,
-            self._show_log,
-        )
+        self._tail: LogTail | None = None
+        if get_logs != OFF:
+            self._tail = LogTail(runai_conn_id, self._start, get_logs, interval, self._show_log)
+        self._is_over = False
         self.checkpoints = checkpoints
         self._steps = Steps(CheckpointRoot(**checkpoints), self._tell) if checkpoints else None
         self._company = Company(())
+
+    @property
+    def workload(self) -> dict[str, Any]:
+        """What was given: made anew, because thousands of triggers would keep it twice."""
+        return {name: getattr(self._start, name) for name in self._given}
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return class path and arguments."""
@@ -120,20 +138,22 @@ class RunaiWorkloadTrigger(BaseTrigger):
         try:
             outcome = await self._wait()
         finally:
+            self._is_over = True
             self._company.close()
             self._leave_timeline_to_task()  # a companion may have shown something just now
-        outcome = replace(outcome, log=self._tail.rest())
+        outcome = replace(outcome, log=self._tail.rest() if self._tail else {})
         await asyncio.sleep(max(0.0, earliest - asyncio.get_running_loop().time()))
         yield TriggerEvent(outcome.to_event())
 
     def _companions(self) -> list[Companion]:
-        name = str(self.workload.get("name"))
-        why = LongWait(self.runai_conn_id, self.workload, self._tell_reasons)
+        name = self._start.name
+        why = LongWait(self.runai_conn_id, self._start, self._tell_reasons)
+        logs = [self._tail] if self._tail else []
         steps = [self._steps] if self._steps else []
-        return [self._tail, why, *steps, *companions_of(self.voice, name)]
+        return [*logs, why, *steps, *companions_of(self.voice, name)]
 
     async def _wait(self) -> Outcome:
-        start, policy = Workload.from_json(self.workload), WaitPolicy.from_json(self.policy)
+        start, policy = self._start, WaitPolicy.from_json(self.policy)
         last_error = ""
         while True:
             try:
@@ -184,9 +204,10 @@ class RunaiWorkloadTrigger(BaseTrigger):
         self._publish(news, is_urgent=is_urgent)
 
     def _publish(self, news: Mapping[str, Any], *, is_urgent: bool = True) -> None:
-        if self._tail.is_closed:
-            return  # the wait is over: the task writes the end, and nothing older may follow it
-        self._tail.published(news)
+        if self._is_over:
+            return  # the task writes the end, and nothing older may follow it
+        if self._tail is not None:
+            self._tail.published(news)
         if self._log_facts is not None:
             news = self._log_facts.beside(news)
         if self.show_timeline and self.task_instance is not None:
@@ -219,9 +240,8 @@ class RunaiWorkloadTrigger(BaseTrigger):
         # Where a suspension ends the wait, a late call must not delete a workload that a person
         # suspended.
         spare_suspended = self.policy.get("when_suspended") == "end"
-        workload = Workload.from_json(self.workload)
         kill = Kill(
-            self.task_instance, self.runai_conn_id, workload, self.kill_action, spare_suspended
+            self.task_instance, self.runai_conn_id, self._start, self.kill_action, spare_suspended
         )
         ending = asyncio.create_task(kill.until_done())
         _BACKGROUND.add(ending)

@@ -835,6 +835,7 @@ def written_by(trigger: Preempted) -> list[Any]:
         await asyncio.sleep(200)
 
     assert played(story).texts[-1] == "| last words"
+    assert trigger._tail is not None
     assert trigger._tail._news is None, "news are not held while nothing is looked at"
     comms: Any = task_runner.SUPERVISOR_COMMS
     return list(comms.written)

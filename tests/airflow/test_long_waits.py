@@ -12,6 +12,7 @@ import pytest
 
 from airflow_runai.core.flow import Notice
 from airflow_runai.core.phases import Meaning
+from airflow_runai.core.workload import Workload
 from airflow_runai.emulator import Emulator, serve
 from airflow_runai.hooks.sessions import one_per_loop
 from airflow_runai.tasks.companions import Companion
@@ -65,7 +66,7 @@ def test_a_long_stretch_is_explained_once(crowded: Emulator) -> None:
     workload, heard = hopeless(crowded), Listener()
 
     async def play() -> None:
-        waiting = LongWait("runai_default", workload, heard, SOON)
+        waiting = LongWait("runai_default", Workload.from_json(workload), heard, SOON)
         waiting.hear(news("Pending"))
         await eventually(lambda: bool(heard.lines))
         waiting.hear(news("Pending", message="2 GPUs are free"))  # the same stretch, in other words
@@ -83,13 +84,14 @@ def test_neither_a_short_stretch_nor_one_that_runs_costs_a_request(crowded: Emul
     workload, heard = hopeless(crowded), Listener()
 
     async def play() -> None:
-        waiting = LongWait("runai_default", workload, heard)
+        waiting = LongWait("runai_default", Workload.from_json(workload), heard)
         for at, phase in enumerate(("Creating", "Pending", "Initializing", "Running")):
             waiting.hear(news(phase, at))
             assert (waiting._timer is None) == (phase == "Running")
         waiting.hear(news("Pending", 9))
         waiting.close()
-        LongWait("runai_default", {**workload, "id": ""}, heard, SOON).hear(news("Pending"))
+        nameless = Workload.from_json({**workload, "id": ""})
+        LongWait("runai_default", nameless, heard, SOON).hear(news("Pending"))
 
     asyncio.run(play())
     assert (heard.lines, asked(crowded)) == ([], 0)
@@ -102,7 +104,7 @@ def test_a_stretch_that_an_earlier_triggerer_has_seen_is_explained_in_time(
     workload, heard = hopeless(crowded), Listener()
 
     async def play() -> None:
-        waiting = LongWait("runai_default", workload, heard)
+        waiting = LongWait("runai_default", Workload.from_json(workload), heard)
         waiting.hear(news("Pending", time.time() - waited, kind="sighting"))
         timer, now = waiting._timer, asyncio.get_running_loop().time()
         assert (timer is not None) is is_asked
@@ -127,7 +129,7 @@ def test_an_outage_says_nothing_and_ends_nothing(
     connect("http://127.0.0.1:9")
 
     async def play() -> None:
-        waiting = LongWait("runai_default", workload, heard, SOON)
+        waiting = LongWait("runai_default", Workload.from_json(workload), heard, SOON)
         waiting.hear(news("Pending"))
         await eventually(lambda: waiting._asking is not None and waiting._asking.done())
 
@@ -139,7 +141,9 @@ class Hasty(RunaiWorkloadTrigger):
     """Asks soon."""
 
     def _companions(self) -> list[Companion]:
-        return [LongWait("runai_default", self.workload, self._tell_reasons, SOON)]
+        return [
+            LongWait("runai_default", Workload.from_json(self.workload), self._tell_reasons, SOON)
+        ]
 
 
 @pytest.mark.slow

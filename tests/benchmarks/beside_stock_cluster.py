@@ -40,6 +40,8 @@ ROOT = Path(__file__).parents[2]
 ENDS, APART, LOST = 100, 0.2, 40
 #: A trigger of ours does not fire within its first 10 s.
 EARLIEST = 12.0
+#: Seconds without a new call after which triggers that have not all looked never will.
+STUCK = 300.0
 
 
 class Process:
@@ -143,6 +145,8 @@ class Comparison:
         last = time.monotonic()
         has_looked = partial(_has_looked, side, began, waits)
         while not (has_looked(before) and time.monotonic() - last >= EARLIEST):
+            if not has_looked(before) and time.monotonic() - last > STUCK:
+                raise TimeoutError(f"{side}: not all of {waits} waits have looked: {before}")
             time.sleep(1)
             now = self._counted()
             if now != before and not (side == "stock" and has_looked(now)):

@@ -13,6 +13,7 @@ from airflow_runai.core.manifests import DIALECTS, ManifestRequest, render
 from airflow_runai.core.spec import WorkloadSpec
 from tests.rig.api import Api
 from tests.rig.cluster import Cluster, Options
+from tests.rig.waiting import until
 
 #: What the API server counts: how often it was asked, and which watches are open.
 _COUNTED = re.compile(
@@ -57,11 +58,12 @@ def create(api: Api, namespace: str, count: int) -> dict[str, str]:
 
 def _await_rest(api: Api, namespace: str) -> None:
     """Wait until the Job controller has said of each that it is suspended."""
-    while True:
+
+    def are_suspended() -> bool:
         jobs = api.get(_jobs(namespace))["items"]
-        if all(job["status"].get("conditions") for job in jobs):
-            return
-        time.sleep(0.5)
+        return all(job["status"].get("conditions") for job in jobs)
+
+    until(are_suspended, "the word of the Job controller that it has suspended each Job")
 
 
 def end(api: Api, namespace: str, name: str) -> float:

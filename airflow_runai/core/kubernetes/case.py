@@ -45,6 +45,11 @@ class Case:
         """Whether it is a JobSet: it begins anew as a whole."""
         return self.training.kind == "JobSet"
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the platform has said that it is over; that is never taken back."""
+        return bool(self.training.success or self.training.failure)
+
     @cached_property
     def attempt(self) -> int:
         """The newest attempt of a set; -1 for a Job."""

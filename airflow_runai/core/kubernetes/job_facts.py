@@ -28,6 +28,7 @@ from airflow_runai.core.kubernetes.objects import (
     number,
     rows,
     sentence,
+    shared_word,
     version,
     word,
 )
@@ -42,8 +43,6 @@ FINGERPRINT, BUDGET = "airflow-runai/fingerprint", "airflow-runai/backoff-limit"
 #: Characters of it that are kept for reading; a longer one is not ours.
 LONGEST_HISTORY = 64 * 1024
 #: Label that names the queue of Kueue's.
-#: One for all: a set takes 200 bytes.
-_NONE: frozenset[Any] = frozenset()
 QUEUE = "kueue.x-k8s.io/queue-name"
 #: The first says that the verdict is sure, the second that nothing runs any more.
 _SUCCESS = ("SuccessCriteriaMet", "Complete", "Completed")
@@ -105,9 +104,9 @@ class JobFacts:
     set_uid: Word = ""
     attempt: NewestVersion = -1
     made: Greatest = 0.0
-    pauses: Annotated[frozenset[int], newest_of] = frozenset()
-    paused_at: Annotated[frozenset[float], newest_of] = frozenset()
-    resumed_at: Annotated[frozenset[float], newest_of] = frozenset()
+    pauses: Annotated[tuple[int, ...], newest_of] = ()
+    paused_at: Annotated[tuple[float, ...], newest_of] = ()
+    resumed_at: Annotated[tuple[float, ...], newest_of] = ()
     success: Annotated[Conclusion | None, earlier] = None
     failure: Annotated[Conclusion | None, earlier] = None
     deadline: Greatest = 0.0
@@ -133,24 +132,24 @@ def read_job(job: Mapping[str, Any], kind: str, presence: Presence) -> JobFacts:
     is_paused = at(job, "spec", "suspend") is True or number(job, "spec", "parallelism") == 0
     suspended = known.get("Suspended")
     since = moment(suspended, "lastTransitionTime")
-    changed = frozenset([since]) if since else _NONE
+    changed = (since,) if since else ()
     failure = _conclusion(known, _FAILURE, seen)
     return JobFacts(
         uid=word(job, "metadata", "uid"),
         kind=kind,
         name=word(job, "metadata", "name"),
-        namespace=word(job, "metadata", "namespace"),
+        namespace=shared_word(job, "metadata", "namespace"),
         set_uid=controller(job, "JobSet"),
         attempt=attempt_of(job),
         made=moment(job, "metadata", "creationTimestamp") or 0.0,
-        pauses=frozenset([seen]) if is_paused else _NONE,
-        paused_at=changed if holds(suspended) else _NONE,
-        resumed_at=changed if not holds(suspended) else _NONE,
+        pauses=(seen,) if is_paused else (),
+        paused_at=changed if holds(suspended) else (),
+        resumed_at=changed if not holds(suspended) else (),
         success=_conclusion(known, _SUCCESS, seen),
         failure=failure,
         deadline=_deadline(job) if failure else 0.0,
         leaving=moment(job, "metadata", "deletionTimestamp") or NEVER,
-        queue=word(job, "metadata", "labels", QUEUE),
+        queue=shared_word(job, "metadata", "labels", QUEUE),
         now=_now(job, known, seen),
         history=_history(job, seen),
         fingerprint=word(job, "metadata", "annotations", FINGERPRINT),

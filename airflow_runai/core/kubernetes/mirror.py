@@ -24,6 +24,7 @@ from airflow_runai.core.kubernetes.queue_facts import (
     read_event,
     read_workload,
 )
+from airflow_runai.core.kubernetes.uid_index import UidIndex
 
 #: Kinds that a mirror understands; others are ignored.
 KINDS = ("Job", "JobSet", "Pod", "Workload", "Event")
@@ -55,10 +56,9 @@ class Mirror:
         self._missed: dict[tuple[str, str], float] = {}
         self._asked: dict[str, float] = {}
         self._refused: set[str] = set()
-        self._pods_of: defaultdict[str, set[str]] = defaultdict(set)
-        self._jobs_of: defaultdict[str, set[str]] = defaultdict(set)
+        self._pods_of, self._jobs_of = UidIndex[str](), UidIndex[str]()
+        self._named = UidIndex[tuple[str, str]]()
         self._words_for: defaultdict[str, set[str]] = defaultdict(set)
-        self._named: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
 
     def through(self, kind: str) -> int:
         """Return the version from which a watch of this kind goes on; 0 before the first list."""
@@ -94,10 +94,10 @@ class Mirror:
         shown = self._all(kind, items, version, now)
         if kind == "Pod":
             self._pods_through[uid] = max(version, self._pods_through.get(uid, 0))
-            for one in self._pods_of.get(uid, set()) - shown:
+            for one in {*self._pods_of.of(uid)} - shown:
                 self._pods[one] = _lacking(self._pods[one], version, now)
         elif kind == "Job":
-            for one in self._jobs_of.get(uid, set()) - shown:
+            for one in {*self._jobs_of.of(uid)} - shown:
                 self._jobs[one] = _lacking(self._jobs[one], version, now)
 
     def line(self, kind: str, event: object, now: float) -> bool:
@@ -148,9 +148,9 @@ class Mirror:
         if uid not in self._jobs:
             return None
         training = self._job(uid)
-        members = {one: self._job(one) for one in self._jobs_of.get(uid, ())}
+        members = {one: self._job(one) for one in self._jobs_of.of(uid)}
         jobs = members if training.kind == "JobSet" else {uid: training}
-        uids = set[str]().union(*(self._pods_of.get(one, ()) for one in (uid, *jobs)))
+        uids = set[str]().union(*(self._pods_of.of(one) for one in (uid, *jobs)))
         pods = [self._standing("Pod", self._pods[one]) for one in uids]
         return Case(
             training=training,
@@ -176,7 +176,7 @@ class Mirror:
             self._queues.pop(job, None)
             if facts_of_job := self._jobs.pop(job, None):
                 key = facts_of_job.kind, facts_of_job.name
-                self._named[key].discard(job)
+                self._named.discard(key, job)
                 self._missed.pop(key, None)
 
     def forget_ended(self, awaited: Container[str]) -> None:
@@ -233,7 +233,7 @@ class Mirror:
         known = self._pods.get(pod.uid)
         united = self._pods[pod.uid] = unite(known, pod) if known else pod
         for uid in owners:
-            self._pods_of[uid].add(pod.uid)
+            self._pods_of.note(uid, pod.uid)
         return _training_of(united) if _is_news(known, united) else ""
 
     def _take_job(self, job: JobFacts) -> str:
@@ -241,9 +241,9 @@ class Mirror:
             return ""
         known = self._jobs.get(job.uid)
         united = self._jobs[job.uid] = unite(known, job) if known else job
-        self._named[job.kind, job.name].add(job.uid)
+        self._named.note((job.kind, job.name), job.uid)
         if job.set_uid:
-            self._jobs_of[job.set_uid].add(job.uid)
+            self._jobs_of.note(job.set_uid, job.uid)
         return _training_of(united) if _is_news(known, united) else ""
 
     def _all(self, kind: str, items: Iterable[Any], version: int, now: float) -> set[str]:
@@ -266,7 +266,7 @@ class Mirror:
         presence = job.presence
         missed = self._missed.get((job.kind, job.name), 0.0)
         # Of several objects of one name, only the newest can still be there.
-        namesakes = [self._jobs[one].presence.seen for one in self._named[job.kind, job.name]]
+        namesakes = [self._jobs[one].presence.seen for one in self._named.of((job.kind, job.name))]
         if max(namesakes) > presence.seen:
             missed = max(missed, presence.left_at, presence.seen_at + _LATER)
         return replace(job, presence=replace(presence, missed_at=missed))

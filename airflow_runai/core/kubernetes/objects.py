@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from sys import intern
 from typing import Any
 
 from airflow_runai.core.mask import clean
@@ -36,6 +37,11 @@ def word(found: object, *keys: str) -> str:
     """Return the text at a path, printable; an empty one for anything else."""
     value = at(found, *keys)
     return printable(value, TEXT_LIMIT) if isinstance(value, str) else ""
+
+
+def shared_word(found: object, *keys: str) -> str:
+    """Return the same; for what thousands of objects say alike, which is then one text."""
+    return intern(str(word(found, *keys)))
 
 
 def sentence(found: object, *keys: str) -> str:

@@ -45,14 +45,14 @@ class QueueEviction(NamedTuple):
 
 
 def _first_of_each(
-    one: frozenset[QueueEviction], other: frozenset[QueueEviction]
-) -> frozenset[QueueEviction]:
+    one: tuple[QueueEviction, ...], other: tuple[QueueEviction, ...]
+) -> tuple[QueueEviction, ...]:
     """Return the evictions of both, each as it was first seen."""
     first: dict[tuple[float, bool, str], QueueEviction] = {}
-    for eviction in one | other:
+    for eviction in (*one, *other):
         key = eviction.at, eviction.is_over, eviction.reason
         first[key] = min(eviction, first.get(key, eviction))
-    return newest_of(frozenset(first.values()), frozenset())
+    return newest_of((), tuple(first.values()))
 
 
 class QueueNow(NamedTuple):
@@ -69,7 +69,7 @@ class QueueFacts:
 
     owner: Word
     now: Annotated[QueueNow | None, later] = None
-    evictions: Annotated[frozenset[QueueEviction], _first_of_each] = frozenset()
+    evictions: Annotated[tuple[QueueEviction, ...], _first_of_each] = ()
 
     @property
     def news(self) -> tuple[object, ...]:
@@ -82,7 +82,7 @@ def read_workload(workload: Mapping[str, Any]) -> QueueFacts:
     reserved = conditions(workload).get("QuotaReserved")
     waits = "" if holds(reserved) else sentence(reserved, "message")
     now = QueueNow(version(workload), at(workload, "spec", "active") is not False, waits)
-    return QueueFacts(owner_of(workload), now, frozenset(_evictions(workload)))
+    return QueueFacts(owner_of(workload), now, tuple(_evictions(workload)))
 
 
 def owner_of(workload: Mapping[str, Any]) -> str:

@@ -35,7 +35,7 @@ class Kueue:
         self, name: str, *, is_taken_up: bool = True, labels: dict[str, str] | None = None
     ) -> Workload:
         """Make a Job that is created suspended, and its Workload."""
-        wanted = named(job(name, TEAM, 0), TEAM)
+        wanted = named(job(name, TEAM, 0), TEAM, "")
         own = wanted["metadata"]["labels"] if labels is None else labels
         wanted["metadata"]["labels"] = {**own, QUEUE: "train"}
         wanted["spec"]["suspend"] = True

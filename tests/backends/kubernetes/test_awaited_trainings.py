@@ -95,8 +95,9 @@ class Triggerer:
 
         return await drivers.arun(flow, self._client, hear, clock=ModelTime(self.cluster))
 
-    async def submit(self, name: str, gpus: int = 1) -> Workload:
-        made = self.cluster.store.create(JOBS, named(job(name, TEAM, gpus), TEAM))
+    async def submit(self, name: str, gpus: int = 1, fingerprint: str = "0123abcd") -> Workload:
+        wanted = named(job(name, TEAM, gpus), TEAM, fingerprint)
+        made = self.cluster.store.create(JOBS, wanted)
         uid = made["metadata"]["uid"]
         return Workload(
             uid, name, "", TEAM, "model", "Training", created_at=self.cluster.clock.now()
@@ -115,9 +116,9 @@ class Triggerer:
         return len(self._looking)
 
 
-def named(wanted: dict[str, Any], namespace: str) -> dict[str, Any]:
+def named(wanted: dict[str, Any], namespace: str, fingerprint: str) -> dict[str, Any]:
     # Only what was made from a specification of ours gets a history.
-    wanted["metadata"] |= {"namespace": namespace, "annotations": {FINGERPRINT: "0123abcd"}}
+    wanted["metadata"] |= {"namespace": namespace, "annotations": {FINGERPRINT: fingerprint}}
     return wanted
 
 
@@ -253,6 +254,22 @@ def test_a_missing_right_degrades_and_loses_no_end(rights: set[tuple[str, str]])
     outcome = played(act)
     assert outcome.status == "succeeded"
     assert outcome.ended_at - outcome.timeline[-1].at < 60.0
+
+
+def test_an_end_costs_one_look_at_its_pods() -> None:
+    """What the watch has shown for good is not asked for again; a stranger has no history of ours."""
+
+    async def act(triggerer: Triggerer) -> tuple[Counter[str], str]:
+        triggerer.cluster.life_of = lambda pod: Life(run=100.0)
+        start = await triggerer.submit("train", fingerprint="")
+        waiting = asyncio.create_task(triggerer.outcome(start))
+        await asyncio.sleep(60.0)
+        triggerer.asked.clear()
+        return triggerer.asked, (await waiting).status
+
+    spent, status = played(act)
+    assert status == "succeeded"
+    assert (spent["GET jobs"], spent["look pods"]) == (0, 1)
 
 
 def test_a_wait_that_comes_later_is_served_by_what_was_seen() -> None:

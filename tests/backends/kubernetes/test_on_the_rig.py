@@ -22,7 +22,7 @@ from airflow_runai.backends.kubernetes.logs.pod_log import PodLog, follow, tail
 from airflow_runai.backends.kubernetes.trainings.evidence import events_about, writers
 from airflow_runai.backends.kubernetes.watching.bells import Bells
 from airflow_runai.backends.kubernetes.watching.reflector import Reflector
-from airflow_runai.core.flow import Flow, Request
+from airflow_runai.core.flow import Flow, Request, Wait
 from airflow_runai.core.kubernetes.mirror import Mirror
 from airflow_runai.core.log_cursor import LogCursor, LogLine
 from airflow_runai.core.log_reader import LogQuery
@@ -267,7 +267,8 @@ class Ends:
                 if case and case.training.now and case.training.now.is_suspended:
                     self.seen.add(uid)
                     return
-                yield from bell.wait(600.0)
+                yield Wait(bell, 600.0)
+                bell.still()
 
     async def run(self, uids: Sequence[str], disturb: threading.Thread) -> None:
         who = known(self.cluster)

@@ -14,7 +14,7 @@ from airflow_runai.backends.kubernetes.api import writes
 from airflow_runai.backends.kubernetes.api.paths import JOBS, discover
 from airflow_runai.backends.kubernetes.watching.bells import Bells
 from airflow_runai.backends.kubernetes.watching.reflector import Reflector
-from airflow_runai.core.flow import Flow
+from airflow_runai.core.flow import Flow, Wait
 from airflow_runai.core.kubernetes.mirror import Mirror
 from airflow_runai.errors import AlreadyExists
 from tests.model.cluster import Cluster
@@ -47,7 +47,8 @@ def test_a_wait_sees_the_end_of_its_job_whatever_the_server_does(restarts: bool)
                     case = facts.case(uid)
                     if case and case.training.now and case.training.now.is_over:
                         return case.training.success is not None
-                    yield from bell.wait(3600.0)
+                    yield Wait(bell, 3600.0)
+                    bell.still()
 
         watching = asyncio.create_task(drivers.arun(reflector.run(), client))
         if restarts:

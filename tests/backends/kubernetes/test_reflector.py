@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from airflow_runai.backends.kubernetes.watching.bells import Bells
+from airflow_runai.backends.kubernetes.watching.bells import Bell, Bells
 from airflow_runai.backends.kubernetes.watching.reflector import RELIST, SILENCE, Reflector
-from airflow_runai.core.flow import Flow, now
+from airflow_runai.core.flow import Flow, Wait, now
 from airflow_runai.core.kubernetes.mirror import Mirror
 from airflow_runai.errors import Forbidden, RunaiError, Unreachable
 from tests.backends.kubernetes.world import JOBS, World, verb_of
@@ -28,6 +28,12 @@ def shown(facts: Mirror, uid: str) -> str | None:
     if case.training.presence.is_gone:
         return "gone"
     return "Failed" if case.training.failure else "Running"
+
+
+def rung(bell: Bell, seconds: float) -> Flow[bool]:
+    """Wait for a bell; return whether it has rung."""
+    yield Wait(bell, seconds)
+    return bell.still()
 
 
 @dataclass
@@ -49,7 +55,7 @@ class Scene:
         seen = self.woken.setdefault(uid, [])
         with self.bells.bell(uid) as bell:
             while True:
-                yield from bell.wait(math.inf)
+                yield from rung(bell, math.inf)
                 error = self.reflector.error
                 state = type(error).__name__ if error else shown(self.facts, uid)
                 self.wakes += 1
@@ -387,13 +393,13 @@ def test_pods_ring_for_their_training() -> None:
     made = Reflector("Pod", "/api/v1/namespaces/team-a/pods", [], facts, bells)
     world.flows.start(made.run())
     with bells.bell("job-1") as one, bells.bell("job-2") as other:
-        rung, quiet = world.flows.start(one.wait(60)), world.flows.start(other.wait(60))
+        heard, quiet = world.flows.start(rung(one, 60)), world.flows.start(rung(other, 60))
         world.flows.run(1)
-        rung, quiet = world.flows.start(one.wait(60)), world.flows.start(other.wait(60))
+        heard, quiet = world.flows.start(rung(one, 60)), world.flows.start(rung(other, 60))
         labels = {"batch.kubernetes.io/controller-uid": "job-1"}
         world.write("pod-1", labels=labels)
         world.flows.run(1)
-        assert rung.result is True
+        assert heard.result is True
         assert not quiet.is_done
 
 
@@ -402,10 +408,10 @@ def test_a_bell_that_rings_between_two_waits_is_not_missed() -> None:
     world = World()
     with bells.bell("w") as bell:
         assert bells.ring("w")
-        waiting = world.flows.start(bell.wait(math.inf))
+        waiting = world.flows.start(rung(bell, math.inf))
         world.flows.run(0)
         assert waiting.result is True
-        timed = world.flows.start(bell.wait(5))
+        timed = world.flows.start(rung(bell, 5))
         world.flows.run(6)
         assert timed.result is False
         assert "w" in bells

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from msgspec import Raw
+
 from airflow_runai.backends.kubernetes.api.objects import decode_object, decode_page
 from airflow_runai.backends.kubernetes.api.refusals import confirmed
 from airflow_runai.backends.kubernetes.api.status import accept
@@ -28,7 +30,7 @@ _BEGINNINGS = 3
 
 
 def walk(
-    path: str, selector: Sequence[tuple[str, str]], take: Callable[[Sequence[bytes]], Flow[None]]
+    path: str, selector: Sequence[tuple[str, str]], take: Callable[[Sequence[Raw]], Flow[None]]
 ) -> Flow[str]:
     """
     Hand over page after page, holding one at a time; return the version of the first one.
@@ -82,7 +84,7 @@ def _read(
     for beginning in range(_BEGINNINGS):
         kept: list[R] = []
 
-        def take(items: Sequence[bytes], kept: list[R] = kept) -> Flow[None]:
+        def take(items: Sequence[Raw], kept: list[R] = kept) -> Flow[None]:
             yield from ()
             kept.extend(keep(decode_object(item)) for item in items)
 

@@ -2,8 +2,8 @@
 Objects of the API as they come over the wire: decoded one by one, without what nobody reads.
 
 A list of a thousand Jobs is 2.6 MB. Decoded at once, it holds up an event loop and wakes Python's
-garbage collector; so a page keeps its objects as bytes. Two fifths of each are ``managedFields``,
-which a server cannot leave out.
+garbage collector; so the objects of a page stay JSON until each has its turn. Two fifths of each
+are ``managedFields``, which a server cannot leave out.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class ObjectPage(msgspec.Struct, gc=False):
     :param token: where the next page begins; empty for the last one.
     """
 
-    items: list[bytes]
+    items: list[msgspec.Raw]
     version: str
     token: str
 
@@ -52,12 +52,11 @@ _EVENTS = msgspec.json.Decoder(_WireEvent)
 def decode_page(content: bytes | bytearray) -> ObjectPage:
     """Decode a page; raises ``ValueError`` for what is none."""
     page = _PAGES.decode(content)
-    # Each one a copy of its own: one that is kept would keep the page.
-    items = [bytes(item) for item in page.items or ()]
-    return ObjectPage(items, page.metadata.resourceVersion, page.metadata.token)
+    # Views of the page, which lives as long as one of them: copies would be as much again.
+    return ObjectPage(page.items or [], page.metadata.resourceVersion, page.metadata.token)
 
 
-def decode_object(content: bytes) -> dict[str, Any]:
+def decode_object(content: msgspec.Raw) -> dict[str, Any]:
     """Decode an object of a page; raises ``Unreadable``."""
     try:
         found = msgspec.json.decode(content)

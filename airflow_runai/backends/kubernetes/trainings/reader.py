@@ -50,6 +50,8 @@ _LACKS: dict[str, tuple[type[Exception], ...]] = {
     KINDS["Job"]: (NotFound,),
     KINDS["JobSet"]: (NotFound, KindMissing, Forbidden),
 }
+#: One for all: a wait has to be small.
+_NOTHING: frozenset[str] = frozenset()
 #: What is not done, or not known, without the right to do so.
 _WITHOUT = {
     "Pod": "pods cannot be listed: interruptions and exit codes stay unknown",
@@ -83,7 +85,7 @@ class TrainingReader(WorkloadReader):
     ) -> None:
         self._start, self._cluster, self._sight = start, cluster, sight
         self._mirror = Mirror() if mirror is None else mirror
-        self._done: set[str] = set()
+        self._done = _NOTHING
         self._last: TrainingReading | None = None
 
     def read(self, workload_id: str) -> Flow[Workload]:
@@ -139,7 +141,7 @@ class TrainingReader(WorkloadReader):
             yield from self._allowed("Workload", make)
         reading = self._reading(uid)
         if self._has_unasked_past(reading):
-            self._done.add("past")
+            self._done |= {"past"}
             yield from self._allowed("Event", self._ask_for_past)
             reading = self._reading(uid)
         if reading.judged.events_of:
@@ -210,10 +212,10 @@ class TrainingReader(WorkloadReader):
         """Do what may be forbidden; say what is missing without it, once as long as it is."""
         refusal = yield from self._sight.attempt(self._start.project_id, what, make)
         if refusal is None:
-            self._done.discard(what)
+            self._done -= {what}
             self._mirror.allowed(what)
         elif what not in self._done:
-            self._done.add(what)
+            self._done |= {what}
             self._mirror.refused(what)
             yield Notice("trouble", f"{self._start.name}: {_WITHOUT[what]} ({refusal})")
 

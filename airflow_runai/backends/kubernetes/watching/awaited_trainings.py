@@ -1,4 +1,4 @@
-"""A reader that sleeps until a watch has news; it believes no watch that a training has ended."""
+"""A reader that sleeps until a watch has news; it believes no watch that a training is gone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from airflow_runai.backends.kubernetes.known_cluster import KnownCluster
 from airflow_runai.backends.kubernetes.trainings.reader import TrainingReader, kind_of
 from airflow_runai.backends.kubernetes.trainings.readings import TrainingReading, read_training
 from airflow_runai.backends.kubernetes.watching.namespace_reflectors import ClusterReflectors
-from airflow_runai.core.flow import Flow, Sleep
+from airflow_runai.core.flow import Flow, Sleep, Wait
 from airflow_runai.core.timeline import Moment
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import Forbidden, RefusedAgain, Unauthorized
@@ -19,9 +19,9 @@ class AwaitedTraining(TrainingReader):
     """
     Reads a training for one wait.
 
-    It sends requests of its own only for what a watch cannot prove: an end, or that the training
-    is gone; when the time of the wait is up; for what the platform must be asked, such as who has
-    taken a pod; and to write its history.
+    It sends requests of its own only for what a watch cannot prove: that the training is gone, or
+    that all pods of one that has ended were seen; when the time of the wait is up; for what the
+    platform must be asked, such as who has taken a pod; and to write its history.
 
     :param interval: seconds between two lists that the wait asks for, where no watch is allowed.
     :param desk: where it joins while it is entered.
@@ -60,7 +60,7 @@ class AwaitedTraining(TrainingReader):
         self._bell.__enter__()
         self._desk.join(self.reflectors, self._kind, self._interval)
         if self.reflectors.has_listed(self._kind):
-            self._bell.ring()  # what was seen before it came is news for it
+            self._bell.set()  # what was seen before it came is news for it
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -73,7 +73,8 @@ class AwaitedTraining(TrainingReader):
         """Sleep until there is news, or for so many seconds; poll where nothing may be listed."""
         self._seen, is_news = None, True  # it may sleep for days
         while is_news and not isinstance(self.reflectors.error(self._kind), Forbidden):
-            is_news = yield from self._bell.wait(seconds)
+            yield Wait(self._bell, seconds)
+            is_news = self._bell.still()
             if self.reflectors.error(self._kind) or (yield from self._has_listed(last.id)):
                 break
         error = self.reflectors.error(self._kind)
@@ -126,6 +127,12 @@ class AwaitedTraining(TrainingReader):
     def _take(self, uid: str) -> TrainingReading | None:
         # The mirror remembers for all waits: a thousand readings would be megabytes.
         return read_training(self._mirror, uid)
+
+    def _look_at_object(self, uid: str) -> Flow[None]:
+        """Do without if it has ended: nothing takes that back, and ends often come by hundreds."""
+        case = self._mirror.case(uid)
+        if case is None or case.training.presence.is_gone or not case.has_ended:
+            yield from super()._look_at_object(uid)
 
     def history(self, workload_id: str) -> Flow[tuple[Moment, ...]]:
         """Return what follows from its incarnations; those of the reading that was just taken."""

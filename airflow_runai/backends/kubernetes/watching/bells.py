@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from airflow_runai.core.flow import Flow, Signal, Wait
+from airflow_runai.core.flow import Signal
 
 
 class Bells:
@@ -15,7 +15,8 @@ class Bells:
     """
 
     def __init__(self) -> None:
-        self._by_uid: dict[str, list[Bell]] = {}
+        # Nearly always one: a list takes twice the memory.
+        self._by_uid: dict[str, tuple[Bell, ...]] = {}
 
     def bell(self, uid: str) -> Bell:
         """Return a bell for one wait; enter it to begin."""
@@ -23,14 +24,13 @@ class Bells:
 
     def hang(self, bell: Bell) -> None:
         """Let a bell be rung."""
-        self._by_uid.setdefault(bell.uid, []).append(bell)
+        self._by_uid[bell.uid] = (*self._by_uid.get(bell.uid, ()), bell)
 
     def take_down(self, bell: Bell) -> None:
         """Forget a bell."""
-        bells = self._by_uid[bell.uid]
-        bells.remove(bell)
-        if not bells:
-            del self._by_uid[bell.uid]
+        others = tuple(one for one in self._by_uid.pop(bell.uid) if one is not bell)
+        if others:
+            self._by_uid[bell.uid] = others
 
     def __iter__(self) -> Iterator[str]:
         """Return the uids of the workloads for which somebody waits."""
@@ -47,8 +47,8 @@ class Bells:
     def ring(self, uid: str) -> bool:
         """Wake the waits of a workload; return whether there are any."""
         bells = self._by_uid.get(uid, ())
-        for bell in tuple(bells):
-            bell.ring()
+        for bell in bells:
+            bell.set()
         return bool(bells)
 
     def ring_all(self) -> Iterator[bool]:
@@ -57,20 +57,19 @@ class Bells:
             yield self.ring(uid)
 
 
-class Bell:
+class Bell(Signal):
     """
-    Wakes one wait.
+    Wakes one wait, again and again.
 
-    A change between two waits is not missed: the bell stays rung until somebody waits for it.
+    A change between two waits is not missed: the bell stays set until it is stilled.
     """
 
-    __slots__ = ("_bells", "_is_rung", "_signal", "uid")
+    __slots__ = ("_bells", "uid")
 
     def __init__(self, bells: Bells, uid: str) -> None:
+        super().__init__()
         self.uid = uid
         self._bells = bells
-        self._is_rung = False
-        self._signal: Signal | None = None
 
     def __enter__(self) -> Bell:
         self._bells.hang(self)
@@ -79,17 +78,7 @@ class Bell:
     def __exit__(self, *error: object) -> None:
         self._bells.take_down(self)
 
-    def ring(self) -> None:
-        """Wake the wait."""
-        self._is_rung = True
-        if self._signal:
-            self._signal.set()
-
-    def wait(self, seconds: float) -> Flow[bool]:
-        """Sleep until it rings, at most so many seconds; return whether it did."""
-        if not self._is_rung:
-            self._signal = Signal()
-            yield Wait(self._signal, seconds)
-            self._signal = None
-        rung, self._is_rung = self._is_rung, False
-        return rung
+    def still(self) -> bool:
+        """Let it ring anew; return whether it has rung."""
+        has_rung, self._is_set = self._is_set, False
+        return has_rung

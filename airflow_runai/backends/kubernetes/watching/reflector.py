@@ -4,8 +4,8 @@ One list and one watch for all waits in a namespace, per kind.
 A watch goes on from the version of the list's *first* page, so that nothing between the pages is
 missed. It breaks often: a server that restarts cuts it and no longer knows its version (410, as a
 line within a good reply). Then the list is read anew, and what it lacks is gone. Whatever mistake
-this or the other side makes, a whole list every ten minutes ends it; and no wait ends by what it
-sees here without reading the object itself.
+this or the other side makes, a whole list every ten minutes ends it; and no wait takes its object
+for gone by what it sees here, without reading the object itself.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 from zlib import crc32
+
+from msgspec import Raw
 
 from airflow_runai.backends.kubernetes.api.lists import walk
 from airflow_runai.backends.kubernetes.api.objects import decode_event, decode_object, meta
@@ -116,7 +118,7 @@ class Reflector:
     def _list(self) -> Flow[None]:
         seen: set[str] = set()
 
-        def take(items: Sequence[bytes]) -> Flow[None]:
+        def take(items: Sequence[Raw]) -> Flow[None]:
             yield from self._recover()
             for begin in range(0, len(items), WOKEN_AT_ONCE):
                 moment = yield Sleep(BREATH)
@@ -134,7 +136,7 @@ class Reflector:
         rings = map(self._bells.ring, {*lost, *unseen})
         yield from with_breaks(self._bells.ring_all() if was_blind else rings)
 
-    def _take_all(self, items: Sequence[bytes], seen: set[str], moment: float) -> None:
+    def _take_all(self, items: Sequence[Raw], seen: set[str], moment: float) -> None:
         for item in items:
             with suppress(Unreadable):  # gone for its own waits, which read it themselves
                 found = decode_object(item)
