@@ -1,20 +1,17 @@
-"""Logs of the model that are followed: a stream says what comes while the model's time passes."""
+"""Logs of the model that can be followed."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 
 import httpx
 
 from tests.contract.model_trainings import Trainings
+from tests.contract.pod_lines import GrowingBody
 from tests.model.cluster import Cluster
 from tests.model.faults import Wire
-from tests.model.resources import PODS, Object, place_of
+from tests.model.resources import PODS, place_of
 from tests.model.transport import AwaitingTransport, BlockingTransport
-
-#: Seconds of the model's time between two looks for more.
-BREATH = 0.5
 
 
 class LogStreams:
@@ -36,38 +33,12 @@ class LogStreams:
         if place is None or place.part != "log" or not follows:
             return response
         pod = self._store.get(PODS, place.namespace, place.name)
-        return httpx.Response(200, headers=response.headers, stream=_Lines(self._pieces(pod)))
 
-    def _pieces(self, pod: Object) -> Iterator[bytes | Callable[[], object]]:
-        """Yield what was said, and how to come to hear more."""
-        sent = 0
-        while True:
-            is_over = self._trainings.is_silent(pod)
-            text = self._trainings.log_of(pod).encode()
-            yield text[sent:]
-            sent = len(text)
-            if is_over:
-                return
-            yield lambda: self._pass_time(BREATH)
+        def tell() -> tuple[str, bool]:
+            return self._trainings.log_of(pod), self._trainings.is_silent(pod)
 
-
-class _Lines(httpx.SyncByteStream, httpx.AsyncByteStream):
-    def __init__(self, pieces: Iterator[bytes | Callable[[], object]]) -> None:
-        self._pieces = pieces
-
-    def __iter__(self) -> Iterator[bytes]:
-        for piece in self._pieces:
-            if isinstance(piece, bytes):
-                yield piece
-            else:
-                piece()
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for piece in self._pieces:
-            if isinstance(piece, bytes):
-                yield piece
-            else:
-                await asyncio.to_thread(piece)
+        body = GrowingBody(tell, self._pass_time)
+        return httpx.Response(200, headers=response.headers, stream=body)
 
 
 class BlockingWithLogs(BlockingTransport):

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
-from datetime import datetime, timezone
 
+from tests.contract.pod_lines import PodLines
 from tests.contract.rig import Script
 from tests.model.clock import SteppedClock
 from tests.model.kubelet import Life, phase_of
@@ -13,32 +12,6 @@ from tests.model.resources import JOBS, JOBSETS, PODS, Object
 from tests.model.store import Change
 
 JOB_NAME, INDEX = "batch.kubernetes.io/job-name", "batch.kubernetes.io/job-completion-index"
-
-
-@dataclass
-class PodLines:
-    """
-    What a pod says: who it is, and each second of work as it is done.
-
-    :param began: epoch seconds.
-    :param done: seconds of work before it.
-    :param most: seconds of work that there are.
-    :param until: epoch seconds; ``None`` while it speaks.
-    """
-
-    first: str
-    began: float
-    done: float
-    most: float
-    until: float | None = None
-
-    def text(self, now: float) -> str:
-        """Return it up to a moment, each line with its time."""
-        end = now if self.until is None else min(now, self.until)
-        steps = range(int(self.done) + 1, int(min(self.done + end - self.began, self.most)) + 1)
-        lines = [(self.began, self.first)]
-        lines += [(self.began + step - self.done, f"step {step}") for step in steps]
-        return "".join(f"{_stamp(at)} {line}\n" for at, line in lines)
 
 
 class Trainings:
@@ -124,9 +97,3 @@ def _secrets(pod: Object) -> set[str]:
 def _token(pod: Object) -> str:
     variables = pod["spec"]["containers"][0].get("env") or ()
     return next((one.get("value", "") for one in variables if one["name"] == "HUB_TOKEN"), "")
-
-
-def _stamp(moment: float) -> str:
-    return (
-        datetime.fromtimestamp(moment, timezone.utc).isoformat(timespec="microseconds")[:-6] + "Z"
-    )
