@@ -96,9 +96,10 @@ _DIFFERENT = frozenset(
         "gang_member_evicted_gang_returns",
     }
 )
-#: Cases that each of them plays at all.
+#: Cases that each of them plays at all. A hundred Jobs are more than a lane that is shared can be
+#: rid of at once; `make bench PLATFORM=kubernetes` has a cluster of its own for a thousand.
 PLAYED: Mapping[str, frozenset[str]] = {
-    "rig, kai": frozenset(CASES),
+    "rig, kai": frozenset(CASES) - {"hundred_waits_one_conversation"},
     "rig, condition": _DIFFERENT,
     "rig, plain": _DIFFERENT,
     "rig, kueue": _DIFFERENT,
