@@ -68,7 +68,7 @@ class DryRun:
     def connected_hook(self) -> RunaiHook:
         """The hook, once the control plane has issued a token."""
         if self.hook is None or self.clusters is None:
-            raise NotChecked("there is no conversation with the control plane")
+            raise NotChecked("the platform has not answered")
         return self.hook
 
     @property

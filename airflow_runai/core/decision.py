@@ -141,7 +141,7 @@ def decide(policy: WaitPolicy, snapshot: Snapshot) -> KeepWaiting | Outcome:
                 return _end(snapshot, ends.FAILED, why)
         return _end(snapshot, status, said(reason, snapshot.workload.message))
     if _is_gone(snapshot):
-        reason = "the control plane does not know it any more, nor lists it as deleted"
+        reason = "the platform does not know it any more, nor lists it as deleted"
         return replace(_end(snapshot, ends.GONE, reason), absent=True)
     if kind is Meaning.SUSPENDED and policy.when_suspended == "end":
         return _end(snapshot, ends.STOPPED, "was suspended by someone else")

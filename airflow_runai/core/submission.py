@@ -190,7 +190,7 @@ def _without(note: Note, tries: Tries, on_clear: str, another: Create) -> Create
     raise Missing(
         f"workload {note.name or note.workload_id} (id {note.workload_id}) was submitted, but "
         "cannot be found, nor is it listed as deleted; it may still run, so no second one is "
-        "begun. Look in Run:ai, and check that the connection's identity may still see it. If it "
+        "begun. Look yourself, and check that the connection's identity may still see it. If it "
         "is gone for good, clear the task with on_clear='restart'."
     )
 

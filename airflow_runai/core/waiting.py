@@ -141,7 +141,7 @@ def take_snapshot(
 
 def _report_recovery(outage: _Outage) -> Flow[None]:
     if outage.recovered():
-        yield Notice("trouble", "the control plane answers again")
+        yield Notice("trouble", "the platform answers again")
 
 
 @dataclass(slots=True)

@@ -90,9 +90,7 @@ class Kill:
         self.calls += 1
         if self.calls == _MANY_CALLS and self.action == "suspend":
             log.warning("workload %s is still %s; %s", workload.name, workload.phase, ADVICE)
-        log.info(
-            "workload %s: its task has ended; asked Run:ai to %s it", workload.name, self.action
-        )
+        log.info("workload %s: its task has ended; asked to %s it", workload.name, self.action)
         return None  # an accepted call may still be lost: the next look tells
 
     async def _still_lives(self) -> str | None:

@@ -332,7 +332,7 @@ def test_a_wait_that_begins_again_asks_for_nothing_that_is_over(wire: Wire) -> N
     async def story() -> None:
         one = tail("train")
         one.hear(heard("Pending", "Running", "Terminating", "Pending"))
-        one.hear(Notice("trouble", "the control plane answers again"))
+        one.hear(Notice("trouble", "the platform answers again"))
         await asyncio.sleep(100)
 
     assert played(story).texts == []

@@ -99,7 +99,7 @@ def test_trouble_never_ends_a_wait_and_is_told_once(trouble: str) -> None:
     told = hand.texts("trouble")
     assert len(told) == 2
     assert "its state is unknown" in told[0]
-    assert told[1] == "the control plane answers again"
+    assert told[1] == "the platform answers again"
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
