@@ -6,9 +6,9 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
-from unittest.mock import patch
 
 import httpx
+import pytest
 
 from airflow_runai.backends import access
 from tests.model.server import Server
@@ -49,7 +49,8 @@ class ModelLine:
         async def handle(_: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
             return await self._carry(request)
 
-        with patch.object(httpx.AsyncHTTPTransport, "handle_async_request", handle):
+        with pytest.MonkeyPatch.context() as wire:
+            wire.setattr(httpx.AsyncHTTPTransport, "handle_async_request", handle)
             yield
 
     async def _carry(self, request: httpx.Request) -> httpx.Response:
