@@ -130,6 +130,7 @@ class LaneRig(RealTimeRig):
         until(self._objects.are_settled, "the start of all that can start")
 
     def fields(self, spec: Mapping[str, Any]) -> dict[str, Any]:
+        self._keep_busy(True)  # a busy machine may take longer to start it than its work takes
         found = {"command": self._workshop.command, "node_type": self.lane.name, **spec}
         grace = found.get("termination_grace_period", 30)
         found["termination_grace_period"] = max(1, round(grace * self.pace))

@@ -75,6 +75,7 @@ class RealTimeRig(Rig):
             finally:
                 if any(line.startswith("POST") for line in self._line.spoken[before:]):
                     self._settle()
+                self._plan()
 
     def person(self, flow: Flow[T]) -> T:
         return drivers.run(self._authorized(flow), self._client)
