@@ -88,6 +88,7 @@ class Replay:
         self._first: dict[str, int] = {}
         self._created: set[str] = set()
         self._asked_for: defaultdict[tuple[str, str], list[Json]] = defaultdict(list)
+        self._submits = False
         self._shown: dict[str, Json] = {}
         self._addressed: set[str] = set()
 
@@ -95,9 +96,12 @@ class Replay:
         """Take one line of a recording; what the client could not see is passed over."""
         if "method" in entry:
             asked = self._targets[entry["id"]] = target(entry)
+            self._submits |= asked.method == "POST" and asked.kind in ("Job", "JobSet")
             if asked.method == "POST" and isinstance(asked.body, dict) and not asked.is_trial:
                 name = str(asked.body.get("metadata", {}).get("name"))
-                self._asked_for[asked.kind, name].append(asked.body)
+                # The items of a list do not say of which kind they are.
+                body = {key: asked.body[key] for key in asked.body.keys() - {"apiVersion", "kind"}}
+                self._asked_for[asked.kind, name].append(body)
         elif "status" in entry and entry["id"] in self._targets:
             self._answer(self._targets[entry["id"]], entry, self._clock + entry["t"])
         elif "line" in entry and self._targets[entry["id"]].is_watch:
@@ -152,13 +156,18 @@ class Replay:
                 yield case
 
     def _is_own(self, training: JobFacts) -> bool:
-        """Whether the client made it, or found what it had asked for, or takes care of it."""
+        """
+        Whether the client made it, or found what it had asked for, or takes care of it.
+
+        One that submits nothing goes on with what it submitted before.
+        """
         if training.uid in self._created:
             return True
         shown, bodies = self._shown[training.uid], self._asked_for[training.kind, training.name]
         if bodies:
             return any(agrees(body, shown) for body in bodies)
-        return training.uid in self._addressed and is_labelled(shown)
+        is_awaited = training.uid in self._addressed or not self._submits
+        return is_awaited and is_labelled(shown)
 
     def _show(self, found: Json) -> None:
         if "uid" in found.get("metadata", {}):

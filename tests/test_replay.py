@@ -165,7 +165,7 @@ def interleaved(dice: random.Random, entries: Sequence[replay.Json]) -> list[rep
     return [next(queues[number]) for number in order]
 
 
-CREATED = "kai/01-submit-run-succeed"
+CREATED, NAME = "kai/01-submit-run-succeed", "nightly-bert-1"
 
 
 def told_of_create(change: str) -> list[replay.Json]:
@@ -184,15 +184,32 @@ def told_of_create(change: str) -> list[replay.Json]:
     if change == "another":
         container = {"name": "main", "image": "somebody/else:1"}
         post["body"] = {**post["body"], "spec": {"template": {"spec": {"containers": [container]}}}}
-    if change == "earlier":
+    if change in ("earlier", "only watched"):
         entries.remove(post)
         entries.remove(reply)
+    if change == "only watched":
+        looks = [entry["id"] for entry in entries if f"/jobs/{NAME}" in entry.get("path", "")]
+        entries = [entry for entry in entries if entry.get("id") not in looks]
     return entries
 
 
-@pytest.mark.parametrize("change", ["lost", "there already", "earlier"])
+@pytest.mark.parametrize("change", ["lost", "there already", "earlier", "only watched"])
 def test_what_the_client_finds_of_its_own_is_its_own(change: str) -> None:
     assert replay.readings(told_of_create(change)) == json.loads(whole(CREATED))
+
+
+def test_what_a_list_shows_before_the_name_is_taken_is_its_own() -> None:
+    entries = told_of_create("there already")
+    first = next(one for one in entries if "line" in one and one["line"]["object"]["kind"] == "Job")
+    found = first["line"]["object"]
+    item = {key: found[key] for key in found.keys() - {"kind", "apiVersion"}}
+    body = {"kind": "JobList", "metadata": {"resourceVersion": "1"}, "items": [item]}
+    path = f"/apis/batch/v1/namespaces/{found['metadata']['namespace']}/jobs?limit=500"
+    listed = [
+        {"t": 0.0, "id": 1000, "method": "GET", "path": path},
+        {"t": 0.0, "id": 1000, "status": 200, "body": body},
+    ]
+    assert replay.readings([entries[0], *listed, *entries[1:]]) == json.loads(whole(CREATED))
 
 
 def test_what_somebody_else_has_made_under_the_name_is_not() -> None:

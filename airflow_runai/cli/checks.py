@@ -31,7 +31,7 @@ from airflow_runai.errors import Refused, RunaiError
 from airflow_runai.hooks.runai import RunaiHook
 
 OK, PROBLEM, UNKNOWN = "ok", "problem", "unknown"
-_MIN_VERSION = (2, 18)
+_OLDEST_RUNAI, _OLDEST_KUBERNETES = (2, 18), (1, 31)
 #: Keys of a specification that decide how many GPUs it asks for.
 _GPU_KEYS = ("compute", "distributed", "parallelism", "raw")
 
@@ -102,7 +102,7 @@ def token(run: DryRun) -> CheckResult:
         if error.status == 401:
             raise
         run.clusters = ()  # this identity may not list clusters, but its token is accepted
-    return OK, "client id and client secret are accepted"
+    return OK, "the credentials are accepted"
 
 
 def project(run: DryRun) -> CheckResult:
@@ -149,11 +149,13 @@ def cluster(run: DryRun) -> CheckResult:
 def version(run: DryRun) -> CheckResult:
     """Compare the cluster's version with the oldest that this provider supports."""
     text = _cluster_of_project(run).version
-    numbers = _numbers(text)
+    # Kubernetes writes v1.34.4, Run:ai 2.24.0.
+    oldest = _OLDEST_KUBERNETES if text.startswith("v") else _OLDEST_RUNAI
+    numbers = _numbers(text.removeprefix("v"))
     if len(numbers) < 2:
         return UNKNOWN, "the server does not report it"
-    if numbers < _MIN_VERSION:
-        return UNKNOWN, f"{text}; this provider was made for 2.18 and later"
+    if numbers < oldest:
+        return UNKNOWN, f"{text}; this provider was made for {oldest[0]}.{oldest[1]} and later"
     return OK, text
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow_runai.cli.checks import OK, PROBLEM, UNKNOWN, CheckResult, DryRun
 from airflow_runai.core.policies import breaches
 from airflow_runai.core.submission_request import SubmissionRequest
-from airflow_runai.errors import Refused
+from airflow_runai.errors import NotResolved, Refused
 
 #: No task has such a name, so none is taken by it.
 _NAME = "dry-run-0000000000-g1"
@@ -17,7 +17,7 @@ def policy(run: DryRun) -> CheckResult:
     request = SubmissionRequest(_NAME, spec, 1)
     try:
         found = hook.run(hook.backend.rehearse(project, request))
-    except Refused as error:
+    except (Refused, NotResolved) as error:
         return _refused(run, str(error))
     if found is None:
         return _compared(run)

@@ -70,12 +70,14 @@ _FOLDER = CliOption(
     ("-S", "--dags-folder"), "File or folder with DAGs, instead of the configured bundles"
 )
 _CONN = CliOption(
-    ("--conn",), "Connection of type runai (default: runai_default)", {"default": "runai_default"}
+    ("--conn",),
+    "Connection of type runai or kubernetes (default: runai_default)",
+    {"default": "runai_default"},
 )
 _ANY_CONN = CliOption(
-    ("--conn",), "Connection of type runai (default: the task's, else runai_default)"
+    ("--conn",), "Connection of type runai or kubernetes (default: the task's, else runai_default)"
 )
-_PROJECT = CliOption(("--project",), "Run:ai project (default: the connection's)")
+_PROJECT = CliOption(("--project",), "Project (default: the connection's)")
 _LINE = CliOption(("--line",), "A `runai submit …` line, quoted as one word")
 _SPEC = CliOption(("--spec",), "YAML file with a specification")
 _TARGET = (_ANY_DAG, _ANY_TASK, _LINE, _SPEC, _BUNDLE, _FOLDER)
@@ -115,7 +117,8 @@ _LINT = CliCommand(
         CliOption(("--checkpoints",), "Folder with checkpoints, to learn how long a save takes"),
         CliOption(
             ("--conn",),
-            "Connection of type runai, to learn the project's GPU limit (default: not asked)",
+            "Connection of type runai or kubernetes, to learn the project's GPU limit (default: "
+            "not asked)",
         ),
         _PROJECT,
         CliOption(
@@ -126,7 +129,7 @@ _LINT = CliCommand(
 )
 _DRY_RUN = CliCommand(
     "dry-run",
-    "Check everything that the control plane can answer without creating anything",
+    "Check everything that the platform can answer without creating anything",
     (
         *_TARGET,
         CliOption(
@@ -142,19 +145,18 @@ _DRY_RUN = CliCommand(
         _PROJECT,
         _OUTPUT,
     ),
-    "Check everything that the control plane can answer without creating anything: connection, "
+    "Check everything that the platform can answer without creating anything: connection, "
     "token, cluster, version, project, policy, quota, free GPUs, workloads of the same name. Only "
     "reads.",
 )
 _PS = CliCommand(
     "ps",
-    "List the workloads of this Airflow on Run:ai",
+    "List the workloads of this Airflow",
     (
         _CONN,
         CliOption(
             ("--project",),
-            "Run:ai project (default: the connection's, else all visible ones; with --orphans "
-            "always all)",
+            "Project (default: the connection's, else all visible ones; with --orphans always all)",
         ),
         CliOption(("-a", "--all"), "Include workloads that have ended", _SWITCH),
         CliOption(
@@ -162,7 +164,7 @@ _PS = CliCommand(
         ),
         _OUTPUT,
     ),
-    "List the workloads of this Airflow on Run:ai: phase, clocks, and the state of the task that "
+    "List the workloads of this Airflow: phase, clocks, and the state of the task that "
     "made each. Reads the state from Airflow's database.",
 )
 _REAP = CliCommand(
@@ -170,7 +172,7 @@ _REAP = CliCommand(
     "End workloads that no task waits for any more",
     (
         _CONN,
-        CliOption(("--project",), "Run:ai project (default: all visible ones)"),
+        CliOption(("--project",), "Project (default: all visible ones)"),
         CliOption(
             ("--older-than",),
             "Minimum age, such as 90s, 10m, 2h or 1d (default: 10m)",

@@ -60,7 +60,9 @@ class ClusterConnection:
     def summary(self) -> str:
         """What people want to see of the connection before it is tried."""
         namespace = self.trainings.namespace or "named like the project"
-        return f"Kubernetes, namespace {namespace}, dialect {self.trainings.dialect or 'found out'}"
+        return (
+            f"Kubernetes, namespace {namespace}, dialect {self.trainings.dialect or 'by discovery'}"
+        )
 
     def log_command(self, workload: Workload, project: str) -> list[str]:
         """Return the command of ``kubectl`` for the logs of all pods."""

@@ -12,7 +12,7 @@ from airflow_runai.operators.training import RunaiTrainingOperator
 from tests.airflow.running import Run, dag_of
 from tests.cli.conftest import Airflow
 from tests.model.kubelet import Life, phase_of
-from tests.model.resources import JOBS, PODS
+from tests.model.resources import JOBS, NAMESPACES, PODS
 from tests.model.serving import ServedModel, served
 from tests.support.waiting import wait_until
 
@@ -91,6 +91,7 @@ def test_a_dry_run_lets_the_cluster_rehearse(
         "runai_default: Kubernetes, namespace named like the project, dialect kai",
     )
     assert found["project"][0] == "ok"
+    assert found["version"] == ("ok", "v1.34.4")
     assert found["policy"] == ("ok", "the cluster would create it")
     assert any("dryRun=All" in line for line in model.asked)
     with model.lock:
@@ -106,3 +107,14 @@ def test_a_dry_run_tells_what_is_missing(
     assert words.startswith(
         "the connection's identity lacks rights in namespace 'team-b': list events"
     )
+
+
+def test_a_dry_run_says_that_the_namespace_is_to_be_made(
+    airflow: Airflow, dags: Callable[..., Path], model: ServedModel
+) -> None:
+    with model.lock:
+        store = model.cluster.store
+        store.remove(NAMESPACES, store.get(NAMESPACES, "", "team-b"))
+    verdict, words = checked(airflow, "example", "train", "-S", str(dags(TASK)))["policy"]
+    assert verdict == "problem"
+    assert 'namespaces "team-b" not found; make the namespace' in words

@@ -99,7 +99,8 @@ def _named(pod: PodFacts, case: Case) -> PodEnding | None:
             return PodEnding(INFRASTRUCTURE, condition.reason, words)
         by = said.action if said else _scheduler(pod, words)
         return PodEnding(PREEMPTED, by, words)
-    if said is not None:
+    # The kube-scheduler marks whom it takes before the deletion; whom it marks later, others took.
+    if said is not None and not (said.action == KUBE_SCHEDULER and pod.unnamed):
         return PodEnding(PREEMPTED, said.action, said.message)
     if pod.status_reason and pod.status_reason != _PAST_DEADLINE:
         return PodEnding(INFRASTRUCTURE, pod.status_reason)
@@ -143,7 +144,7 @@ def _falls_into(eviction: QueueEviction, pod: PodFacts, case: Case) -> bool:
         is_last = all(one.made >= eviction.at for one in successors)
         return is_last and _had_gone_by(eviction.at, pod)
     is_new = eviction.version > pod.first if eviction.at == pod.made else eviction.at > pod.made
-    return is_new and (eviction.version < pod.until or eviction.at < pod.until_at)
+    return is_new and (eviction.version < pod.until or eviction.at <= pod.until_at)
 
 
 def _was_paused(job: JobFacts, pod: PodFacts) -> bool:
@@ -162,4 +163,5 @@ def _had_gone_by(when: float, pod: PodFacts) -> bool:
 
 
 def _is_past(job: JobFacts, pod: PodFacts) -> bool:
-    return pod.released or pod.began >= job.deadline
+    # Whom somebody took long before was only let go of then.
+    return pod.began >= job.deadline - (_ROUNDING if pod.released else 0)

@@ -142,8 +142,8 @@ class PodFacts:
 
     @property
     def is_taken(self) -> bool:
-        """Whether it was seen being taken away."""
-        return self.began < NEVER or self.disruption is not None
+        """Whether it was seen being taken away; a disruption that was only announced may be off."""
+        return self.began < NEVER
 
 
 def read_pod(pod: Mapping[str, Any], presence: Presence) -> PodFacts:

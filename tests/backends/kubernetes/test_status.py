@@ -117,7 +117,12 @@ def test_403_at_the_scope_of_the_cluster_names_the_cluster() -> None:
         'API group "scheduling.run.ai" at the cluster scope'
     )
     error = refused("GET", QUEUE, reply(403, status(403, sentence, "Forbidden")))
-    assert "let airflow list queues.scheduling.run.ai in the cluster" in str(error)
+    assert "let airflow list queues.scheduling.run.ai in the cluster (a ClusterRole" in str(error)
+
+
+def test_a_namespace_that_is_missing_is_to_be_made() -> None:
+    error = refused("POST", JOBS, reply(404, NO_NAMESPACE))
+    assert str(error).endswith("make the namespace, or name another one in the connection")
 
 
 def test_403_of_a_webhook_has_no_advice_about_roles() -> None:

@@ -78,6 +78,61 @@ def test_what_took_a_pod_in_a_gap_is_known_by_what_stays(gap: str) -> None:
     assert ends(mirror, job)[0] == expected
 
 
+def test_an_eviction_by_kueue_of_which_only_a_later_state_was_seen_took_the_pod() -> None:
+    world = World()
+    job = Training(world, kueue=True)
+    pod = job.run()
+    assert job.workload
+    job.condition("Evicted", "True", "Preempted", job.workload)
+    job.job["spec"]["suspend"] = True
+    job.let_go(pod)
+    job.delete_pod(pod)
+    job.condition("Suspended", "True", "JobSuspended")
+    job.write()
+    world.write("Workload", job.workload)
+    mirror = Mirror()
+    for kind in ("Job", "Workload", "Pod"):
+        world.show_list(kind).tell(mirror)
+    assert ends(mirror, job) == [("preempted", "kueue", None)]
+
+
+def test_a_deadline_did_not_take_whom_a_person_took_before_it() -> None:
+    world = World()
+    job = Training(world)
+    pod = job.run()
+    job.delete_pod(pod, 30)
+    world.wait(5.0)
+    job.exceed_deadline(pod, 143)
+    assert ends(hear(world), job) == [("removed", "", 143)]
+
+
+def test_the_kube_scheduler_did_not_take_whom_a_person_took_before_it() -> None:
+    world = World()
+    job = Training(world)
+    pod = job.run()
+    job.delete_pod(pod)
+    job.disrupt(pod, "PreemptionByScheduler", "default-scheduler: preempting")
+    about = {"kind": "Pod", "namespace": pod["metadata"]["namespace"]}
+    event = {"reason": "Preempted", "involvedObject": about | {"name": pod["metadata"]["name"]}}
+    world.write("Event", {"metadata": {"name": "late", "uid": world.uid()}, **event}, "ADDED")
+    job.end(pod, 143)
+    assert ends(hear(world), job) == [("removed", "", 143)]
+
+
+def test_a_pod_that_is_not_taken_after_all_lives() -> None:
+    world = World()
+    job = Training(world)
+    pod = job.run()
+    job.disrupt(pod, "PreemptionByScheduler", "default-scheduler: preempting")
+    assert ends(hear(world), job) == [("", "", None)]
+    job.condition("DisruptionTarget", "False", "", pod)
+    world.write("Pod", pod)
+    assert ends(hear(world), job) == [("", "", None)]
+    job.finish(pod, 0)
+    assert ends(hear(world), job) == [("succeeded", "", 0)]
+    assert judged(hear(world), job).final == "succeeded"
+
+
 def test_an_event_that_comes_late_names_the_preemption_after_all() -> None:
     world = World()
     job = Training(world)

@@ -249,7 +249,8 @@ class Training:
         world = self.world
         started = datetime.fromisoformat(self.job["status"]["startTime"].replace("Z", "+00:00"))
         self.job["spec"]["activeDeadlineSeconds"] = int(world.now - started.timestamp())
-        self.delete_pod(pod)
+        if "deletionTimestamp" not in pod["metadata"]:
+            self.delete_pod(pod)
         self.condition("FailureTarget", "True", "DeadlineExceeded")
         self.job["status"]["uncountedTerminatedPods"] = {"failed": [pod["metadata"]["uid"]]}
         self.write()

@@ -128,10 +128,12 @@ def _forbidden(where: str, status: Mapping[str, Any], detail: str) -> RunaiError
 
 def _grant(lacking: re.Match[str]) -> str:
     """Say which right to give."""
-    whom = cut(lacking["user"], 120)
+    whom, verb = cut(lacking["user"], 120), cut(lacking["verb"], 40)
     what = cut(f"{lacking['resource']}.{lacking['group']}".rstrip("."), 120)
-    place = f"namespace {cut(lacking['namespace'], 80)}" if lacking["namespace"] else "the cluster"
-    return f"let {whom} {cut(lacking['verb'], 40)} {what} in {place} (a Role and its RoleBinding)"
+    if not lacking["namespace"]:
+        return f"let {whom} {verb} {what} in the cluster (a ClusterRole and its ClusterRoleBinding)"
+    place = f"namespace {cut(lacking['namespace'], 80)}"
+    return f"let {whom} {verb} {what} in {place} (a Role and its RoleBinding)"
 
 
 def _not_found(
@@ -142,6 +144,8 @@ def _not_found(
     name = found.get("name")
     if name and (found.get("kind"), name) == _asked_for(request):
         return NotFound(text, 404, detail)
+    if name and found.get("kind") == "namespaces":
+        return NotResolved(f"{text}; make the namespace, or name another one in the connection")
     if name:
         return NotResolved(text)
     if status or reply.text.strip() == _NO_PAGE:
