@@ -83,7 +83,7 @@ def test_logs_follow_over_preemption_no_gap_no_double(rig: Rig) -> None:
 
 @pytest.mark.needs("logs")
 def test_logs_of_one_incarnation_and_since_cursor(rig: Rig) -> None:
-    rig.play(Script(seconds=100, exits={1: (30, 1)}))
+    rig.play(Script(seconds=50, exits={1: (30, 1)}))  # a look shows 100 lines
     made = submit(rig, backoff_limit=1)
     rig.pass_time(10)
     log, moment = rig.backend.log(made), rig.run(now())
