@@ -10,7 +10,6 @@ APART := tests/end_to_end tests/training tests/benchmarks $(ON_THE_RIG)
 
 .DEFAULT_GOAL := help
 SEEDS ?= 10000
-PLATFORM ?= runai
 WAITS ?= 1000
 TAG ?=
 # What runs the trainings of demo and up. `kubernetes` needs what `make rig` builds, and builds it.

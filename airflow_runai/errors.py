@@ -19,6 +19,7 @@ Everything that can go wrong, as one tree: ``except RunaiError`` catches all of 
     ├── Refused                     the control plane understood and said no (``status``)
     │   ├── Unauthorized            401: wrong client id or secret
     │   ├── Forbidden               403: the identity lacks a role or scope
+    │   │   └── RightMissing        and that has lasted, so it is no server that has just started
     │   ├── QuotaExceeded           403: no room for another object of this kind now
     │   ├── NotFound                404
     │   ├── Expired                 410: the server no longer knows this version
@@ -166,6 +167,10 @@ class Unauthorized(Refused):
 
 class Forbidden(Refused):
     """The identity has no role or scope that allows this call."""
+
+
+class RightMissing(Forbidden):
+    """A right is missing for good, that is until somebody grants it."""
 
 
 class QuotaExceeded(Refused):

@@ -13,7 +13,7 @@ _PLATFORM = (
     "workloads-in-nvidia-run-ai/introduction-to-workloads"
 )
 #: Pages in the repository, as other providers name them.
-_GUIDES = "quickstart connection operators retraining sweeps waiting checkpoints"
+_GUIDES = "quickstart on-kubernetes connection operators retraining sweeps waiting checkpoints"
 #: Modules with public classes, by folder; a test compares them with what is there.
 _MODULES = {
     "hooks": "runai",
@@ -31,7 +31,7 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-runai",
         "name": _INTEGRATION,
-        "description": "Unattended, preemptible GPU training on NVIDIA Run:ai.",
+        "description": "Unattended, preemptible GPU training on NVIDIA Run:ai and Kubernetes.",
         "versions": [__version__],
         "integrations": [
             {
@@ -50,7 +50,10 @@ def get_provider_info() -> dict[str, Any]:
         "extra-links": ["airflow_runai.links.RunaiWorkloadLink"],
         "cli": ["airflow_runai.cli.commands.get_commands"],
         "config": {
-            SECTION: {"description": "Submission to and waiting for Run:ai.", "options": OPTIONS}
+            SECTION: {
+                "description": "Submission of trainings, and waiting for them.",
+                "options": OPTIONS,
+            }
         },
     }
 
@@ -90,6 +93,9 @@ def _connection_type() -> dict[str, Any]:
             "ca_file": _field("CA file (PEM, on every worker and triggerer)", "string"),
             "timeout": _field("Request timeout (seconds)", "number", default=30),
             "cluster_url": _field("Cluster URL (for logs; if not the cluster's domain)", "string"),
+            "kubernetes_conn_id": _field(
+                "Connection to the cluster's Kubernetes (optional; tells exit codes)", "string"
+            ),
         },
     }
 

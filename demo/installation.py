@@ -40,7 +40,7 @@ def install(command: Sequence[str], log: Path) -> int:
                 found += 1
                 _show(f"{found} packages found", found % STEP == 0)
             elif line.startswith("Installing collected packages"):
-                _show("all found; unpacking them", True, "\n")
+                _show("all found; unpacking them, in silence", True, "\n")
     if pip.returncode:
         print("\n".join(["", *said[-_LINES_OF_A_FAILURE:]]), file=sys.stderr)
         print(f"\nThe installation failed. All that pip said is in {log}.", file=sys.stderr)

@@ -79,7 +79,7 @@ class Playground:
         """
         for name, port in {"Airflow": self.airflow_port, **self.platform.ports}.items():
             if is_in_use(port):
-                remedy = "stop the program that listens there, then try again"
+                remedy = "stop what listens there, or choose others: PORT=9000 RUNAI_PORT=9001"
                 raise NotReady(f"port {port} for {name} is in use; {remedy}")
         self.platform.prepare()
         self._lay_out_shared_storage()

@@ -1,4 +1,4 @@
-"""What no source confirms about a real Run:ai, as tables: one for each part of the conversation."""
+"""What no source confirms about a real Run:ai or Kubernetes, as tables: one for each part."""
 
 from __future__ import annotations
 

@@ -184,7 +184,6 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "reasons": lambda: table(("code", "what is told", "what to do"), reason_table.rows()),
     "lint-rules": lambda: lint_table.all_rules(table),
     "kubernetes-dialects": lambda: kubernetes_tables.dialects(table),
-    "kubernetes-beliefs": kubernetes_tables.beliefs,
     "kubernetes-words": lambda: kubernetes_tables.words(table),
     "kubernetes-places": lambda: kubernetes_tables.places(table),
     "kubernetes-refusals": lambda: kubernetes_tables.refusals(table),

@@ -70,10 +70,5 @@ def dialects(table: Table) -> str:
     return table(head, rows)
 
 
-def beliefs() -> str:
-    """Return what is written but was never seen to work."""
-    return "\n".join(f"- {belief}" for dialect in DIALECTS.values() for belief in dialect.beliefs)
-
-
 def _some(names: Sequence[str], count: int) -> str:
     return ", ".join(f"`{name}`" for name in names) if len(names) < count else ""

@@ -7,7 +7,13 @@ from typing import Any
 
 import yaml
 
-from airflow_runai.backends.kubernetes.least_rights import NEEDS, TRIGGERER, WORKER, NeededRight
+from airflow_runai.backends.kubernetes.least_rights import (
+    NEEDS,
+    TRIGGERER,
+    WORKER,
+    NeededRight,
+    granted,
+)
 from airflow_runai.core.manifests import DIALECTS
 
 Table = Callable[[Sequence[str], Iterable[Sequence[str]]], str]
@@ -51,10 +57,10 @@ def _roles_of(dialect: str, who: str) -> Iterator[dict[str, Any]]:
             {
                 "apiGroups": [need.kind.group],
                 "resources": [need.kind.resource],
-                "verbs": list(need.verbs(who)),
+                "verbs": list(verbs),
             }
-            for need in NEEDS
-            if need.in_cluster is in_cluster and dialect in need.dialects and need.verbs(who)
+            for need, verbs in granted(dialect, who)
+            if need.in_cluster is in_cluster
         ]
         kind = "ClusterRole" if in_cluster else "Role"
         name = f"airflow-runai-{who}"

@@ -10,7 +10,7 @@ from airflow_runai.core.log_lines import LINE_LIMIT, Growth, cut_line, newest
 from airflow_runai.core.log_reader import CHARACTERS, LINES, LogPart, UnmaskedPart
 
 #: Lines of a log's end that are returned also if they are not new; the tab shows so many.
-_END_LINES = 20
+END_LINES = 20
 #: Characters of a line that are searched for secrets; none is shown beyond.
 _SEARCHED = 4096
 
@@ -25,7 +25,7 @@ def found_part(moment: float, at: float, lines: Sequence[str], found: Growth) ->
     """
     fresh = lines[len(lines) - len(found.lines) :]
     new = len(newest(fresh, LINES, CHARACTERS, LINE_LIMIT))
-    count = max(new, len(newest(lines, _END_LINES, CHARACTERS, LINE_LIMIT)))
+    count = max(new, len(newest(lines, END_LINES, CHARACTERS, LINE_LIMIT)))
     kept = tuple(line[:_SEARCHED] for line in (lines[-count:] if count else ()))
     part = LogPart((), found.place, found.has_gap, len(found.lines) - new)
     return UnmaskedPart(moment, at, kept, new, part)
@@ -38,7 +38,7 @@ def shown_part(found: UnmaskedPart, masked: Sequence[str], node: str) -> LogPart
     :param masked: its lines without secrets.
     """
     lines = tuple(masked[-found.new :]) if found.new else ()
-    return replace(found.part, lines=lines, node=node, end=tuple(masked[-_END_LINES:]))
+    return replace(found.part, lines=lines, node=node, end=tuple(masked[-END_LINES:]))
 
 
 def without_secrets(lines: Sequence[str], redaction: Redaction) -> tuple[str, ...]:

@@ -32,6 +32,7 @@ from airflow_runai.core.room import ProjectRoom
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.submission import Numbered
 from airflow_runai.core.submission_request import SubmissionRequest
+from airflow_runai.core.task_purpose import TaskPurpose
 from airflow_runai.core.usage import Sample
 from airflow_runai.core.workload import Workload
 
@@ -102,7 +103,7 @@ class RunaiBackend(Backend):
     def policy(self, project: Project, kind: str) -> Flow[Mapping[str, Any]]:
         return capacity.effective_policy(project, kind)
 
-    def lacking_rights(self, project: Project) -> Flow[str]:
+    def lacking_rights(self, project: Project, task: TaskPurpose | None = None) -> Flow[str]:
         yield from ()
         return ""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any
 
 from airflow_runai.backends.cluster_api import Clusters, download, log_address
@@ -14,8 +14,8 @@ from airflow_runai.backends.redaction import Redaction
 from airflow_runai.backends.throttle import HISTORY
 from airflow_runai.core import mask
 from airflow_runai.core.flow import Flow, now
-from airflow_runai.core.incarnations import leader, pods_at
-from airflow_runai.core.log_lines import LogPosition, growth
+from airflow_runai.core.incarnations import has_started_since, leader, pods_at
+from airflow_runai.core.log_lines import Growth, LogPosition, growth
 from airflow_runai.core.log_reader import (
     LINES,
     WINDOW,
@@ -27,10 +27,24 @@ from airflow_runai.core.log_reader import (
 )
 from airflow_runai.core.texts import cut
 from airflow_runai.core.workload import Workload, named_values
-from airflow_runai.errors import NotFound, RunaiError, Unreachable
+from airflow_runai.errors import NotFound, Refused, RunaiError, Unreachable
 
 #: No answer, a gateway's, or the cluster asks to slow down: others need not try.
 _OUTAGES = (0, 429, 502, 503, 504)
+
+
+@dataclass(frozen=True, slots=True)
+class _KnownPod:
+    """
+    Whose log is read.
+
+    :param moment: at which it ran.
+    :param node: empty if it is not known which of several pods leads.
+    """
+
+    moment: float = 0.0
+    name: str = ""
+    node: str = ""
 
 
 class WorkloadLog(LogReader):
@@ -40,16 +54,20 @@ class WorkloadLog(LogReader):
     What the log says may hold what it was given: the values of variables that look like secrets are
     masked, as is the connection's secret. They are read from the control plane, and kept in memory
     only.
+
+    A cluster that is asked for no certain pod chooses one, which may be the next incarnation's by
+    then. The first look cannot wait for the pod's name, so it is checked afterwards. Later looks
+    name the pod.
     """
 
-    __slots__ = ("_address", "_clusters", "_node", "_redaction", "_workload")
+    __slots__ = ("_address", "_clusters", "_pod", "_redaction", "_workload")
 
     def __init__(self, workload: Workload, clusters: Clusters) -> None:
         self._workload, self._clusters = workload, clusters
         self._address = ""
         self._redaction: Redaction | None = None
-        # At which moment it ran on which node: asked once for each incarnation.
-        self._node = (0.0, "")
+        # Asked for once for each incarnation.
+        self._pod = _KnownPod()
 
     @property
     def workload(self) -> Workload:
@@ -60,14 +78,30 @@ class WorkloadLog(LogReader):
         self, moment: float, seen: LogPosition | None = None, *, late: bool = False
     ) -> Flow[UnmaskedPart]:
         """Do the first half of a look."""
-        query = LogQuery(tail=LINES if seen is None else WINDOW)
-        if late:
-            query = replace(query, pod=(yield from self._standing(moment)))
+        name = (yield from self._standing(moment)) if late else ""
+        if late and not name:
+            raise NotFound("the pod is gone", 404)
+        if seen is not None and seen.marks and self._pod.moment == moment:
+            name = self._pod.name
         yield from self._locate()
-        at = moment if late else (yield from now())
-        text = yield from self.text(query)
-        found = growth(seen or LogPosition(), text.lines, is_whole=text.is_whole)
-        return found_part(moment, at, text.lines, found)
+        at = yield from now()
+        text, found = yield from self._compared(name, seen)
+        if found.has_gap and not late:
+            # What does not go on where the last look ended may be said by another pod.
+            standing = yield from self._standing(moment)
+            if standing and not name:
+                name = standing
+                text, found = yield from self._compared(name, seen)
+        return found_part(moment, min(at, moment) if name else at, text.lines, found)
+
+    def _compared(self, name: str, seen: LogPosition | None) -> Flow[tuple[LogText, Growth]]:
+        query = LogQuery(tail=LINES if seen is None else WINDOW, pod=name or None)
+        try:
+            text = yield from self.text(query)
+        except NotFound:
+            self._pod = _KnownPod()
+            raise
+        return text, growth(seen or LogPosition(), text.lines, is_whole=text.is_whole)
 
     def outage(self, error: Unreachable) -> str:
         """Tell what keeps everybody from the logs of this cluster."""
@@ -79,12 +113,16 @@ class WorkloadLog(LogReader):
         """Do the second half of a look, which holds up nothing that others ask for."""
         end = yield from self.masked(found.lines)
         moment = found.moment
-        if found.new and self._node[0] != moment:
+        if found.new and self._pod.moment != moment:
             # Since the log was read, the pod may have gone.
-            present = yield from self._pods(moment, pods_now(self.workload.id, HISTORY))
+            present = yield from self._listed(pods_now(self.workload.id, HISTORY))
+            if has_started_since(moment, present, found.at):
+                raise NotFound("the pod is gone, and another one was read", 404)
             gone = pods_gone(self.workload.id, HISTORY)
-            self._note_node(moment, present or (yield from self._pods(moment, gone)))
-        return shown_part(found, end, self._node[1] if self._node[0] == moment else "")
+            self._note_pod(moment, present) or self._note_pod(
+                moment, (yield from self._listed(gone))
+            )
+        return shown_part(found, end, self._pod.node if self._pod.moment == moment else "")
 
     def text(self, query: LogQuery) -> Flow[LogText]:
         """Return lines as the server has them; not to be shown before :meth:`masked`."""
@@ -101,28 +139,36 @@ class WorkloadLog(LogReader):
             self._redaction = Redaction(self._clusters.settings.client_secret, *hidden)
         return without_secrets(lines, self._redaction or Redaction())
 
-    def _pods(
-        self, moment: float, reading: Flow[list[Mapping[str, Any]]]
-    ) -> Flow[list[Mapping[str, Any]]]:
+    def _listed(self, reading: Flow[list[Mapping[str, Any]]]) -> Flow[list[Mapping[str, Any]]]:
         try:
-            pods = yield from reading
+            return (yield from reading)
         except RunaiError:
-            return []  # it is only for the header
-        return pods_at(pods, moment)
+            return []
 
     def _standing(self, moment: float) -> Flow[str]:
-        """Return the name of a pod that has ended, but is not gone: its log can be read."""
-        pods = yield from self._pods(moment, pods_ever(self.workload.id))
-        name = pods[0].get("name") if pods else None
-        if not isinstance(name, str) or pods[0].get("deletedAt"):
-            raise NotFound("the pod is gone", 404)
-        self._note_node(moment, pods[:1])
-        return name
+        """
+        Return the name of the pod of a moment; empty if nobody knows it.
 
-    def _note_node(self, moment: float, pods: Sequence[Mapping[str, Any]]) -> None:
-        """Note the node of the pod whose log is shown, if it is known which one that is."""
+        :raises NotFound: if it is gone.
+        """
+        try:
+            listed = yield from pods_ever(self.workload.id)
+        except Refused:
+            return ""
+        pods = pods_at(listed, moment)
+        if pods and pods[0].get("deletedAt"):
+            raise NotFound("the pod is gone", 404)
+        return self._pod.name if self._note_pod(moment, listed) else ""
+
+    def _note_pod(self, moment: float, listed: Sequence[Mapping[str, Any]]) -> bool:
+        """Note the pod of a moment, and its node; return whether it is among those listed."""
+        pods = pods_at(listed, moment)
         if pods:
-            self._node = (moment, cut(str(leader(pods).get("nodeName") or "")))
+            name, node = pods[0].get("name"), leader(pods).get("nodeName")
+            self._pod = _KnownPod(
+                moment, name if isinstance(name, str) else "", cut(str(node or ""))
+            )
+        return bool(pods)
 
 
 def _variables(workload: Mapping[str, Any]) -> list[tuple[str, Any]]:

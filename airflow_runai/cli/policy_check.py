@@ -5,6 +5,7 @@ from __future__ import annotations
 from airflow_runai.cli.checks import OK, PROBLEM, UNKNOWN, CheckResult, DryRun
 from airflow_runai.core.policies import breaches
 from airflow_runai.core.submission_request import SubmissionRequest
+from airflow_runai.core.task_purpose import TaskPurpose
 from airflow_runai.errors import NotResolved, Refused
 
 #: No task has such a name, so none is taken by it.
@@ -17,11 +18,12 @@ def policy(run: DryRun) -> CheckResult:
     request = SubmissionRequest(_NAME, spec, 1)
     try:
         found = hook.run(hook.backend.rehearse(project, request))
+        lacking = hook.run(hook.backend.lacking_rights(project, TaskPurpose(spec)))
     except (Refused, NotResolved) as error:
         return _refused(run, str(error))
     if found is None:
         return _compared(run)
-    if lacking := hook.run(hook.backend.lacking_rights(project)):
+    if lacking:
         return UNKNOWN, lacking
     return OK, "; ".join(["the cluster would create it", *found])
 

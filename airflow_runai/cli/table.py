@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-HELP = "Unattended, preemptible training on Run:ai"
+HELP = "Unattended, preemptible training on Run:ai or Kubernetes"
 
 
 @dataclass(frozen=True)
@@ -69,15 +69,12 @@ _BUNDLE = CliOption(
 _FOLDER = CliOption(
     ("-S", "--dags-folder"), "File or folder with DAGs, instead of the configured bundles"
 )
+_CONNECTION = "Connection of type runai or kubernetes"
 _CONN = CliOption(
-    ("--conn",),
-    "Connection of type runai or kubernetes (default: runai_default)",
-    {"default": "runai_default"},
+    ("--conn",), f"{_CONNECTION} (default: runai_default)", {"default": "runai_default"}
 )
-_ANY_CONN = CliOption(
-    ("--conn",), "Connection of type runai or kubernetes (default: the task's, else runai_default)"
-)
-_PROJECT = CliOption(("--project",), "Project (default: the connection's)")
+_ANY_CONN = CliOption(("--conn",), f"{_CONNECTION} (default: the task's, else runai_default)")
+_PROJECT = CliOption(("--project",), "Project, on Kubernetes a queue (default: the connection's)")
 _LINE = CliOption(("--line",), "A `runai submit …` line, quoted as one word")
 _SPEC = CliOption(("--spec",), "YAML file with a specification")
 _TARGET = (_ANY_DAG, _ANY_TASK, _LINE, _SPEC, _BUNDLE, _FOLDER)
@@ -117,8 +114,7 @@ _LINT = CliCommand(
         CliOption(("--checkpoints",), "Folder with checkpoints, to learn how long a save takes"),
         CliOption(
             ("--conn",),
-            "Connection of type runai or kubernetes, to learn the project's GPU limit (default: "
-            "not asked)",
+            f"{_CONNECTION}, to learn the project's GPU limit (default: not asked)",
         ),
         _PROJECT,
         CliOption(
@@ -145,9 +141,9 @@ _DRY_RUN = CliCommand(
         _PROJECT,
         _OUTPUT,
     ),
-    "Check everything that the platform can answer without creating anything: connection, "
-    "token, cluster, version, project, policy, quota, free GPUs, workloads of the same name. Only "
-    "reads.",
+    "Check everything that the platform can answer without creating anything: connection, token, "
+    "cluster, version, project, policy, quota, free GPUs, workloads of the same name; on "
+    "Kubernetes also rights, and a rehearsal of the creation. Only reads.",
 )
 _PS = CliCommand(
     "ps",
@@ -164,8 +160,8 @@ _PS = CliCommand(
         ),
         _OUTPUT,
     ),
-    "List the workloads of this Airflow: phase, clocks, and the state of the task that "
-    "made each. Reads the state from Airflow's database.",
+    "List the workloads of this Airflow: phase, clocks, and the state of the task that made each. "
+    "Reads the state from Airflow's database.",
 )
 _REAP = CliCommand(
     "reap",

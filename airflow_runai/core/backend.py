@@ -25,6 +25,7 @@ from airflow_runai.core.room import ProjectRoom
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.submission import Numbered
 from airflow_runai.core.submission_request import SubmissionRequest
+from airflow_runai.core.task_purpose import TaskPurpose
 from airflow_runai.core.usage import Sample
 from airflow_runai.core.workload import Workload
 
@@ -131,8 +132,13 @@ class Capacity(Protocol):
         :return: with ``rules`` and ``defaults``; empty if there is no policy.
         """
 
-    def lacking_rights(self, project: Project) -> Flow[str]:
-        """Say which rights this identity lacks there; empty if none, or if that cannot be asked."""
+    def lacking_rights(self, project: Project, task: TaskPurpose | None = None) -> Flow[str]:
+        """
+        Say which rights this identity lacks there; empty if none, or if that cannot be asked.
+
+        :param task: which rights it makes use of; by default those of any task are looked for.
+        :raises RightMissing: if that task could not be submitted.
+        """
 
     def limits(self, project: Project) -> Flow[ProjectLimits]:
         """Read what bounds the trainings of a project."""

@@ -140,6 +140,11 @@ def pods_at(pods: Sequence[Mapping[str, Any]], moment: float) -> list[Mapping[st
     )
 
 
+def has_started_since(moment: float, pods: Sequence[Mapping[str, Any]], until: float) -> bool:
+    """Whether a pod that was made after a moment had started by a later one."""
+    return any(moment < _made(pod) and (_started(pod) or inf) <= until for pod in pods)
+
+
 def leader(pods: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """Return the pod that leads the pods of one incarnation; an empty one if that is not known."""
     leading = pods if len(pods) == 1 else [pod for pod in pods if _leads(pod)]

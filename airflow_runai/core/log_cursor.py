@@ -74,6 +74,11 @@ class LogLine:
     cursor: LogCursor
     has_gap: bool = False
 
+    @property
+    def stamped(self) -> str:
+        """The line with its time, which tells it apart from others that say the same."""
+        return f"{self.cursor.at} {self.text}"
+
 
 class LogStretch:
     """

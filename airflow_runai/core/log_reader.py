@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from airflow_runai.core.flow import Flow
+from airflow_runai.core.log_cursor import LogLine
 from airflow_runai.core.log_lines import LogPosition
 from airflow_runai.core.texts import plural
 from airflow_runai.core.workload import Workload
@@ -121,6 +122,9 @@ class LogReader(Protocol):
 
     __slots__ = ()
 
+    #: Whether :meth:`listen` and :meth:`follow` can do anything.
+    has_streams: ClassVar[bool] = False
+
     @property
     def workload(self) -> Workload:
         """Whose log it is."""
@@ -155,6 +159,17 @@ class LogReader(Protocol):
 
     def shown(self, found: UnmaskedPart) -> Flow[LogPart]:
         """Do the second half of a look, which holds up nothing that others ask for."""
+
+    def listen(self, moment: float, take: Callable[[LogLine], None]) -> Flow[None]:
+        """
+        Hand over what follows the last :meth:`read` of this moment, until the pod has ended.
+
+        It ends early where more is written than it takes: then read again.
+
+        :param take: gets lines that are not to be shown before :meth:`shown`.
+        :raises NotFound: if the pod is gone.
+        """
+        yield from ()
 
     def text(self, query: LogQuery) -> Flow[LogText]:
         """Return lines as the server has them; not to be shown before :meth:`masked`."""

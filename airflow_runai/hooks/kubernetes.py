@@ -84,10 +84,11 @@ def _check(extras: Extras) -> None:
 
 
 def _is_set(extras: Extras, name: str) -> bool:
-    return _is_on(extras, name) if name == "in_cluster" else field(extras, name) is not None
+    return is_on(extras, name) if name == "in_cluster" else field(extras, name) is not None
 
 
-def _is_on(extras: Extras, name: str) -> bool:
+def is_on(extras: Extras, name: str) -> bool:
+    """Whether a field says yes; raises ``ConnectionSettingsError`` if it says neither."""
     try:
         return flag(str(field(extras, name) or False))
     except ValueError as error:
@@ -128,7 +129,7 @@ def _of(configuration: Any, authorization: str, extras: Extras) -> ClusterAccess
         ca=read_certificates(configuration.ssl_ca_cert),
         certificate=certificate,
         fingerprint=_valid_fingerprint(certificate[0]) if certificate else "",
-        verify=configuration.verify_ssl and not _is_on(extras, "disable_verify_ssl"),
+        verify=configuration.verify_ssl and not is_on(extras, "disable_verify_ssl"),
         server_name=configuration.tls_server_name,
         proxy=configuration.proxy,
     )

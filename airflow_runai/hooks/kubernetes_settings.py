@@ -15,6 +15,7 @@ from airflow_runai.core.texts import cut
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import ConnectionSettingsError
 from airflow_runai.hooks.kubernetes import field as stock_field
+from airflow_runai.hooks.kubernetes import is_on
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -90,6 +91,7 @@ def cluster_connection(connection: Connection) -> ClusterConnection:
             project=named["project"],
             dialect=named["runai_dialect"],
             terms=ClusterTerms.from_extra(extra),
+            in_cluster=is_on(extra, "in_cluster"),
         )
     except ConnectionSettingsError as error:
         raise ConnectionSettingsError(f"connection {connection.conn_id!r}: {error}") from None

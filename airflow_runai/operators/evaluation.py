@@ -1,4 +1,4 @@
-"""Evaluate one checkpoint on Run:ai, read the metrics that come of it, and judge them by gates."""
+"""Evaluate one checkpoint, read the metrics that come of it, and judge them by gates."""
 
 from __future__ import annotations
 

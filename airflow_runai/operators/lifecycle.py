@@ -95,8 +95,8 @@ class RunaiSuspendWorkloadOperator(_RunaiLifecycleOperator):
     Fails if the workload does not react within a minute.
 
     :param workload: name or id; templated.
-    :param runai_conn_id: connection of type ``runai``; templated.
-    :param project: Run:ai project; default: the connection's; templated.
+    :param runai_conn_id: connection of type ``runai`` or ``kubernetes``; templated.
+    :param project: project, on Kubernetes a queue; default: the connection's; templated.
     :param cluster: needed only if several clusters have a project of that name; templated.
     """
 
@@ -113,8 +113,8 @@ class RunaiResumeWorkloadOperator(_RunaiLifecycleOperator):
     Fails if the workload does not react within a minute.
 
     :param workload: name or id; templated.
-    :param runai_conn_id: connection of type ``runai``; templated.
-    :param project: Run:ai project; default: the connection's; templated.
+    :param runai_conn_id: connection of type ``runai`` or ``kubernetes``; templated.
+    :param project: project, on Kubernetes a queue; default: the connection's; templated.
     :param cluster: needed only if several clusters have a project of that name; templated.
     """
 
@@ -129,8 +129,8 @@ class RunaiDeleteWorkloadOperator(_RunaiLifecycleOperator):
     Delete a workload, finished or not; one that does not exist counts as deleted.
 
     :param workload: name or id; templated.
-    :param runai_conn_id: connection of type ``runai``; templated.
-    :param project: Run:ai project; default: the connection's; templated.
+    :param runai_conn_id: connection of type ``runai`` or ``kubernetes``; templated.
+    :param project: project, on Kubernetes a queue; default: the connection's; templated.
     :param cluster: needed only if several clusters have a project of that name; templated.
     """
 

@@ -35,8 +35,9 @@ class RunaiReapOrphansOperator(BaseOperator, ReadableTask):
     project, dag_id, task_id, run_id, map_index, outcome``. It fails if one could not be ended; the
     next round tries again.
 
-    :param runai_conn_id: connection of type ``runai``; templated.
-    :param project: Run:ai project; default: all that the connection can see; templated.
+    :param runai_conn_id: connection of type ``runai`` or ``kubernetes``; templated.
+    :param project: project, on Kubernetes a queue; default: all that the connection can see;
+        templated.
     :param older_than: minimum age of a workload in seconds.
     :param dry_run: only log and return what would be ended.
     """

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 class RunaiTrainingOperator(NotifyingOperator):
     """
-    Run a training on Run:ai: unattended, preemptible, submitted exactly once.
+    Run a training on Run:ai or Kubernetes: unattended, preemptible, submitted exactly once.
 
     Whatever happens to workers, triggerers and the control plane, one run of a task has one
     workload. While it is queued, preempted and resumed, the task is deferred: it holds no worker
@@ -68,8 +68,8 @@ class RunaiTrainingOperator(NotifyingOperator):
         ``command_line``; templated.
     :param templates: templates in the DAG file (name: mapping), or the key of an Airflow Variable
         with their YAML; in addition to those in ``[runai] template_folder``.
-    :param runai_conn_id: connection of type ``runai``; templated.
-    :param project: Run:ai project; default: the connection's; templated.
+    :param runai_conn_id: connection of type ``runai`` or ``kubernetes``; templated.
+    :param project: project, on Kubernetes a queue; default: the connection's; templated.
     :param cluster: needed only if several clusters have a project of that name; templated.
     :param workload_name: readable part of the workload's name (a DNS label, at most 23 characters);
         default: the task id; templated.

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_runai.backends.patience import Patience
 from airflow_runai.core.lineage import Lineage, read_by
+from airflow_runai.core.log_lines import OFF
 from airflow_runai.core.note import Note
 from airflow_runai.core.quota import gpus_requested
+from airflow_runai.core.room import NOW
 from airflow_runai.core.spec import WorkloadSpec
+from airflow_runai.core.task_purpose import TaskPurpose
 from airflow_runai.core.workload import Workload
 from airflow_runai.deployment import configuration
 from airflow_runai.errors import RunaiError
@@ -49,6 +52,8 @@ class WorkloadOperator(RoomOperator, LineageSource):
     project: str | None
     cluster: str | None
     wait_for_completion: bool
+    deferrable: bool | None
+    get_logs: str
     on_clear: str
 
     def __init__(
@@ -89,14 +94,12 @@ class WorkloadOperator(RoomOperator, LineageSource):
                 hook,
                 context,
                 project,
-                spec,
+                self._purpose(spec),
                 note,
                 slug=self.workload_name or instructions.slug,
                 on_clear=self.on_clear,
-                on_kill=self.kill_action,
                 patience=Patience(seconds),
                 sleep=sleep,
-                awaited=self.wait_for_completion,
             )
             ready = partial(self._make_ready, context, hook, project, spec, note)
             try:
@@ -104,6 +107,16 @@ class WorkloadOperator(RoomOperator, LineageSource):
             finally:
                 self._settle_claim(hook)
         return project.name, workload, gpus_requested(spec)
+
+    def _purpose(self, spec: WorkloadSpec) -> TaskPurpose:
+        return TaskPurpose(
+            spec,
+            on_kill=self.kill_action,
+            awaited=self.wait_for_completion,
+            deferred=configuration.deferrable(self.deferrable),
+            shows_log=self.get_logs != OFF,
+            looks_for_room=self.submit_when != NOW,
+        )
 
     def _make_ready(self, context: Context, *about: Any) -> None:
         self._prepare()

@@ -87,9 +87,10 @@ class RunaiCheckpointSensor(BaseSensorOperator, ReadableTask, LineageSource):
     :param workload: ``{"task_id": "train"}`` for the training of that task in the same run, which
         need not be submitted yet and ends with its last try (add ``"map_index"`` for a mapped
         task), or the name of a workload; templated.
-    :param runai_conn_id: connection of type ``runai``, used only with ``workload``; templated.
-    :param project: Run:ai project of a workload given by name; default: the connection's;
-        templated.
+    :param runai_conn_id: connection of type ``runai`` or ``kubernetes``, used only with
+        ``workload``; templated.
+    :param project: project, on Kubernetes a queue, of a workload given by name; default: the
+        connection's; templated.
     :param on_invalid: ``keep`` leaves bad checkpoints where they are; ``quarantine`` moves those
         newer than a good one to ``ROOT/quarantine`` while the workload is interrupted (queued,
         preempted, suspended, between two tries), so that the resumed process starts from the good

@@ -43,8 +43,8 @@ class RunaiQuotaSensor(BaseSensorOperator, ReadableTask):
         (``when="idle"``); greater than 0, at most 1.
     :param when: ``quota``: so many of the GPUs that the project is guaranteed are neither used nor
         queued for; ``idle``: so many GPUs are held by nobody, and the project's limit allows them.
-    :param runai_conn_id: connection of type ``runai``; templated.
-    :param project: Run:ai project; default: the connection's; templated.
+    :param runai_conn_id: connection of type ``runai`` or ``kubernetes``; templated.
+    :param project: project, on Kubernetes a queue; default: the connection's; templated.
     :param cluster: needed only if several clusters have a project of that name; templated.
     :param node_pool: count only the GPUs of this node pool; templated.
     :param deferrable: wait on the triggerer; ``False`` pokes. Default: ``[operators]

@@ -42,8 +42,8 @@ class RunaiWorkloadSensor(BaseSensorOperator, ReadableTask):
     The workload need not exist yet. The sensor never changes it.
 
     :param workload: name of the workload; templated.
-    :param runai_conn_id: connection of type ``runai``; templated.
-    :param project: Run:ai project; default: the connection's; templated.
+    :param runai_conn_id: connection of type ``runai`` or ``kubernetes``; templated.
+    :param project: project, on Kubernetes a queue; default: the connection's; templated.
     :param cluster: needed only if several clusters have a project of that name; templated.
     :param deferrable: wait on the triggerer; ``False`` pokes. Default: ``[operators]
         default_deferrable`` where the site has set it, else ``True``.

@@ -70,8 +70,8 @@ def runai_retraining(
     :param spec: what both share, such as image and storage; each task's own specification wins.
     :param path_map: container prefixes to worker prefixes; templated.
     :param storage_conn_id: Airflow connection for object storage; templated.
-    :param runai_conn_id: connection of type ``runai``; templated.
-    :param project: Run:ai project; default: the connection's; templated.
+    :param runai_conn_id: connection of type ``runai`` or ``kubernetes``; templated.
+    :param project: project, on Kubernetes a queue; default: the connection's; templated.
     :param task_arguments: further arguments of the operators, by task: ``{"train": {"timeouts":
         …}}``; they win over those that follow from the others.
     :param group_arguments: further arguments of Airflow's ``TaskGroup``, such as ``default_args``.

@@ -29,6 +29,7 @@ class LogAgenda:
         "_asked",
         "_departs",
         "_is_followed",
+        "_is_lost",
         "_last",
         "_leaves",
         "_since",
@@ -43,7 +44,7 @@ class LogAgenda:
         # The newest incarnation whose end was asked for, and the look at it while it is away.
         self._asked = 0
         self._last: LogLook | None = None
-        self._departs = self._leaves = self.has_heard = False
+        self._departs = self._leaves = self._is_lost = self.has_heard = False
 
     @property
     def untold(self) -> LogLook | None:
@@ -80,7 +81,7 @@ class LogAgenda:
             # It has left and come back: what is still to be read is read by its pod's name.
             self._last.until = seen.since
         self._last = None
-        self.number, self._since = seen.number, seen.since
+        self.number, self._since, self._is_lost = seen.number, seen.since, False
         if self._is_followed:
             yield self.present()
 
@@ -108,7 +109,11 @@ class LogAgenda:
 
     def present(self) -> LogLook:
         """Return a look at what runs."""
-        return LogLook(self.number, self._since)
+        return LogLook(self.number, inf if self._is_lost else self._since)
+
+    def lose(self) -> None:
+        """Take note that the pod with which what runs began is gone; another may go on."""
+        self._is_lost = True
 
     @property
     def may_run(self) -> bool:

@@ -21,6 +21,8 @@ Fetch: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
 #: Fetches that are under way at the same time.
 AT_ONCE = 4
+#: Streams of logs that are open at the same time; half of them at most are at what goes on to run.
+LISTENERS = 32
 #: Characters of all logs that were read and wait to be shown; one more log may come on top.
 HELD_CHARACTERS = 16 * 2**20
 #: Lines that go into task logs in a second, and how many of them at once after a silence.
@@ -38,8 +40,9 @@ class LogFetches:
     """
 
     def __init__(self) -> None:
-        self._reads = _Turns(self._begins)
+        self._reads = _Turns(lambda: self.has_room)
         self._shows = _Turns()
+        self._listeners: set[asyncio.Task[None]] = set()
         self._held = 0
         self._allowance = float(LINES_AT_ONCE)
         self._counted_at = -math.inf
@@ -53,6 +56,19 @@ class LogFetches:
         """
         self._reads.ask(fetch, is_urgent=is_urgent)
 
+    def listen(self, fetch: Fetch, *, is_last: bool) -> asyncio.Task[None] | None:
+        """
+        Stay with a log until its pod has ended; ``None`` if there is no room for one more.
+
+        :param is_last: what writes it leaves.
+        """
+        if len(self._listeners) >= (LISTENERS if is_last else LISTENERS // 2):
+            return None
+        task = asyncio.create_task(fetch())
+        self._listeners.add(task)
+        task.add_done_callback(self._listeners.discard)
+        return task
+
     def show(self, fetch: Fetch) -> None:
         """Show some time what was read."""
         self._shows.ask(fetch)
@@ -62,7 +78,9 @@ class LogFetches:
         self._held += characters
         self._reads.go_on()
 
-    def _begins(self) -> bool:
+    @property
+    def has_room(self) -> bool:
+        """Whether what is read now can be held until it is shown."""
         return self._held < HELD_CHARACTERS
 
     def allows(self, lines: int) -> bool:

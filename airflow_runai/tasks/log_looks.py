@@ -47,3 +47,14 @@ class LogLook:
     def is_late(self) -> bool:
         """Whether the next incarnation has begun."""
         return self.until < inf
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether the log may soon be gone, and was not read yet."""
+        return self.is_last and self.is_first
+
+    def late(self) -> LogLook:
+        """Return the look that reads the same by the name of its pod."""
+        late = LogLook(self.number, self.moment, is_last=True, news=self.news)
+        late.until = self.until
+        return late

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from airflow_runai.core.flow import Flow
+from airflow_runai.core.log_cursor import LogLine
 from airflow_runai.core.log_lines import LogPosition
 from airflow_runai.core.log_reader import LogPart, LogReader, UnmaskedPart
 from airflow_runai.core.workload import Workload
@@ -43,6 +44,15 @@ class LogSource:
             if self._log and (reason := self._log.outage(error)):
                 fetches.note_outage(cluster, reason)
             raise
+
+    @property
+    def has_streams(self) -> bool:
+        """Whether :meth:`listen` can do anything, as far as known."""
+        return self._log is not None and self._log.has_streams
+
+    async def listen(self, look: LogLook, take: Callable[[LogLine], None]) -> None:
+        """Hand over each line that follows what :meth:`read` has read, until its pod has ended."""
+        await self._run(lambda log: log.listen(look.moment, take))
 
     async def shown(self, found: UnmaskedPart) -> LogPart:
         """Return what was read as it may be shown."""

@@ -20,7 +20,7 @@ from airflow_runai.core.outcome import FAILED, STALLED, STOPPED, SUCCEEDED, TIME
 from airflow_runai.core.phases import Meaning
 from airflow_runai.core.waiting import take_snapshot
 from airflow_runai.core.workload import Workload
-from airflow_runai.errors import Refused, Unreachable, WorkloadEnded
+from airflow_runai.errors import Refused, RightMissing, Unreachable, WorkloadEnded
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.tasks.checkpoint_root import CheckpointRoot
 from airflow_runai.tasks.completion import is_cut_short
@@ -87,7 +87,10 @@ def _settled_now(
     # Whether it stopped may not be known yet: then the wait goes on, and finds out.
     # To explain it and to look again takes seconds, in which it may begin to run.
     runs_again = partial(_runs_again, snapshot.workload)
-    done = hook.run(stop(hook.backend, snapshot.workload, action, unless=runs_again))
+    try:
+        done = hook.run(stop(hook.backend, snapshot.workload, action, unless=runs_again))
+    except RightMissing as error:
+        done = f"it may not be ended, so it goes on ({error})"
     return replace(now, reason=f"{now.reason}; {done}") if done else None
 
 

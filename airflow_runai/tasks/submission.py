@@ -22,7 +22,6 @@ from airflow_runai.core.naming import TaskIdentity, base_name, generation_name
 from airflow_runai.core.note import Note
 from airflow_runai.core.phases import Meaning
 from airflow_runai.core.project import Project
-from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.submission import (
     CLOCKS_AGREE,
     Adopt,
@@ -33,6 +32,7 @@ from airflow_runai.core.submission import (
     plan_submission,
 )
 from airflow_runai.core.submission_request import SubmissionRequest
+from airflow_runai.core.task_purpose import TaskPurpose
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import ForeignWorkload, Missing, NameTaken, NoEffect
 from airflow_runai.hooks.runai import RunaiHook
@@ -54,27 +54,24 @@ class Submission:
     """
     One try's way to its workload.
 
+    :param purpose: what is submitted, and what the task does with it.
     :param note: of an earlier try.
     :param slug: readable part of a new workload's name; by default made of the task id.
     :param on_clear: ``restart`` or ``reattach``.
-    :param on_kill: noted in the workload, for the reaper.
     :param patience: with a control plane that does not answer.
     :param sleep: called with seconds; raises :class:`WorkerStopped` in a worker that is told to
         stop.
-    :param awaited: whether the task waits for the workload; only then may others end it.
     """
 
     hook: RunaiHook
     context: Context
     project: Project
-    spec: WorkloadSpec
+    purpose: TaskPurpose
     note: Note | None
     slug: str | None
     on_clear: str
-    on_kill: str
     patience: Patience
     sleep: Callable[[float], None]
-    awaited: bool = True
     _found_elsewhere: str | None = None
 
     def submit_or_adopt(self, before_create: Callable[[str], None]) -> Workload:
@@ -83,11 +80,14 @@ class Submission:
 
         :param before_create: called with its name when a new workload is certain, before it is
             submitted.
+        :raises RightMissing: if a right is missing without which nothing can be submitted.
         :raises Missing: if the submitted workload cannot be found.
         :raises WorkerStopped: before anything was submitted.
         """
         may_have_deleted = not self._begins_anew or may_be_made_again(self.context)
         step = self._plan(self._existing(deleted=may_have_deleted))
+        if isinstance(step, Create):
+            tell_missing_rights(self.hook, self.project, self.purpose, self.sleep)
         while isinstance(step, Create):
             begun = self._run(now())
             try:
@@ -186,7 +186,6 @@ class Submission:
         request = self._request(self._name(step.generation))
         intent = self._new_note(step.generation, request)
         write_note(self.context, intent)
-        tell_missing_rights(self.hook, self.project, self.sleep)
         workload = self._created(request)
         remember(self.context, replace(intent, workload_id=workload.id, kind=workload.kind))
         log.info(
@@ -196,7 +195,7 @@ class Submission:
             workload.id,
             self._tries.current,
         )
-        for reason in self._run(self.hook.backend.prospects(self.project, self.spec)):
+        for reason in self._run(self.hook.backend.prospects(self.project, self.purpose.spec)):
             log.warning("%s: %s", workload.name, reason.sentence)
         return workload
 
@@ -218,12 +217,12 @@ class Submission:
         return generation_name(base_name(self._identity, self.slug), generation)
 
     def _request(self, name: str) -> SubmissionRequest:
-        spec = self.spec.with_environment(origin_variables(self.context))
+        spec = self.purpose.spec.with_environment(origin_variables(self.context))
         return SubmissionRequest(
             name,
             spec,
             self._tries.current,
-            Mark(self._identity.map_index, self.on_kill, self.awaited),
+            Mark(self._identity.map_index, self.purpose.on_kill, self.purpose.awaited),
         )
 
     def _new_note(self, generation: int, request: SubmissionRequest) -> Note:

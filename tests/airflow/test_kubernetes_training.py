@@ -11,7 +11,9 @@ import pytest
 from airflow_runai.operators.training import RunaiTrainingOperator
 from airflow_runai.triggers.workload import RunaiWorkloadTrigger
 from tests.airflow.running import Run, clear, dag_of, meanwhile
+from tests.airflow.task_logs import assert_readable
 from tests.airflow.triggering import Supervised, first, supervised, with_task
+from tests.model.conftest import job
 from tests.model.kubelet import Life, phase_of
 from tests.model.resources import JOBS, PODS, Object
 from tests.model.serving import ServedModel, served
@@ -109,6 +111,38 @@ def test_a_timeout_stops_it(run: Runner, model: ServedModel) -> None:
     assert done.state == "failed"
     assert "running" in done.words
     wait_until(lambda: not jobs(model), "the Job is gone")
+
+
+@both
+def test_a_timeout_that_may_not_stop_it_ends_the_task_and_names_the_right(
+    run: Runner, model: ServedModel, deferrable: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model.cluster.life_of = lambda pod: Life(run=1e9)
+    model.cluster.server.forbidden.add(("delete", "jobs"))
+    done = run(dag_of(training(timeouts={"running": 20}, deferrable=deferrable)))
+    assert done.state == "failed"
+    words = assert_readable(done, capfd)
+    assert "it may not be ended, so it goes on" in words
+    assert "let airflow delete jobs.batch in namespace team-b (a Role" in words
+    assert len(jobs(model)) == 1
+
+
+def test_without_a_right_that_it_takes_a_task_fails_before_it_waits_for_room(
+    run: Runner, model: ServedModel, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model.cluster.server.forbidden.add(("create", "jobs"))
+    hold = job("held", "team-b", 2)
+    with model.lock:
+        model.cluster.store.create(
+            JOBS, {**hold, "metadata": {**hold["metadata"], "namespace": "team-b"}}
+        )
+    done = run(dag_of(training(submit_when="quota", retries=3)))
+    assert done.state == "failed"
+    words = assert_readable(done, capfd)
+    assert words.startswith("RightMissing: the connection's identity lacks rights in namespace")
+    assert "create jobs of API group batch" in words
+    assert done.task().try_number == 1
+    assert creates(model) == 0
 
 
 def deferred(model: ServedModel, run: Runner, on_kill: str = "stop") -> RunaiWorkloadTrigger:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from airflow_runai.core.outcome import Outcome, news
 from airflow_runai.core.timeline import Moment, clocks
 from airflow_runai.core.workload import Workload
 from airflow_runai.hooks.sessions import one_per_loop, session
+from airflow_runai.tasks.kept_lines import KEPT_CHARACTERS
 from airflow_runai.tasks.log_fetches import (
     AT_ONCE,
     HELD_CHARACTERS,
@@ -30,7 +32,7 @@ from airflow_runai.tasks.log_fetches import (
     LINES_AT_ONCE,
     LogFetches,
 )
-from airflow_runai.tasks.log_tail import KEPT_CHARACTERS, LogTail
+from airflow_runai.tasks.log_tail import LogTail
 from airflow_runai.triggers.workload import RunaiWorkloadTrigger
 from tests.benchmarks.virtual_loop import VirtualLoop, run
 
@@ -43,12 +45,14 @@ class Wire:
     A control plane and a cluster in place of httpx's transport.
 
     :param logs: by name of the workload; one without answers 404.
+    :param by_pod: logs of pods that are asked for by name; ``None`` for a server that ignores names.
     :param answers: others, by name of the workload.
     :param seconds: that a download takes.
     :param plane_seconds: that an answer of the control plane takes.
     """
 
     logs: dict[str, str] = field(default_factory=dict)
+    by_pod: dict[str, str] | None = None
     answers: dict[str, Callable[[], httpx.Response]] = field(default_factory=dict)
     seconds: float = 0.1
     plane_seconds: float = 0.0
@@ -86,7 +90,9 @@ class Wire:
             raise httpx.ConnectTimeout("too slow", request=request)
         if name in self.answers:
             return self.answers[name]()
-        log = self.logs.get(name)
+        log, pod = self.logs.get(name), request.url.params.get("pod")
+        if pod is not None and self.by_pod is not None:
+            log = self.by_pod.get(pod)
         return httpx.Response(404, json={}) if log is None else httpx.Response(200, text=log)
 
 
@@ -311,6 +317,103 @@ def test_what_the_next_incarnation_says_is_not_shown_as_the_last_words(wire: Wir
 
     assert played(story).texts == ["log of train, incarnation 1 on node-7:", "| bang"]
     assert [url.params.get("pod") for url in wire.asked] == [None, "first"]
+
+
+FIRST = {"name": "first", "createdAt": 150.0, "nodeName": "node-7"}
+BACK = ("Pending", "Running", "Terminating", "Pending", "Running")
+
+
+def replaced(wire: Wire, log: str, *, honours: bool = True) -> None:
+    """Let the next pod run, of which the wait knows nothing yet."""
+    started = {"nodeName": "node-8", "containers": [{"startedAt": time.time()}]}
+    wire.pods = [{**FIRST, "deletedAt": 340.0}, {"name": "second", "createdAt": 350.0, **started}]
+    wire.logs["train"] = log
+    wire.by_pod = {"second": log} if honours else None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("honours", [True, False], ids=["named", "names ignored"])
+@pytest.mark.parametrize("get_logs", ["tail", "follow"])
+@pytest.mark.parametrize("plane", [0.0, 2.0], ids=["quick plane", "busy plane"])
+def test_a_look_that_is_repeated_when_the_next_pod_runs_shows_none_of_its_lines(
+    wire: Wire, get_logs: str, honours: bool, plane: float
+) -> None:
+    wire.logs = {"train": "start\nstep 7\n", "first": "another\n"}
+    wire.pods = [FIRST]
+
+    async def story() -> None:
+        async with beside_other_waits():
+            one = tail("train", get_logs)
+            one.hear(heard("Pending", "Running"))
+            await asyncio.sleep(100)
+            wire.plane_seconds = plane
+            one.hear(LEAVES)
+            await asyncio.sleep(0.5)
+            replaced(wire, "start\nresumed\n", honours=honours)
+            await asyncio.sleep(60)
+            one.hear(heard(*BACK))
+            await asyncio.sleep(60)
+            one.hear(heard(*BACK, "Terminating"))
+            await asyncio.sleep(60)
+
+    assert [text for text in played(story).texts if "another" not in text][1:] == [
+        *("log of train, incarnation 1 on node-7:", "| start", "| step 7"),
+        *("log of train, incarnation 2 on node-8:", "| start", "| resumed"),
+    ]
+
+
+@pytest.mark.parametrize("get_logs", ["tail", "follow"])
+def test_a_first_look_that_comes_when_the_next_pod_runs_shows_none_of_its_lines(
+    wire: Wire, get_logs: str
+) -> None:
+    async def story() -> None:
+        replaced(wire, "start\nresumed\n")
+        one = tail("train", get_logs)
+        one.hear(LEAVES)
+        await asyncio.sleep(20)
+        one.hear(heard(*BACK))
+        await asyncio.sleep(20)
+        one.hear(heard(*BACK, "Terminating"))
+        await asyncio.sleep(20)
+
+    gone, *texts = played(story).texts
+    assert gone.startswith("the log of incarnation 1 is gone with its pod")
+    assert texts == ["log of train, incarnation 2 on node-8:", "| start", "| resumed"]
+
+
+def test_what_is_followed_is_not_taken_for_an_incarnation_that_is_gone(wire: Wire) -> None:
+    wire.logs["train"], wire.pods = "start\n", [FIRST]
+
+    async def story() -> None:
+        one = tail("train", "follow")
+        one.hear(heard("Pending", "Running"))
+        await asyncio.sleep(10)
+        replaced(wire, "start\nresumed\n")
+        await asyncio.sleep(30)
+        one.hear(heard(*BACK))
+        await asyncio.sleep(60)
+
+    texts = [text for text in played(story).texts if "is gone with its pod" not in text]
+    assert texts == [
+        *("log of train, incarnation 1 on node-7:", "| start"),
+        *("log of train, incarnation 2 on node-8:", "| start", "| resumed"),
+    ]
+
+
+def test_what_goes_on_in_another_pod_of_the_same_incarnation_is_followed(wire: Wire) -> None:
+    wire.logs["train"], wire.pods = "start\n", [FIRST]
+
+    async def story() -> None:
+        one = tail("train", "follow")
+        one.hear(heard("Pending", "Running"))
+        await asyncio.sleep(10)
+        replaced(wire, "start again\n")
+        await asyncio.sleep(90)
+
+    assert played(story).texts == [
+        *("log of train, incarnation 1 on node-7:", "| start"),
+        *("| (lines may be missing here)", "| start again"),
+    ]
 
 
 def test_a_wait_that_is_moved_leaves_nothing_held(wire: Wire) -> None:

@@ -116,7 +116,7 @@ def test_command_line_of_airflow_shows_it(
 def test_connection_form_has_its_fields() -> None:
     (form,) = get_provider_info()["connection-types"]
     ids = {"project_id", "cluster_id"}
-    rest = {"verify_ssl", "ca_file", "timeout", "cluster_url"}
+    rest = {"verify_ssl", "ca_file", "timeout", "cluster_url", "kubernetes_conn_id"}
     assert set(form["conn-fields"]) == {"project", "cluster", *ids, *rest}
     assert set(form["ui-field-behaviour"]["relabeling"]) == {"host", "login", "password"}
     assert "port" not in form["ui-field-behaviour"]["hidden-fields"]

@@ -11,6 +11,7 @@ from typing import Any
 
 from tests.model.deletion import Deletion
 from tests.model.merge_patches import merged
+from tests.model.pod_logs import LogStream, PodLogs
 from tests.model.refusals import (
     Refusal,
     bad_request,
@@ -53,7 +54,7 @@ class Answer:
     """
 
     status: int
-    body: Object | str | Watch
+    body: Object | str | Watch | LogStream
 
 
 class Server:
@@ -63,6 +64,7 @@ class Server:
     :param forbidden: (verb, plural) that nobody may; ``*`` stands for all.
     :param tokens_are_bad: each request is refused with 401.
     :param most_jobs: that a namespace may hold; ``None`` for any number.
+    :param logs: what pods have written.
     :param log_of: text of a pod's log.
     """
 
@@ -73,7 +75,8 @@ class Server:
         self.forbidden: set[tuple[str, str]] = set()
         self.tokens_are_bad = False
         self.most_jobs: int | None = None
-        self.log_of: Callable[[Object], str] = lambda pod: ""
+        self.logs = PodLogs(store)
+        self.log_of: Callable[[Object], str] = self.logs.text
 
     def answer(self, asked: Asked) -> Answer:
         """Do what a request asks for; it takes effect now."""
@@ -159,6 +162,9 @@ class Server:
             if reason := (one["state"].get("waiting") or {}).get("reason"):
                 where = f'container "{one["name"]}" in pod "{pod["metadata"]["name"]}"'
                 raise bad_request(f"{where} is waiting to start: {reason}")
+        if asked.query.get("follow") in ("true", "1"):
+            since = asked.query.get("sinceTime", "")
+            return Answer(200, self.logs.follow(pod, self.log_of(pod), since))
         lines = self.log_of(pod).splitlines(keepends=True)
         return Answer(200, "".join(lines[-int(asked.query.get("tailLines") or len(lines) or 1) :]))
 

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from tests.model.cluster import Cluster
+from tests.model.pod_logs import LogStream
 from tests.model.server import Asked
 from tests.model.watching import Watch
 
@@ -133,11 +134,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.model.logins.add(self.headers.get("authorization", ""))
             answer = self.model.cluster.server.answer(asked)
             body = answer.body
-            if isinstance(body, Watch):
+            if isinstance(body, Watch | LogStream):
                 body.wake = news.set
         self.send_response_only(answer.status)
         self.send_header("date", formatdate(self.model.clock.now(), usegmt=True))
-        if isinstance(body, Watch):
+        if isinstance(body, Watch | LogStream):
             self._stream(body, news)
             return
         kind = "text/plain" if isinstance(body, str) else "application/json"
@@ -147,7 +148,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    def _stream(self, watch: Watch, news: threading.Event) -> None:
+    def _stream(self, watch: Watch | LogStream, news: threading.Event) -> None:
         self.send_header("content-type", "application/json")
         self.send_header("connection", "close")
         self.end_headers()
@@ -157,7 +158,9 @@ class _Handler(BaseHTTPRequestHandler):
                 news.clear()
                 is_over = watch.is_over
                 while watch.lines:
-                    self.wfile.write(json.dumps(watch.lines.popleft()).encode() + b"\n")
+                    line = watch.lines.popleft()
+                    text = line if isinstance(line, str) else f"{json.dumps(line)}\n"
+                    self.wfile.write(text.encode())
                 if is_over:
                     return
                 news.wait()

@@ -10,6 +10,7 @@ import httpx
 
 from tests.model.clock import BEGIN
 from tests.model.faults import Wire, asked
+from tests.model.pod_logs import LogStream
 from tests.model.server import Server
 from tests.model.watching import Watch
 from tests.simulation.clock import VirtualLoop
@@ -43,7 +44,7 @@ class ModelTransport(httpx.AsyncBaseTransport):
         if self.is_down:
             raise httpx.ConnectError("connection refused", request=request)
         answer = self._server.answer(asked(request, self._user))
-        if isinstance(answer.body, Watch):
+        if isinstance(answer.body, Watch | LogStream):
             headers = {"content-type": "application/json"}
             return httpx.Response(answer.status, headers=headers, stream=_Lines(answer.body))
         if isinstance(answer.body, str):
@@ -52,7 +53,7 @@ class ModelTransport(httpx.AsyncBaseTransport):
 
 
 class _Lines(httpx.AsyncByteStream):
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: Watch | LogStream) -> None:
         self._watch = watch
         self._news = asyncio.Event()
         watch.wake = self._news.set
@@ -61,7 +62,8 @@ class _Lines(httpx.AsyncByteStream):
         watch = self._watch
         while True:
             while watch.lines:
-                yield json.dumps(watch.lines.popleft()).encode() + b"\n"
+                line = watch.lines.popleft()
+                yield line.encode() if isinstance(line, str) else json.dumps(line).encode() + b"\n"
             if watch.was_cut:
                 raise httpx.RemoteProtocolError("peer closed connection without complete body")
             if watch.is_over:

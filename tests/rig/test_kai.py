@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -66,9 +66,9 @@ def test_the_status_of_a_queue_counts_what_its_groups_ask_for_and_hold(rig_lane:
     api, queue = rig_lane.cluster.api, rig_lane.queue
     _submit(api, rig_lane.namespace, "counted", queue, **_in(rig_lane))
     held = {"cpu": "100m", "memory": "64Mi", "nvidia.com/gpu": "1"}
-    for name in (queue, rig_lane.name):
+    for name, children in ((queue, []), (rig_lane.name, list(rig_lane.queues))):
         until(
-            partial(_holds, api, name, {"requested": held, "allocated": held}),
+            partial(_holds, api, name, {"requested": held, "allocated": held}, children),
             f"the status of queue {name}",
         )
     api.delete(f"/apis/batch/v1/namespaces/{rig_lane.namespace}/jobs/counted")
@@ -261,8 +261,10 @@ def _told(api: Api, namespace: str, reason: str) -> list[Object]:
     return [event for event in events if event["reason"] == reason]
 
 
-def _holds(api: Api, queue: str, status: Object) -> bool:
-    return bool(api.get(f"/apis/scheduling.run.ai/v2/queues/{queue}").get("status", {}) == status)
+def _holds(api: Api, queue: str, counted: Object, children: Sequence[str] = ()) -> bool:
+    status = api.get(f"/apis/scheduling.run.ai/v2/queues/{queue}").get("status", {})
+    below = sorted(status.pop("childQueues", []))  # the real one keeps no order
+    return (below, status) == (sorted(children), counted)
 
 
 def _phase(api: Api, namespace: str, pod: str, phase: str) -> bool:

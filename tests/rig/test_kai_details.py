@@ -9,7 +9,7 @@ import pytest
 from tests.rig.kai import amounts
 from tests.rig.kai.amounts import Amount
 from tests.rig.kai.correlator import Correlator, Happening
-from tests.rig.kai.grouping import group_for
+from tests.rig.kai.grouping import group_for, updated
 
 Object = dict[str, Any]
 ON = ("PodGroup", "team-a", "pg-train", "uid")
@@ -58,6 +58,55 @@ def test_an_unknown_preemptibility_is_dropped_without_a_word(told: str, copied: 
     spec = group_for({"metadata": {"name": "p", "namespace": "n"}, "spec": {}}, job, ())["spec"]
     assert spec.get("preemptibility") == (told if copied else None)
     assert spec["queue"] == "default-queue"
+
+
+def test_a_word_for_preemptibility_that_is_unknown_leaves_it_to_the_pods() -> None:
+    labels = {"kai.scheduler/preemptibility": "semi-preemptible"}
+    job = {"apiVersion": "batch/v1", "kind": "Job"}
+    body = {"metadata": {"name": "p", "namespace": "n"}, "spec": {}}
+    owner = {**job, "metadata": {"name": "j", "uid": "u", "labels": labels}}
+    known = {"kai.scheduler/preemptibility": "preemptible"}
+    pod = {**body, "metadata": {**body["metadata"], "labels": known}}
+    assert group_for(pod, owner, ())["spec"]["preemptibility"] == "preemptible"
+
+
+@pytest.mark.parametrize(
+    ("labels", "queue"),
+    [
+        ({}, "default-queue"),
+        ({"project": "nlp"}, "nlp"),
+        ({"project": "nlp", "kai.scheduler/queue": "vision"}, "vision"),
+    ],
+)
+def test_the_queue_is_named_by_its_own_label_or_by_that_of_the_project(
+    labels: Object, queue: str
+) -> None:
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j", "uid": "u"}}
+    pod = {"metadata": {"name": "p", "namespace": "n", "labels": labels}, "spec": {}}
+    assert group_for(pod, job, ())["spec"]["queue"] == queue
+
+
+def test_a_group_follows_its_owner_but_not_into_another_queue() -> None:
+    def owner(labels: Object, annotations: Object) -> Object:
+        metadata = {"name": "j", "uid": "u", "labels": labels, "annotations": annotations}
+        return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata}
+
+    pod = {"metadata": {"name": "p", "namespace": "n"}, "spec": {}}
+    first = {"kai.scheduler/queue": "team-a", "priorityClassName": "train", "watched": "yes"}
+    made = group_for(pod, owner(first, {"history": "1"}), {"train", "build"})
+    made["metadata"] |= {"resourceVersion": "7"}
+    made["spec"] |= {"markUnschedulable": True}
+    later = {"kai.scheduler/queue": "team-b", "priorityClassName": "build"}
+    group = updated(made, group_for(pod, owner(later, {"history": "2"}), {"train", "build"}))
+    assert group["metadata"]["labels"] == {
+        "kai.scheduler/queue": "team-a",
+        "priorityClassName": "build",
+        "watched": "yes",
+    }
+    assert group["metadata"]["annotations"]["history"] == "2"
+    assert group["metadata"]["resourceVersion"] == "7"
+    assert (group["spec"]["queue"], group["spec"]["priorityClassName"]) == ("team-a", "build")
+    assert group["spec"]["markUnschedulable"] is True
 
 
 @pytest.mark.parametrize(

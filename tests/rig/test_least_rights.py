@@ -16,7 +16,7 @@ from airflow_runai.backends.kubernetes.least_rights import (
     NEEDS,
     TRIGGERER,
     WORKER,
-    least_rights,
+    granted,
 )
 from airflow_runai.core.flow import Flow
 from airflow_runai.core.manifests import DIALECTS
@@ -31,7 +31,7 @@ VERBS = ("get", "list", "watch", "create", "patch", "update", "delete", "deletec
 
 
 @pytest.fixture(scope="module", params=list(DIALECTS))
-def granted(request: pytest.FixtureRequest, rig_cluster: Cluster) -> tuple[str, str]:
+def place(request: pytest.FixtureRequest, rig_cluster: Cluster) -> tuple[str, str]:
     """Grant the roles of a dialect in a namespace of its own; return both."""
     dialect: str = request.param
     namespace = f"rights-{dialect}"
@@ -47,12 +47,10 @@ def granted(request: pytest.FixtureRequest, rig_cluster: Cluster) -> tuple[str, 
 
 @pytest.mark.parametrize("who", [WORKER, TRIGGERER])
 def test_all_that_is_needed_is_allowed_and_nothing_else(
-    rig_cluster: Cluster, granted: tuple[str, str], who: str
+    rig_cluster: Cluster, place: tuple[str, str], who: str
 ) -> None:
-    dialect, namespace = granted
-    needed = {
-        right.kind: set(right.verbs) for right in least_rights(dialect, who, distributed=True)
-    }
+    dialect, namespace = place
+    needed = {need.kind: set(verbs) for need, verbs in granted(dialect, who)}
     asked = [Right(need.kind, VERBS) for need in NEEDS]
     lacking = _as(rig_cluster, namespace, who, rights.missing(namespace, asked))
     refused = {right.kind: set(right.verbs) for right in lacking}

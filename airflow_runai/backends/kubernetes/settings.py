@@ -19,6 +19,7 @@ class ClusterSettings:
     :param namespace: of all trainings; ``None``: a project is a namespace of its own name.
     :param project: default project: the queue of the scheduler; a task may name another.
     :param dialect: one of :data:`DIALECTS`; ``None`` for what the cluster serves.
+    :param in_cluster: each process asks as the service account of its own pod.
     """
 
     cluster: str
@@ -26,6 +27,7 @@ class ClusterSettings:
     project: str | None = None
     dialect: str | None = None
     terms: ClusterTerms = field(default_factory=ClusterTerms)
+    in_cluster: bool = False
 
     def __post_init__(self) -> None:
         if self.dialect is not None and self.dialect not in DIALECTS:

@@ -130,11 +130,7 @@ class Mirror:
         self._missed[key] = max(now, self._missed.get(key, 0.0))
 
     def events(self, items: Iterable[Any], now: float, group: str = "") -> None:
-        """
-        Take a list of events.
-
-        :param group: the PodGroup that it was asked for; empty if it was not for one.
-        """
+        """Take a list of events; ``group`` is the PodGroup that it was asked for, if for one."""
         for item in items:
             self.take("Event", item, Presence())
         if group:
@@ -143,6 +139,10 @@ class Mirror:
     def refused(self, kind: str) -> None:
         """Take that these rights do not show a kind, until it is shown after all."""
         self._refused.add(kind)
+
+    def allowed(self, kind: str) -> None:
+        """Take that these rights show a kind."""
+        self._refused.discard(kind)
 
     def case(self, uid: str) -> Case | None:
         """Return all that is known of a Job or JobSet; ``None`` if it was never seen."""

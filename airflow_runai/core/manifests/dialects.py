@@ -35,7 +35,6 @@ class Dialect:
     :param labels_pods: whether pods carry what the scheduler reads, or only the Job or JobSet.
     :param shares_gpus: whether pods may ask for a part of a GPU.
     :param suspended: whether a queue starts what was created suspended.
-    :param beliefs: what is written but was never seen to work.
     """
 
     name: str
@@ -52,7 +51,6 @@ class Dialect:
     labels_pods: bool = False
     shares_gpus: bool = False
     suspended: bool = False
-    beliefs: tuple[str, ...] = ()
 
 
 DIALECTS: dict[str, Dialect] = {
@@ -82,17 +80,6 @@ DIALECTS: dict[str, Dialect] = {
             node_type_label="run.ai/type",
             labels_pods=True,
             shares_gpus=True,
-            beliefs=(
-                "`runai-scheduler` takes the pods of a Job that no Run:ai object owns",
-                "the labels `runai/queue` and `project` name the project",
-                "the label `kai.scheduler/preemptibility` decides as in KAI, `semi-preemptible` "
-                "included",
-                "the label `priorityClassName` takes Run:ai's words from `very-low` to `very-high`",
-                "the label `runai/node-pool` names one node pool, and the node label `run.ai/type` "
-                "a node type",
-                "the annotations `gpu-fraction` and `gpu-memory` share a GPU as in KAI",
-                "all pods of a JobSet are one gang",
-            ),
         ),
         Dialect(
             "kueue",

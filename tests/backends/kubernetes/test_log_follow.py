@@ -10,8 +10,9 @@ from airflow_runai.backends.kubernetes.logs.log_follow import GAP
 from airflow_runai.backends.kubernetes.logs.log_readers import PodLogReader
 from airflow_runai.backends.kubernetes.logs.pod_source import PodSource
 from airflow_runai.core.flow import Flow, Reply, Request
+from airflow_runai.core.log_cursor import LogLine
 from airflow_runai.core.workload import Workload
-from airflow_runai.errors import Unreachable
+from airflow_runai.errors import NotFound, Unreachable
 from tests.backends.flows import Flows, Stream
 from tests.backends.kubernetes.world import status
 from tests.model.clock import timestamp
@@ -95,7 +96,8 @@ class Training:
             known = {"name": name, "kind": "pods"}
             if name not in self._pods:
                 return Reply(404, self.flows.now, status(404, "gone", "NotFound", **known))
-            return Reply(200, self.flows.now)
+            text = b"\n".join(self._lines[name])
+            return Reply(200, self.flows.now, request.decode(text) if request.decode else None)
         if request.path.endswith("/jobs/train"):
             ended = {"type": "Complete", "status": "True" if self.is_over else "False"}
             body = {"metadata": {"uid": "job-uid"}, "status": {"conditions": [ended]}}
@@ -215,3 +217,37 @@ def test_secrets_are_masked_on_the_way() -> None:
     one.write("a", "token s3cr3t-and-long accepted")
     one.follow()
     assert one.after(0.0) == ["token *** accepted"]
+
+
+def test_a_look_is_followed_by_what_its_pod_still_says() -> None:
+    one = Training()
+    one.start("a")
+    one.write("a", "step 1", "step 2")
+    reader, heard = PodLogReader(TRAINING, PodSource()), list[LogLine]()
+    moment = one.flows.now
+    one.flows.start(reader.read(moment))
+    one.after(0.0)
+    listening = one.flows.start(reader.listen(moment, heard.append))
+    one.after(0.0)
+    assert heard == []
+    one.write("a", "saved after SIGTERM")
+    one.after(0.0)
+    assert [line.text for line in heard] == ["saved after SIGTERM"]
+    one.remove("a")
+    one.after(5.0)
+    assert isinstance(listening.error, NotFound)
+
+
+def test_a_training_that_writes_without_end_is_left_when_it_is_too_far_ahead() -> None:
+    one = Training()
+    one.start("a")
+    reader, heard = PodLogReader(TRAINING, PodSource()), list[LogLine]()
+    listening = one.flows.start(reader.listen(one.flows.now, heard.append))
+    one.after(1.0)
+    for _ in range(100):
+        one.write("a", *["x"] * 300)
+        one.after(0.2)
+    one.after(60.0)
+    assert (listening.is_done, listening.error) == (True, None)
+    assert len(heard) <= 100 * 60 / 0.2
+    assert len(heard) % 100 == 0

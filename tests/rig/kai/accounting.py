@@ -62,6 +62,14 @@ class Accounting:
         for queue in self._upwards((group.get("spec") or {}).get("queue", "")):
             self.queues.add(queue, DELAY_SECONDS)
 
+    def queue_changed(self, old: Object | None, new: Object | None) -> None:
+        """Count a queue anew, and those that it is, or was, a child of."""
+        for queue in (old, new):
+            if queue is not None:
+                self.queues.add(queue["metadata"]["name"], DELAY_SECONDS)
+                for above in self._upwards(_parent(queue)):
+                    self.queues.add(above, DELAY_SECONDS)
+
     def _count_group(self, key: str) -> None:
         group = next((one for one in self._groups.objects if _key(one) == key), None)
         if group is None:
@@ -90,17 +98,19 @@ class Accounting:
         change = _changes(
             queue.get("status"), {field: amount.as_list() for field, amount in wanted.items()}
         )
+        children = sorted(
+            one["metadata"]["name"] for one in self._queues.objects if _parent(one) == name
+        )
+        if children != ((queue.get("status") or {}).get("childQueues") or []):
+            change["childQueues"] = children or None
         if change:
             self._patch(f"{QUEUES}/{name}/status?fieldManager=kai-queuecontroller", change)
 
     def _upwards(self, name: str) -> list[str]:
         """Name a queue and those above it; each once, as a circle of parents must not hold us."""
-        parents = {
-            one["metadata"]["name"]: (one.get("spec") or {}).get("parentQueue")
-            for one in self._queues.objects
-        }
+        parents = {one["metadata"]["name"]: _parent(one) for one in self._queues.objects}
         found: list[str] = []
-        above: str | None = name
+        above = name
         while above and above in parents and above not in found:
             found.append(above)
             above = parents[above]
@@ -139,6 +149,10 @@ def _replacing(before: Object, amounts: dict[str, str]) -> Object:
 
 def _sum(lists: Iterable[Object | None]) -> Amount:
     return amounts.total(amounts.of_list(quantities or {}) for quantities in lists)
+
+
+def _parent(queue: Object) -> str:
+    return str((queue.get("spec") or {}).get("parentQueue") or "")
 
 
 def _key(group: Object) -> str:

@@ -16,7 +16,7 @@ import httpx
 
 from tests.rig.api import Api, ApiError, Mirror, Object
 from tests.rig.kai.agenda import Again, Agenda
-from tests.rig.kai.grouping import group_for
+from tests.rig.kai.grouping import group_for, updated
 from tests.rig.kai.recorder import Recorder
 from tests.rig.kai.snapshot import GROUP_ANNOTATION, SCHEDULER
 
@@ -83,9 +83,10 @@ class Grouper:
                 return  # both go; in the real one's cache the group is still there
             known = self._make(wanted)
         else:
-            # Changes nothing; but fails, as KAI's does, if somebody wrote since it was read.
+            # Mostly changes nothing; but fails, as KAI's does, if somebody wrote since it was read.
             self._api.replace(
-                f"{_path(wanted, 'podgroups', PODGROUPS)}?fieldManager={MANAGER}", known
+                f"{_path(wanted, 'podgroups', PODGROUPS)}?fieldManager={MANAGER}",
+                updated(known, wanted),
             )
         if not grouped:
             self._read[uid] = known

@@ -1,5 +1,5 @@
 """
-Which PodGroup a pod belongs to, and how it looks. Pure.
+Which PodGroup a pod belongs to, how it looks, and how it follows its owner. Pure.
 
 One per pod of a Job: so an evicted Job loses its age. One per JobSet, with all its pods, for the
 life of the set; where its members start in order, one per member. Else one per owner.
@@ -10,15 +10,21 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 from typing import Any
 
-__all__ = ["Object", "group_for"]
+__all__ = ["Object", "group_for", "updated"]
 
 Object = dict[str, Any]
 VERSION = "scheduling.run.ai/v2alpha2"
 QUEUE = "kai.scheduler/queue"
+#: Names the queue where no other label does.
+PROJECT = "project"
 PRIORITY = "priorityClassName"
 PREEMPTIBILITY = "kai.scheduler/preemptibility"
+#: Empty leaves it to the priority.
+PREEMPTIBILITIES = ("", "preemptible", "non-preemptible")
 DEFAULT_QUEUE = "default-queue"
 DEFAULT_PRIORITY = "train"
+#: What the grouper leaves as it is in a group that it has made.
+KEPT = ("queue", "markUnschedulable", "schedulingBackoff")
 MEMBER = "jobset.sigs.k8s.io/replicatedjob-name"
 
 
@@ -35,12 +41,11 @@ def group_for(pod: Object, owner: Object, priorities: Container[str]) -> Object:
     spec = {
         "minMember": minimum,
         "priorityClassName": _priority(pod, owner, priorities),
-        "queue": _label(QUEUE, owner, pod) or DEFAULT_QUEUE,
+        "queue": _label(QUEUE, owner, pod) or _label(PROJECT, owner, pod) or DEFAULT_QUEUE,
         "topologyConstraint": {},
     }
-    told = _label(PREEMPTIBILITY, owner, pod)
-    if told in ("preemptible", "non-preemptible"):
-        spec["preemptibility"] = told
+    if preemptibility := _preemptibility(owner, pod):
+        spec["preemptibility"] = preemptibility
     reference = {key: owner[key] for key in ("apiVersion", "kind")} | {
         key: metadata[key] for key in ("name", "uid")
     }
@@ -58,6 +63,28 @@ def group_for(pod: Object, owner: Object, priorities: Container[str]) -> Object:
             "ownerReferences": [reference],
         },
         "spec": spec,
+    }
+
+
+def updated(group: Object, wanted: Object) -> Object:
+    """
+    Make of a group what its owner says by now, at the next look at one of its pods.
+
+    What the owner no longer says stays, and so does the queue: a gang cannot be moved by a label.
+
+    :param wanted: the group as it would be made now.
+    """
+    before, metadata = group["metadata"], wanted["metadata"]
+    labels = {**(before.get("labels") or {}), **metadata["labels"]}
+    if queue := (before.get("labels") or {}).get(QUEUE):
+        labels[QUEUE] = queue
+    annotations = {**(before.get("annotations") or {}), **metadata["annotations"]}
+    owners = {"ownerReferences": metadata["ownerReferences"]}
+    kept = {key: group["spec"][key] for key in KEPT if key in group["spec"]}
+    return {
+        **group,
+        "metadata": {**before, "labels": labels, "annotations": annotations, **owners},
+        "spec": {**wanted["spec"], **kept},
     }
 
 
@@ -86,6 +113,13 @@ def _priority(pod: Object, owner: Object, priorities: Container[str]) -> str:
     """KAI takes the first that is told, and its default if no such class exists."""
     told = _label(PRIORITY, owner, pod) or pod["spec"].get("priorityClassName") or DEFAULT_PRIORITY
     return told if told in priorities else DEFAULT_PRIORITY
+
+
+def _preemptibility(*things: Object) -> str:
+    """Read the first label with a word that KAI knows; of others it says nothing."""
+    labels = (thing["metadata"].get("labels") or {} for thing in things)
+    found = (str(one[PREEMPTIBILITY]) for one in labels if PREEMPTIBILITY in one)
+    return next((word for word in found if word in PREEMPTIBILITIES), "")
 
 
 def _label(name: str, *things: Object) -> str:

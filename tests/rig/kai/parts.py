@@ -30,7 +30,7 @@ class Parts:
         self._short: frozenset[str] = frozenset()
         self._nodes = Mirror(api, "/api/v1/nodes")
         self._priorities = Mirror(api, "/apis/scheduling.k8s.io/v1/priorityclasses")
-        self._queues = Mirror(api, QUEUES)
+        self._queues = Mirror(api, QUEUES, self._queue_changed)
         self._claims = Mirror(api, "/api/v1/persistentvolumeclaims")
         self._pods = Mirror(api, "/api/v1/pods", self._pod_changed)
         self._groups = Mirror(api, f"{PODGROUPS}/podgroups", self._group_changed)
@@ -88,3 +88,6 @@ class Parts:
 
     def _group_changed(self, old: Object | None, new: Object | None) -> None:
         self._accounting.group_changed(old, new)
+
+    def _queue_changed(self, old: Object | None, new: Object | None) -> None:
+        self._accounting.queue_changed(old, new)

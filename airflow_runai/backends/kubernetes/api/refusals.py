@@ -7,17 +7,20 @@ until it has read the roles. So a missing right is believed only if it lasts.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TypeVar
 
 from airflow_runai.backends.kubernetes.api.status import lacks_right
 from airflow_runai.core.flow import Flow, Sleep, now
-from airflow_runai.errors import Forbidden
+from airflow_runai.errors import Forbidden, RightMissing
 
 T = TypeVar("T")
 
 #: Seconds for which a right must be refused, and between two tries.
 LASTING, PAUSE = 30.0, 2.0
+#: Seconds after which something is tried again that was refused: somebody may have allowed it.
+AGAIN = 600.0
 
 
 class LastingRefusal:
@@ -45,34 +48,54 @@ def confirmed(make: Callable[[], Flow[T]]) -> Flow[T]:
 
     :param make: returns a fresh flow for each attempt. What is refused has done nothing, so
         repeating it is harmless.
-    :raises Forbidden: if it lasts.
+    :raises RightMissing: if it lasts.
     """
     refusal = LastingRefusal()
     while True:
         try:
             return (yield from make())
         except Forbidden as error:
-            if not lacks_right(error) or refusal.is_final((yield from now())):
+            if not lacks_right(error):
                 raise
+            if refusal.is_final((yield from now())):
+                raise RightMissing(str(error), error.status, error.detail) from None
         yield Sleep(PAUSE, jitter=0.5)
 
 
 class Sight:
-    """What one identity may not do on a cluster: found out once, because that takes its time."""
+    """
+    What one identity may not do on a cluster.
+
+    To find out takes its time, so a refusal is remembered, and doubted after :data:`AGAIN` seconds.
+    """
 
     def __init__(self) -> None:
-        self._refused: dict[str, Forbidden] = {}
+        self._refused: dict[tuple[str | None, str], tuple[Forbidden, float]] = {}
 
-    def attempt(self, what: str, make: Callable[[], Flow[None]]) -> Flow[Forbidden | None]:
+    def attempt(
+        self, namespace: str | None, what: str, make: Callable[[], Flow[None]]
+    ) -> Flow[Forbidden | None]:
         """
-        Do what may be forbidden, unless it is known to be.
+        Do what may be forbidden, unless it was a short time ago.
 
+        :param namespace: where; ``None`` for the whole cluster.
         :param what: its name, the same for all that one right allows.
         :return: the refusal; ``None`` if it was done.
         """
-        if what not in self._refused:
-            try:
-                yield from make()
-            except Forbidden as error:
-                self._refused[what] = error
-        return self._refused.get(what)
+        place = namespace, what
+        moment = yield from now()
+        refusal, refused_at = self._refused.get(place, (None, -math.inf))
+        # Another clock is set: a moment that is still to come proves nothing.
+        if refusal and 0.0 <= moment - refused_at < AGAIN:
+            return refusal
+        if refusal:  # of many who wait, one tries
+            self._refused[place] = refusal, moment
+        try:
+            yield from make()
+        except Forbidden as error:
+            # Shown to many: it must not hold on to what has raised it.
+            refusal = error.with_traceback(None)
+            self._refused[place] = refusal, (yield from now())
+            return refusal
+        self._refused.pop(place, None)
+        return None

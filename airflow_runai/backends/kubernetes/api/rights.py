@@ -2,19 +2,21 @@
 Which rights an identity lacks in a namespace: asked once, before anything is submitted.
 
 One review tells all of them, and everybody may ask for it. What it cannot tell is taken for
-allowed: the call itself will say.
+allowed: the call itself will say. A server that has just started tells too little for a moment, so
+what would stop a task must be missing for a while.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_runai.backends.kubernetes.api.paths import ResourceKind
+from airflow_runai.backends.kubernetes.api.refusals import PAUSE, LastingRefusal
 from airflow_runai.backends.kubernetes.api.status import accept
 from airflow_runai.backends.throttle import ENDED
-from airflow_runai.core.flow import Flow, Request
+from airflow_runai.core.flow import Flow, Request, Sleep, now
 from airflow_runai.errors import Refused
 
 _REVIEW = ResourceKind("authorization.k8s.io", "v1", "selfsubjectrulesreviews")
@@ -27,17 +29,30 @@ class Right:
 
     :param verbs: as RBAC names them: ``get``, ``list``, ``watch``, …
     :param without: what does not work without it, as a clause: "logs are not shown".
-    :param needed: nothing works without it.
+    :param needed: nothing is submitted without it.
+    :param in_cluster: the objects belong to no namespace: it takes a ClusterRole.
     """
 
     kind: ResourceKind
     verbs: tuple[str, ...]
     without: str = ""
     needed: bool = False
+    in_cluster: bool = False
 
     def __str__(self) -> str:
         group = f" of API group {self.kind.group}" if self.kind.group else ""
-        return f"{', '.join(self.verbs)} {self.kind.resource}{group}"
+        place = " in the whole cluster" if self.in_cluster else ""
+        return f"{', '.join(self.verbs)} {self.kind.resource}{group}{place}"
+
+
+def missing_for_good(namespace: str, rights: Sequence[Right]) -> Flow[tuple[Right, ...]]:
+    """Return the same as :func:`missing`; look again at what is needed until that has lasted."""
+    refusal = LastingRefusal()
+    while True:
+        lacking = yield from missing(namespace, rights)
+        if not any(right.needed for right in lacking) or refusal.is_final((yield from now())):
+            return lacking
+        yield Sleep(PAUSE, jitter=0.5)
 
 
 def missing(namespace: str, rights: Iterable[Right]) -> Flow[tuple[Right, ...]]:
@@ -59,7 +74,7 @@ def _lacking(rights: Iterable[Right], rules: Sequence[Mapping[str, Any]]) -> Ite
     for right in rights:
         verbs = tuple(verb for verb in right.verbs if not _is_allowed(right.kind, verb, rules))
         if verbs:
-            yield Right(right.kind, verbs, right.without, right.needed)
+            yield replace(right, verbs=verbs)
 
 
 def _is_allowed(kind: ResourceKind, verb: str, rules: Sequence[Mapping[str, Any]]) -> bool:
@@ -83,7 +98,9 @@ def _names(rule: Mapping[str, Any], key: str) -> set[str]:
 def sentence(namespace: str, lacking: Sequence[Right]) -> str:
     """Return what to tell an author, once, about rights that are missing."""
     parts = [f"{right}{f' ({right.without})' if right.without else ''}" for right in lacking]
+    roles = {"a ClusterRole" if right.in_cluster else "a Role" for right in lacking}
     return (
         f"the connection's identity lacks rights in namespace {namespace!r}: {'; '.join(parts)}; "
-        "allow these verbs in a Role, and bind it to the identity"
+        f"allow these verbs in {' and '.join(sorted(roles, reverse=True))}, and bind it to the "
+        "identity"
     )

@@ -3,19 +3,17 @@
 # ruff: noqa: D102 - `core/backend.py` says what a method means
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Any
 
-from airflow_runai.backends.kubernetes.api.paths import ResourceKind
-from airflow_runai.backends.kubernetes.api.rights import Right, missing, sentence
+from airflow_runai.backends.kubernetes.api.rights import missing, missing_for_good, sentence
 from airflow_runai.backends.kubernetes.api.status import accept
 from airflow_runai.backends.kubernetes.capacity import node_gpus
 from airflow_runai.backends.kubernetes.capacity.prospects import prospects
 from airflow_runai.backends.kubernetes.capacity.queues import bounds_of, held_in_all
 from airflow_runai.backends.kubernetes.capacity.room import if_told, in_namespace, room
 from airflow_runai.backends.kubernetes.known_cluster import KnownCluster
-from airflow_runai.backends.kubernetes.least_rights import TRIGGERER, WORKER, least_rights
+from airflow_runai.backends.kubernetes.least_rights import TRIGGERER, WORKER, rights_of
 from airflow_runai.core.backend import Capacity
 from airflow_runai.core.flow import Flow, Request
 from airflow_runai.core.kubernetes.objects import word
@@ -24,23 +22,14 @@ from airflow_runai.core.quota import ProjectLimits
 from airflow_runai.core.reasons import Reason
 from airflow_runai.core.room import NO_BOUNDS, ProjectRoom
 from airflow_runai.core.spec import WorkloadSpec
-from airflow_runai.errors import Refused
+from airflow_runai.core.task_purpose import TaskPurpose
+from airflow_runai.errors import Refused, RightMissing
 
 
 def server_version() -> Flow[str]:
     """Ask the API server for its version, which everybody may; that it answers is known then."""
     request = Request("GET", "/version")
     return word(accept(request, (yield request)), "gitVersion")
-
-
-def _rights_of_both(dialect: str) -> Collection[Right]:
-    """Return what a worker and a triggerer need: both use the same connection."""
-    rights: dict[ResourceKind, Right] = {}
-    for one in (*least_rights(dialect, WORKER), *least_rights(dialect, TRIGGERER)):
-        known = rights.get(one.kind, one)
-        verbs = tuple(dict.fromkeys((*known.verbs, *one.verbs)))
-        rights[one.kind] = replace(one, verbs=verbs)
-    return rights.values()
 
 
 class KubernetesCapacity(Capacity):
@@ -59,9 +48,19 @@ class KubernetesCapacity(Capacity):
         yield from ()
         return {}
 
-    def lacking_rights(self, project: Project) -> Flow[str]:
+    def lacking_rights(self, project: Project, task: TaskPurpose | None = None) -> Flow[str]:
         dialect = yield from self._cluster.dialect()
-        lacking = yield from missing(project.id, _rights_of_both(dialect.name))
+        # In a cluster, the triggerer is somebody else, of whom the worker knows nothing.
+        is_shared = not self._cluster.settings.in_cluster and (task is None or task.deferred)
+        who = (WORKER, TRIGGERER) if is_shared else (WORKER,)
+        served = yield from self._cluster.discovery()
+        rights = [one for one in rights_of(dialect.name, who, task) if served.version_of(one.kind)]
+        if task is None:
+            lacking = yield from missing(project.id, rights)
+        else:
+            lacking = yield from missing_for_good(project.id, rights)
+            if needed := [right for right in lacking if right.needed]:
+                raise RightMissing(sentence(project.id, needed), 403)
         return sentence(project.id, lacking) if lacking else ""
 
     def limits(self, project: Project) -> Flow[ProjectLimits]:

@@ -3,28 +3,29 @@ A training's log for people, read from the pod that is meant: its newest lines, 
 
 A look names the moment at which an incarnation ran, so it finds the pod of that time and no other,
 as long as it exists. Lines are recognized by the times that the node gave them: none is shown twice
-because another one says the same. No look opens a stream, so a thousand waits need no connection
-of their own.
+because another one says the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import count
 
 from airflow_runai.backends.kubernetes.api.writes import Object
 from airflow_runai.backends.kubernetes.logs.log_follow import LogFollow
-from airflow_runai.backends.kubernetes.logs.pod_log import PodLog, tail
+from airflow_runai.backends.kubernetes.logs.pod_log import PodLog, follow, tail
 from airflow_runai.backends.kubernetes.logs.pod_source import PodSource
 from airflow_runai.backends.kubernetes.logs.pods import ended_at, log_of, redaction_of, row_of
 from airflow_runai.backends.log_parts import found_part, shown_part, without_secrets
 from airflow_runai.backends.redaction import Redaction
-from airflow_runai.core.flow import Flow, now
+from airflow_runai.core.flow import Flow, Sleep, now
 from airflow_runai.core.incarnations import pods_at
 from airflow_runai.core.kubernetes.facts import NEVER
 from airflow_runai.core.kubernetes.objects import moment as moment_at
 from airflow_runai.core.kubernetes.objects import word
 from airflow_runai.core.kubernetes.pod_facts import PodFacts, read_pod
 from airflow_runai.core.kubernetes.presence import Presence
+from airflow_runai.core.log_cursor import LogCursor, LogLine
 from airflow_runai.core.log_lines import LogPosition, growth
 from airflow_runai.core.log_reader import (
     LINES,
@@ -43,6 +44,12 @@ from airflow_runai.errors import NotFound, Unreachable
 _OUTAGES = (0, 429, 502, 503, 504)
 #: Seconds. A pod that had ended this long before a moment may not be the one that ran then.
 _SLACK = 2.0
+#: Seconds of rest after each hundred lines of a stream, and how old these may be.
+_BREATH, _BEHIND = 0.2, 30.0
+
+
+class _FallenBehind(Exception):
+    """More is written than is taken."""
 
 
 class PodLogReader(LogReader):
@@ -53,11 +60,16 @@ class PodLogReader(LogReader):
     are masked. They come with the pod, and are kept in memory only.
     """
 
-    __slots__ = ("_node", "_redaction", "_source", "_workload")
+    __slots__ = ("_cursor", "_node", "_read", "_redaction", "_source", "_workload")
+
+    has_streams = True
 
     def __init__(self, workload: Workload, source: PodSource) -> None:
         self._workload, self._source = workload, source
         self._redaction = Redaction()
+        # The log that a look has read, and the place after its last line.
+        self._read: PodLog | None = None
+        self._cursor = LogCursor("")
         # At which moment it ran on which node.
         self._node = (0.0, "")
 
@@ -72,11 +84,35 @@ class PodLogReader(LogReader):
         """Do the first half of a look; the pod of a moment is the same, early or late."""
         pod = yield from self._pod_at(moment)
         query = LogQuery(tail=LINES if seen is None else WINDOW)
-        end = yield from self._source.ask(tail(self._log(pod), query))
+        log = self._log(pod)
+        end = yield from self._source.ask(tail(log, query))
+        self._read = log
+        self._cursor = end.lines[-1].cursor if end.lines else LogCursor(log.uid)
         self._node = (moment, cut(word(pod, "spec", "nodeName")))
-        stamped = [f"{line.cursor.at} {line.text}" for line in end.lines]
+        stamped = [line.stamped for line in end.lines]
         found = growth(seen or LogPosition(), stamped, is_whole=end.is_whole)
         return found_part(moment, moment, [line.text for line in end.lines], found)
+
+    def listen(self, moment: float, take: Callable[[LogLine], None]) -> Flow[None]:
+        """Stay with the pod of a moment; a log goes with its pod, and its last words with it."""
+        log, cursor = self._read, self._cursor
+        if log is None or self._node[0] != moment:
+            log = self._log((yield from self._pod_at(moment)))
+            cursor = LogCursor(log.uid)
+        heard = count(1)
+
+        def hear(line: LogLine) -> Flow[None]:
+            take(line)
+            if next(heard) % LINES == 0:
+                # One training that writes without end must not keep the others from the loop.
+                yield Sleep(_BREATH)
+                if (yield from now()) - line.cursor.at / 1e9 > _BEHIND:
+                    raise _FallenBehind
+
+        try:
+            yield from self._source.ask(follow(log, cursor, hear))
+        except _FallenBehind:
+            return
 
     def outage(self, error: Unreachable) -> str:
         """Tell what keeps everybody from the logs of this cluster."""

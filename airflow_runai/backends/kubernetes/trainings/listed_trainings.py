@@ -59,8 +59,8 @@ def list_trainings(
         if resource is JOBS:
             yield from take(kind, resource)
         else:  # who has no right to it has none of them
-            yield from sight.attempt(kind, partial(take, kind, resource))
-    if (yield from sight.attempt("Pod", partial(take, "Pod", PODS))) is not None:
+            yield from sight.attempt(namespace, kind, partial(take, kind, resource))
+    if (yield from sight.attempt(namespace, "Pod", partial(take, "Pod", PODS))) is not None:
         mirror.refused("Pod")
     return list(_readings(mirror, objects))
 

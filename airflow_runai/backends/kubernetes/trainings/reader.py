@@ -200,9 +200,12 @@ class TrainingReader(WorkloadReader):
         self._mirror.events(said, (yield from now()))
 
     def _allowed(self, what: str, make: Callable[[], Flow[None]]) -> Flow[None]:
-        """Do what may be forbidden; say once what is missing without it."""
-        refusal = yield from self._sight.attempt(f"{self._start.project_id}/{what}", make)
-        if refusal is not None and what not in self._done:
+        """Do what may be forbidden; say what is missing without it, once as long as it is."""
+        refusal = yield from self._sight.attempt(self._start.project_id, what, make)
+        if refusal is None:
+            self._done.discard(what)
+            self._mirror.allowed(what)
+        elif what not in self._done:
             self._done.add(what)
             self._mirror.refused(what)
             yield Notice("trouble", f"{self._start.name}: {_WITHOUT[what]} ({refusal})")

@@ -151,7 +151,7 @@ class KubernetesWorkloads(Workloads):
         made = creation.manifests(project, request, dialect, self.settings)
         served = yield from self._cluster.discovery()
         wait = partial(creation.let_nobody_write, project.id, made.workload)
-        yield from self._sight.attempt("Pod", wait)
+        yield from self._sight.attempt(project.id, "Pod", wait)
         created = yield from creation.create(project.id, made, served)
         return self._fresh(made.workload["kind"], created.object, (yield from now()))
 
@@ -208,7 +208,10 @@ class KubernetesWorkloads(Workloads):
 
         for kind, resource in kinds_of((yield from self._cluster.discovery())):
             make = partial(take, kind, resource)
-            yield from make() if resource is JOBS else self._sight.attempt(kind, make)
+            if resource is JOBS:
+                yield from make()
+            else:
+                yield from self._sight.attempt(project.id or None, kind, make)
         return found
 
     def _fresh(self, kind: str, found: Mapping[str, Any], moment: float) -> Workload:
