@@ -1,5 +1,5 @@
 """
-All cases of the contract by name, and why some are not played here yet.
+All cases of the contract by name, and why one is not played here.
 
 The numbers of the plan are the order of this list.
 """
@@ -104,20 +104,10 @@ CASES = (
     "checkpoint_chain_trains_validates_evaluates_promotes_over_a_preemption",
 )
 
-_WATCH = "shown for Run:ai by tests/backends/test_watcher.py"
-#: Cases that are not played here yet, and why.
+#: Cases that are not played here, and why.
 OPEN: Mapping[str, str] = {
-    "last_log_lines_in_failure": "shown for Run:ai by tests/airflow/test_logs.py",
-    "credentials_refused_renewed_once_for_all_waits": "shown for Run:ai by tests/backends/test_tokens.py",
-    "dropped_stream_or_page_loses_nothing": _WATCH,
-    "history_too_old_lists_again": _WATCH,
-    "one_unreadable_object_hurts_one_wait": _WATCH,
-    "hundred_waits_one_conversation": _WATCH,
-    "end_seen_within_bound": _WATCH,
-    "logs_follow_over_preemption_no_gap_no_double": "shown for Run:ai by tests/airflow/test_log_tail.py",
-    "logs_of_one_incarnation_and_since_cursor": "shown for Run:ai by tests/backends/test_cluster_api.py",
-    "no_secret_in_any_text_or_object": "shown for Run:ai by tests/backends/test_redaction.py",
     "checkpoint_chain_trains_validates_evaluates_promotes_over_a_preemption": (
-        "shown for Run:ai by tests/airflow/test_dags.py"
+        "a chain of tasks needs Airflow, which no case has: shown with real trainings for Run:ai by "
+        "tests/airflow/test_dags.py, for both platforms by tests/end_to_end/test_demo.py"
     ),
 }

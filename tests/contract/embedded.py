@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from typing import TypeVar
+
+import httpx
 
 from airflow_runai.backends import clients, drivers
 from airflow_runai.backends.runai import RunaiBackend
 from airflow_runai.backends.server_clock import ServerClock
 from airflow_runai.backends.tokens import Tokens
 from airflow_runai.core.backend import Backend
+from airflow_runai.core.decision import WaitPolicy
 from airflow_runai.core.flow import Flow, Notice
 from airflow_runai.core.project import Project
+from airflow_runai.core.workload import Workload
 from airflow_runai.emulator import Emulator, Scenario
 from tests.conftest import settings_for
+from tests.contract.crowds import Crowd, Seen, ServedByLists, in_steps
+from tests.contract.garbling import GarblingLine
 from tests.contract.rig import Rig, Script, order
+from tests.contract.world_time import WorldTime
 
 T = TypeVar("T")
+LIST = "/api/v1/workloads"
 WORKLOADS = "/api/v1/workloads*"
 
 
@@ -52,6 +61,8 @@ class EmbeddedRig(Rig):
         self.tokens = Tokens(self.settings.client_id, self.settings.client_secret)
         self.clock = ServerClock()
         self.told: list[Notice] = []
+        self.asked: list[str] = []
+        self.spoiled: list[str] = []
         self._agenda: list[tuple[float, Callable[[], object]]] = []
 
     def place(self) -> Project:
@@ -130,13 +141,34 @@ class EmbeddedRig(Rig):
         self.emulator.faults.add("status", method=method, path=WORKLOADS, status=403)
 
     def expire_credentials(self) -> None:
-        self.answer(401, times=1)
+        self.emulator.plane.tokens.revoke()
 
     def be_newer(self) -> None:
         self.emulator.faults.add("future", path=WORKLOADS, times=None)
 
+    @property
+    def logins(self) -> int:
+        return self.emulator.plane.tokens.issued
+
+    def drop(self) -> None:
+        self.emulator.faults.add("html", path=LIST, times=None, lasts=15.0)
+
+    def forget(self) -> None:
+        self.emulator.faults.add("stale_list", path=LIST, seconds=60.0, times=None, lasts=60.0)
+
+    def spoil(self, name: str) -> None:
+        self.spoiled.append(name)
+
     def restart(self) -> None:
         self.emulator.restart()
+
+    def stored(self, name: str) -> str:
+        found = self.emulator.workloads_named(name)
+        specs = [
+            {key: one.spec[key] for key in one.spec if key != "environmentVariables"}
+            for one in found
+        ]
+        return json.dumps(specs) + repr([one.history for one in found])
 
     def names(self) -> list[str]:
         return [one.name for one in self.emulator.workloads_named("train")]
@@ -146,7 +178,18 @@ class EmbeddedRig(Rig):
 
 
 class AwaitingRig(EmbeddedRig):
-    """The same with the awaiting driver."""
+    """The same with the awaiting driver, and with crowds."""
+
+    knows = EmbeddedRig.knows | {"crowds", "unreadable objects"}
+    sight = 31.0  # two looks of a watcher
+
+    def await_all(self, policy: WaitPolicy, workloads: Sequence[Workload]) -> list[Seen]:
+        # In this process, so that no time passes while a request is under way.
+        line = GarblingLine(self.emulator.plane, self.spoiled)
+        client = httpx.AsyncClient(transport=line, base_url=self.emulator.url)
+        clock = WorldTime(self.emulator.clock.now)
+        crowd = Crowd(ServedByLists(self.tokens), client, clock, self.asked)
+        return in_steps(lambda: crowd.outcomes(policy, workloads), self.pass_time)
 
     def run(self, flow: Flow[T]) -> T:
         async def tell(news: Notice) -> None:

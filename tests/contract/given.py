@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from airflow_runai.backends import access, clients
 from airflow_runai.backends.kubernetes.platform import KubernetesBackend
 from airflow_runai.backends.kubernetes.settings import ClusterSettings
 from airflow_runai.backends.runai import RunaiBackend
+from airflow_runai.backends.server_clock import ServerClock
 from airflow_runai.backends.settings import Settings
-from airflow_runai.backends.termination import end_and_wait, let_pods_end
+from airflow_runai.backends.termination import let_pods_end
 from airflow_runai.backends.tokens import Tokens
 from airflow_runai.core.flow import Flow
 from airflow_runai.core.workload import Workload
+from tests.contract.crowds import Crowd, ServedByLists, ServedByWatches
 from tests.contract.embedded import EmbeddedRig
 from tests.contract.model import ModelRig
 from tests.contract.real_time import RealTimeRig
@@ -33,7 +35,7 @@ T = TypeVar("T")
 class GivenRig(RealTimeRig):
     """One of them."""
 
-    pace, grain = 0.3, 6.0
+    pace, grain, sight = 0.3, 6.0, 30.0
     script = Script()
 
     @classmethod
@@ -44,8 +46,9 @@ class GivenRig(RealTimeRig):
     def close(self) -> None:
         """Delete what was made."""
         for one in self._trainings():
-            self.person(end_and_wait(self.backend, one))
+            self.person(self.backend.delete(one))
             self.person(let_pods_end(self.backend, one))
+        until(lambda: not self._trainings(), "the removal of all trainings")
         super().close()
 
     def play(self, script: Script) -> None:
@@ -81,8 +84,9 @@ class GivenRig(RealTimeRig):
 class GivenCluster(GivenRig):
     """The current context of a kubeconfig."""
 
-    knows = frozenset({"fields", "durable", "phases of tomorrow", "queues"})
+    knows = frozenset({"fields", "durable", "phases of tomorrow", "queues", "crowds"})
     words = ModelRig.words
+    obtain: Callable[[], access.ClusterAccess]
 
     @classmethod
     def open(cls) -> GivenRig:
@@ -95,27 +99,37 @@ class GivenCluster(GivenRig):
         namespace = os.environ.get("RUNAI_CONTRACT_NAMESPACE", "default")
         backend = KubernetesBackend(ClusterSettings("contract", namespace))
         project = os.environ.get("RUNAI_CONTRACT_PROJECT", namespace)
+        cls.obtain = staticmethod(obtain)
         return cls(access.client(obtain(), obtain), backend, project)
+
+    def _crowd(self) -> Crowd:
+        client = access.async_client(self.obtain(), self.obtain)
+        return Crowd(ServedByWatches(), client, ServerClock(), self.asked)
 
 
 class GivenControlPlane(GivenRig):
     """A control plane of Run:ai."""
 
-    knows = frozenset({"fields", "durable", "past of the deleted"})
+    knows = frozenset({"fields", "durable", "past of the deleted", "crowds"})
     words = EmbeddedRig.words
     tokens: Tokens
+    settings: Settings
 
     @classmethod
     def open(cls) -> GivenRig:
         """Return the control plane."""
         login = os.environ["RUNAI_CLIENT_ID"], os.environ["RUNAI_CLIENT_SECRET"]
         settings = Settings(os.environ["RUNAI_CONTRACT_URL"], *login)
-        cls.tokens = Tokens(*login)
+        cls.tokens, cls.settings = Tokens(*login), settings
         project = os.environ["RUNAI_CONTRACT_PROJECT"]
         return cls(clients.client(settings), RunaiBackend(settings), project)
 
     def _authorized(self, flow: Flow[T]) -> Flow[T]:
         return self.tokens.authorized(flow)
+
+    def _crowd(self) -> Crowd:
+        client = clients.async_client(self.settings)
+        return Crowd(ServedByLists(self.tokens), client, ServerClock(), self.asked)
 
 
 def _is_placed(one: Workload) -> bool:

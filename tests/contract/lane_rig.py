@@ -13,24 +13,24 @@ import yaml
 from airflow_runai.backends import access
 from airflow_runai.backends.kubernetes.platform import KubernetesBackend
 from airflow_runai.backends.kubernetes.settings import ClusterSettings
+from airflow_runai.backends.server_clock import ServerClock
 from airflow_runai.core.manifests import ClusterTerms
+from tests.contract.crowds import Crowd, ServedByWatches
+from tests.contract.lane_objects import LaneObjects
 from tests.contract.real_time import RealTimeRig, TooEarly
 from tests.contract.rig import Script
 from tests.contract.rivalry import KAI, KUEUE, PLAIN, QUOTA, Rivalry
 from tests.contract.workshop import Workshop
-from tests.rig import faults, lanes
+from tests.rig import faults, lanes, users
 from tests.rig.api import Mirror, Object
 from tests.rig.lanes import Lane
-from tests.rig.objects import KUEUE as KUEUES
 from tests.rig.waiting import until
 from tests.rig.wire import Wire
 
 T = TypeVar("T")
-SET_NAME = "jobset.sigs.k8s.io/jobset-name"
-JOB_NAME, HOSTNAME = "batch.kubernetes.io/job-name", "kubernetes.io/hostname"
+HOSTNAME = "kubernetes.io/hostname"
 VERBS = {"POST": "create", "PATCH": "patch", "DELETE": "delete"}
 ORDER = "rig.airflow-runai/"
-ENDED = ("Succeeded", "Failed")
 
 
 class LaneRig(RealTimeRig):
@@ -49,6 +49,8 @@ class LaneRig(RealTimeRig):
             "gangs",
             "reasons",
             "secret",
+            "crowds",
+            "logs",
         }
     )
     words: Mapping[str, str] = {
@@ -57,6 +59,7 @@ class LaneRig(RealTimeRig):
         "preempted": "preempted by",
     }
     pace, grain = 0.05, 2.0
+    sight = 10.0  # on a busy machine; no wait looks by itself within that time
     rivalry: Rivalry = KAI
 
     def __init__(
@@ -74,10 +77,13 @@ class LaneRig(RealTimeRig):
         self._memory = memory_seconds
         self._api, self._cluster = lane.cluster.api, lane.cluster
         self._names: list[str] = []
-        jobs = f"/apis/batch/v1/namespaces/{lane.namespace}/jobs"
-        self._jobs, self._pods = jobs, f"/api/v1/namespaces/{lane.namespace}/pods"
-        self._sets = f"{lanes.JOBSETS}/namespaces/{lane.namespace}/jobsets"
-        self._mirrors = [Mirror(self._api, path, self._hear).start() for path in (jobs, self._sets)]
+        self._tokens: list[users.Token] = []
+        self._held: access.ClusterAccess | None = None
+        queued = self.rivalry.suspended
+        self._objects = LaneObjects(self._api, lane.namespace, self.lives, is_queued=queued)
+        self._jobs, self._pods = self._objects.jobs, self._objects.pods
+        kinds = self._jobs, self._objects.sets
+        self._mirrors = [Mirror(self._api, path, self._hear).start() for path in kinds]
         for mirror in self._mirrors:
             mirror.synced.wait(60)
         self._wire = Wire(self._cluster.site.ports["kube-apiserver"]).__enter__()
@@ -95,14 +101,23 @@ class LaneRig(RealTimeRig):
         lanes.empty(self.lane)
         assert self._workshop.overlaps == [], "two processes wrote at the same time"
 
-    def _access(self) -> access.ClusterAccess:
+    def _access(self, token: str = "") -> access.ClusterAccess:
         """Return what `airflow` has, but over a line that can be cut."""
         config = yaml.safe_load(self._cluster.kubeconfig("airflow").read_text())
-        token = config["users"][0]["user"]["token"]
+        token = token or config["users"][0]["user"]["token"]
         authority = access.read_certificates(str(self._cluster.site.authority))
         return access.ClusterAccess(
             f"https://127.0.0.1:{self._wire.port}", f"Bearer {token}", authority
         )
+
+    def _obtain(self) -> access.ClusterAccess:
+        """Return the same with a token of its own."""
+        self._tokens.append(users.issue(self._api))
+        return self._access(self._tokens[-1].text)
+
+    def _crowd(self) -> Crowd:
+        client = access.async_client(self._held or self._obtain(), self._obtain)
+        return Crowd(ServedByWatches(), client, ServerClock(), self.asked)
 
     def _kubernetes(self) -> KubernetesBackend:
         rivalry, namespace = self.rivalry, self.lane.namespace
@@ -112,9 +127,10 @@ class LaneRig(RealTimeRig):
         )
 
     def _settle(self) -> None:
-        until(self._is_settled, "the start of all that can start")
+        until(self._objects.are_settled, "the start of all that can start")
 
     def fields(self, spec: Mapping[str, Any]) -> dict[str, Any]:
+        self._keep_busy(True)  # a busy machine may take longer to start it than its work takes
         found = {"command": self._workshop.command, "node_type": self.lane.name, **spec}
         grace = found.get("termination_grace_period", 30)
         found["termination_grace_period"] = max(1, round(grace * self.pace))
@@ -139,55 +155,15 @@ class LaneRig(RealTimeRig):
     def names(self) -> list[str]:
         return [name for name in self._names if name.startswith("train")]
 
+    def stored(self, name: str) -> str:
+        return self._objects.marks(name)
+
     def lives(self, name: str) -> bool:
         return self._workshop.lives(name)
 
     def _hear(self, old: Object | None, new: Object | None) -> None:
         if old is None and new is not None and not new["metadata"].get("ownerReferences"):
             self._names.append(new["metadata"]["name"])
-
-    def _standing(self, name: str) -> list[Object]:
-        labels = [f"{label}={name}" for label in (JOB_NAME, SET_NAME)]
-        lists = [self._api.get(self._pods, labelSelector=one)["items"] for one in labels]
-        return [pod for pods in lists for pod in pods if pod["status"].get("phase") not in ENDED]
-
-    def _is_settled(self) -> bool:
-        jobs = [job for kind in (self._jobs, self._sets) for job in self._api.get(kind)["items"]]
-        return all(self._stands(job) for job in jobs)
-
-    def _stands(self, job: Object) -> bool:
-        """Tell whether nothing more is to be expected of a Job at once."""
-        status, metadata = job.get("status") or {}, job["metadata"]
-        owners = metadata.get("ownerReferences") or [metadata]
-        name = owners[0]["name"]
-        if job["spec"].get("suspend"):
-            return not self.rivalry.suspended or self._is_queued(metadata["uid"])
-        is_over = status.get("conditions") or status.get("failed")
-        if is_over or "deletionTimestamp" in metadata or not name.startswith("train"):
-            return True
-        pods = self._standing(name)
-        return bool(pods) and all(self._is_placed(name, pod) for pod in pods)
-
-    def _is_queued(self, uid: str) -> bool:
-        """Tell whether Kueue has said that a Job must wait."""
-        path = f"{KUEUES}/namespaces/{self.lane.namespace}/workloads"
-        mine = [
-            condition
-            for one in self._api.get(path)["items"]
-            if any(owner["uid"] == uid for owner in one["metadata"].get("ownerReferences") or ())
-            for condition in (one.get("status") or {}).get("conditions") or ()
-        ]
-        return any(one["type"] == "QuotaReserved" and one["status"] == "False" for one in mine)
-
-    def _is_placed(self, name: str, pod: Object) -> bool:
-        status = pod["status"]
-        if status.get("phase") == "Running":
-            return self.lives(name)
-        conditions = status.get("conditions") or ()
-        if any(one["type"] == "PodScheduled" and one["status"] == "False" for one in conditions):
-            return True
-        orders = pod["metadata"].get("annotations") or {}
-        return any(key.startswith(ORDER) for key in orders) and bool(pod["spec"].get("nodeName"))
 
     # -- what others do
 
@@ -199,28 +175,30 @@ class LaneRig(RealTimeRig):
         self._api.create(self._jobs, self.rivalry.rival(self.lane, name, gpus))
 
     def _holds(self, name: str) -> bool:
-        return any(pod["status"].get("phase") == "Running" for pod in self._standing(name))
+        return any(pod["status"].get("phase") == "Running" for pod in self._objects.standing(name))
 
     def reclaim(self, name: str) -> None:
         self._await_life(name)
         self._take(name, lambda: self._contend("taker", 2 * QUOTA))
-        pods = [one["metadata"]["name"] for one in self._standing("taker")]
+        pods = [one["metadata"]["name"] for one in self._objects.standing("taker")]
         self._api.delete(f"{self._jobs}/taker")
         for pod in pods:
             self._api.remove(f"{self._pods}/{pod}", grace=0)
 
     def _await_life(self, name: str) -> None:
-        if self._is_acting and name not in self._workshop.seen:
+        if self._is_acting and not self._workshop.was_seen(name):
             raise TooEarly
         until(partial(self.lives, name), f"a life of {name}")
 
     def _take(self, name: str, act: Callable[[], object]) -> None:
         """Let somebody take the pods that a workload has now."""
         self._keep_busy(True)
-        victims = {pod["metadata"]["uid"] for pod in self._standing(name)}
+        victims = {pod["metadata"]["uid"] for pod in self._objects.standing(name)}
 
         def are_leaving() -> bool:
-            pods = [one for one in self._standing(name) if one["metadata"]["uid"] in victims]
+            pods = [
+                one for one in self._objects.standing(name) if one["metadata"]["uid"] in victims
+            ]
             return all("deletionTimestamp" in pod["metadata"] for pod in pods)
 
         self.rivalry.share(self.lane, 0, 2 * QUOTA)
@@ -231,10 +209,25 @@ class LaneRig(RealTimeRig):
 
     def evict_without_words(self, name: str) -> None:
         self._await_life(name)
-        for pod in self._standing(name):
+        for pod in self._objects.standing(name):
             self._api.delete(f"{self._pods}/{pod['metadata']['name']}", None)
 
     # -- what goes wrong
+
+    def expire_credentials(self) -> None:
+        super().expire_credentials()
+        self._held = self._obtain()
+        users.revoke(self._api, self._tokens[-1])
+
+    @property
+    def logins(self) -> int:
+        return len(self._tokens)
+
+    def drop(self) -> None:
+        self._wire.cut()
+
+    def forget(self) -> None:
+        faults.expire_history(self._cluster)
 
     def outage(self, seconds: float) -> None:
         self._wire.refuse()

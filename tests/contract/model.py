@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -12,19 +13,24 @@ import httpx
 from airflow_runai.backends import drivers
 from airflow_runai.backends.kubernetes.platform import KubernetesBackend
 from airflow_runai.backends.kubernetes.settings import ClusterSettings
-from airflow_runai.backends.server_clock import ServerClock
+from airflow_runai.core.decision import WaitPolicy
 from airflow_runai.core.flow import Flow, Notice
 from airflow_runai.core.manifests import ClusterTerms
 from airflow_runai.core.project import Project
+from airflow_runai.core.workload import Workload
+from tests.contract.crowds import Crowd, Seen, ServedByWatches, in_steps
+from tests.contract.model_line import ModelLine
+from tests.contract.model_logs import AwaitingWithLogs, BlockingWithLogs, LogStreams
 from tests.contract.model_trainings import JOB_NAME, Trainings
 from tests.contract.rig import Rig, Script
+from tests.contract.world_time import WorldTime
 from tests.model.clock import SteppedClock
 from tests.model.cluster import Cluster
 from tests.model.conftest import job
 from tests.model.faults import Fault, Wire, broken, saying
 from tests.model.kubelet import phase_of
-from tests.model.resources import JOBS, PODS, Object
-from tests.model.transport import AwaitingTransport, BlockingTransport
+from tests.model.resources import ALL, JOBS, PODS, Object
+from tests.model.transport import BlockingTransport
 
 T = TypeVar("T")
 SET_NAME = "jobset.sigs.k8s.io/jobset-name"
@@ -39,20 +45,6 @@ TERMS = ClusterTerms(priority_classes={"low": "train", "high": "build-preemptibl
 
 class Hangs(AssertionError):
     """A flow does not come to an end."""
-
-
-class _ClusterTime(ServerClock):
-    """The drivers' clock."""
-
-    def __init__(self, clock: SteppedClock) -> None:
-        super().__init__()
-        self._clock = clock
-
-    def now(self) -> float:
-        return self._clock.now()
-
-    def learn(self, date: str | None, sent: float) -> None:
-        """It is the cluster's own."""
 
 
 class ModelRig(Rig):
@@ -73,6 +65,7 @@ class ModelRig(Rig):
             "reasons",
             "nodes",
             "memory",
+            "logs",
         }
     )
 
@@ -101,9 +94,13 @@ class ModelRig(Rig):
             self.clock, gpus=4, quotas=quotas, life_of=self.trainings.life_of, **kai
         )
         self.cluster.store.listen(self.trainings.hear)
+        self.cluster.server.log_of = self.trainings.log_of
+        self._streams = LogStreams(self.cluster, self.trainings, self.pass_time)
         self.wire = Wire(self.cluster.server, self.clock.now, on_request=self._bound)
         self.backend: Any = KubernetesBackend(ClusterSettings("model", terms=TERMS))
         self.told: list[Notice] = []
+        self.asked: list[str] = []
+        self._line = ModelLine(self.cluster.server)
         self._agenda: list[tuple[float, Callable[[], object]]] = []
         self._until = self._most = float("inf")
 
@@ -112,11 +109,12 @@ class ModelRig(Rig):
         return found
 
     def run(self, flow: Flow[T]) -> T:
+        transport = BlockingWithLogs(self.wire, self._streams)
         with (
             self._bounded(),
-            httpx.Client(transport=BlockingTransport(self.wire), base_url="http://model") as client,
+            httpx.Client(transport=transport, base_url="http://model") as client,
         ):
-            clock = _ClusterTime(self.clock)
+            clock = WorldTime(self.clock.now)
             return drivers.run(flow, client, self.told.append, self.pass_time, clock)
 
     @contextmanager
@@ -140,7 +138,7 @@ class ModelRig(Rig):
         with httpx.Client(
             transport=BlockingTransport(self.wire), base_url="http://model"
         ) as client:
-            return drivers.run(flow, client, sleep=self.pass_time, clock=_ClusterTime(self.clock))
+            return drivers.run(flow, client, sleep=self.pass_time, clock=WorldTime(self.clock.now))
 
     def pass_time(self, seconds: float) -> None:
         end = self.clock.now() + seconds
@@ -213,7 +211,21 @@ class ModelRig(Rig):
         self.cluster.server.forbidden.add((verbs[method], JOBS.plural))
 
     def expire_credentials(self) -> None:
+        self._line.expire()
         self.answer(401, times=1)
+
+    @property
+    def logins(self) -> int:
+        return self._line.issued
+
+    def drop(self) -> None:
+        self.cluster.server.drop_streams()
+
+    def forget(self) -> None:
+        self.cluster.server.restart()
+
+    def spoil(self, name: str) -> None:
+        self._line.spoiled.append(name)
 
     def be_newer(self) -> None:
         self.wire.is_newer = True
@@ -221,6 +233,10 @@ class ModelRig(Rig):
     def restart(self) -> None:
         self.cluster.server.restart()
         self.cluster.jobs.restart()
+
+    def stored(self, name: str) -> str:
+        kept = [one["metadata"] for kind in ALL for one in self.cluster.store.all(kind)]
+        return json.dumps([one for one in kept if name in one["name"]])
 
     def names(self) -> list[str]:
         return [name for name in self.trainings.names if name.startswith("train")]
@@ -239,7 +255,16 @@ class ModelRig(Rig):
 
 
 class AwaitingModelRig(ModelRig):
-    """The same with the awaiting driver."""
+    """The same with the awaiting driver, and with crowds."""
+
+    knows = ModelRig.knows | {"crowds", "unreadable objects"}
+    sight = 1.5
+
+    def await_all(self, policy: WaitPolicy, workloads: Sequence[Workload]) -> list[Seen]:
+        client, clock = self._line.client(), WorldTime(self.clock.now)
+        crowd = Crowd(ServedByWatches(), client, clock, self.asked)
+        with self._line.laid():
+            return in_steps(lambda: crowd.outcomes(policy, workloads), self.pass_time)
 
     def run(self, flow: Flow[T]) -> T:
         async def tell(news: Notice) -> None:
@@ -250,9 +275,9 @@ class AwaitingModelRig(ModelRig):
             await asyncio.to_thread(self.pass_time, seconds)
 
         async def main() -> T:
-            transport = AwaitingTransport(self.wire)
+            transport = AwaitingWithLogs(self.wire, self._streams)
             async with httpx.AsyncClient(transport=transport, base_url="http://model") as client:
-                clock = _ClusterTime(self.clock)
+                clock = WorldTime(self.clock.now)
                 return await drivers.arun(flow, client, tell, sleep, clock)
 
         with self._bounded():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+from tests.contract.pod_lines import PodLines
 from tests.contract.rig import Script
 from tests.model.clock import SteppedClock
 from tests.model.kubelet import Life, phase_of
@@ -28,6 +29,7 @@ class Trainings:
         self._done: defaultdict[str, float] = defaultdict(float)
         self._lives: defaultdict[str, int] = defaultdict(int)
         self._running: dict[str, float] = {}
+        self._logs: dict[str, PodLines] = {}
         self.names: list[str] = []
         self.secrets: set[str] = set()
 
@@ -61,9 +63,24 @@ class Trainings:
         uid, now = pod["metadata"]["uid"], self._clock.now()
         is_over = change.new is None or "deletionTimestamp" in pod["metadata"]
         if phase_of(pod) == "Running" and not is_over:
-            self._running.setdefault(uid, now)
+            if uid not in self._running:
+                self._running[uid] = now
+                key, most = _work(pod), self.script.seconds or float("inf")
+                first = f"life {self._lives[key]} {_token(pod)}"
+                self._logs[uid] = PodLines(first, now, self._done[key], most)
         elif uid in self._running:
             self._done[_work(pod)] += now - self._running.pop(uid)
+            self._logs[uid].until = now
+
+    def log_of(self, pod: Object) -> str:
+        """Return what a pod has said so far."""
+        lines = self._logs.get(pod["metadata"]["uid"])
+        return lines.text(self._clock.now()) if lines else ""
+
+    def is_silent(self, pod: Object) -> bool:
+        """Tell whether a pod says nothing any more."""
+        lines = self._logs.get(pod["metadata"]["uid"])
+        return lines is not None and lines.until is not None
 
 
 def _work(pod: Object) -> str:
@@ -75,3 +92,8 @@ def _secrets(pod: Object) -> set[str]:
     variables = pod["spec"]["containers"][0].get("env") or ()
     sources = (one.get("valueFrom") or {} for one in variables)
     return {one["secretKeyRef"]["name"] for one in sources if "secretKeyRef" in one}
+
+
+def _token(pod: Object) -> str:
+    variables = pod["spec"]["containers"][0].get("env") or ()
+    return next((one.get("value", "") for one in variables if one["name"] == "HUB_TOKEN"), "")

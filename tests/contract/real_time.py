@@ -8,7 +8,8 @@ alike.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any, TypeVar
 
@@ -16,13 +17,18 @@ import httpx
 
 from airflow_runai.backends import drivers
 from airflow_runai.core.backend import Backend
+from airflow_runai.core.decision import WaitPolicy
 from airflow_runai.core.flow import Flow, Notice
 from airflow_runai.core.project import Project
+from airflow_runai.core.workload import Workload
+from tests.contract.crowds import Crowd, Seen, beside
 from tests.contract.line import FaultyLine
 from tests.contract.rig import Rig
 from tests.model.faults import Fault, broken, saying
 
 T = TypeVar("T")
+#: Seconds between two looks at what is planned.
+BREATH = 0.2
 
 
 class TooEarly(Exception):
@@ -43,6 +49,7 @@ class RealTimeRig(Rig):
         self._client = self._open.enter_context(client)
         self._line = FaultyLine(self._client)
         self.told: list[Notice] = []
+        self.asked: list[str] = []
         self._began = time.time()
         self._agenda: list[tuple[float, Callable[[], object]]] = []
         self._is_acting = False
@@ -68,9 +75,25 @@ class RealTimeRig(Rig):
             finally:
                 if any(line.startswith("POST") for line in self._line.spoken[before:]):
                     self._settle()
+                self._plan()
 
     def person(self, flow: Flow[T]) -> T:
         return drivers.run(self._authorized(flow), self._client)
+
+    def await_all(self, policy: WaitPolicy, workloads: Sequence[Workload]) -> list[Seen]:
+        crowd = self._crowd()
+        return beside(lambda: crowd.outcomes(policy, workloads), lambda: self._sleep(BREATH))
+
+    def _crowd(self) -> Crowd:
+        """Return waits that reach the server over connections of their own."""
+        raise NotImplementedError
+
+    def listen(self, flow: Flow[T]) -> T:
+        with ThreadPoolExecutor(1) as thread:
+            listening = thread.submit(self.person, flow)
+            while not listening.done():
+                self._sleep(BREATH)
+            return listening.result()
 
     def _authorized(self, flow: Flow[T]) -> Flow[T]:
         return flow
@@ -141,6 +164,9 @@ class RealTimeRig(Rig):
 
     def expire_credentials(self) -> None:
         self.answer(401, times=1)
+
+    def spoil(self, name: str) -> None:
+        raise NotImplementedError("nobody's hands reach what a real server says")
 
     def be_newer(self) -> None:
         self._line.is_newer = True

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from airflow_runai.core.backend import Backend
+from airflow_runai.core.decision import WaitPolicy
 from airflow_runai.core.flow import Flow, Notice
 from airflow_runai.core.project import Project
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.submission_request import SubmissionRequest
+from airflow_runai.core.workload import Workload
+from tests.contract.crowds import Seen
 
 T = TypeVar("T")
 DIGEST = "0123456789"
@@ -47,6 +50,8 @@ class Rig(Protocol):
     :ivar pace: seconds of the platform's time in one second of a case; below 1 where time is real.
     :ivar grain: seconds by which clocks may be off where time is real: the platform's own moments
         are whole seconds.
+    :ivar sight: seconds of the platform's time within which a crowd sees an end.
+    :ivar asked: the first lines of what crowds have asked.
     :ivar elapsed: seconds since the beginning where time is real: no clock can show more, however
         busy the machine is.
     """
@@ -55,6 +60,8 @@ class Rig(Protocol):
     words: Mapping[str, str]
     pace: float = 1.0
     grain: float = 0.0
+    sight: float
+    asked: list[str]
 
     @property
     def elapsed(self) -> float:
@@ -73,8 +80,15 @@ class Rig(Protocol):
     def run(self, flow: Flow[T]) -> T:
         """Drive a flow; where it sleeps, the world's time passes."""
 
+    def listen(self, flow: Flow[T]) -> T:
+        """Drive a flow that follows a stream, and does not sleep while it does."""
+        return self.run(flow)
+
     def person(self, flow: Flow[T]) -> T:
         """Drive a flow as somebody does beside it, at one moment."""
+
+    def await_all(self, policy: WaitPolicy, workloads: Sequence[Workload]) -> list[Seen]:
+        """Wait for several workloads at once, as one triggerer does."""
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass; what was planned for it happens."""
@@ -123,6 +137,19 @@ class Rig(Protocol):
     def expire_credentials(self) -> None:
         """Accept the present credentials no longer; new ones can be had."""
 
+    @property
+    def logins(self) -> int:
+        """Tell how often anybody has obtained credentials."""
+
+    def drop(self) -> None:
+        """Break off what crowds are just told: streams, or the next list."""
+
+    def forget(self) -> None:
+        """Let nobody go on from what the platform said before."""
+
+    def spoil(self, name: str) -> None:
+        """Show crowds one workload as nobody can read it, from now on."""
+
     def be_newer(self) -> None:
         """Be of a version that has phases and fields which nobody knows yet."""
 
@@ -131,6 +158,9 @@ class Rig(Protocol):
 
     def names(self) -> list[str]:
         """Return the names of all trainings that the platform has ever made, oldest first."""
+
+    def stored(self, name: str) -> str:
+        """Return all that is stored of a workload, but for what its containers are given."""
 
     def lives(self, name: str) -> bool:
         """Tell whether a process of the workload may still write."""

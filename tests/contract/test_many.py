@@ -6,7 +6,7 @@ import pytest
 
 from airflow_runai.core.phases import Meaning
 from tests.contract.rig import Rig, Script, name_of
-from tests.contract.waits import outcome_of, submit
+from tests.contract.waits import outcome_of, outcomes_of, submit, submit_many
 
 GANG = {"framework": "PyTorch", "workers": 2}
 
@@ -38,3 +38,25 @@ def test_completions_parallelism_partly_preempted(rig: Rig) -> None:
     outcome = outcome_of(rig, made)
     assert outcome.status == "succeeded"
     assert rig.names() == [name_of()]
+
+
+@pytest.mark.needs("crowds")
+def test_hundred_waits_one_conversation(rig: Rig) -> None:
+    """While nothing happens, they ask less than once each; apart, each would ask 13 times."""
+    rig.play(Script(seconds=None))
+    made = submit_many(rig, 100)
+    asked: list[int] = []
+    for seconds in (100, 300):
+        rig.after(seconds, lambda: asked.append(len(rig.asked)))
+    ends = outcomes_of(rig, made, seconds=350)
+    assert [one.outcome.status for one in ends] == ["timed_out"] * 100
+    before, after = asked
+    assert before > 0
+    assert after - before < len(made)
+
+
+@pytest.mark.needs("crowds")
+def test_end_seen_within_bound(rig: Rig) -> None:
+    ends = outcomes_of(rig, submit_many(rig, 4))
+    assert {one.outcome.status for one in ends} == {"succeeded"}
+    assert max(one.late for one in ends) <= rig.sight

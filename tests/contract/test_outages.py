@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from airflow_runai.core.decision import WaitPolicy
 from airflow_runai.core.flow import now
+from tests.contract.crowds import Seen
 from tests.contract.rig import MakeRig, Rig, Script, name_of
-from tests.contract.waits import least, look, off, outcome_of, submit
+from tests.contract.waits import least, look, off, outcome_of, outcomes_of, submit, submit_many
 
 
 def test_unreachable_for_minutes_is_survived(rig: Rig) -> None:
@@ -19,6 +21,15 @@ def test_unreachable_for_minutes_is_survived(rig: Rig) -> None:
     assert outcome.status == "succeeded"
     assert off(rig, outcome.clocks.running, 100, 3) == 0
     assert [told.text for told in rig.told if told.kind == "trouble"][-1].endswith("answers again")
+
+
+@pytest.mark.needs("crowds")
+def test_credentials_refused_renewed_once_for_all_waits(rig: Rig) -> None:
+    made = submit_many(rig, 4)
+    rig.expire_credentials()
+    before = rig.logins
+    assert {one.outcome.status for one in outcomes_of(rig, made)} == {"succeeded"}
+    assert rig.logins == before + 1
 
 
 def test_credentials_rotated_while_waiting(rig: Rig) -> None:
@@ -46,6 +57,42 @@ def test_html_and_5xx_are_no_failure(rig: Rig, status: int, html: bool) -> None:
     outcome = outcome_of(rig, made)
     assert outcome.status == "succeeded"
     assert off(rig, outcome.clocks.running, 100, 3) == 0
+
+
+@pytest.mark.needs("crowds")
+def test_dropped_stream_or_page_loses_nothing(rig: Rig) -> None:
+    made = submit_many(rig, 4)
+    rig.after(30, lambda: rig.reclaim(made[0].name))
+    for seconds in (20, 31, 60, 95, 101):
+        rig.after(seconds, rig.drop)
+    check_all_was_seen(rig, outcomes_of(rig, made))
+
+
+@pytest.mark.needs("crowds")
+def test_history_too_old_lists_again(rig: Rig) -> None:
+    """Weaker on R, which has no versions: there a list shows for a minute what was a minute ago."""
+    made = submit_many(rig, 4)
+    rig.after(30, lambda: rig.reclaim(made[0].name))
+    rig.after(31, rig.forget)
+    check_all_was_seen(rig, outcomes_of(rig, made))
+
+
+@pytest.mark.needs("crowds", "unreadable objects")
+def test_one_unreadable_object_hurts_one_wait(rig: Rig) -> None:
+    made = submit_many(rig, 4)
+    rig.after(30, lambda: rig.spoil(made[2].name))
+    ends = [one.outcome.status for one in outcomes_of(rig, made, seconds=400)]
+    assert ends == ["succeeded", "succeeded", "timed_out", "succeeded"]
+
+
+def check_all_was_seen(rig: Rig, ends: Sequence[Seen]) -> None:
+    """All have succeeded, the first was preempted once, and all was seen in time."""
+    assert {one.outcome.status for one in ends} == {"succeeded"}
+    first, *others = (one.outcome.clocks.preemptions for one in ends)
+    assert first == 1
+    assert set(others) <= {0, 1}  # whoever takes one may take more
+    assert max(off(rig, one.outcome.clocks.running, 100, 3) for one in ends) == 0
+    assert max(one.late for one in ends) <= 2 * rig.sight + 10
 
 
 def test_triggerer_restart_keeps_clocks(rig: Rig) -> None:

@@ -29,13 +29,15 @@ def main(folder: Path) -> int:
     """Work to the end, or until it is told to stop; return the exit code."""
     signal.signal(signal.SIGTERM, _stop)
     script = json.loads((folder / "script.json").read_text())
-    index = os.environ.get("JOB_COMPLETION_INDEX", os.environ.get("RANK", "0"))
+    # Each member of a gang is the first and only completion of a Job of its own.
+    index = os.environ.get("RANK") or os.environ.get("JOB_COMPLETION_INDEX", "0")
     own = folder / os.environ["JOB_NAME"] / index
     own.mkdir(parents=True, exist_ok=True)
     with (own / "writer").open("a") as lock:
         _take(lock, own)
         lives = _number(own / "lives") + 1
         (own / "lives").write_text(str(lives))
+        print(f"life {lives:.0f} {os.environ.get('HUB_TOKEN', '')}", flush=True)
         try:
             return _work(own, script, script["exits"].get(f"{lives:.0f}"))
         except Stopped:
@@ -59,16 +61,29 @@ def _take(lock: IO[str], own: Path) -> None:
 def _work(own: Path, script: dict[str, Any], special: list[float] | None) -> int:
     busy = own.parents[1] / "busy"
     began, before = time.monotonic(), _number(own / "done")
+    said = _steps(script, before)
     while True:
         here = time.monotonic() - began
-        if special and here >= special[0]:
-            return int(special[1])
+        # What is written down was said, and what was said is written down.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         if not special:
             _write(own / "done", before + here)
+        for step in range(said, _steps(script, before + here)):
+            print(f"step {step + 1}", flush=True)
+        said = max(said, _steps(script, before + here))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        if special and here >= special[0]:
+            return int(special[1])
         is_done = script["seconds"] is not None and before + here >= script["seconds"]
         if is_done and not special and not busy.exists():
             return int(script["exit_code"])
         time.sleep(TICK)
+
+
+def _steps(script: dict[str, Any], done: float) -> int:
+    """Return how many seconds of the script so much work is."""
+    most = done if script["seconds"] is None else min(done, script["seconds"])
+    return int(most / script["pace"] + 0.000001)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

@@ -22,8 +22,8 @@ class Workshop:
 
     def __init__(self, folder: Path, pace: float) -> None:
         self._folder, self._pace = folder, pace
-        self._before: set[str] = set()
-        self.seen: set[str] = set()
+        self._before: set[tuple[str, str]] = set()
+        self._seen: set[tuple[str, str]] = set()
 
     @property
     def command(self) -> str:
@@ -34,6 +34,7 @@ class Workshop:
         """Choose what trainings do that start from now on."""
         pace, told = self._pace, asdict(script)
         told["seconds"] = None if script.seconds is None else script.seconds * pace
+        told["pace"] = pace
         told["stop_seconds"] = script.stop_seconds * pace
         told["exits"] = {n: (at * pace, code) for n, (at, code) in script.exits.items()}
         (self._folder / "script.json").write_text(json.dumps(told))
@@ -49,8 +50,17 @@ class Workshop:
 
     def look_round(self) -> None:
         """Take note of who lives, whenever a wait has looked, too: of those before, it knows."""
-        self.seen = self._before
-        self._before = {one.name for one in self._folder.iterdir() if self.lives(one.name)}
+        self._seen = self._before
+        names = {one.name for one in self._folder.iterdir() if self.lives(one.name)}
+        self._before = {(name, self._incarnation(name)) for name in names}
+
+    def was_seen(self, name: str) -> bool:
+        """Tell whether a wait knows of the present incarnation: of another one it may not."""
+        return self.lives(name) and (name, self._incarnation(name)) in self._seen
+
+    def _incarnation(self, name: str) -> str:
+        files = sorted(self._folder.glob(f"{name}/*/lives"))
+        return " ".join(file.read_text() for file in files)
 
     @property
     def overlaps(self) -> list[Path]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from tests.model.pod_logs import LogStream
 from tests.model.server import Answer, Asked, Server
 from tests.model.watching import Watch
 
@@ -72,6 +73,9 @@ class Wire:
 
     def _response(self, answer: Answer) -> httpx.Response:
         assert not isinstance(answer.body, Watch), "a watch needs a loop"
+        if isinstance(answer.body, LogStream):
+            answer.body.end()  # whoever can wait makes a stream of it
+            return httpx.Response(answer.status, text="".join(answer.body.lines))
         if isinstance(answer.body, str):
             return httpx.Response(answer.status, text=answer.body)
         return httpx.Response(
