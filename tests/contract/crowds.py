@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 import httpx
 
 from airflow_runai.backends import drivers
+from airflow_runai.backends.kubernetes.known_cluster import KnownCluster
 from airflow_runai.backends.kubernetes.watching.awaited_trainings import AwaitedTraining
 from airflow_runai.backends.kubernetes.watching.namespace_reflectors import ClusterReflectors
 from airflow_runai.backends.server_clock import ServerClock
@@ -90,7 +91,8 @@ class ServedByLists(Served):
 class ServedByWatches(Served):
     """Kubernetes: a list and a watch of each kind; the client logs in."""
 
-    def __init__(self) -> None:
+    def __init__(self, cluster: KnownCluster) -> None:
+        self._cluster = cluster
         self.changed: Callable[[], object] = lambda: None
         self._reflectors = ClusterReflectors(lambda: self.changed())
 
@@ -101,7 +103,7 @@ class ServedByWatches(Served):
 
     def watched(self, start: Workload, interval: float) -> NewsReader:
         """Return a reader that the reflectors serve."""
-        return AwaitedTraining(start, start.cluster_id, interval, self._reflectors)
+        return AwaitedTraining(start, self._cluster, interval, self._reflectors)
 
     def send(self, request: Request) -> Flow[Reply]:
         """Send a request."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from airflow_runai.backends import access, clients
 from airflow_runai.backends.kubernetes.platform import KubernetesBackend
@@ -104,7 +104,8 @@ class GivenCluster(GivenRig):
 
     def _crowd(self) -> Crowd:
         client = access.async_client(self.obtain(), self.obtain)
-        return Crowd(ServedByWatches(), client, ServerClock(), self.asked)
+        cluster = cast(KubernetesBackend, self.backend).cluster
+        return Crowd(ServedByWatches(cluster), client, ServerClock(), self.asked)
 
 
 class GivenControlPlane(GivenRig):

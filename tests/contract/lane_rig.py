@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import yaml
 
@@ -117,7 +117,8 @@ class LaneRig(RealTimeRig):
 
     def _crowd(self) -> Crowd:
         client = access.async_client(self._held or self._obtain(), self._obtain)
-        return Crowd(ServedByWatches(), client, ServerClock(), self.asked)
+        cluster = cast(KubernetesBackend, self.backend).cluster
+        return Crowd(ServedByWatches(cluster), client, ServerClock(), self.asked)
 
     def _kubernetes(self) -> KubernetesBackend:
         rivalry, namespace = self.rivalry, self.lane.namespace

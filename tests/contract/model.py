@@ -262,7 +262,7 @@ class AwaitingModelRig(ModelRig):
 
     def await_all(self, policy: WaitPolicy, workloads: Sequence[Workload]) -> list[Seen]:
         client, clock = self._line.client(), WorldTime(self.clock.now)
-        crowd = Crowd(ServedByWatches(), client, clock, self.asked)
+        crowd = Crowd(ServedByWatches(self.backend.cluster), client, clock, self.asked)
         with self._line.laid():
             return in_steps(lambda: crowd.outcomes(policy, workloads), self.pass_time)
 

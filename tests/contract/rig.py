@@ -60,7 +60,7 @@ class Rig(Protocol):
     words: Mapping[str, str]
     pace: float = 1.0
     grain: float = 0.0
-    sight: float
+    sight: float = 0.0
     asked: list[str]
 
     @property
@@ -88,7 +88,8 @@ class Rig(Protocol):
         """Drive a flow as somebody does beside it, at one moment."""
 
     def await_all(self, policy: WaitPolicy, workloads: Sequence[Workload]) -> list[Seen]:
-        """Wait for several workloads at once, as one triggerer does."""
+        """Wait for several workloads at once, as one triggerer does; for who knows ``crowds``."""
+        raise AssertionError("this world knows no crowds")
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass; what was planned for it happens."""
