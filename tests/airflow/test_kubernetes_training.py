@@ -193,7 +193,7 @@ def test_a_hundred_triggers_cost_one_list_and_one_watch_for_each_kind(
         await asyncio.gather(*waits, return_exceptions=True)
 
     asyncio.run(wait_all())
-    assert kinds_of(model, "limit=500") == ["jobs", "pods"]
+    assert kinds_of(model, "limit=1000") == ["jobs", "pods"]
     assert kinds_of(model, "watch=true") == ["jobs", "pods"]
 
 

@@ -23,8 +23,8 @@ from airflow_runai.errors import Expired, Unreadable
 R = TypeVar("R")
 Object = Mapping[str, Any]
 
-#: Objects of one page, and pages of the longest list that is read.
-PAGE, MAX_PAGES = 500, 200
+#: Objects of one page (of Jobs, 2.6 MB), and pages of the longest list that is read.
+PAGE, MAX_PAGES = 1000, 100
 #: So often a list begins anew; what expires again and again will not come.
 _BEGINNINGS = 3
 
