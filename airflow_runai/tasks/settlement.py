@@ -57,8 +57,9 @@ def settle(
     try:
         return _settled_now(hook, outcome, policy, action, root)
     except (Unreachable, Refused) as error:
+        how = "may not be ended" if isinstance(error, RightMissing) else "cannot be read"
         log.warning(
-            "%s is %s, but cannot be read (%s): still waiting", outcome.name, outcome.status, error
+            "%s is %s, but %s (%s): still waiting", outcome.name, outcome.status, how, error
         )
         return None
 
@@ -87,10 +88,7 @@ def _settled_now(
     # Whether it stopped may not be known yet: then the wait goes on, and finds out.
     # To explain it and to look again takes seconds, in which it may begin to run.
     runs_again = partial(_runs_again, snapshot.workload)
-    try:
-        done = hook.run(stop(hook.backend, snapshot.workload, action, unless=runs_again))
-    except RightMissing as error:
-        done = f"it may not be ended, so it goes on ({error})"
+    done = hook.run(stop(hook.backend, snapshot.workload, action, unless=runs_again))
     return replace(now, reason=f"{now.reason}; {done}") if done else None
 
 

@@ -20,6 +20,7 @@ from tests.backends.rest import order
 from tests.conftest import settings_for
 from tests.model.conftest import Stage
 from tests.model.faults import asked
+from tests.model.pod_logs import LogStream
 from tests.model.resources import PODS, Object
 
 pytestmark = pytest.mark.slow
@@ -85,6 +86,8 @@ class Both:
         if self.is_away:
             raise httpx.ConnectError("connection refused", request=request)
         answer = self.stage.cluster.server.answer(asked(request, "airflow"))
+        if isinstance(answer.body, LogStream):
+            return httpx.Response(answer.status, text="".join(answer.body.lines))
         if isinstance(answer.body, str):
             return httpx.Response(answer.status, text=answer.body)
         return httpx.Response(answer.status, json=answer.body)

@@ -179,12 +179,12 @@ def suspends(bench: Bench, seen: Seen) -> bool:
 
 _LONG = "sleep 1000"
 _PLAIN = {"wait_for_completion": False}
-_ONCE: Mapping[str, Any] = {"timeouts": {"running": 1}, "script": _LONG}
+_ONCE: Mapping[str, Any] = {"timeouts": {"running": 1}, "script": "sleep 20"}
 _SLOW = {"script": "sleep 10"}  # long enough to be seen before it ends
 _GANG: Mapping[str, Any] = {"spec": GANG}
 _IDLE = {"spec": {"compute": {"gpu_devices": 1}}, "submit_when": "idle"}
 _QUOTA = {"spec": {"compute": {"gpu_devices": 1}}, "submit_when": "quota"}
-_SUSPENDED = {**_ONCE, "on_kill": "suspend"}
+_SUSPENDED = {**_ONCE, "script": _LONG, "on_kill": "suspend"}
 _NOBODY = {**_PLAIN, "project": "nobody"}
 _NO_CLASS = {**_PLAIN, "spec": {"priority": "no-such-class"}}
 
@@ -193,11 +193,11 @@ USES: Mapping[tuple[str, str], Use] = {
     **{("jobs", verb): Use(submits) for verb in ("get", "list", "create")},
     ("jobs", "watch"): Use(knows_end),
     ("jobs", "patch"): Use(remembers, _SLOW),
-    ("jobs", "delete"): Use(stops, _ONCE, "failed"),
+    ("jobs", "delete"): Use(stops, _ONCE),
     **{("jobsets", verb): Use(submits, _GANG) for verb in ("get", "list", "create")},
     ("jobsets", "watch"): Use(knows_end, _GANG),
     ("jobsets", "patch"): Use(remembers, {**_SLOW, **_GANG}),
-    ("jobsets", "delete"): Use(stops, {**_ONCE, **_GANG}, "failed"),
+    ("jobsets", "delete"): Use(stops, {**_ONCE, **_GANG}),
     ("pods", "list"): Use(knows_node),
     ("pods", "watch"): Use(knows_end),
     ("pods/log", "get"): Use(shows_log),
