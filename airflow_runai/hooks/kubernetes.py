@@ -10,8 +10,10 @@ calls go their own way. Nothing of it is imported before that.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from hashlib import sha256
 from pathlib import Path
@@ -51,7 +53,9 @@ def access(conn_id: str, extras: Extras, timeout: float = PLUGIN_TIMEOUT) -> Clu
     """
     try:
         _check(extras)
-        return _of(*plugin_loop.run(_configured(extras), timeout), extras)
+        with _library_silent():
+            found = plugin_loop.run(_configured(extras), timeout)
+        return _of(*found, extras)
     except ConnectionSettingsError as error:
         raise ConnectionSettingsError(f"connection {conn_id!r}: {error}") from None
     # The libraries raise whatever they come across, down to AssertionError.
@@ -133,6 +137,21 @@ def _of(configuration: Any, authorization: str, extras: Extras) -> ClusterAccess
         server_name=configuration.tls_server_name,
         proxy=configuration.proxy,
     )
+
+
+@contextmanager
+def _library_silent() -> Iterator[None]:
+    """Keep out of logs what a plug-in wrote, which may be a token; the error says it, masked."""
+    library = logging.getLogger("kubernetes_asyncio.config.kube_config")
+
+    def drop(record: logging.LogRecord) -> bool:
+        return False
+
+    library.addFilter(drop)
+    try:
+        yield
+    finally:
+        library.removeFilter(drop)
 
 
 async def _configured(extras: Extras) -> tuple[Any, str]:

@@ -39,7 +39,7 @@ def assert_readable(done: Run, capfd: pytest.CaptureFixture[str]) -> str:
     seen = capfd.readouterr()
     told = errors_in(seen.out + seen.err)
     assert len(told) == len(done.errors) > 0, seen.out
-    assert told == [str(error) for error in done.errors]
+    assert told == [str(error) for error in done.errors], told
     assert_without_history(done)
     page = seen.out[seen.out.rindex(told[-1]) :]
     assert [library for library in _LIBRARIES if library in page] == []

@@ -225,6 +225,7 @@ def test_what_is_wrong_with_a_kubeconfig_is_one_sentence_in_the_log(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
     mistake: str,
 ) -> None:
     config, sentence = kubeconfigs(tmp_path)[mistake]
@@ -235,3 +236,4 @@ def test_what_is_wrong_with_a_kubeconfig_is_one_sentence_in_the_log(
     assert words.startswith("ConnectionSettingsError: connection 'runai_default': ")
     assert sentence in words
     assert TOKEN not in words
+    assert TOKEN not in caplog.text
