@@ -57,9 +57,8 @@ def settle(
     try:
         return _settled_now(hook, outcome, policy, action, root)
     except (Unreachable, Refused) as error:
-        how = "may not be ended" if isinstance(error, RightMissing) else "cannot be read"
         log.warning(
-            "%s is %s, but %s (%s): still waiting", outcome.name, outcome.status, how, error
+            "%s is %s, but cannot be read (%s): still waiting", outcome.name, outcome.status, error
         )
         return None
 
@@ -88,7 +87,13 @@ def _settled_now(
     # Whether it stopped may not be known yet: then the wait goes on, and finds out.
     # To explain it and to look again takes seconds, in which it may begin to run.
     runs_again = partial(_runs_again, snapshot.workload)
-    done = hook.run(stop(hook.backend, snapshot.workload, action, unless=runs_again))
+    try:
+        done = hook.run(stop(hook.backend, snapshot.workload, action, unless=runs_again))
+    except RightMissing as error:
+        log.warning(
+            "%s is %s, but may not be ended (%s): still waiting", start.name, now.status, error
+        )
+        return None
     return replace(now, reason=f"{now.reason}; {done}") if done else None
 
 
