@@ -13,15 +13,14 @@ from collections.abc import Callable, Sequence
 from airflow_runai.backends.kubernetes.api.writes import Object
 from airflow_runai.backends.kubernetes.logs.pod_log import follow
 from airflow_runai.backends.kubernetes.logs.pod_source import PodSource
-from airflow_runai.backends.kubernetes.logs.pods import log_of, redaction_of, row_of
+from airflow_runai.backends.kubernetes.logs.pods import facts_of, log_of, redaction_of, row_of
 from airflow_runai.backends.log_parts import without_secrets
 from airflow_runai.backends.patience import Patience
 from airflow_runai.core.flow import Flow, Sleep
 from airflow_runai.core.incarnations import pods_at
 from airflow_runai.core.kubernetes.facts import NEVER
 from airflow_runai.core.kubernetes.objects import word
-from airflow_runai.core.kubernetes.pod_facts import PodFacts, read_pod
-from airflow_runai.core.kubernetes.presence import Presence
+from airflow_runai.core.kubernetes.pod_facts import PodFacts
 from airflow_runai.core.log_cursor import LogCursor, LogLine
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import NotFound
@@ -60,7 +59,7 @@ class LogFollow:
 
     def _next(self, pods: Sequence[Object]) -> Object | None:
         """Return the pod to read, once it has started: at first the newest, then one by one."""
-        facts = {one.uid: one for one in (read_pod(pod, Presence()) for pod in pods)}
+        facts = facts_of(pods)
         left = {uid: one for uid, one in facts.items() if uid not in self._done}
         chosen = pods_at([row_of(one) for one in left.values()], self._moment(list(left.values())))
         if not chosen:
@@ -104,4 +103,4 @@ class LogFollow:
         """Whether a pod's log is complete: it was read to its end, and the pod had ended."""
         pods = yield from _PATIENCE.retry(lambda: self._source.pods(self._workload))
         found = [pod for pod in pods if word(pod, "metadata", "uid") == uid]
-        return all(read_pod(pod, Presence()).end for pod in found)
+        return all(one.end for one in facts_of(found).values())

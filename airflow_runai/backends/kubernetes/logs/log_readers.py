@@ -15,7 +15,13 @@ from airflow_runai.backends.kubernetes.api.writes import Object
 from airflow_runai.backends.kubernetes.logs.log_follow import LogFollow
 from airflow_runai.backends.kubernetes.logs.pod_log import PodLog, follow, tail
 from airflow_runai.backends.kubernetes.logs.pod_source import PodSource
-from airflow_runai.backends.kubernetes.logs.pods import ended_at, log_of, redaction_of, row_of
+from airflow_runai.backends.kubernetes.logs.pods import (
+    ended_at,
+    facts_of,
+    log_of,
+    redaction_of,
+    row_of,
+)
 from airflow_runai.backends.log_parts import found_part, shown_part, without_secrets
 from airflow_runai.backends.redaction import Redaction
 from airflow_runai.core.flow import Flow, Sleep, now
@@ -23,8 +29,7 @@ from airflow_runai.core.incarnations import pods_at
 from airflow_runai.core.kubernetes.facts import NEVER
 from airflow_runai.core.kubernetes.objects import moment as moment_at
 from airflow_runai.core.kubernetes.objects import word
-from airflow_runai.core.kubernetes.pod_facts import PodFacts, read_pod
-from airflow_runai.core.kubernetes.presence import Presence
+from airflow_runai.core.kubernetes.pod_facts import PodFacts
 from airflow_runai.core.log_cursor import LogCursor, LogLine
 from airflow_runai.core.log_lines import LogPosition, growth
 from airflow_runai.core.log_reader import (
@@ -162,7 +167,7 @@ class PodLogReader(LogReader):
     def _pod_at(self, moment: float) -> Flow[Object]:
         """Return the pod that leads the incarnation of a moment."""
         pods = yield from self._source.pods(self._workload)
-        facts = {one.uid: one for one in (read_pod(pod, Presence()) for pod in pods)}
+        facts = facts_of(pods)
         chosen = pods_at([row_of(one) for one in facts.values()], moment)
         if not chosen:
             raise NotFound("the pod is gone", 404)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from airflow_runai.backends.kubernetes.api.writes import Object
@@ -12,7 +12,8 @@ from airflow_runai.core import mask
 from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.kubernetes.facts import NEVER
 from airflow_runai.core.kubernetes.objects import at, rows, word
-from airflow_runai.core.kubernetes.pod_facts import PodFacts
+from airflow_runai.core.kubernetes.pod_facts import PodFacts, read_pod
+from airflow_runai.core.kubernetes.presence import Presence
 from airflow_runai.core.workload import named_values
 
 _MAIN = "kubectl.kubernetes.io/default-container"
@@ -28,6 +29,11 @@ def log_of(pod: Object, container: str | None = None) -> PodLog:
     main = word(pod, "metadata", "annotations", _MAIN) or word(first, "name")
     namespace, name, uid = (word(pod, "metadata", key) for key in ("namespace", "name", "uid"))
     return PodLog(namespace, name, uid, container or main)
+
+
+def facts_of(pods: Sequence[Object]) -> dict[str, PodFacts]:
+    """Return what each pod says of itself, by its uid."""
+    return {one.uid: one for one in (read_pod(pod, Presence()) for pod in pods)}
 
 
 def redaction_of(pod: Object) -> Redaction:

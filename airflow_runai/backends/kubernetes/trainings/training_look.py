@@ -85,9 +85,8 @@ def united(
     kept = case.training.history
     lives = incarnations(case, read_history(kept[1]).lives if kept else ())
     phase = workload.phase
-    if (
-        training is not None and meaning(phase) not in FINAL
-    ):  # whoever waited for the end knows more than one look
+    # Whoever waited for the end knows more than one look.
+    if training is not None and meaning(phase) not in FINAL:
         phase = phase_of(case, lives, verdict(case, lives)).phase
     return TrainingLook(training, pods, lives, phase)
 
