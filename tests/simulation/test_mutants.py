@@ -84,8 +84,8 @@ MUTANTS = (
     Mutant(
         "limit not enforced",
         "tasks/settlement.py",
-        "        )\n        return None",
-        "        )\n        return outcome",
+        "outcome.status, error\n        )\n        return None",
+        "outcome.status, error\n        )\n        return outcome",
         36,
     ),
     Mutant(
@@ -136,6 +136,12 @@ MUTANTS = (
 def marked(mutant: Mutant) -> Any:
     mark = pytest.mark.qualify if mutant.rare else pytest.mark.slow
     return pytest.param(mutant, marks=mark, id=str(mutant))
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=str)
+def test_mutant_finds_its_line(mutant: Mutant) -> None:
+    assert mutant.text().count(mutant.before) == 1
+    assert mutant.after != mutant.before
 
 
 @pytest.mark.parametrize("mutant", [marked(mutant) for mutant in MUTANTS])
