@@ -155,9 +155,8 @@ def success_was_earned(played: Played) -> Iterator[Violation]:
 def gone_was_gone(played: Played) -> Iterator[Violation]:
     """Check: "`gone`: deleted by someone else"."""
     for fact in played.facts("fired", status="gone"):
-        if not any(
-            w.condemned is not None and w.condemned <= fact.at for w in played.world.workloads
-        ):
+        awaited = [w for w in played.world.workloads if w.id == fact.workload_id]
+        if not any(w.condemned is not None and w.condemned <= fact.at for w in awaited):
             yield Violation(
                 "false gone", fact.at, "the wait ended with gone, and the workload is there"
             )

@@ -130,6 +130,41 @@ MUTANTS = (
         9,
         platform="kubernetes",
     ),
+    Mutant(
+        "refused in a moment",
+        "backends/kubernetes/known_cluster.py",
+        "confirmed(discover)",
+        "discover()",
+        10,
+        platform="kubernetes",
+    ),
+    Mutant(
+        "budget overdrawn",
+        "backends/kubernetes/watching/reflector.py",
+        "SILENCE = 90.0",
+        "SILENCE = 90_000.0",
+        231,
+        rare=True,
+        platform="kubernetes",
+    ),
+    Mutant(
+        "two pods write",
+        "backends/kubernetes/trainings/workloads.py",
+        'yield from self._sight.attempt(project.id, "Pod", wait)',
+        "yield from ()",
+        833,
+        rare=True,
+        platform="kubernetes",
+    ),
+    Mutant(
+        "success without training: cut short",
+        "core/kubernetes/verdict.py",
+        "if is_done else (FAILED, doubt)",
+        "if True else (FAILED, doubt)",
+        540,
+        rare=True,
+        platform="kubernetes",
+    ),
 )
 
 
