@@ -139,6 +139,15 @@ MUTANTS = (
         platform="kubernetes",
     ),
     Mutant(
+        "false gone",
+        "backends/kubernetes/watching/awaited_trainings.py",
+        "if case is None or case.training.presence.is_gone or not case.has_ended:",
+        "if case is None:",
+        37,
+        rare=True,
+        platform="kubernetes",
+    ),
+    Mutant(
         "budget overdrawn",
         "backends/kubernetes/watching/reflector.py",
         "SILENCE = 90.0",
