@@ -10,6 +10,7 @@ for gone by what it sees here, without reading the object itself.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -34,6 +35,7 @@ from airflow_runai.core.kubernetes.queue_facts import owner_of
 from airflow_runai.errors import Expired, Forbidden, RunaiError, Silent, Unreadable
 
 Object = Mapping[str, Any]
+log = logging.getLogger(__name__)
 
 #: Seconds after which the whole list is read again.
 RELIST = 600.0
@@ -166,7 +168,8 @@ class Reflector:
                 return
             try:
                 yield from self._stream(min(self._life(), int(left)))
-            except (Expired, Silent, Unreadable):
+            except (Expired, Silent, Unreadable) as error:
+                log.info("the watch ends, and all is listed again: %s", error)
                 # What has happened since is not known. The first time is no reason to pause.
                 yield Sleep(_pause(self._barren, _LIST_PAUSE), jitter=0.5)
                 self._barren += 1
