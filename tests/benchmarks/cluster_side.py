@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import gc
 import json
+import logging
 import os
 import sys
 import time
@@ -146,6 +147,9 @@ def main() -> None:
     uids = json.loads(chosen.uids.read_text())
 
     load_heap()
+    # Why a list was read once more belongs beside the figures.
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("airflow_runai.backends.kubernetes.watching").setLevel("INFO")
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) > 1:
         os.sched_setaffinity(0, cores[:1])
