@@ -13,7 +13,8 @@ from tests.simulation.kubernetes.attention import (
     longest_look,
     was_refused,
 )
-from tests.simulation.kubernetes.world import ENDED, ClusterWorld, Training
+from tests.simulation.kubernetes.training import Training
+from tests.simulation.kubernetes.world import ENDED, ClusterWorld
 from tests.simulation.simulation import Played
 from tests.simulation.violation import Invariant, Violation
 

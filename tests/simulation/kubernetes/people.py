@@ -11,12 +11,12 @@ from tests.model.kubelet import phase_of
 from tests.model.resources import Object
 from tests.simulation.history import Act, Life
 from tests.simulation.kubernetes.connection import NAMESPACE
+from tests.simulation.kubernetes.training import Training
 from tests.simulation.kubernetes.wire import ClusterWire
 from tests.simulation.kubernetes.world import (
     ENDED,
     OWNER,
     ClusterWorld,
-    Training,
     plain_job,
 )
 from tests.simulation.people import People
