@@ -80,9 +80,8 @@ def test_a_gang_waits_is_taken_and_fails_as_a_whole_within_one_try(
     member = f"reclaim: Pod {gang.lane.namespace}/{result['name']}-"
     evictor = "kueue: Preempted to accommodate" if gang.rivalry is KUEUE else member
     assert any(one.startswith(f"preempted by {evictor}") for one in words), words
-    if deferrable:  # between two looks of a worker, a failed member and its pod are gone
-        named = ["-worker-0-0-" in one and "failed with exit code 3" in one for one in words]
-        assert any(named), words
+    named = ["-worker-0-0-" in one and "failed with exit code 3" in one for one in words]
+    assert any(named), words
 
 
 @pytest.mark.qualify
