@@ -126,6 +126,37 @@ class Play:
         return outcome
 
 
+class GangPlay(Play):
+    """The same with gangs of a master and two workers, of which the last fails in its first life."""
+
+    def __init__(
+        self, loop: VirtualLoop, patch: pytest.MonkeyPatch, count: int, grace: float, code: int
+    ) -> None:
+        super().__init__(loop, patch, 3 * count, grace, code)
+
+    def _life_of(self, pod: Object) -> Life:
+        name = pod["metadata"]["labels"][JOB_NAME]
+        if super()._life_of(pod).run < 1e9:
+            return Life(run=10.0)
+        is_weak = name.endswith("-worker-1")
+        return Life(run=15.0, exit_code=3) if is_weak else Life(run=1e9, on_sigterm=(1.0, 143))
+
+    def submit(self, name: str) -> Workload:
+        one = job(name, "team-b", 1, backoffLimit=0, completions=1, parallelism=1)
+        template = {"metadata": {"labels": one["metadata"]["labels"]}, "spec": one["spec"]}
+        members = {"master": 1, "worker": 2}
+        replicated = [
+            {"name": member, "replicas": pods, "template": template}
+            for member, pods in members.items()
+        ]
+        spec = {"failurePolicy": {"maxRestarts": 3}, "replicatedJobs": replicated}
+        body = {**one, "apiVersion": "jobset.x-k8s.io/v1alpha2", "kind": "JobSet", "spec": spec}
+        path = "/apis/jobset.x-k8s.io/v1alpha2/namespaces/team-b/jobsets"
+        answer = self.cluster.server.answer(Asked("POST", path, {}, body))
+        assert isinstance(answer.body, dict)
+        return Workload(answer.body["metadata"]["uid"], name, "", "team-b", "", "Distributed")
+
+
 def _runs(pod: Object) -> bool:
     statuses = (pod.get("status") or {}).get("containerStatuses") or [{"state": {}}]
     return "running" in statuses[0]["state"]
@@ -142,6 +173,7 @@ def played(
     story: Callable[[Play], Any],
     grace: float = 2.0,
     code: int = 1,
+    kind: type[Play] = Play,
 ) -> Play:
     extra = {"kube_config": json.dumps(CONFIG), "project": "team-b", "runai_dialect": "kai"}
     connection = {"conn_type": "kubernetes", "extra": extra}
@@ -149,7 +181,7 @@ def played(
     made: list[Play] = []
 
     async def main(loop: VirtualLoop) -> None:
-        play = Play(loop, patch, len(names), grace, code)
+        play = kind(loop, patch, len(names), grace, code)
         made.append(play)
         waits = [asyncio.create_task(play.wait(play.submit(name), get_logs)) for name in names]
         await story(play)
@@ -245,3 +277,30 @@ def test_waits_that_only_tail_open_a_stream_when_something_leaves_and_not_too_ma
     assert counts[0] == len(names), "each incarnation that was taken begins"
     assert LISTENERS <= counts[-1] <= len(names)
     assert max(counts) <= len(names), "no line is shown twice"
+
+
+@pytest.mark.parametrize("get_logs", ["tail", "follow"])
+def test_the_last_words_of_a_member_that_failed_follow_those_of_the_master_once(
+    monkeypatch: pytest.MonkeyPatch, get_logs: str
+) -> None:
+    names: list[str] = []
+
+    async def story(play: Play) -> None:
+        await asyncio.sleep(8)
+        names.extend(pod["metadata"]["name"] for pod in play.running())
+        for pod in play.running():
+            texts = [f"step {number}" for number in range(30)]
+            for text in [*texts, f"{pod['metadata']['name']} says"]:
+                play.say(pod, text)
+        await asyncio.sleep(40)
+
+    play = played(monkeypatch, get_logs, ["train"], story, kind=GangPlay)
+    (master,), (failed,) = (
+        [name for name in names if part in name] for part in ("-master-0", "-worker-1")
+    )
+    where = f"log of train, incarnation 1, pod {failed} on node-0:"
+    begin = play.told.index(where)
+    steps = [f"| step {number}" for number in range(11, 30)]
+    assert play.told[begin + 1 : begin + 21] == [*steps, f"| {failed} says"]
+    assert play.told.count(where) == play.told.count(f"| {master} says") == 1
+    assert not any("-worker-0" in line for line in play.told), "it was only removed"

@@ -334,7 +334,10 @@ def test_a_note_that_does_not_say_the_kind_finds_a_gang_and_proves_its_deletion(
     assert gone.deleted
 
 
-PAIR = {"distributed": {"framework": "PyTorch", "workers": 1}, "compute": {"gpu_devices": 1}}
+PAIR: dict[str, Any] = {
+    "distributed": {"framework": "PyTorch", "workers": 1},
+    "compute": {"gpu_devices": 1},
+}
 FAILED = "failed with exit code 3 (Error)"
 
 
