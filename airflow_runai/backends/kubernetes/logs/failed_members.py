@@ -7,10 +7,11 @@ from collections.abc import Container, Sequence
 from airflow_runai.backends.kubernetes.api.writes import Object
 from airflow_runai.backends.kubernetes.logs.pod_log import tail
 from airflow_runai.backends.kubernetes.logs.pod_source import PodSource
-from airflow_runai.backends.kubernetes.logs.pods import facts_of, log_of, redaction_of
+from airflow_runai.backends.kubernetes.logs.pods import log_of, redaction_of
 from airflow_runai.backends.log_parts import without_secrets
 from airflow_runai.core.flow import Flow
-from airflow_runai.core.kubernetes.pod_facts import PodFacts
+from airflow_runai.core.kubernetes.pod_facts import PodFacts, read_pod
+from airflow_runai.core.kubernetes.presence import Presence
 from airflow_runai.core.log_reader import LogQuery, MemberEnd
 from airflow_runai.core.texts import cut
 from airflow_runai.errors import NotFound
@@ -20,19 +21,18 @@ MOST, LINES_OF_EACH = 3, 20
 
 
 def last_words(
-    source: PodSource, others: Sequence[Object], told: Sequence[str]
+    source: PodSource, others: Sequence[Object], shown: Sequence[str]
 ) -> Flow[tuple[MemberEnd, ...]]:
     """
     Return the ends of the logs of those that failed, without secrets; at most :data:`MOST` in all.
 
     :param others: the pods of one incarnation without its leader.
-    :param told: names of those that were shown before.
+    :param shown: names of those that were shown before.
     """
     found: list[MemberEnd] = []
-    for pod, facts in zip(others, facts_of(others).values(), strict=True):
-        if len(told) + len(found) >= MOST:
-            break
-        if not _has_failed(facts, told):
+    for pod in others:
+        facts = read_pod(pod, Presence())
+        if len(shown) + len(found) >= MOST or not _has_failed(facts, shown):
             continue
         try:
             end = yield from source.ask(tail(log_of(pod), LogQuery(tail=LINES_OF_EACH)))
@@ -43,10 +43,10 @@ def last_words(
     return tuple(found)
 
 
-def _has_failed(pod: PodFacts, told: Container[str]) -> bool:
+def _has_failed(pod: PodFacts, shown: Container[str]) -> bool:
     """Whether a member of a JobSet failed before anybody took it, and was not shown yet."""
     end = pod.end
-    if not pod.set_uid or end is None or cut(pod.name) in told:
+    if not pod.set_uid or end is None or cut(pod.name) in shown:
         return False
     is_own = pod.disruption is None and not pod.status_reason and end.at < pod.began
     return end.code > 0 and is_own
