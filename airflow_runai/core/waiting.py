@@ -166,8 +166,7 @@ class _Outage:
     def recovered(self) -> bool:
         """Forget the failures; return whether there were any."""
         was_out = self.failures > 0
-        self.failures = 0
-        self.kinds = _NONE
+        self.failures, self.kinds = 0, _NONE
         return was_out
 
 
