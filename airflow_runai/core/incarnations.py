@@ -33,7 +33,7 @@ class Sighting:
     The newest incarnation, as seen at one moment.
 
     :param number: from 1; 0 before the first one runs.
-    :param kind: what the workload's phase means.
+    :param kind: what the workload's phase means; what has succeeded is not taken for leaving.
     :param since: epoch seconds at which that phase began.
     """
 
@@ -55,6 +55,8 @@ class Sighting:
 def sighting(news: JsonMapping) -> Sighting:
     """Read what :func:`airflow_runai.core.outcome.news` has made."""
     kind, moments = meaning(str(news.get("phase"))), news.get("timeline") or []
+    if news.get("succeeds"):
+        kind = Meaning.RUNNING
     since = float(moments[-1]["at"]) if moments else 0.0
     if not any(meaning(moment["phase"]) is Meaning.RUNNING for moment in moments):
         return Sighting(0, kind, since)

@@ -67,19 +67,22 @@ class LogPosition:
 
     :param count: lines from the log's first one to there; 0 if that is not known.
     :param marks: checksums of the last of them, at most :data:`MARKS`.
+    :param pods: names of other pods of the same incarnation whose ends were shown.
     """
 
     count: int = 0
     marks: tuple[int, ...] = ()
+    pods: tuple[str, ...] = ()
 
     def to_json(self) -> JsonObject:
         """Return plain JSON; checksums instead of lines, which may be secret, and are longer."""
-        return {"count": self.count, "marks": list(self.marks)}
+        return {"count": self.count, "marks": list(self.marks), "pods": list(self.pods)}
 
     @classmethod
     def from_json(cls, value: JsonMapping) -> LogPosition:
         """Read what :meth:`to_json` wrote."""
-        return cls(int(value.get("count") or 0), tuple(map(int, value.get("marks") or ())))
+        marks, pods = value.get("marks") or (), value.get("pods") or ()
+        return cls(int(value.get("count") or 0), tuple(map(int, marks)), tuple(map(str, pods)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,7 @@ def growth(before: LogPosition, lines: Sequence[str], *, is_whole: bool) -> Grow
     # A few equal lines at the top of a window may be equal by chance.
     is_sure = common == len(before.marks) or common >= MARKS // 2
     count = len(lines) if is_whole else 0
-    place = LogPosition(count, (*before.marks, *marks[at:])[-MARKS:])
+    place = LogPosition(count, (*before.marks, *marks[at:])[-MARKS:], before.pods)
     return Growth(fresh, place, has_gap=not is_sure)
 
 

@@ -51,6 +51,20 @@ class LogText:
 
 
 @dataclass(frozen=True, slots=True)
+class MemberEnd:
+    """
+    The end of the log of one pod of several.
+
+    :param node: empty if it is not known.
+    :param lines: masked.
+    """
+
+    pod: str
+    node: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LogPart:
     """
     What a look into a log shows.
@@ -61,6 +75,7 @@ class LogPart:
     :param left_out: lines before these that were seen, and are too many to be shown.
     :param node: empty if it is not known.
     :param end: the newest lines, seen before or not, masked.
+    :param members: the ends of other pods, which have failed.
     """
 
     lines: tuple[str, ...]
@@ -69,13 +84,16 @@ class LogPart:
     left_out: int = 0
     node: str = ""
     end: tuple[str, ...] = ()
+    members: tuple[MemberEnd, ...] = ()
 
     def as_sentences(self, title: str) -> list[str]:
         """Return the lines of a task log; none if the part is empty."""
-        if not self.lines:
-            return []
-        where = f" on {self.node}" if self.node else ""
-        return [f"{title}{where}:", *(f"| {line}" for line in [*self._remarks(), *self.lines])]
+        return _section(title, self.node, [*self._remarks(), *self.lines] if self.lines else [])
+
+    def with_members(self, title: str) -> tuple[list[str], list[str]]:
+        """Return the same, and that of the other pods, each with its own title."""
+        sections = (_section(f"{title}, pod {m.pod}", m.node, m.lines) for m in self.members)
+        return self.as_sentences(title), [line for section in sections for line in section]
 
     def whole_end(self) -> LogPart:
         """Return the newest lines as a part of their own, whether they were seen before or not."""
@@ -86,6 +104,11 @@ class LogPart:
             yield "(lines may be missing here)"
         if self.left_out:
             yield f"({plural(self.left_out, 'more line')} before these)"
+
+
+def _section(title: str, node: str, lines: Sequence[str]) -> list[str]:
+    where = f" on {node}" if node else ""
+    return [f"{title}{where}:", *(f"| {line}" for line in lines)] if lines else []
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,11 +49,12 @@ def departure(before: Snapshot, seen: Snapshot) -> Flow[None]:
     """
     Tell what goes on beside the wait at once if an incarnation leaves or has left.
 
-    Its pod does not wait until the history is read, for which a storm may have to queue.
+    Its pod does not wait until the history is read, for which a storm may have to queue. What has
+    succeeded leaves nothing: its end is the wait's.
     """
     ran, found = before.workload, seen.workload
     is_away = found.meaning in AWAY or found.meaning in GOING
-    if ran.meaning is Meaning.RUNNING and is_away:
+    if ran.meaning is Meaning.RUNNING and is_away and not found.succeeds:
         since = ran.phase_updated_at or before.taken_at
         yield Notice("departure", "", {"phase": found.phase, "since": since})
 
@@ -62,6 +63,8 @@ def snapshot_news(snapshot: Snapshot) -> JsonObject:
     """Return what is published of a workload during the wait."""
     phase, progress = snapshot.timeline[-1].phase, snapshot.progress
     data = news(snapshot.timeline, snapshot.clocks, phase, progress=progress)
+    if snapshot.workload.succeeds:
+        data["succeeds"] = True
     until = _guaranteed_until(snapshot)
     return data if until is None else {**data, "guaranteed_until": until}
 

@@ -64,6 +64,7 @@ class Workload:
     :param fingerprint: what :data:`FINGERPRINT_VARIABLE` says, or ``None``.
     :param try_number: what :data:`TRY_VARIABLE` says, or ``None``.
     :param doubt: why its completion is none, where the platform shows it.
+    :param succeeds: its pods go down or are gone because they have succeeded.
     """
 
     id: str
@@ -81,6 +82,7 @@ class Workload:
     fingerprint: str | None = None
     try_number: int | None = None
     doubt: str = ""
+    succeeds: bool = False
 
     @property
     def meaning(self) -> Meaning:

@@ -34,8 +34,9 @@ def show_end_of_log(
         tell(lines)
         return for_tab(lines)
     head = title(outcome.name, outcome.clocks.interruptions + 1)
-    tell([*lines, *part.as_sentences(head)])
-    return for_tab(part.whole_end().as_sentences(head))
+    whole, members = part.with_members(head)
+    tell([*lines, *whole, *members])
+    return for_tab([*part.whole_end().as_sentences(head), *members])
 
 
 def _trouble(outcome: Outcome, error: Exception) -> list[str]:

@@ -25,8 +25,9 @@ AT_ONCE = 4
 LISTENERS = 32
 #: Characters of all logs that were read and wait to be shown; one more log may come on top.
 HELD_CHARACTERS = 16 * 2**20
-#: Lines that go into task logs in a second, and how many of them at once after a silence.
-LINES_A_SECOND, LINES_AT_ONCE = 50.0, 110
+#: Lines that go into task logs in a second, and how many of them at once after a silence: a look
+#: shows 101 lines, and 63 of members of a gang that failed.
+LINES_A_SECOND, LINES_AT_ONCE = 50.0, 180
 #: After a cluster could not be reached, nobody asks it for so many seconds.
 REST = 60.0
 

@@ -101,9 +101,13 @@ class LogListener:
             asyncio.get_running_loop().call_later(seconds, self._task.cancel)
 
     def follow(self, look: LogLook) -> bool:
-        """Go on for a later look; stop and return ``False`` if it is at another incarnation."""
+        """
+        Go on for a later look; stop and return ``False`` if it has something else to read.
+
+        At another incarnation, or when a gang leaves: what a member that failed has said.
+        """
         self.hand_over()
-        if look.number != self.look.number:
+        if look.number != self.look.number or (look.is_last and self._source.is_of_gang):
             self.stop()
             return False
         self.look = look

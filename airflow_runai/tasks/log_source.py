@@ -46,6 +46,11 @@ class LogSource:
             raise
 
     @property
+    def is_of_gang(self) -> bool:
+        """Whether several pods write it, each its own."""
+        return self._workload.path == "distributed"
+
+    @property
     def has_streams(self) -> bool:
         """Whether :meth:`listen` can do anything, as far as known."""
         return self._log is not None and self._log.has_streams

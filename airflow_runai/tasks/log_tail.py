@@ -83,8 +83,7 @@ class LogTail:
         interval: float,
         show: Show = lambda news, end, is_urgent: None,
     ) -> None:
-        self._connection, self._interval = connection, interval
-        self._show = show
+        self._connection, self._interval, self._show = connection, interval, show
         # A wait that begins without an id is nobody's training.
         self._mode = get_logs if workload.id else OFF
         # Made when it is needed: thousands of waits never look.
@@ -293,7 +292,9 @@ class LogTail:
         if is_blind and part.lines:
             tell(["the log is followed from here on; what came before may be missing above"])
             return
-        whole = part.as_sentences(title(self._workload.name, look.number))
+        whole, members = part.with_members(title(self._workload.name, look.number))
         lines = whole[1:] if self._headed == look.number else whole
         if lines and self._lines.write(lines, whole):
             self._headed = look.number
+        if members and self._lines.write(members, members):
+            self._headed = -1

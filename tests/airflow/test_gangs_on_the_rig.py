@@ -12,6 +12,7 @@ import pytest
 from airflow_runai.triggers.workload import RunaiWorkloadTrigger
 from tests.airflow.gangs import Gang, charges
 from tests.airflow.running import Run, dag_of
+from tests.airflow.test_logs import log_lines
 from tests.airflow.triggering import Supervised, supervised, with_task
 from tests.contract.rivalry import KAI, KUEUE, Rivalry
 from tests.rig.cluster import Cluster
@@ -51,7 +52,7 @@ def gang(
 
 @ways
 def test_a_gang_waits_is_taken_and_fails_as_a_whole_within_one_try(
-    run: Runner, gang: Gang, deferrable: bool
+    run: Runner, gang: Gang, deferrable: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def play() -> None:
         until(lambda: gang.is_queued, "a gang that waits")
@@ -80,9 +81,12 @@ def test_a_gang_waits_is_taken_and_fails_as_a_whole_within_one_try(
     member = f"reclaim: Pod {gang.lane.namespace}/{result['name']}-"
     evictor = "kueue: Preempted to accommodate" if gang.rivalry is KUEUE else member
     assert any(one.startswith(f"preempted by {evictor}") for one in words), words
-    if deferrable:  # between two looks of a worker, a failed member and its pod are gone
-        named = ["-worker-0-0-" in one and "failed with exit code 3" in one for one in words]
-        assert any(named), words
+    named = ["-worker-0-0-" in one and "failed with exit code 3" in one for one in words]
+    assert any(named), words
+    shown_lines = log_lines(capsys)
+    if deferrable:  # a worker comes too late for the logs of pods that are gone within 2 s
+        assert "| member 1: CUDA out of memory" in shown_lines
+    assert "| member 0 is finished" not in shown_lines, "a success shows no tail"
 
 
 @pytest.mark.qualify

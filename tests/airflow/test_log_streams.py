@@ -53,15 +53,16 @@ class Play:
     A cluster, and waits for its trainings with their task logs.
 
     :param grace: seconds from SIGTERM to the end of a first pod; the next one runs for 10 s.
+    :param code: with which the first one ends then.
     :ivar told: sentences of all task logs.
     :ivar rests: what each wait has left to the worker.
     :ivar logs_asked: requests for logs, streams included.
     """
 
     def __init__(
-        self, loop: VirtualLoop, patch: pytest.MonkeyPatch, count: int, grace: float
+        self, loop: VirtualLoop, patch: pytest.MonkeyPatch, count: int, grace: float, code: int
     ) -> None:
-        self.grace = grace
+        self.grace, self.code = grace, code
         self.told: list[str] = []
         self.rests: list[Any] = []
         self.logs_asked = 0
@@ -83,7 +84,7 @@ class Play:
     def _life_of(self, pod: Object) -> Life:
         name = pod["metadata"]["labels"][JOB_NAME]
         number = self._bound[name] = self._bound.get(name, -1) + 1
-        return Life(run=10.0) if number else Life(run=1e9, on_sigterm=(self.grace, 1))
+        return Life(run=10.0) if number else Life(run=1e9, on_sigterm=(self.grace, self.code))
 
     def _hear(self, change: Change) -> None:
         """Let the containers say what they do."""
@@ -125,6 +126,37 @@ class Play:
         return outcome
 
 
+class GangPlay(Play):
+    """The same with gangs of a master and two workers, of which the last fails in its first life."""
+
+    def __init__(
+        self, loop: VirtualLoop, patch: pytest.MonkeyPatch, count: int, grace: float, code: int
+    ) -> None:
+        super().__init__(loop, patch, 3 * count, grace, code)
+
+    def _life_of(self, pod: Object) -> Life:
+        name = pod["metadata"]["labels"][JOB_NAME]
+        if super()._life_of(pod).run < 1e9:
+            return Life(run=10.0)
+        is_weak = name.endswith("-worker-1")
+        return Life(run=15.0, exit_code=3) if is_weak else Life(run=1e9, on_sigterm=(1.0, 143))
+
+    def submit(self, name: str) -> Workload:
+        one = job(name, "team-b", 1, backoffLimit=0, completions=1, parallelism=1)
+        template = {"metadata": {"labels": one["metadata"]["labels"]}, "spec": one["spec"]}
+        members = {"master": 1, "worker": 2}
+        replicated = [
+            {"name": member, "replicas": pods, "template": template}
+            for member, pods in members.items()
+        ]
+        spec = {"failurePolicy": {"maxRestarts": 3}, "replicatedJobs": replicated}
+        body = {**one, "apiVersion": "jobset.x-k8s.io/v1alpha2", "kind": "JobSet", "spec": spec}
+        path = "/apis/jobset.x-k8s.io/v1alpha2/namespaces/team-b/jobsets"
+        answer = self.cluster.server.answer(Asked("POST", path, {}, body))
+        assert isinstance(answer.body, dict)
+        return Workload(answer.body["metadata"]["uid"], name, "", "team-b", "", "Distributed")
+
+
 def _runs(pod: Object) -> bool:
     statuses = (pod.get("status") or {}).get("containerStatuses") or [{"state": {}}]
     return "running" in statuses[0]["state"]
@@ -140,6 +172,8 @@ def played(
     names: list[str],
     story: Callable[[Play], Any],
     grace: float = 2.0,
+    code: int = 1,
+    kind: type[Play] = Play,
 ) -> Play:
     extra = {"kube_config": json.dumps(CONFIG), "project": "team-b", "runai_dialect": "kai"}
     connection = {"conn_type": "kubernetes", "extra": extra}
@@ -147,12 +181,13 @@ def played(
     made: list[Play] = []
 
     async def main(loop: VirtualLoop) -> None:
-        play = Play(loop, patch, len(names), grace)
+        play = kind(loop, patch, len(names), grace, code)
         made.append(play)
         waits = [asyncio.create_task(play.wait(play.submit(name), get_logs)) for name in names]
         await story(play)
         outcomes = await asyncio.gather(*waits)
-        assert {outcome.status for outcome in outcomes} == {"succeeded"}
+        # To Kubernetes, exit code 0 is a success whoever took the pod.
+        assert {outcome.status for outcome in outcomes} == {"succeeded" if code else "failed"}
 
     def note(_: Any, __: str, event: MutableMapping[str, Any]) -> Any:
         made[0].told.append(event["event"] % event.get("positional_args", ()))
@@ -184,8 +219,17 @@ def test_the_last_words_of_an_evicted_pod_are_shown_once(
     play = played(monkeypatch, get_logs, ["train"], evict_all)
     first = ["log of train, incarnation 1 on node-0:", *WORDS]
     assert play.told[: len(first)] == first
-    assert play.told[len(first) :] == ["log of train, incarnation 2 on node-0:", "| begins"]
+    # A success is the worker's to show, or not.
+    second = ["log of train, incarnation 2 on node-0:", "| begins"]
+    assert play.told[len(first) :] == (second if get_logs == "follow" else [])
     assert play.cluster.server.logs.open == 0
+
+
+def test_the_last_words_of_what_was_taken_and_exits_with_0_are_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    play = played(monkeypatch, "tail", ["train"], evict_all, code=0)
+    assert play.told == ["log of train, incarnation 1 on node-0:", *WORDS]
 
 
 @pytest.mark.parametrize("get_logs", ["tail", "follow"])
@@ -230,6 +274,33 @@ def test_waits_that_only_tail_open_a_stream_when_something_leaves_and_not_too_ma
     left_out = sum(rest["left_out"] for rest in play.rests)
     assert left_out == 0
     counts = [shown.count(line) for line in WORDS]
-    assert counts[0] == 2 * len(names), "each incarnation begins"
+    assert counts[0] == len(names), "each incarnation that was taken begins"
     assert LISTENERS <= counts[-1] <= len(names)
-    assert max(counts[1:]) <= len(names), "no line is shown twice"
+    assert max(counts) <= len(names), "no line is shown twice"
+
+
+@pytest.mark.parametrize("get_logs", ["tail", "follow"])
+def test_the_last_words_of_a_member_that_failed_follow_those_of_the_master_once(
+    monkeypatch: pytest.MonkeyPatch, get_logs: str
+) -> None:
+    names: list[str] = []
+
+    async def story(play: Play) -> None:
+        await asyncio.sleep(8)
+        names.extend(pod["metadata"]["name"] for pod in play.running())
+        for pod in play.running():
+            texts = [f"step {number}" for number in range(30)]
+            for text in [*texts, f"{pod['metadata']['name']} says"]:
+                play.say(pod, text)
+        await asyncio.sleep(40)
+
+    play = played(monkeypatch, get_logs, ["train"], story, kind=GangPlay)
+    (master,), (failed,) = (
+        [name for name in names if part in name] for part in ("-master-0", "-worker-1")
+    )
+    where = f"log of train, incarnation 1, pod {failed} on node-0:"
+    begin = play.told.index(where)
+    steps = [f"| step {number}" for number in range(11, 30)]
+    assert play.told[begin + 1 : begin + 21] == [*steps, f"| {failed} says"]
+    assert play.told.count(where) == play.told.count(f"| {master} says") == 1
+    assert not any("-worker-0" in line for line in play.told), "it was only removed"

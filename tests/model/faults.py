@@ -54,7 +54,7 @@ class Wire:
     spoken: list[str] = field(default_factory=list)
 
     def send(self, request: httpx.Request) -> httpx.Response:
-        """Answer a request that is no watch."""
+        """Answer a request; of a watch, with what has happened already."""
         self.on_request()
         if self.now() < self.until:
             raise httpx.ConnectError("connection refused", request=request)
@@ -72,9 +72,12 @@ class Wire:
         return response
 
     def _response(self, answer: Answer) -> httpx.Response:
-        assert not isinstance(answer.body, Watch), "a watch needs a loop"
-        if isinstance(answer.body, LogStream):
+        if isinstance(answer.body, Watch | LogStream):
             answer.body.end()  # whoever can wait makes a stream of it
+        if isinstance(answer.body, Watch):
+            lines = [json.dumps(line) + "\n" for line in answer.body.lines]
+            return httpx.Response(answer.status, text="".join(lines))
+        if isinstance(answer.body, LogStream):
             return httpx.Response(answer.status, text="".join(answer.body.lines))
         if isinstance(answer.body, str):
             return httpx.Response(answer.status, text=answer.body)

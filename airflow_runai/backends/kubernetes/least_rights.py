@@ -36,7 +36,8 @@ _KAI, _KUEUE = ("kai", "runai"), ("kueue",)
 ONE_JOB, GANGS = "trainings that are not distributed", "distributed trainings"
 VOLUMES = "trainings with a new volume in `storage.pvc`"
 PRIORITIES = "trainings with a `priority`"
-WAITS, LOGS = "tasks that wait", "tasks that show logs"
+WAITS, HOLDS = "tasks that wait", "tasks that wait with `deferrable=False`"
+LOGS = "tasks that show logs"
 SUSPENDS = '`on_kill="suspend"`'
 ROOM = "`submit_when`, and the sensor for quota"
 _USES: Mapping[str, Callable[[TaskPurpose], bool]] = {
@@ -46,6 +47,7 @@ _USES: Mapping[str, Callable[[TaskPurpose], bool]] = {
     VOLUMES: lambda task: any(new_claims(task.spec.storage or Storage(), "")),
     PRIORITIES: lambda task: task.spec.priority is not None,
     WAITS: lambda task: task.awaited,
+    HOLDS: lambda task: task.awaited and not task.deferred,
     LOGS: lambda task: task.awaited and task.shows_log,
     SUSPENDS: lambda task: task.on_kill == "suspend",
     ROOM: lambda task: task.looks_for_room,
@@ -85,6 +87,7 @@ class NeededRight:
 
 
 _BY_LISTS = "changes are seen when everything is listed, every `poll_interval`"
+_UNSEEN = "how a pod ended that went between two looks stays unknown"
 _BY_READS = "each training is read by itself, every `poll_interval`"
 _NO_HISTORY = (
     "what has happened is forgotten with the pods, `backoff_limit` may be exceeded, and nothing is "
@@ -127,6 +130,7 @@ NEEDS = (
         "nodes, exit codes and preemptions stay unknown, logs are not shown, and a replacement "
         "waits for the whole grace period",
     ),
+    NeededRight(PODS, "watch", "", _UNSEEN, only_for=HOLDS),
     NeededRight(PODS, "", "watch", _BY_LISTS, only_for=WAITS),
     NeededRight(POD_LOGS, "get", "get", "logs are not shown", only_for=LOGS),
     NeededRight(

@@ -40,12 +40,14 @@ class PhaseReading(NamedTuple):
     :param message: why, as far as the platform tells.
     :param since: epoch seconds, by the server's clock; 0 if it does not tell.
     :param next_start: the earliest start of the next pod, while the Job controller waits for it.
+    :param succeeds: see :class:`~airflow_runai.core.workload.Workload`.
     """
 
     phase: str
     message: str
     since: float
     next_start: float | None = None
+    succeeds: bool = False
 
 
 _DONE_BY_OTHERS = {PREEMPTED: "preempted", INFRASTRUCTURE: "interrupted", SUSPENDED: "stopped"}
@@ -88,7 +90,8 @@ def _over(
         return None
     is_over = training.presence.is_gone or (training.now is not None and training.now.is_over)
     if not is_over:
-        return PhaseReading("Terminating", judged.reason, concluded.at)
+        is_success = judged.final == SUCCEEDED
+        return PhaseReading("Terminating", judged.reason, concluded.at, succeeds=is_success)
     return PhaseReading(
         "Failed" if judged.final == FAILED else "Completed", judged.reason, concluded.at
     )
@@ -170,17 +173,17 @@ def _starting(alive: Sequence[PodFacts], lives: Sequence[PodIncarnation]) -> Pha
 def _between(
     case: Case, lives: Sequence[PodIncarnation], judged: TrainingVerdict
 ) -> PhaseReading | None:
-    ended = [one for one in lives if one.ended]
-    if not ended:
+    together, since = _ended_together(lives), _last_moment(case, lives)
+    if not together:
         return None
-    if ended[-1].ended == SUCCEEDED:
+    if telling(together) is None:
         # The Job says a moment later whether that was all; until then it is no interruption.
-        return PhaseReading("Terminating", "its pod has succeeded", _last_moment(case, lives))
-    due = None if case.is_set or ended[-1].ended == SUSPENDED else next_start(lives)
+        return PhaseReading("Terminating", "its pod has succeeded", since, succeeds=True)
+    due = None if case.is_set or together[0].ended == SUSPENDED else next_start(lives)
     words = (
         f"the next pod starts at {iso(due)} at the earliest" if due else "waits for its next pod"
     )
-    return PhaseReading("Pending", _after(lives, words), _last_moment(case, lives), due)
+    return PhaseReading("Pending", _after(lives, words), since, due)
 
 
 def telling(together: Iterable[PodIncarnation]) -> PodIncarnation | None:
@@ -208,15 +211,19 @@ def how_it_ended(one: PodIncarnation) -> str:
 
 def _after(lives: Sequence[PodIncarnation], words: str) -> str:
     """Say what ended the last incarnation before what is now."""
-    ended = [one for one in lives if one.ended]
-    together = ended[-1:]
-    if together and together[0].attempt >= 0:
-        together += _ended_after(together[0].made, lives)
-    cause = telling(together)
+    cause = telling(_ended_together(lives))
     if cause is None:
         return words
     how = how_it_ended(cause)
     return f"{how}; {words}" if words else how
+
+
+def _ended_together(lives: Sequence[PodIncarnation]) -> list[PodIncarnation]:
+    """Return the newest pod that has ended, and of a gang the others that lived with it."""
+    together = [one for one in lives if one.ended][-1:]
+    if together and together[0].attempt >= 0:
+        together += _ended_after(together[0].made, lives)
+    return together
 
 
 def _ended_after(moment: float, lives: Iterable[PodIncarnation]) -> list[PodIncarnation]:

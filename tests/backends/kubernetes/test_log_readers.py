@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from airflow_runai.backends.kubernetes.logs.failed_members import LINES_OF_EACH, MOST
 from airflow_runai.backends.kubernetes.logs.log_readers import PodLogReader
 from airflow_runai.backends.kubernetes.logs.pod_source import PodSource
 from airflow_runai.core.kubernetes.history import TrainingHistory, write_history
@@ -209,3 +212,67 @@ def test_only_what_keeps_everybody_away_is_an_outage(stage: Stage) -> None:
     assert reader.outage(Unreachable(f"{path}: reset by peer")) == "reset by peer"
     assert reader.outage(Throttled(f"{path}: 429, asked to slow down")) == "429, asked to slow down"
     assert reader.outage(Unreachable(f"{path}: 500 the node is away", 500)) == ""
+
+
+def gang(stage: Stage, failing: int, others: int) -> PodLogReader:
+    """Start a set of a master and workers, of which the first ones fail after 10 s."""
+    one = job("train", "team-b", 0, backoffLimit=0, completions=1, parallelism=1)
+    template = {"metadata": {"labels": one["metadata"]["labels"]}, "spec": one["spec"]}
+    members = {"master": 1, "weak": failing, "worker": others}
+    replicated = [
+        {"name": name, "replicas": pods, "template": template} for name, pods in members.items()
+    ]
+    for number in range(failing):
+        stage.lives[f"train-weak-{number}"] = [Life(run=10.0, exit_code=3)]
+    for name in ("train-master-0", *(f"train-worker-{number}" for number in range(others))):
+        stage.lives[name] = [Life(run=1e6, on_sigterm=(2.0, 1))]
+    body = {**one, "apiVersion": "jobset.x-k8s.io/v1alpha2", "kind": "JobSet"}
+    body["spec"] = {"failurePolicy": {"maxRestarts": 3}, "replicatedJobs": replicated}
+    path = "/apis/jobset.x-k8s.io/v1alpha2/namespaces/team-b/jobsets"
+    made = replace(workload(stage.ask("POST", path, body), "Running"), kind="Distributed")
+    return PodLogReader(made, PodSource())
+
+
+def until_has_failed(stage: Stage, job: str) -> None:
+    while stage.pods(job)[0]["status"].get("phase") != "Failed":
+        stage.clock.advance(0.1)
+
+
+def test_members_that_failed_are_shown_once_and_not_too_many(
+    stage: Stage, written: Written
+) -> None:
+    reader = gang(stage, MOST + 2, 0)
+    stage.clock.advance(8.0)
+    written.write("train-master-0", "of the master")
+    for number in range(MOST + 2):
+        written.write(f"train-weak-{number}", *(f"{number}.{line}" for line in range(50)))
+    before = look(stage, reader, stage.clock.now())
+    assert (before.lines, before.members) == (("of the master",), ())
+    until_has_failed(stage, "train-weak-0")
+    part = look(stage, reader, stage.clock.now(), before.place)
+    assert part.lines == ()
+    assert len(part.members) == MOST
+    for one in part.members:
+        own = one.pod.split("-")[2]
+        assert one.node == "node-0"
+        assert one.lines == tuple(f"{own}.{line}" for line in range(50 - LINES_OF_EACH, 50))
+    seen = LogPosition.from_json(part.place.to_json())
+    assert look(stage, reader, stage.clock.now(), seen).members == ()
+
+
+def test_members_that_are_removed_for_the_sake_of_one_that_failed_are_not_shown(
+    stage: Stage, written: Written
+) -> None:
+    reader = gang(stage, 1, 2)
+    stage.clock.advance(8.0)
+    for name in ("train-master-0", "train-weak-0", "train-worker-0", "train-worker-1"):
+        written.write(name, f"of {name}")
+    moment, uid = stage.clock.now(), stage.pods("train-master-0")[0]["metadata"]["uid"]
+    shown: set[tuple[str, ...]] = set()
+    ends: set[str] = set()
+    while any(one["metadata"]["uid"] == uid for one in stage.pods("train-master-0")):
+        shown |= {one.lines for one in look(stage, reader, moment).members}
+        ends |= {pod["status"]["phase"] for pod in stage.pods("train-worker-0")}
+        stage.clock.advance(0.1)
+    assert shown == {("of train-weak-0",)}
+    assert "Failed" in ends, "they exit with 1, as if they had failed"

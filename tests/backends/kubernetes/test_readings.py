@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import pytest
+
 from airflow_runai.backends.kubernetes.trainings.readings import TrainingReading, read_training
 from airflow_runai.core.kubernetes.mirror import Mirror
+from tests.core.kubernetes.trainings import Training
+from tests.core.kubernetes.world import World
 from tests.model.conftest import Stage
 from tests.model.kubelet import Life
 from tests.model.resources import EVENTS, JOBS, PODS
@@ -44,3 +50,26 @@ def test_words_that_are_too_long_for_the_history_are_written_once(stage: Stage) 
 
 def test_nothing_is_written_on_what_somebody_else_made(stage: Stage) -> None:
     assert interrupted(stage).is_amended
+
+
+@pytest.mark.parametrize(
+    ("live", "succeeds"),
+    [
+        (lambda job: job.finish(job.run(), 0), True),
+        (lambda job: job.evict(job.run(), 0), False),
+        (lambda job: job.take(job.run(), 0), False),
+    ],
+)
+def test_between_the_word_of_its_end_and_its_end_only_what_nobody_took_succeeds(
+    live: Callable[[Training], None], succeeds: bool
+) -> None:
+    world, mirror = World(), Mirror()
+    job = Training(world)
+    live(job)
+    seen: set[bool] = set()
+    for one in world.said:
+        one.tell(mirror)
+        found = read_training(mirror, job.uid)
+        if found and found.case.training.success and found.present.phase == "Terminating":
+            seen.add(found.workload("").succeeds)
+    assert seen == {succeeds}

@@ -53,7 +53,9 @@ def lacking(rig: ModelRig, task: TaskPurpose | None = None) -> str:
         ("list", "nodes", purpose(), purpose(looks_for_room=True)),
         ("list", "queues", purpose(), purpose(looks_for_room=True)),
         ("list", "events", purpose(awaited=False), purpose()),
-        ("watch", "pods", purpose(deferred=False), purpose()),
+        ("watch", "pods", purpose(awaited=False), purpose(deferred=False)),
+        ("watch", "pods", purpose(awaited=False), purpose()),
+        ("watch", "jobs", purpose(deferred=False), purpose()),
         ("watch", "jobs", purpose(awaited=False), purpose()),
     ],
 )

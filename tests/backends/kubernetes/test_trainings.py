@@ -332,3 +332,58 @@ def test_a_note_that_does_not_say_the_kind_finds_a_gang_and_proves_its_deletion(
     gone = rig.run(present(rig.backend, note.workload()))
     assert gone is not None
     assert gone.deleted
+
+
+PAIR: dict[str, Any] = {
+    "distributed": {"framework": "PyTorch", "workers": 1},
+    "compute": {"gpu_devices": 1},
+}
+FAILED = "failed with exit code 3 (Error)"
+
+
+def ends_of(outcome: Outcome) -> list[str]:
+    return [moment.message for moment in outcome.timeline if moment.phase == "Pending"][1:]
+
+
+def test_a_failure_of_a_gang_between_two_looks_of_a_worker_is_charged(rig: ModelRig) -> None:
+    rig.play(Script(seconds=None, exits={1: (40.0, 3)}))
+    outcome = outcome_of(rig, submit(rig, backoff_limit=0, **PAIR))
+    assert outcome.status == "failed"
+    assert f"{FAILED}; by its backoff_limit" in outcome.reason
+    assert not rig.lives(outcome.name)
+
+
+def test_a_gang_that_failed_between_two_looks_of_a_worker_goes_on_within_its_budget(
+    rig: ModelRig,
+) -> None:
+    rig.play(Script(seconds=60.0, exits={1: (40.0, 3), 2: (1.0, 3)}))
+    made = submit(rig, backoff_limit=2, **PAIR)
+    asked = len(rig.wire.spoken)
+    outcome = outcome_of(rig, made, WaitPolicy(15.0))
+    assert outcome.status == "succeeded"
+    assert [end.endswith(FAILED) for end in ends_of(outcome)] == [True, True]
+    lists, watches = (
+        [line for line in rig.wire.spoken[asked:] if "/pods?" in line and ("watch" in line) is so]
+        for so in (False, True)
+    )
+    assert 1 <= len(watches) <= 2 < len(lists), "only a look that finds other pods asks"
+
+
+def test_a_server_that_remembers_nothing_leaves_the_failure_of_a_gang_unknown(
+    rig: ModelRig,
+) -> None:
+    rig.play(Script(seconds=60.0, exits={1: (40.0, 3)}))
+    made = submit(rig, backoff_limit=0, **PAIR)
+    rig.after(41.0, rig.forget)
+    outcome = outcome_of(rig, made)
+    assert outcome.status == "succeeded"
+    assert ends_of(outcome) == ["ended (removed)"]
+
+
+def test_who_may_not_watch_pods_is_told_once_what_stays_unknown(rig: ModelRig) -> None:
+    rig.cluster.server.forbidden.add(("watch", "pods"))
+    rig.play(Script(seconds=60.0, exits={1: (40.0, 3), 2: (40.0, 3)}))
+    outcome = outcome_of(rig, submit(rig, backoff_limit=0, **PAIR))
+    assert outcome.status == "succeeded"
+    assert ends_of(outcome) == ["ended (removed)", "ended (removed)"]
+    assert len([one for one in rig.told if "pods cannot be watched" in one.text]) == 1

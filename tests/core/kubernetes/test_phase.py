@@ -207,3 +207,28 @@ def test_a_gang_of_which_a_member_has_failed_runs_no_more() -> None:
     assert (reading.phase, reading.message) == ("Terminating", words)
     gang.restart(pods)
     assert phase(world, gang).message.startswith(words)
+
+
+def test_only_what_has_succeeded_by_itself_is_said_to_succeed() -> None:
+    for live, succeeds in (
+        (lambda job: job.end(job.run(), 0), True),
+        (lambda job: job.end(job.run(), 3), False),
+        (lambda job: job.evict(job.run(), 0), False),
+        (leaving, False),
+    ):
+        world = World()
+        job = Training(world)
+        live(job)
+        assert phase(world, job).succeeds is succeeds
+
+
+def test_a_gang_whose_last_member_has_succeeded_after_another_failed_does_not_succeed() -> None:
+    world = World()
+    gang = Gang(world, 2)
+    pods = gang.run()
+    world.wait(10.0)
+    gang.fail(pods, {0}, 3)
+    gang.jobs[1].end(pods[1], 0)
+    reading = phase(world, gang)
+    assert not reading.succeeds
+    assert reading.message.startswith(f"{pods[0]['metadata']['name']} failed with exit code 3")

@@ -9,9 +9,11 @@ because another one says the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import count
 
 from airflow_runai.backends.kubernetes.api.writes import Object
+from airflow_runai.backends.kubernetes.logs.failed_members import last_words
 from airflow_runai.backends.kubernetes.logs.log_follow import LogFollow
 from airflow_runai.backends.kubernetes.logs.pod_log import PodLog, follow, tail
 from airflow_runai.backends.kubernetes.logs.pod_source import PodSource
@@ -87,7 +89,7 @@ class PodLogReader(LogReader):
         self, moment: float, seen: LogPosition | None = None, *, late: bool = False
     ) -> Flow[UnmaskedPart]:
         """Do the first half of a look; the pod of a moment is the same, early or late."""
-        pod = yield from self._pod_at(moment)
+        pod, *others = yield from self._pods_at(moment)
         query = LogQuery(tail=LINES if seen is None else WINDOW)
         log = self._log(pod)
         end = yield from self._source.ask(tail(log, query))
@@ -95,8 +97,13 @@ class PodLogReader(LogReader):
         self._cursor = end.lines[-1].cursor if end.lines else LogCursor(log.uid)
         self._node = (moment, cut(word(pod, "spec", "nodeName")))
         stamped = [line.stamped for line in end.lines]
-        found = growth(seen or LogPosition(), stamped, is_whole=end.is_whole)
-        return found_part(moment, moment, [line.text for line in end.lines], found)
+        seen = seen or LogPosition()
+        members = yield from last_words(self._source, others, seen.pods)
+        found = growth(seen, stamped, is_whole=end.is_whole)
+        place = replace(found.place, pods=(*seen.pods, *(one.pod for one in members)))
+        texts = [line.text for line in end.lines]
+        read = found_part(moment, moment, texts, replace(found, place=place))
+        return replace(read, part=replace(read.part, members=members))
 
     def listen(self, moment: float, take: Callable[[LogLine], None]) -> Flow[None]:
         """Stay with the pod of a moment; a log goes with its pod, and its last words with it."""
@@ -165,7 +172,10 @@ class PodLogReader(LogReader):
         raise NotFound(f"pod {cut(name)!r}: {self._workload.name} has no such pod", 404)
 
     def _pod_at(self, moment: float) -> Flow[Object]:
-        """Return the pod that leads the incarnation of a moment."""
+        return (yield from self._pods_at(moment))[0]
+
+    def _pods_at(self, moment: float) -> Flow[list[Object]]:
+        """Return the pods of the incarnation of a moment; the one that leads comes first."""
         pods = yield from self._source.pods(self._workload)
         facts = facts_of(pods)
         chosen = pods_at([row_of(one) for one in facts.values()], moment)
@@ -176,7 +186,8 @@ class PodLogReader(LogReader):
             raise NotFound("the pod is gone", 404)
         if found.end is None and found.started == NEVER:
             raise NotFound(f"pod {found.name} has not started yet", 404)
-        return next(pod for pod in pods if word(pod, "metadata", "uid") == found.uid)
+        by_uid = {word(pod, "metadata", "uid"): pod for pod in pods}
+        return [by_uid[one["id"]] for one in chosen]
 
     def _is_followed(self, pod: PodFacts, moment: float) -> Flow[bool]:
         """Whether another pod, which is gone, ran at a moment: a failed one stays behind it."""

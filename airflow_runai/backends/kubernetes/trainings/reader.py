@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import partial
 
 from airflow_runai.backends.kubernetes.api import writes
+from airflow_runai.backends.kubernetes.api.changes import read_changes
 from airflow_runai.backends.kubernetes.api.lists import read_objects
 from airflow_runai.backends.kubernetes.api.paths import (
     JOBS,
@@ -41,7 +42,14 @@ from airflow_runai.core.kubernetes.verdict import EVENT_DELAY
 from airflow_runai.core.reader import WorkloadReader
 from airflow_runai.core.timeline import Moment
 from airflow_runai.core.workload import Workload
-from airflow_runai.errors import Conflict, Forbidden, KindMissing, NotFound, Unreachable
+from airflow_runai.errors import (
+    Conflict,
+    Expired,
+    Forbidden,
+    KindMissing,
+    NotFound,
+    Unreachable,
+)
 
 #: After the last failure that is allowed, the platform is given so many seconds to end a training.
 _LAST_LOOKS = 5
@@ -52,9 +60,11 @@ _LACKS: dict[str, tuple[type[Exception], ...]] = {
 }
 #: One for all: a wait has to be small.
 _NOTHING: frozenset[str] = frozenset()
+_UNLISTED = (0, _NOTHING)
 #: What is not done, or not known, without the right to do so.
 _WITHOUT = {
     "Pod": "pods cannot be listed: interruptions and exit codes stay unknown",
+    "changes": "pods cannot be watched: how one ended that went between two looks stays unknown",
     "Event": "events cannot be listed: some preemptions show as interruptions without a name",
     "Workload": "Kueue's workloads cannot be listed: its evictions show as suspensions",
     "history": "its object cannot be patched: what happened is forgotten with its pods",
@@ -78,7 +88,7 @@ class TrainingReader(WorkloadReader):
     :param mirror: keeps what was seen; by default, one for this reader.
     """
 
-    __slots__ = ("_cluster", "_done", "_last", "_mirror", "_sight", "_start")
+    __slots__ = ("_cluster", "_done", "_last", "_mirror", "_pods", "_sight", "_start")
 
     def __init__(
         self, start: Workload, cluster: KnownCluster, sight: Sight, mirror: Mirror | None = None
@@ -87,6 +97,8 @@ class TrainingReader(WorkloadReader):
         self._mirror = Mirror() if mirror is None else mirror
         self._done = _NOTHING
         self._last: TrainingReading | None = None
+        # The version of the last list of its pods after which nothing was missed, and their uids.
+        self._pods = _UNLISTED
 
     def read(self, workload_id: str) -> Flow[Workload]:
         """Read it; raises ``NotFound``."""
@@ -133,7 +145,7 @@ class TrainingReader(WorkloadReader):
             yield from self._list(uid, "Job", JOBS, selector)
         # Before its pods: a pod that is gone is judged once, with what Kueue says of it.
         queue = self._reading(uid).case.training.queue
-        yield from self._allowed("Pod", partial(self._list, uid, "Pod", PODS, selector))
+        yield from self._allowed("Pod", partial(self._list_pods, uid, selector))
         if queue:
             queued = [("labelSelector", f"{JOB_UID}={uid}")]
             kind_of_queued = yield from self._cluster.kind(KUEUE_WORKLOADS)
@@ -199,6 +211,24 @@ class TrainingReader(WorkloadReader):
         path = resource.collection(self._start.project_id)
         items, version = yield from read_objects(path, selector)
         self._mirror.listed_of(uid, kind, items, version, (yield from now()))
+
+    def _list_pods(self, uid: str, selector: list[tuple[str, str]]) -> Flow[None]:
+        """List its pods; where others were there before, learn what happened in between."""
+        yield from self._list(uid, "Pod", PODS, selector)
+        case = self._mirror.case(uid)
+        assert case is not None, "its object was seen"
+        here = frozenset(pod.uid for pod in case.pods if not pod.presence.is_gone)
+        since, before = self._pods
+        if since and here != before:
+            make = partial(self._look_back, since, selector)
+            yield from self._allowed("changes", make)
+        self._pods = case.pods_through, here
+
+    def _look_back(self, since: int, selector: list[tuple[str, str]]) -> Flow[None]:
+        path = PODS.collection(self._start.project_id)
+        take = partial(self._mirror.line, "Pod")
+        with suppress(Expired, Unreachable):  # then it stays unknown
+            yield from confirmed(partial(read_changes, path, selector, since, take))
 
     def _ask(self, group: str) -> Flow[None]:
         said = yield from events_about(self._start.project_id, "PodGroup", name=group)

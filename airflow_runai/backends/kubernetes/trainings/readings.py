@@ -143,6 +143,7 @@ class TrainingReading:
             fingerprint=training.fingerprint or None,
             try_number=training.made_by if training.made_by >= 0 else None,
             doubt=self.doubt,
+            succeeds=present.succeeds and not self.doubt,
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from airflow_runai.backends.kubernetes.api.paths import KUEUE_WORKLOADS
+from airflow_runai.backends.kubernetes.api.paths import KUEUE_WORKLOADS, PODS
 from airflow_runai.backends.kubernetes.known_cluster import KnownCluster
 from airflow_runai.backends.kubernetes.trainings.reader import TrainingReader, kind_of
 from airflow_runai.backends.kubernetes.trainings.readings import TrainingReading, read_training
@@ -133,6 +133,10 @@ class AwaitedTraining(TrainingReader):
         case = self._mirror.case(uid)
         if case is None or case.training.presence.is_gone or not case.has_ended:
             yield from super()._look_at_object(uid)
+
+    def _list_pods(self, uid: str, selector: list[tuple[str, str]]) -> Flow[None]:
+        """Do without what happened in between: the watch shows it."""
+        return self._list(uid, "Pod", PODS, selector)
 
     def history(self, workload_id: str) -> Flow[tuple[Moment, ...]]:
         """Return what follows from its incarnations; those of the reading that was just taken."""
