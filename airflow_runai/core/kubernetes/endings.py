@@ -140,7 +140,7 @@ def _falls_into(eviction: QueueEviction, pod: PodFacts, case: Case) -> bool:
     """Whether an eviction by Kueue came in a pod's life."""
     if eviction.is_over:
         # It took the last pods before it; which ones these are, is seen by those that came after.
-        successors = (one for one in case.pods if pod.until < one.first)
+        successors = (one for one in case.pods if pod.until <= one.first)
         is_last = all(one.made >= eviction.at for one in successors)
         return is_last and _had_gone_by(eviction.at, pod)
     is_new = eviction.version > pod.first if eviction.at == pod.made else eviction.at > pod.made

@@ -19,6 +19,7 @@ from airflow_runai.core.kubernetes.objects import at, version, word
 from airflow_runai.core.kubernetes.pod_facts import PodFacts, read_pod
 from airflow_runai.core.kubernetes.presence import Presence
 from airflow_runai.core.kubernetes.queue_facts import QueueFacts, read_workload
+from airflow_runai.core.kubernetes.successors import in_order
 from airflow_runai.core.kubernetes.uid_index import UidIndex
 
 #: Kinds that a mirror understands; others are ignored.
@@ -152,7 +153,7 @@ class Mirror:
         return Case(
             training=training,
             jobs=jobs,
-            pods=sorted(pods, key=lambda pod: (pod.made, pod.name, pod.uid)),
+            pods=in_order(pods, training),
             queue=self._queues.get(uid),
             words=self._words.of(uid, pods),
             asked=self._words.asked(uid, pods),
