@@ -281,6 +281,7 @@ class PlainRig(LaneRig):
 
 
 class KueueRig(LaneRig):
-    """A lane with Kueue."""
+    """A lane with Kueue: it suspends whom it evicts, and a suspended Job counts no pod."""
 
+    knows = LaneRig.knows | {"eviction ends nothing"}
     rivalry = KUEUE
