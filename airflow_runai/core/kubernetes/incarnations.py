@@ -19,7 +19,7 @@ from airflow_runai.core.kubernetes.endings import (
 from airflow_runai.core.kubernetes.facts import NEVER
 from airflow_runai.core.kubernetes.pod_facts import PodFacts
 from airflow_runai.core.kubernetes.presence import Presence
-from airflow_runai.core.kubernetes.successors import remembered
+from airflow_runai.core.kubernetes.successors import place_of, remembered
 
 _Number = TypeVar("_Number", int, float)
 
@@ -52,6 +52,11 @@ class PodIncarnation:
     by: str = ""
     words: str = ""
     attempt: int = -1
+
+    @property
+    def place(self) -> str:
+        """What its name has in common with those that come before and after it."""
+        return place_of(self.name)
 
     @property
     def is_counted(self) -> bool:

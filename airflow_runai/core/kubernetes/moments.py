@@ -42,7 +42,7 @@ def _stretches(
     """Yield the incarnations that lived together, and when that ended: with the first of a gang."""
     together: list[PodIncarnation] = []
     for one in lives:
-        over = _over(together, is_gang, one.made) if together else None
+        over = _over(together, is_gang, one) if together else None
         if over is not None and one.made >= over:
             yield together, over
             together = []
@@ -52,13 +52,17 @@ def _stretches(
 
 
 def _over(
-    together: Sequence[PodIncarnation], is_gang: bool, latest: float | None = None
+    together: Sequence[PodIncarnation], is_gang: bool, following: PodIncarnation | None = None
 ) -> float | None:
     """
     Return when the incarnations that lived together were over; ``None`` while they live.
 
-    :param latest: when the next one was made; what ended while nobody looked ended before that.
+    :param following: the next one; what ended while nobody looked ended before it was made, unless
+        it is only a member of a gang whose place was empty before.
     """
+    latest = following.made if following else None
+    if is_gang and following and following.place not in {one.place for one in together}:
+        latest = None
     known = [latest if one.end is None else one.end for one in together if one.ended]
     ends = [end for end in known if end is not None]
     if is_gang:

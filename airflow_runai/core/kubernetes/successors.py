@@ -48,8 +48,13 @@ def _before(pod: PodFacts, successor: PodFacts | None) -> PodFacts:
     return replace(pod, presence=known) if known.is_gone else pod
 
 
+def place_of(name: str) -> str:
+    """Return a pod's name without what is drawn for each."""
+    return name.rpartition("-")[0]
+
+
 def _place(pod: PodFacts, training: JobFacts) -> str:
-    """Return its name without what is drawn for each pod; its own where several live at once."""
-    place = pod.name.rpartition("-")[0]
+    """Return the place of a pod; its own name where several live in one."""
+    place = place_of(pod.name)
     are_many = training.now is not None and training.now.parallelism > 1
     return pod.name if are_many and place == training.name else place
