@@ -207,6 +207,9 @@ def test_terminate_after_preemption_ends(rig: Rig) -> None:
     made = submit(rig, terminate_after_preemption=True)
     rig.after(30, lambda: rig.reclaim(name_of()))
     outcome = outcome_of(rig, made)
-    assert (outcome.status, outcome.clocks.interruptions) == ("failed", 0)
+    # What an eviction does not end may run again before anybody has looked.
+    most = int("eviction ends nothing" in rig.knows)
+    assert outcome.status == "failed"
+    assert outcome.clocks.interruptions <= most
     assert rig.words["preempted"] in outcome.reason
     assert not rig.lives(name_of())

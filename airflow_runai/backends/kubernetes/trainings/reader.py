@@ -237,7 +237,7 @@ class TrainingReader(WorkloadReader):
         path = resource.object(self._start.project_id, self._start.name)
         training = reading.case.training
         try:
-            if reading.last_straw and reading.case.is_set and training.queue:
+            if reading.is_to_be_held:
                 # Kueue would resume at once what only its object says is suspended.
                 with suppress(Forbidden):
                     kueue = yield from self._cluster.kind(KUEUE_WORKLOADS)
