@@ -42,7 +42,8 @@ def _stretches(
     """Yield the incarnations that lived together, and when that ended: with the first of a gang."""
     together: list[PodIncarnation] = []
     for one in lives:
-        over = _over(together, is_gang, one) if together else None
+        may_follow = together and (not is_gang or _is_next_of_gang(one, together))
+        over = _over(together, is_gang, one.made) if may_follow else None
         if over is not None and one.made >= over:
             yield together, over
             together = []
@@ -51,18 +52,19 @@ def _stretches(
         yield together, _over(together, is_gang)
 
 
+def _is_next_of_gang(one: PodIncarnation, together: Sequence[PodIncarnation]) -> bool:
+    """Whether a member comes after those that lived together: it may only have started late."""
+    return one.attempt != together[0].attempt or one.place in {other.place for other in together}
+
+
 def _over(
-    together: Sequence[PodIncarnation], is_gang: bool, following: PodIncarnation | None = None
+    together: Sequence[PodIncarnation], is_gang: bool, latest: float | None = None
 ) -> float | None:
     """
     Return when the incarnations that lived together were over; ``None`` while they live.
 
-    :param following: the next one; what ended while nobody looked ended before it was made, unless
-        it is only a member of a gang whose place was empty before.
+    :param latest: when the next one was made; what ended while nobody looked ended before that.
     """
-    latest = following.made if following else None
-    if is_gang and following and following.place not in {one.place for one in together}:
-        latest = None
     known = [latest if one.end is None else one.end for one in together if one.ended]
     ends = [end for end in known if end is not None]
     if is_gang:

@@ -97,6 +97,16 @@ def test_a_gang_that_begins_anew_between_two_looks_was_interrupted_once() -> Non
     assert any("failed with exit code 3" in moment.message for moment in shown)
 
 
+def test_a_member_that_is_done_before_the_next_has_started_interrupts_nothing() -> None:
+    world = World()
+    gang = Gang(world, 3)
+    gang.jobs = [Training(world, f"gang-{n}", gang.set, 0) for n in range(3)]
+    for job in gang.jobs:
+        job.finish(job.run(wait=0.0), 0)
+    gang.conclude("Completed")
+    assert clocks_of(world, gang).interruptions == 0
+
+
 def look(world: World, mirror: Mirror) -> None:
     """List all, as who polls does."""
     world.wait(1.0)
