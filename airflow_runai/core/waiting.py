@@ -30,8 +30,7 @@ from airflow_runai.errors import NotFound, Refused, Throttled, Unreachable
 #: Ceiling of the pause between looks at an unreachable control plane, seconds.
 MAX_PAUSE = 300.0
 
-#: A workload that is younger than this many seconds when it is first seen has hardly been preempted
-#: before.
+#: A workload younger than this many seconds at first sight has hardly been preempted before.
 FRESH = 120.0
 
 #: The history of an ended workload may be unreadable this often in a row before we do without.

@@ -44,6 +44,7 @@ class EmbeddedRig(Rig):
             "slow start",
             "reasons",
             "gangs",
+            "gang scheduling",
             "past of the deleted",
         }
     )
@@ -52,6 +53,7 @@ class EmbeddedRig(Rig):
         "spent": "failed: Job has reached the specified backoff limit",
         "cut short": "exit code 0 after the platform had begun to take it away",
         "preempted": "Preempted",
+        "share": '"gpuPortionRequest": 0.5',
     }
 
     def __init__(self, emulator: Emulator) -> None:

@@ -61,10 +61,10 @@ class LaneObjects:
 
     def _stands(self, job: Object) -> bool:
         status, metadata = job.get("status") or {}, job["metadata"]
-        owners = metadata.get("ownerReferences") or [metadata]
-        name = owners[0]["name"]
+        owner, *_ = metadata.get("ownerReferences") or [metadata]
+        name = owner["name"]
         if job["spec"].get("suspend"):
-            return not self._queues or self._must_wait(metadata["uid"])
+            return not self._queues or self._must_wait(owner["uid"])
         is_over = status.get("conditions") or status.get("failed")
         if is_over or "deletionTimestamp" in metadata or not name.startswith("train"):
             return True
@@ -85,6 +85,8 @@ class LaneObjects:
         status = pod["status"]
         if status.get("phase") == "Running":
             return self._lives(name)
+        if "gpu-fraction" in (pod["metadata"].get("annotations") or {}):
+            return True  # KAI waits in silence for a pod of its own, which no node here can run
         conditions = status.get("conditions") or ()
         if any(one["type"] == "PodScheduled" and one["status"] == "False" for one in conditions):
             return True

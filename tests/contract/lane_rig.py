@@ -47,6 +47,7 @@ class LaneRig(RealTimeRig):
             "rights",
             "memory",
             "gangs",
+            "gang scheduling",
             "reasons",
             "secret",
             "crowds",
@@ -57,6 +58,7 @@ class LaneRig(RealTimeRig):
         "spent": "failed with exit code 3 (Error); Job has reached the specified backoff limit",
         "cut short": "Kubernetes counts",
         "preempted": "preempted by",
+        "share": '"gpu-fraction": "0.5"',
     }
     pace, grain = 0.05, 2.0
     sight = 10.0  # on a busy machine; no wait looks by itself within that time
@@ -274,11 +276,12 @@ class ConditionRig(LaneRig):
 class PlainRig(LaneRig):
     """A lane without queues, where priorities alone decide."""
 
-    knows = LaneRig.knows - {"queues"}
+    knows = LaneRig.knows - {"queues", "gang scheduling"}
     rivalry = PLAIN
 
 
 class KueueRig(LaneRig):
-    """A lane with Kueue."""
+    """A lane with Kueue: it suspends whom it evicts, and a suspended Job counts no pod."""
 
+    knows = LaneRig.knows | {"eviction ends nothing"}
     rivalry = KUEUE

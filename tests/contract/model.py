@@ -62,6 +62,7 @@ class ModelRig(Rig):
             "queues",
             "rights",
             "gangs",
+            "gang scheduling",
             "reasons",
             "nodes",
             "memory",
@@ -73,6 +74,7 @@ class ModelRig(Rig):
         "spent": "failed with exit code 3 (Error); Job has reached the specified backoff limit",
         "cut short": "Kubernetes counts",
         "preempted": "preempted by",
+        "share": '"gpu-fraction": "0.5"',
     }
 
     def __init__(

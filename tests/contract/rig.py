@@ -45,7 +45,7 @@ class Rig(Protocol):
     :ivar knows: what the platform can do at all; a case that needs more is skipped by name.
     :ivar words: the platform's own, in which it says: ``spent`` (the whole reason of a failure with
         exit code 3 that no budget pays), ``cut short`` (no success in spite of exit code 0),
-        ``preempted``.
+        ``preempted``, ``share`` (half a GPU, as the scheduler reads it).
     :ivar told: notices of the flows that were run.
     :ivar pace: seconds of the platform's time in one second of a case; below 1 where time is real.
     :ivar grain: seconds by which clocks may be off where time is real: the platform's own moments

@@ -83,12 +83,16 @@ def test_failure_and_preemption_are_told_apart(rig: Rig) -> None:
 
 
 def test_evicted_and_exits_zero_is_no_success(rig: Rig) -> None:
-    rig.play(Script(seconds=None, stop_seconds=5, stop_exit_code=0))
+    rig.play(Script(seconds=100, stop_seconds=5, stop_exit_code=0))
     made = submit(rig)
     rig.after(40, lambda: rig.reclaim(name_of()))
     outcome = outcome_of(rig, made)
-    assert outcome.status == "failed"
-    assert rig.words["cut short"] in outcome.reason
+    if "eviction ends nothing" in rig.knows:
+        assert (outcome.status, outcome.clocks.preemptions) == ("succeeded", 1)
+        assert outcome.clocks.running >= least(rig, 100)
+    else:
+        assert outcome.status == "failed"
+        assert rig.words["cut short"] in outcome.reason
 
 
 def test_ignores_sigterm_killed_after_grace(rig: Rig) -> None:
@@ -204,6 +208,9 @@ def test_terminate_after_preemption_ends(rig: Rig) -> None:
     # Not while a poll may come: one that finds the pod still ending leaves it to the next.
     rig.after(24, lambda: rig.reclaim(name_of()))
     outcome = outcome_of(rig, made)
-    assert (outcome.status, outcome.clocks.interruptions) == ("failed", 0)
+    # What an eviction does not end may run again before anybody has looked.
+    most = int("eviction ends nothing" in rig.knows)
+    assert outcome.status == "failed"
+    assert outcome.clocks.interruptions <= most
     assert rig.words["preempted"] in outcome.reason
     assert not rig.lives(name_of())

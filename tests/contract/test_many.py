@@ -11,7 +11,7 @@ from tests.contract.waits import outcome_of, outcomes_of, submit, submit_many
 GANG = {"framework": "PyTorch", "workers": 2}
 
 
-@pytest.mark.needs("gangs")
+@pytest.mark.needs("gangs", "gang scheduling")
 def test_gang_starts_together(rig: Rig) -> None:
     """Three pods of one GPU each on a cluster of four, of which others hold two."""
     rig.play(Script(seconds=None))

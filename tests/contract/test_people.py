@@ -33,10 +33,12 @@ def test_timeline_has_incarnations_with_node_and_words(rig: Rig) -> None:
 
 @pytest.mark.needs("fields")
 def test_share_of_gpu_is_carried(rig: Rig) -> None:
+    """To where the scheduler reads it; whether it finds room is no matter of ours."""
     compute = {"gpu_devices": 1, "gpu_portion": 0.5}
     made = submit(rig, compute=compute)
     spec = rig.run(rig.backend.get_spec(made))
     assert spec["compute"]["gpuPortionRequest"] == 0.5
+    assert rig.words["share"] in rig.stored(name_of())
 
 
 @pytest.mark.needs("phases of tomorrow")

@@ -21,7 +21,8 @@ class Case:
     :param pods: all pods that were seen, in the order in which they were made.
     :param queue: what its Workload says, if Kueue has one for it.
     :param words: what events say of its pods, by :attr:`PodFacts.key`; also of unseen ones.
-    :param asked: names of PodGroups: when their events were last asked for, epoch seconds.
+    :param asked: PodGroups, and its own uid for its pods: when events about them were last asked
+        for, epoch seconds.
     :param unreadable: kinds that these rights do not show.
     :param pods_through: version up to which its pods are known.
     """

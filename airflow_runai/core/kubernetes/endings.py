@@ -8,7 +8,7 @@ nobody can explain is *removed*: not a preemption, and never charged.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from airflow_runai.core.kubernetes.case import Case
@@ -118,7 +118,7 @@ def _by_controller(pod: PodFacts, case: Case) -> Iterator[PodEnding]:
     # To suspend, the controller first lets go and then deletes.
     if not pod.held:
         yield from (_of_queue(one) for one in case.evictions if _falls_into(one, pod, case))
-        if any(_was_paused(job, pod) for job in owners):
+        if any(_was_paused(job, pod) for job in owners) or _was_resumed(owners, pod):
             yield PodEnding(SUSPENDED)
     for job in owners:
         if job.failure and job.failure.reason == _PAST_DEADLINE and _is_past(job, pod):
@@ -140,7 +140,7 @@ def _falls_into(eviction: QueueEviction, pod: PodFacts, case: Case) -> bool:
     """Whether an eviction by Kueue came in a pod's life."""
     if eviction.is_over:
         # It took the last pods before it; which ones these are, is seen by those that came after.
-        successors = (one for one in case.pods if pod.until < one.first)
+        successors = (one for one in case.pods if pod.until <= one.first)
         is_last = all(one.made >= eviction.at for one in successors)
         return is_last and _had_gone_by(eviction.at, pod)
     is_new = eviction.version > pod.first if eviction.at == pod.made else eviction.at > pod.made
@@ -151,8 +151,14 @@ def _was_paused(job: JobFacts, pod: PodFacts) -> bool:
     """Whether a Job was suspended in a pod's life, before the pod was taken."""
     if any(pod.first < paused < pod.until for paused in job.pauses):
         return True
-    suspended = any(pod.made < when <= pod.until_at + _ROUNDING for when in job.paused_at)
-    return suspended or any(_had_gone_by(when, pod) for when in job.resumed_at)
+    return any(pod.made < when <= pod.until_at + _ROUNDING for when in job.paused_at)
+
+
+def _was_resumed(owners: Sequence[JobFacts], pod: PodFacts) -> bool:
+    """Whether only its resumption tells that a Job was suspended in a pod's life."""
+    # A set says that it is resumed after its Jobs have made their pods.
+    teller = next((job for job in owners if job.resumed_at), None)
+    return teller is not None and any(_had_gone_by(when, pod) for when in teller.resumed_at)
 
 
 def _had_gone_by(when: float, pod: PodFacts) -> bool:

@@ -19,6 +19,7 @@ from airflow_runai.core.kubernetes.endings import (
 from airflow_runai.core.kubernetes.facts import NEVER
 from airflow_runai.core.kubernetes.pod_facts import PodFacts
 from airflow_runai.core.kubernetes.presence import Presence
+from airflow_runai.core.kubernetes.successors import place_of, remembered
 
 _Number = TypeVar("_Number", int, float)
 
@@ -53,21 +54,24 @@ class PodIncarnation:
     attempt: int = -1
 
     @property
+    def place(self) -> str:
+        """What its name has in common with those that come before and after it."""
+        return place_of(self.name)
+
+    @property
     def is_counted(self) -> bool:
         """Whether the Job controller waits longer after it before it makes the next pod."""
         is_pause = self.ended == SUSPENDED or self.by == KUEUE
         return bool(self.ended) and not is_pause and self.exit_code != 0
 
 
-def incarnations(
-    case: Case, remembered: Iterable[PodIncarnation] = ()
-) -> tuple[PodIncarnation, ...]:
+def incarnations(case: Case, known: Iterable[PodIncarnation] = ()) -> tuple[PodIncarnation, ...]:
     """
     Return all incarnations of a training, in the order in which their pods were made.
 
-    :param remembered: what the history annotation keeps.
+    :param known: what the history annotation keeps.
     """
-    kept = list(remembered)
+    kept = list(known)
     pods = [*case.pods, *(_vanished(one, case) for one in kept if _has_vanished(one, case))]
     return _complete(united((_incarnation(pod, case) for pod in pods), kept))
 
@@ -113,7 +117,7 @@ def _ends(pod: PodFacts, case: Case) -> Iterator[float]:
     yield pod.disruption.at if pod.disruption else 0.0
     yield pod.began
     yield case.words[pod.key].at if pod.key in case.words else 0.0
-    gone_at = pod.presence.left_at
+    gone_at = pod.presence.left_at or NEVER
     paused = (when for job in case.owners(pod) for when in job.paused_at)
     yield max((when for when in paused if pod.made < when <= gone_at), default=0.0)
     # It ended before the next one was made, whenever it was missed.
@@ -129,7 +133,7 @@ def _has_vanished(one: PodIncarnation, case: Case) -> bool:
 
 
 def _vanished(one: PodIncarnation, case: Case) -> PodFacts:
-    return PodFacts(
+    pod = PodFacts(
         uid=one.uid,
         name=one.name,
         namespace=case.training.namespace,
@@ -140,6 +144,7 @@ def _vanished(one: PodIncarnation, case: Case) -> PodFacts:
         started=NEVER if one.start is None else one.start,
         presence=Presence(left=case.pods_through),
     )
+    return remembered(pod, case.pods, case.training)
 
 
 def _united(one: PodIncarnation, other: PodIncarnation) -> PodIncarnation:

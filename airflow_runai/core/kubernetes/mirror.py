@@ -7,30 +7,25 @@ mirror says what was read and when; what follows from it is asked with :meth:`Mi
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
 from airflow_runai.core.kubernetes.case import Case
+from airflow_runai.core.kubernetes.eviction_words import EvictionWords
 from airflow_runai.core.kubernetes.facts import unite
 from airflow_runai.core.kubernetes.job_facts import JobFacts, read_job
 from airflow_runai.core.kubernetes.objects import at, version, word
 from airflow_runai.core.kubernetes.pod_facts import PodFacts, read_pod
 from airflow_runai.core.kubernetes.presence import Presence
-from airflow_runai.core.kubernetes.queue_facts import (
-    EvictionWord,
-    QueueFacts,
-    read_event,
-    read_workload,
-)
+from airflow_runai.core.kubernetes.queue_facts import QueueFacts, read_workload
+from airflow_runai.core.kubernetes.successors import in_order
 from airflow_runai.core.kubernetes.uid_index import UidIndex
 
 #: Kinds that a mirror understands; others are ignored.
 KINDS = ("Job", "JobSet", "Pod", "Workload", "Event")
 #: Seconds by which a successor is surely newer than what it replaces.
 _LATER = 1e-3
-_UID_LENGTH = 36
 _Kept = TypeVar("_Kept", PodFacts, JobFacts)
 
 
@@ -49,16 +44,14 @@ class Mirror:
         self._pods: dict[str, PodFacts] = {}
         self._jobs: dict[str, JobFacts] = {}
         self._queues: dict[str, QueueFacts] = {}
-        self._words: dict[str, EvictionWord] = {}
         self._listed: dict[str, _Listed] = {}
         self._through: dict[str, int] = {}
         self._pods_through: dict[str, int] = {}
         self._missed: dict[tuple[str, str], float] = {}
-        self._asked: dict[str, float] = {}
+        self._words = EvictionWords()
         self._refused: set[str] = set()
         self._pods_of, self._jobs_of = UidIndex[str](), UidIndex[str]()
         self._named = UidIndex[tuple[str, str]]()
-        self._words_for: defaultdict[str, set[str]] = defaultdict(set)
 
     def through(self, kind: str) -> int:
         """Return the version from which a watch of this kind goes on; 0 before the first list."""
@@ -124,12 +117,17 @@ class Mirror:
         key = kind, name
         self._missed[key] = max(now, self._missed.get(key, 0.0))
 
-    def events(self, items: Iterable[Any], now: float, group: str = "") -> None:
-        """Take a list of events; ``group`` is the PodGroup that it was asked for, if for one."""
+    def events(self, items: Iterable[Any], now: float, about: str = "") -> None:
+        """
+        Take a list of events.
+
+        :param about: what it was asked for: a PodGroup, or a training's uid for its pods.
+        """
         for item in items:
-            self.take("Event", item, Presence())
-        if group:
-            self._asked[group] = max(now, self._asked.get(group, 0.0))
+            if isinstance(item, Mapping):
+                self._words.take(item, about)
+        if about:
+            self._words.note_question(about, now)
 
     def refused(self, kind: str) -> None:
         """Take that these rights do not show a kind, until it is shown after all."""
@@ -155,10 +153,10 @@ class Mirror:
         return Case(
             training=training,
             jobs=jobs,
-            pods=sorted(pods, key=lambda pod: (pod.made, pod.name, pod.uid)),
+            pods=in_order(pods, training),
             queue=self._queues.get(uid),
-            words=self._words_of(uid, pods),
-            asked={pod.group: self._asked.get(pod.group, 0.0) for pod in pods},
+            words=self._words.of(uid, pods),
+            asked=self._words.asked(uid, pods),
             unreadable=frozenset(self._refused),
             pods_through=max(self.through("Pod"), self._pods_through.get(uid, 0)),
         )
@@ -166,13 +164,11 @@ class Mirror:
     def forget(self, uid: str) -> None:
         """Forget a training that nobody waits for any more."""
         self._pods_through.pop(uid, None)
-        for pod in self._words_for.pop(uid, ()):
-            self._words.pop(pod, None)
+        self._words.forget(uid)
         for job in (uid, *self._jobs_of.pop(uid, ())):
             for pod in self._pods_of.pop(job, ()):
                 if facts := self._pods.pop(pod, None):
-                    self._words.pop(facts.key, None)
-                    self._asked.pop(facts.group, None)
+                    self._words.forget_pod(facts)
             self._queues.pop(job, None)
             if facts_of_job := self._jobs.pop(job, None):
                 key = facts_of_job.kind, facts_of_job.name
@@ -194,10 +190,6 @@ class Mirror:
         own = [self._job(uid) for uid, job in self._jobs.items() if not job.set_uid]
         return sorted(own, key=lambda job: (job.made, job.name, job.uid))
 
-    def _words_of(self, uid: str, pods: Iterable[PodFacts]) -> dict[str, EvictionWord]:
-        keys = {pod.key for pod in pods} | self._words_for.get(uid, set())
-        return {key: self._words[key] for key in keys if key in self._words}
-
     def reach(self, kind: str, version: int) -> None:
         """Take that all up to a version has been shown."""
         self._through[kind] = max(version, self.through(kind))
@@ -211,9 +203,7 @@ class Mirror:
         if not isinstance(item, Mapping) or kind not in KINDS:
             return ""
         if kind == "Event":
-            for pod, said in read_event(item).items():
-                self._words[pod] = max(said, self._words.get(pod, said))
-                self._words_for[said.group[-_UID_LENGTH:]].add(pod)
+            self._words.take(item)
             return ""
         if kind == "Workload":
             return self._take_queue(read_workload(item))

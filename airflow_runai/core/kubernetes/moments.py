@@ -42,13 +42,19 @@ def _stretches(
     """Yield the incarnations that lived together, and when that ended: with the first of a gang."""
     together: list[PodIncarnation] = []
     for one in lives:
-        over = _over(together, is_gang, one.made) if together else None
+        may_follow = together and (not is_gang or _is_next_of_gang(one, together))
+        over = _over(together, is_gang, one.made) if may_follow else None
         if over is not None and one.made >= over:
             yield together, over
             together = []
         together.append(one)
     if together:
         yield together, _over(together, is_gang)
+
+
+def _is_next_of_gang(one: PodIncarnation, together: Sequence[PodIncarnation]) -> bool:
+    """Whether a member comes after those that lived together: it may only have started late."""
+    return one.attempt != together[0].attempt or one.place in {other.place for other in together}
 
 
 def _over(

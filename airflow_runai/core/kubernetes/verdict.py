@@ -47,7 +47,8 @@ class TrainingVerdict:
     :param final: ``succeeded``, ``failed`` or ``deleted``; empty while it goes on.
     :param reason: a sentence for people, or the platform's words.
     :param failures: ends that the author's failure budget pays.
-    :param events_of: PodGroups whose events should be asked for first.
+    :param events_of: whose events should be asked for first: names of PodGroups; its own uid for
+        its pods, where only the kube-scheduler may have taken one.
     :param look: the object itself, or its pods, should be looked at first.
     """
 
@@ -133,13 +134,18 @@ def _is_known(pod: PodFacts) -> bool:
 
 
 def _events_of(case: Case) -> Iterator[str]:
-    """Yield the PodGroups whose events may name who took a pod that nobody has named yet."""
+    """Yield whose events may name who took a pod that nobody has named yet."""
     for pod in case.pods:
-        # One that vanished while nobody looked may have been held, too.
-        may_be_named = pod.held or pod.presence.is_gone
-        if not pod.group or not may_be_named or pod.released or "Event" in case.unreadable:
+        if not _may_be_named(pod) or pod.released or "Event" in case.unreadable:
             continue
-        how = ending(pod, case)
-        was_asked = case.asked.get(pod.group, 0.0) >= pod.presence.seen_at + EVENT_DELAY
+        how, about = ending(pod, case), pod.group or case.training.uid
+        was_asked = case.asked.get(about, 0.0) >= pod.presence.seen_at + EVENT_DELAY
         if how is not None and not how.by and not was_asked and not ended_by_itself(pod, case):
-            yield pod.group
+            yield about
+
+
+def _may_be_named(pod: PodFacts) -> bool:
+    """Whether only an event may say who took a pod."""
+    has_vanished = pod.presence.is_gone and not pod.is_taken
+    # KAI's says so in any case; the kube-scheduler marks a pod before it takes it.
+    return has_vanished or (bool(pod.group) and (pod.held or pod.presence.is_gone))

@@ -10,9 +10,14 @@ import pytest
 from airflow_runai.backends.kubernetes.platform import KubernetesBackend
 from airflow_runai.backends.kubernetes.settings import ClusterSettings
 from airflow_runai.core.flow import Reply, Request
+from airflow_runai.core.kubernetes.history import TrainingHistory, write_history
+from airflow_runai.core.kubernetes.incarnations import PodIncarnation
+from airflow_runai.core.kubernetes.job_facts import FINGERPRINT, HISTORY
 from airflow_runai.core.workload import Workload
 from tests.backends.kubernetes.test_flows import play
 from tests.backends.kubernetes.world import status
+from tests.model.merge_patches import merged
+from tests.model.resources import JOBS as JOBS_KIND
 
 JOBS = "/apis/batch/v1/namespaces/team-a/jobs"
 QUEUED = "/apis/kueue.x-k8s.io/v1beta2/namespaces/team-a/workloads"
@@ -26,7 +31,7 @@ class Kueue:
     def __init__(self, *, is_active: bool = True, is_forbidden: bool = False) -> None:
         self.is_forbidden = is_forbidden
         labels = {"kueue.x-k8s.io/queue-name": "team-a"}
-        self.job = {
+        self.job: dict[str, Any] = {
             "metadata": {"uid": "u-1", "name": "train-1", "namespace": "team-a", "labels": labels}
             | {"resourceVersion": "7", "creationTimestamp": "2026-01-01T00:00:00Z"},
             "spec": {"suspend": True},
@@ -43,7 +48,8 @@ class Kueue:
         if request.path == "/apis":
             return Reply(200, 0.0, SERVED)
         if request.method == "PATCH":
-            self.workload["spec"] |= (request.json or {})["spec"]
+            changed = self.job if request.path.startswith(JOBS) else self.workload
+            changed.update(merged(JOBS_KIND, changed, dict(request.json or {})))
         if request.path == QUEUED and self.is_forbidden:
             text = 'User "a" cannot list resource "workloads" in API group "kueue.x-k8s.io"'
             return Reply(403, 0.0, status(403, text, "Forbidden"))
@@ -80,3 +86,46 @@ def test_without_the_right_to_see_it_the_wait_goes_on() -> None:
     found, asked = play(backend().reader(TRAINING).read("u-1"), Kueue(is_forbidden=True))
     assert (found.phase, found.message) == ("Pending", "what Kueue says of it cannot be seen")
     assert QUEUED in [one.path for _, one in asked]
+
+
+def evicted() -> Kueue:
+    """A training that ends with its first preemption, which has just come."""
+    server = Kueue()
+    life: dict[str, Any] = {
+        "uid": "p-1",
+        "name": "train-1-abcde",
+        "made": 1767225601.0,
+        "start": 1767225602.0,
+    }
+    lives = (PodIncarnation(**life),)
+    marks = {FINGERPRINT: "0123456789abcdef", HISTORY: write_history(TrainingHistory(lives))}
+    server.job["metadata"] |= {"annotations": marks}
+    server.job["spec"] |= {
+        "podFailurePolicy": {"rules": [{"action": "FailJob"}]},
+        "backoffLimit": 20,
+    }
+    suspended = {
+        "type": "Suspended",
+        "status": "True",
+        "lastTransitionTime": "2026-01-01T00:01:00Z",
+    }
+    server.job["status"] = {"conditions": [suspended]}
+    words = {"reason": "Preempted", "message": "Preempted to accommodate a workload"}
+    condition = {**suspended, **words, "type": "Evicted"}
+    server.workload["status"]["conditions"].append(condition)
+    return server
+
+
+def test_whom_a_preemption_ends_kueue_admits_never_again() -> None:
+    server = evicted()
+    found, _ = play(backend().reader(TRAINING).read("u-1"), server)
+    assert (server.workload["spec"]["active"], server.job["spec"]["suspend"]) == (False, True)
+    assert (found.phase, "terminate_after_preemption" in found.message) == ("Failed", True)
+
+
+def test_who_was_admitted_again_before_anybody_looked_is_suspended() -> None:
+    server = evicted()
+    server.job["spec"]["suspend"] = False
+    found, _ = play(backend().reader(TRAINING).read("u-1"), server)
+    assert (server.workload["spec"]["active"], server.job["spec"]["suspend"]) == (False, True)
+    assert found.phase == "Failed"

@@ -9,7 +9,7 @@ import pytest
 from airflow_runai.core.kubernetes.mirror import Mirror
 from tests.core.kubernetes.readings import ends, event_pod, hear, judged
 from tests.core.kubernetes.trainings import Training
-from tests.core.kubernetes.world import Object, World
+from tests.core.kubernetes.world import NAMESPACE, Object, World
 
 
 def test_a_pod_that_was_removed_after_its_job_was_complete_had_finished() -> None:
@@ -142,7 +142,7 @@ def test_an_event_that_comes_late_names_the_preemption_after_all() -> None:
     mirror = hear(world)
     assert ends(mirror, job) == [("removed", "", 143)]
     assert judged(mirror, job).events_of == {job.group(event_pod(world))}
-    mirror.events([event.object], world.now + 5, group=job.group(event_pod(world)))
+    mirror.events([event.object], world.now + 5, about=job.group(event_pod(world)))
     assert ends(mirror, job) == [("preempted", "reclaim", 143)]
     assert judged(mirror, job).is_settled
 
@@ -159,8 +159,38 @@ def test_the_events_of_a_pod_that_vanished_between_two_looks_are_asked_for() -> 
     group = job.group(event_pod(world))
     assert judged(mirror, job).events_of == {group}
     (event,) = (one for one in world.said if one.kind == "Event")
-    mirror.events([event.object], world.now + 5, group=group)
+    mirror.events([event.object], world.now + 5, about=group)
     assert ends(mirror, job)[0][:2] == ("preempted", "reclaim")
+
+
+def test_what_the_kube_scheduler_says_of_a_pod_that_vanished_is_asked_for() -> None:
+    world = World()
+    job = Training(world, scheduler="default-scheduler")
+    pod = job.run()
+    mirror = hear(world)
+    job.preempt(pod, 143)
+    world.wait(1.0)
+    for kind in ("Job", "Pod"):
+        world.show_list(kind).tell(mirror)
+    assert ends(mirror, job)[0][:2] == ("removed", "")
+    assert judged(mirror, job).events_of == {job.uid}
+    about = {"kind": "Pod", "namespace": NAMESPACE, "name": pod["metadata"]["name"]}
+    event = {"reason": "Preempted", "message": "Preempted by pod a", "involvedObject": about}
+    mirror.events([event], world.now + 5, about=job.uid)
+    assert ends(mirror, job)[0][:2] == ("preempted", "kube-scheduler")
+    assert judged(mirror, job).is_settled
+
+
+def test_the_kube_scheduler_is_not_asked_about_a_pod_that_was_seen_leaving() -> None:
+    world = World()
+    job = Training(world, scheduler="default-scheduler")
+    pod = job.run()
+    job.delete_pod(pod)
+    job.end(pod, 143)
+    job.vanish(pod)
+    mirror = hear(world)
+    assert ends(mirror, job) == [("removed", "", 143)]
+    assert judged(mirror, job).is_settled
 
 
 def test_both_apis_for_events_are_understood() -> None:
@@ -179,9 +209,9 @@ def test_events_that_were_asked_for_in_vain_are_not_asked_for_again() -> None:
     job = Training(world)
     job.evict(job.run(), 143, tell="nothing")
     mirror, group = hear(world), job.group(event_pod(world))
-    mirror.events([], world.now - 3.0, group=group)
+    mirror.events([], world.now - 3.0, about=group)
     assert judged(mirror, job).events_of == {group}
-    mirror.events([], world.now + 3.0, group=group)
+    mirror.events([], world.now + 3.0, about=group)
     assert judged(mirror, job).is_settled
     mirror = hear(world)
     mirror.refused("Event")

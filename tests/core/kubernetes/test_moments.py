@@ -75,6 +75,45 @@ def test_an_incarnation_whose_end_nobody_saw_was_over_before_the_next() -> None:
     assert found.running > 100
 
 
+def test_a_gang_that_begins_anew_between_two_looks_was_interrupted_once() -> None:
+    world = World()
+    gang, mirror = Gang(world, 2), Mirror()
+    gang.jobs = [Training(world, f"gang-{n}", gang.set, 0, kueue=True) for n in range(2)]
+    pods = [job.run(wait=1.5) for job in gang.jobs]
+    # A set says that it is resumed when its Jobs have made their pods already.
+    gang.jobs[0].condition("Suspended", "False", "JobsResumed", gang.set)
+    gang.write()
+    look(world, mirror)
+    gang.fail(pods, {1}, 3)
+    look(world, mirror)
+    gang.restart(pods)
+    gang.run()
+    look(world, mirror)
+    case = mirror.case(gang.uid)
+    assert case is not None
+    assert [one.ended for one in incarnations(case)] == ["removed", "failed", "", ""]
+    shown = timeline(mirror, gang.uid)
+    assert clocks(shown, world.now).interruptions == 1
+    assert any("failed with exit code 3" in moment.message for moment in shown)
+
+
+def test_a_member_that_is_done_before_the_next_has_started_interrupts_nothing() -> None:
+    world = World()
+    gang = Gang(world, 3)
+    gang.jobs = [Training(world, f"gang-{n}", gang.set, 0) for n in range(3)]
+    for job in gang.jobs:
+        job.finish(job.run(wait=0.0), 0)
+    gang.conclude("Completed")
+    assert clocks_of(world, gang).interruptions == 0
+
+
+def look(world: World, mirror: Mirror) -> None:
+    """List all, as who polls does."""
+    world.wait(1.0)
+    for kind in ("JobSet", "Job", "Pod"):
+        world.show_list(kind).tell(mirror)
+
+
 def test_the_member_that_failed_says_why_a_gang_begins_anew() -> None:
     world = World()
     gang = Gang(world, 3)

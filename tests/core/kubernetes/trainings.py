@@ -73,7 +73,8 @@ class Training:
         world = self.world
         pod = world.new(f"{self.name}-{index}-{world.version:05d}", self.labels, self.job)
         pod["metadata"]["finalizers"] = [TRACKING]
-        pod["metadata"]["annotations"] = {"pod-group-name": self.group(pod)}
+        if self.scheduler == "kai-scheduler":
+            pod["metadata"]["annotations"] = {"pod-group-name": self.group(pod)}
         pod["spec"] = {
             "schedulerName": self.scheduler,
             "containers": [{"name": "main"}],

@@ -7,12 +7,13 @@ bookmarks, so nobody could tell a quiet watch from a dead one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 from airflow_runai.backends.kubernetes.api.lists import read_objects
 from airflow_runai.backends.kubernetes.api.paths import EVENTS, PODS
 from airflow_runai.core.flow import Flow
+from airflow_runai.core.kubernetes.objects import word
 
 #: Labels by which a pod names its workload. Not owners: a pod that was let go has none any more.
 OF_JOB, OF_JOBSET = "batch.kubernetes.io/controller-uid", "jobset.sigs.k8s.io/jobset-uid"
@@ -57,6 +58,13 @@ def evictions(namespace: str) -> Flow[list[Object]]:
     selector = [("fieldSelector", "involvedObject.kind=PodGroup,reason=Evict")]
     found, _ = yield from read_objects(EVENTS.collection(namespace), selector)
     return found
+
+
+def preemptions(namespace: str, pods: Container[str]) -> Flow[list[Object]]:
+    """Return the events by which the kube-scheduler says that it takes some of these pods away."""
+    selector = [("fieldSelector", "involvedObject.kind=Pod,reason=Preempted")]
+    found, _ = yield from read_objects(EVENTS.collection(namespace), selector)
+    return [one for one in found if word(one, "involvedObject", "name") in pods]
 
 
 def _phase(pod: Object) -> object:

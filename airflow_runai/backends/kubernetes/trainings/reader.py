@@ -29,6 +29,7 @@ from airflow_runai.backends.kubernetes.trainings.evidence import (
     OF_JOBSET,
     events_about,
     evictions,
+    preemptions,
 )
 from airflow_runai.backends.kubernetes.trainings.readings import (
     KINDS,
@@ -154,12 +155,12 @@ class TrainingReader(WorkloadReader):
         reading = self._reading(uid)
         if self._has_unasked_past(reading):
             self._done |= {"past"}
-            yield from self._allowed("Event", self._ask_for_past)
+            yield from self._allowed("Event", partial(self._ask_for_past, reading))
             reading = self._reading(uid)
         if reading.judged.events_of:
             yield Sleep(EVENT_DELAY)
-            for group in reading.judged.events_of:
-                yield from self._allowed("Event", partial(self._ask, group))
+            for about in reading.judged.events_of:
+                yield from self._allowed("Event", partial(self._ask, reading, about))
             reading = self._reading(uid)
         if reading.case.training.presence.is_gone:
             # A list has denied it meanwhile, but lists show only what has our label.
@@ -230,13 +231,18 @@ class TrainingReader(WorkloadReader):
         with suppress(Expired, Unreachable):  # then it stays unknown
             yield from confirmed(partial(read_changes, path, selector, since, take))
 
-    def _ask(self, group: str) -> Flow[None]:
-        said = yield from events_about(self._start.project_id, "PodGroup", name=group)
-        self._mirror.events(said, (yield from now()), group)
+    def _ask(self, reading: TrainingReading, about: str) -> Flow[None]:
+        namespace = self._start.project_id
+        if about == reading.case.training.uid:
+            said = yield from preemptions(namespace, {one.name for one in reading.lives})
+        else:
+            said = yield from events_about(namespace, "PodGroup", name=about)
+        self._mirror.events(said, (yield from now()), about)
 
-    def _ask_for_past(self) -> Flow[None]:
+    def _ask_for_past(self, reading: TrainingReading) -> Flow[None]:
         said = yield from evictions(self._start.project_id)
         self._mirror.events(said, (yield from now()))
+        yield from self._ask(reading, reading.case.training.uid)
 
     def _allowed(self, what: str, make: Callable[[], Flow[None]]) -> Flow[None]:
         """Do what may be forbidden; say what is missing without it, once as long as it is."""
@@ -261,7 +267,7 @@ class TrainingReader(WorkloadReader):
         path = resource.object(self._start.project_id, self._start.name)
         training = reading.case.training
         try:
-            if reading.last_straw and reading.case.is_set and training.queue:
+            if reading.is_to_be_held:
                 # Kueue would resume at once what only its object says is suspended.
                 with suppress(Forbidden):
                     kueue = yield from self._cluster.kind(KUEUE_WORKLOADS)

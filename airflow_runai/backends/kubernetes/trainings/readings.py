@@ -58,6 +58,22 @@ class TrainingReading:
         return next((one for one in reversed(self.lives) if ends.get(one.ended)), None)
 
     @property
+    def ends_suspended(self) -> bool:
+        """Whether its last straw ends it only if it is suspended for good."""
+        straw, training = self.last_straw, self.case.training
+        # What a set allows cannot be changed; and whom Kueue evicts has not failed.
+        is_evicted = straw is not None and straw.ended == PREEMPTED and bool(training.queue)
+        return is_evicted or (straw is not None and self.case.is_set)
+
+    @property
+    def is_to_be_held(self) -> bool:
+        """Whether Kueue would admit it again, although it should have ended."""
+        queue = self.case.queue
+        is_held = queue is not None and queue.now is not None and not queue.now.is_active
+        may_be = bool(self.case.training.queue) and "Workload" not in self.case.unreadable
+        return self.ends_suspended and may_be and not is_held
+
+    @property
     def vanished(self) -> bool:
         """Whether an incarnation ended while nobody looked, and it is not known through whom."""
         seen = {pod.uid for pod in self.case.pods}
@@ -77,7 +93,7 @@ class TrainingReading:
         text = training.history[1] if training.history else ""
         limit = training.limit[1] if training.limit else None
         is_suspended = training.now is not None and training.now.is_suspended
-        return not self._amendment(text, limit, is_suspended)
+        return not self._amendment(text, limit, is_suspended) and not self.is_to_be_held
 
     def amendment(self, found: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """
@@ -106,9 +122,9 @@ class TrainingReading:
             patch["metadata"] = {"annotations": {HISTORY: written}}
         if (wanted := self._limit(limit)) != limit:
             patch["spec"] = {"backoffLimit": wanted}
-        if self.case.is_set and self.last_straw and not is_suspended:
-            # What a set allows cannot be changed; and deleted, it would prove nothing.
-            patch["spec"] = {"suspend": True}
+        if self.ends_suspended and not is_suspended:
+            # Deleted, it would prove nothing.
+            patch["spec"] = {**patch.get("spec", {}), "suspend": True}
         return patch or None
 
     def _limit(self, limit: int | None) -> int | None:
@@ -192,7 +208,7 @@ def _present(reading: TrainingReading) -> PhaseReading:
         is_alive = any(not one.ended for one in reading.lives)
         now = reading.case.training.now
         # A Job makes another pod until it is over: a replacement would write beside it.
-        is_still = reading.case.is_set and now is not None and now.is_suspended
+        is_still = reading.ends_suspended and now is not None and now.is_suspended
         phase = "Failed" if is_still and not is_alive else "Terminating"
         words = f"{how_it_ended(last)}; by its {rule}, this is the end"
         return PhaseReading(phase, words, last.end or present.since)
