@@ -74,9 +74,7 @@ class HybridRig(EmbeddedRig):
                 return self._log(request, workload, pod)
         return httpx.Response(404, json=not_found(PODS, place.name).body)
 
-    def _log(
-        self, request: httpx.Request, workload: EmulatedWorkload, pod: Pod
-    ) -> httpx.Response:
+    def _log(self, request: httpx.Request, workload: EmulatedWorkload, pod: Pod) -> httpx.Response:
         def tell() -> tuple[str, bool]:
             return self._said(workload, pod), pod.completed_at is not None
 
