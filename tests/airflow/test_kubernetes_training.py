@@ -122,7 +122,7 @@ def test_a_timeout_that_may_not_stop_it_names_the_right_and_waits_on(
     model.cluster.server.forbidden.add(("delete", "jobs"))
     done = run(dag_of(training(timeouts={"running": 20}, deferrable=deferrable)))
     assert done.state == "success"
-    assert "is timed_out, but may not be ended" in caplog.text
+    assert "is timed_out, but was not ended" in caplog.text
     assert "let airflow delete jobs.batch in namespace team-b (a Role" in caplog.text
     assert len(jobs(model)) == 1
 

@@ -9,8 +9,10 @@ import pytest
 
 from airflow_runai.backends.kubernetes.platform import KubernetesBackend
 from airflow_runai.backends.kubernetes.settings import ClusterSettings
+from airflow_runai.backends.termination import stop
 from airflow_runai.core.flow import Reply, Request
 from airflow_runai.core.workload import Workload
+from airflow_runai.errors import NotQueued
 from tests.backends.kubernetes.test_flows import play
 from tests.backends.kubernetes.world import status
 
@@ -21,10 +23,16 @@ TRAINING = Workload("u-1", "train-1", "", project_id="team-a", cluster_id="c", k
 
 
 class Kueue:
-    """A suspended Job with the label of a queue, and Kueue's Workload for it."""
+    """
+    A suspended Job with the label of a queue, and Kueue's Workload for it.
 
-    def __init__(self, *, is_active: bool = True, is_forbidden: bool = False) -> None:
-        self.is_forbidden = is_forbidden
+    :param late: how often Workloads are listed before Kueue has made it.
+    """
+
+    def __init__(
+        self, *, is_active: bool = True, is_forbidden: bool = False, late: int = 0
+    ) -> None:
+        self.is_forbidden, self.late = is_forbidden, late
         labels = {"kueue.x-k8s.io/queue-name": "team-a"}
         self.job = {
             "metadata": {"uid": "u-1", "name": "train-1", "namespace": "team-a", "labels": labels}
@@ -48,7 +56,8 @@ class Kueue:
             text = 'User "a" cannot list resource "workloads" in API group "kueue.x-k8s.io"'
             return Reply(403, 0.0, status(403, text, "Forbidden"))
         if request.decode:
-            items = [self.workload] if request.path == QUEUED else []
+            items = [self.workload] if request.path == QUEUED and self.late <= 0 else []
+            self.late -= request.path == QUEUED
             page = {"metadata": {"resourceVersion": "9"}, "items": items}
             return Reply(200, 0.0, request.decode(json.dumps(page).encode()))
         found = self.job if request.path.startswith(JOBS) else self.workload
@@ -69,6 +78,25 @@ def test_it_is_stopped_and_resumed_by_its_workload_alone(wanted: bool) -> None:
     assert changed == [f"{QUEUED}/job-train-1"]
     again = backend().suspend(TRAINING) if wanted else backend().resume(TRAINING)
     assert [one.method for _, one in play(again, server)[1]].count("PATCH") == 0
+
+
+def test_what_kueue_does_not_know_yet_is_suspended_as_soon_as_it_does() -> None:
+    server = Kueue(late=3)
+    with pytest.raises(NotQueued, match="train-1: Kueue has no Workload for it yet, so noth"):
+        play(backend().suspend(TRAINING), server)
+    play(backend().resume(TRAINING), server)  # nothing holds it back
+    assert server.workload["spec"]["active"] is True
+    said, asked = play(stop(backend(), TRAINING, "suspend"), server)
+    assert server.workload["spec"]["active"] is False
+    assert said == "workload train-1 was suspended"
+    assert [one.path for _, one in asked if one.method == "PATCH"] == [f"{QUEUED}/job-train-1"]
+
+
+def test_what_kueue_never_knows_is_not_said_to_be_suspended() -> None:
+    server = Kueue(late=1000)
+    with pytest.raises(NotQueued):
+        play(stop(backend(), TRAINING, "suspend"), server)
+    assert server.workload["spec"]["active"] is True
 
 
 def test_what_kueue_says_is_why_it_waits() -> None:
