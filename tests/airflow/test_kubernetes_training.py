@@ -145,6 +145,15 @@ def test_without_a_right_that_it_takes_a_task_fails_before_it_waits_for_room(
     assert creates(model) == 0
 
 
+def test_a_right_that_is_missing_is_said_once_also_if_it_waits_for_room(
+    run: Runner, model: ServedModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    model.cluster.server.forbidden.add(("list", "nodes"))
+    done = run(dag_of(training(submit_when="quota")))
+    assert done.state == "success"
+    assert caplog.text.count("lacks rights in namespace 'team-b': list nodes in the whole") == 1
+
+
 def deferred(model: ServedModel, run: Runner, on_kill: str = "stop") -> RunaiWorkloadTrigger:
     """Submit a training that runs on and on, and return the trigger that waits for it."""
     model.cluster.life_of = lambda pod: Life(run=1e9)
