@@ -99,8 +99,8 @@ class NamedPods(PodSource):
         found: list[Object] = []
         for name in [one for one in names if one][:_MOST_PODS]:
             # By a list: all that looks at pods needs that right, and nothing the one to `get`.
-            named = ("fieldSelector", f"metadata.name={name}")
-            found += yield from self.ask(rows_of(PODS.collection(namespace), named))
+            by_name = ("fieldSelector", f"metadata.name={name}")
+            found += yield from self.ask(rows_of(PODS.collection(namespace), by_name))
         return found
 
     def remembered(self, workload: Workload) -> Flow[Sequence[PodIncarnation]]:

@@ -87,8 +87,10 @@ def test_a_timeout_before_kueue_knows_it_waits_until_it_can_be_suspended(
             take_up()
 
     minutes.shortest, minutes.meanwhile = 0.5, once_it_is_said
-    given = {"timeouts": {"queue": 5}, "on_kill": "suspend", "poll_interval": 1.0}
-    done = run(dag_of(training(deferrable=False, **given)))
+    timeout = training(
+        timeouts={"queue": 5}, on_kill="suspend", poll_interval=1.0, deferrable=False
+    )
+    done = run(dag_of(timeout))
     assert done.state == "failed"
     assert "was suspended" in done.words
     assert held_back(model) == [True]

@@ -10,13 +10,19 @@ import pytest
 from airflow_runai.backends.kubernetes.platform import KubernetesBackend
 from airflow_runai.backends.kubernetes.settings import ClusterSettings
 from airflow_runai.backends.termination import stop
+from airflow_runai.core.decision import WaitPolicy
 from airflow_runai.core.flow import Reply, Request
+from airflow_runai.core.kubernetes.queue_facts import JOB_UID
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import NotQueued
 from tests.backends.kubernetes.test_flows import play
 from tests.backends.kubernetes.world import status
+from tests.contract.model import ModelRig
+from tests.contract.rig import Script
+from tests.contract.waits import outcome_of, submit
+from tests.model.resources import JOBSETS, WORKLOADS
 
-JOBS = "/apis/batch/v1/namespaces/team-a/jobs"
+JOB_PATH = "/apis/batch/v1/namespaces/team-a/jobs"
 QUEUED = "/apis/kueue.x-k8s.io/v1beta2/namespaces/team-a/workloads"
 SERVED = {"groups": [{"name": "kueue.x-k8s.io", "versions": [{"version": "v1beta2"}]}]}
 TRAINING = Workload("u-1", "train-1", "", project_id="team-a", cluster_id="c", kind="Training")
@@ -47,6 +53,10 @@ class Kueue:
             "status": {"conditions": [waits]},
         }
 
+    @property
+    def holds_back(self) -> bool:
+        return self.workload["spec"]["active"] is False
+
     def __call__(self, request: Request) -> Reply:
         if request.path == "/apis":
             return Reply(200, 0.0, SERVED)
@@ -60,7 +70,7 @@ class Kueue:
             self.late -= request.path == QUEUED
             page = {"metadata": {"resourceVersion": "9"}, "items": items}
             return Reply(200, 0.0, request.decode(json.dumps(page).encode()))
-        found = self.job if request.path.startswith(JOBS) else self.workload
+        found = self.job if request.path.startswith(JOB_PATH) else self.workload
         return Reply(200, 0.0, json.loads(json.dumps(found)))
 
 
@@ -85,9 +95,8 @@ def test_what_kueue_does_not_know_yet_is_suspended_as_soon_as_it_does() -> None:
     with pytest.raises(NotQueued, match="train-1: Kueue has no Workload for it yet, so noth"):
         play(backend().suspend(TRAINING), server)
     play(backend().resume(TRAINING), server)  # nothing holds it back
-    assert server.workload["spec"]["active"] is True
     said, asked = play(stop(backend(), TRAINING, "suspend"), server)
-    assert server.workload["spec"]["active"] is False
+    assert server.holds_back
     assert said == "workload train-1 was suspended"
     assert [one.path for _, one in asked if one.method == "PATCH"] == [f"{QUEUED}/job-train-1"]
 
@@ -96,7 +105,7 @@ def test_what_kueue_never_knows_is_not_said_to_be_suspended() -> None:
     server = Kueue(late=1000)
     with pytest.raises(NotQueued):
         play(stop(backend(), TRAINING, "suspend"), server)
-    assert server.workload["spec"]["active"] is True
+    assert not server.holds_back
 
 
 def test_what_kueue_says_is_why_it_waits() -> None:
@@ -108,3 +117,18 @@ def test_without_the_right_to_see_it_the_wait_goes_on() -> None:
     found, asked = play(backend().reader(TRAINING).read("u-1"), Kueue(is_forbidden=True))
     assert (found.phase, found.message) == ("Pending", "what Kueue says of it cannot be seen")
     assert QUEUED in [one.path for _, one in asked]
+
+
+def test_a_gang_whose_budget_is_spent_is_held_back_by_its_workload() -> None:
+    rig = ModelRig()
+    rig.play(Script(seconds=10, exit_code=7))
+    made = submit(rig, distributed={"framework": "PyTorch", "workers": 1}, backoff_limit=1)
+    store = rig.cluster.store
+    queue = {"kueue.x-k8s.io/queue-name": "train"}
+    (gang,) = store.all(JOBSETS)
+    store.change(JOBSETS, gang, lambda one: one["metadata"]["labels"].update(queue))
+    about = {"name": "jobset-1", "namespace": "team-a", "labels": {JOB_UID: made.id}}
+    store.create(WORKLOADS, {"metadata": about, "spec": {"active": True}})
+    assert outcome_of(rig, made, WaitPolicy(0.3)).status == "failed"
+    (queued,) = store.all(WORKLOADS)
+    assert queued["spec"]["active"] is False

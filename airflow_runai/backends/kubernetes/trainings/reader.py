@@ -41,7 +41,7 @@ from airflow_runai.core.kubernetes.verdict import EVENT_DELAY
 from airflow_runai.core.reader import WorkloadReader
 from airflow_runai.core.timeline import Moment
 from airflow_runai.core.workload import Workload
-from airflow_runai.errors import Conflict, Forbidden, KindMissing, NotFound, Unreachable
+from airflow_runai.errors import Conflict, Forbidden, KindMissing, NotFound, NotQueued, Unreachable
 
 #: After the last failure that is allowed, the platform is given so many seconds to end a training.
 _LAST_LOOKS = 5
@@ -233,9 +233,9 @@ class TrainingReader(WorkloadReader):
         try:
             if reading.last_straw and reading.case.is_set and training.queue:
                 # Kueue would resume at once what only its object says is suspended.
-                with suppress(Forbidden):
+                with suppress(Forbidden, NotQueued):
                     kueue = yield from self._cluster.kind(KUEUE_WORKLOADS)
-                    yield from hold_back(kueue, training.namespace, training.uid, True)
+                    yield from hold_back(kueue, replace(self._start, id=training.uid), True)
             yield from writes.change(path, training.uid, reading.amendment)
         except (Unreachable, Conflict, NotFound):
             return  # the next look writes it
