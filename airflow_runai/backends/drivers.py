@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from airflow_runai.backends.received_bodies import ReceivedBody
+from airflow_runai.backends.received_bodies import ReceivedBody, give_back
 from airflow_runai.backends.server_clock import ServerClock
 from airflow_runai.backends.streams import AwaitedLines, BlockingLines, bounded, opened
 from airflow_runai.backends.wire import arguments, reply, wire_errors_as_unreachable
@@ -43,6 +43,8 @@ T = TypeVar("T")
 #: To read so many bytes and to decode them takes milliseconds; others on the event loop have their
 #: turn in between, for so many seconds.
 _LARGE, _BREATH = 200_000, 0.001
+#: Seconds after which a large body has become small objects, and its memory is free.
+_TAKEN_APART = 1.0
 
 
 def pause(seconds: float) -> None:
@@ -193,6 +195,7 @@ class _Awaiting:
                 async for piece in response.aiter_bytes():
                     body.add(piece)
         if len(body.content) > _LARGE:
+            asyncio.get_running_loop().call_later(_TAKEN_APART, give_back)
             await asyncio.sleep(_BREATH)
         return reply(request, response, body.content, sent, self.clock)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import time
 
@@ -43,3 +44,14 @@ class ReceivedBody:
             raise Unreadable(f"{where}: longer than {ENOUGH} bytes")
         if time.monotonic() > self._until:
             raise Unreachable(f"{where}: has not come to its end after {self._seconds:g} s")
+
+
+def give_back() -> None:
+    """
+    Return free memory to the system, where the C library can.
+
+    glibc keeps what a large body took at the end of its heap, in case as much is needed again.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim:
+        trim(0)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from airflow_runai.core.decision import Snapshot, WaitPolicy, decide, past_needed_in
 from airflow_runai.core.flow import Flow, Notice, Sleep
@@ -80,7 +81,7 @@ def wait(
             if steps and (progress := steps(snapshot)):
                 snapshot = replace(snapshot, progress=progress)
             yield from _report(outage, before, snapshot)
-            pace = Sleep(policy.poll_interval, jitter=0.1)
+            pace = _calm(policy.poll_interval)
         decision = decide(policy, snapshot)
         if isinstance(decision, Outcome):
             ended = {"status": decision.status, "reason": decision.reason}
@@ -121,7 +122,7 @@ def appearance(
         if policy.deadline is not None and moment >= policy.deadline:
             reason = "no workload of this name appeared before the deadline"
             return Outcome(TIMED_OUT, "", wanted.name, "", reason, moment)
-        yield Sleep(policy.poll_interval, jitter=0.1)
+        yield _calm(policy.poll_interval)
 
 
 def take_snapshot(
@@ -285,6 +286,12 @@ def _begun(timeline: tuple[Moment, ...]) -> tuple[Moment, ...]:
     if len(timeline) < 2 or timeline[0].phase != UNSEEN or timeline[1].at - timeline[0].at > FRESH:
         return timeline
     return merge((replace(timeline[0], phase="Creating"), *timeline[1:]))
+
+
+@lru_cache(maxsize=64)
+def _calm(seconds: float) -> Sleep:
+    """Return the one pause of all that look equally often."""
+    return Sleep(seconds, jitter=0.1)
 
 
 def _back_off(policy: WaitPolicy, failures: int, error: Exception) -> float:

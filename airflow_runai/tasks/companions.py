@@ -38,6 +38,8 @@ class Companion(Protocol):
 class Company:
     """The companions of one wait; a bug in one hurts no one else."""
 
+    __slots__ = ("_companions",)
+
     def __init__(self, companions: Sequence[Companion]) -> None:
         self._companions = tuple(companions)
 

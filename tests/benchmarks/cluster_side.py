@@ -11,12 +11,16 @@ import argparse
 import asyncio
 import gc
 import json
+import logging
 import os
 import sys
 import time
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from tests.benchmarks import supervisor
 from tests.benchmarks.cluster_figures import SIDES
@@ -62,12 +66,12 @@ class ClusterSide:
             before, now = now, self._airflow.messages.total()
 
     async def _run(self, name: str) -> None:
-        if self.side == "idle":
-            await asyncio.sleep(1e6)
-            return
-        make = _stock if self.side == "stock" else _ours
+        trigger = _TRIGGERS[self.side](self.namespace, name, self.uids[name])
+        trigger.task_instance = SimpleNamespace(
+            dag_id="bench", task_id=name, run_id="run", map_index=-1, try_number=1
+        )
         try:
-            async for event in make(self.namespace, name, self.uids[name]).run():
+            async for event in trigger.run():
                 _say(name=name, at=time.time(), status=event.payload["status"])
         except Exception as error:
             _say(name=name, at=time.time(), status=f"{type(error).__name__}: {error}"[:200])
@@ -79,6 +83,20 @@ def _say(**what: Any) -> None:
 
 async def _asked() -> str:
     return await asyncio.to_thread(sys.stdin.readline)
+
+
+class _Sleeper(BaseTrigger):
+    """What a trigger takes that does nothing."""
+
+    def __init__(self, *_: str) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        raise NotImplementedError
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        await asyncio.sleep(1e6)
+        yield TriggerEvent({})
 
 
 def _stock(namespace: str, name: str, uid: str) -> Any:
@@ -108,11 +126,14 @@ def _ours(namespace: str, name: str, uid: str) -> Any:
         "phase": "",
     }
     policy = {"poll_interval": INTERVAL, "when_suspended": "wait", "timeouts": {}}
-    trigger: Any = RunaiWorkloadTrigger("kubernetes_default", workload, policy)
-    trigger.task_instance = SimpleNamespace(
-        dag_id="bench", task_id=name, run_id="run", map_index=-1, try_number=1
-    )
-    return trigger
+    return RunaiWorkloadTrigger("kubernetes_default", workload, policy)
+
+
+_TRIGGERS: dict[str, Callable[[str, str, str], Any]] = {
+    "idle": _Sleeper,
+    "ours": _ours,
+    "stock": _stock,
+}
 
 
 def main() -> None:
@@ -126,6 +147,9 @@ def main() -> None:
     uids = json.loads(chosen.uids.read_text())
 
     load_heap()
+    # Why a list was read once more belongs beside the figures.
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("airflow_runai.backends.kubernetes.watching").setLevel("INFO")
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) > 1:
         os.sched_setaffinity(0, cores[:1])

@@ -207,15 +207,27 @@ def test_what_has_ended_is_kept_for_its_waits_only() -> None:
     assert [job.uid for job in one.facts.trainings()] == ["w-0", "w-3"]
 
 
-def test_a_stream_that_says_nothing_leads_to_a_new_list() -> None:
+def test_two_streams_that_say_nothing_lead_to_a_new_list() -> None:
     one = scene()
     one.world.is_deaf = True  # as for a version from the future
-    one.run(SILENCE - 1)
+    one.run(2 * SILENCE - 1)
     one.world.write("w-0", "Failed")
-    assert one.world.count("list") == 1
+    assert (one.world.count("list"), one.world.count("watch")) == (1, 2)
     one.run(2)
     assert one.seen("w-0")[-1] == "Failed"
     assert one.world.count("list") == 2
+
+
+def test_one_stream_that_says_nothing_is_opened_anew_without_a_list() -> None:
+    """A server sends no bookmarks before the first change of a kind."""
+    one = scene()
+    for _ in range(4):
+        one.run(SILENCE + 1)
+        one.world.bookmark()
+    assert (one.world.count("list"), one.world.count("watch")) == (1, 5)
+    one.world.write("w-0", "Failed")
+    one.run(1)
+    assert one.seen("w-0")[-1] == "Failed"
 
 
 def test_the_whole_list_is_read_every_ten_minutes_whatever_the_watch_says() -> None:

@@ -10,6 +10,7 @@ for gone by what it sees here, without reading the object itself.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -34,10 +35,14 @@ from airflow_runai.core.kubernetes.queue_facts import owner_of
 from airflow_runai.errors import Expired, Forbidden, RunaiError, Silent, Unreadable
 
 Object = Mapping[str, Any]
+log = logging.getLogger(__name__)
 
 #: Seconds after which the whole list is read again.
 RELIST = 600.0
-#: Bookmarks come every 60 s; a stream without a line for so long hears nothing any more.
+#: Bookmarks come every 60 s; a stream without a line for so long may hear nothing any more. The
+#: first is only opened anew: its connection may be dead, and a server that has seen no change of
+#: the kind since its start sends no bookmarks. After a second one the list is read again, because
+#: the server may not know the version.
 SILENCE = 90.0
 #: A server is asked to end a stream after so many seconds; not all streams in the same second.
 _LEAST_LIFE, _MORE_LIFE = 290, 50
@@ -86,6 +91,7 @@ class Reflector:
         self._version = ""
         # Calls in a row that failed; lists in a row that no watch could go on from.
         self._failures = self._barren = 0
+        self._was_silent = False
         self._refused_list, self._refused_watch = LastingRefusal(), LastingRefusal()
         self._watch_at = -math.inf
 
@@ -166,7 +172,11 @@ class Reflector:
                 return
             try:
                 yield from self._stream(min(self._life(), int(left)))
-            except (Expired, Silent, Unreadable):
+            except (Expired, Silent, Unreadable) as error:
+                self._was_silent = isinstance(error, Silent) and not self._was_silent
+                if self._was_silent:
+                    continue
+                log.info("the watch ends, and all is listed again: %s", error)
                 # What has happened since is not known. The first time is no reason to pause.
                 yield Sleep(_pause(self._barren, _LIST_PAUSE), jitter=0.5)
                 self._barren += 1
@@ -196,7 +206,7 @@ class Reflector:
         kind, found = decode_event(line)
         if kind == "ERROR":
             raise error_in_stream(found, self._path)
-        self._barren = 0
+        self._barren, self._was_silent = 0, False
         self._version = meta(found, "resourceVersion") or self._version
         seen = version(found)
         if kind != "BOOKMARK" and self._is_ours(found):
