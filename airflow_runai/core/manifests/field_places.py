@@ -213,7 +213,8 @@ MAPPING: tuple[FieldPlace, ...] = (
     FieldPlace(
         "terminate_after_preemption",
         ("job.podFailurePolicy.rules.action",),
-        "where the scheduler says that it preempts; elsewhere the provider ends it",
+        "where the scheduler says that it preempts; elsewhere the provider ends it, "
+        "at its next look",
         kinds=("Job",),
     ),
     FieldPlace(

@@ -39,10 +39,9 @@ log = logging.getLogger(__name__)
 
 #: Seconds after which the whole list is read again.
 RELIST = 600.0
-#: Bookmarks come every 60 s; a stream without a line for so long may hear nothing any more. The
-#: first is only opened anew: its connection may be dead, and a server that has seen no change of
-#: the kind since its start sends no bookmarks. After a second one the list is read again, because
-#: the server may not know the version.
+#: Bookmarks come every 60 s, unless the kind has not changed anywhere since the list. A stream
+#: without a line for so long is opened anew, in case its connection is dead. If even the second one
+#: says nothing, and lines came before, the server may not know the version: it lists anew.
 SILENCE = 90.0
 #: A server is asked to end a stream after so many seconds; not all streams in the same second.
 _LEAST_LIFE, _MORE_LIFE = 290, 50
@@ -91,7 +90,8 @@ class Reflector:
         self._version = ""
         # Calls in a row that failed; lists in a row that no watch could go on from.
         self._failures = self._barren = 0
-        self._was_silent = False
+        # Whether a line has come since the last list, and none from the stream before.
+        self._has_heard = self._was_silent = False
         self._refused_list, self._refused_watch = LastingRefusal(), LastingRefusal()
         self._watch_at = -math.inf
 
@@ -132,6 +132,7 @@ class Reflector:
 
         self._version = yield from walk(self._path, self._selector, take)
         was_blind, self.listed_at = not self.has_listed, (yield from now())
+        self._has_heard = self._was_silent = False
         lost = self._facts.complete(self._kind, seen, version_number(self._version), self.listed_at)
         if self._kind == "Job":
             self._facts.forget_ended(self._bells)
@@ -173,8 +174,8 @@ class Reflector:
             try:
                 yield from self._stream(min(self._life(), int(left)))
             except (Expired, Silent, Unreadable) as error:
-                self._was_silent = isinstance(error, Silent) and not self._was_silent
-                if self._was_silent:
+                if isinstance(error, Silent) and not (self._has_heard and self._was_silent):
+                    self._was_silent = True
                     continue
                 log.info("the watch ends, and all is listed again: %s", error)
                 # What has happened since is not known. The first time is no reason to pause.
@@ -206,7 +207,7 @@ class Reflector:
         kind, found = decode_event(line)
         if kind == "ERROR":
             raise error_in_stream(found, self._path)
-        self._barren, self._was_silent = 0, False
+        self._barren, self._has_heard, self._was_silent = 0, True, False
         self._version = meta(found, "resourceVersion") or self._version
         seen = version(found)
         if kind != "BOOKMARK" and self._is_ours(found):
