@@ -16,7 +16,7 @@ from tests.airflow.task_logs import assert_readable
 from tests.airflow.test_kubernetes_connection import kubeconfig, plugin
 from tests.backends.kubernetes.certificates import issue
 from tests.model.kubelet import Life
-from tests.model.refusals import no_right
+from tests.model.refusals import no_right_to_path
 from tests.model.resources import JOBS, NAMESPACES, QUEUES
 from tests.model.server import Answer, Asked, Server
 from tests.model.serving import ServedModel, served
@@ -67,9 +67,7 @@ def forbid_all(server: Server) -> None:
 
 def be_anonymous(server: Server) -> None:
     def change(asked: Asked, answer: Callable[[], Answer]) -> Answer:
-        if "/namespaces/" not in asked.path:
-            return answer()
-        return Answer(403, no_right("system:anonymous", "list", JOBS, "team-b").body)
+        return Answer(403, no_right_to_path("system:anonymous", "get", asked.path).body)
 
     answering(server, change)
 

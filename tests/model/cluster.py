@@ -13,6 +13,7 @@ from tests.model.jobs import JobController
 from tests.model.jobsets import JobSetController
 from tests.model.kai import Kai
 from tests.model.kubelet import Kubelet, Life
+from tests.model.namespaces import NamespaceController
 from tests.model.resources import (
     JOBS,
     NAMESPACES,
@@ -52,6 +53,7 @@ class Cluster:
         self.server = Server(self.store, self.deletion)
         self.jobs = JobController(self.store, self.deletion)
         self.sets = JobSetController(self.store, self.deletion)
+        self.namespaces = NamespaceController(self.store, self.deletion)
         self.kubelet = Kubelet(self.store, self.deletion, lambda pod: self.life_of(pod))
         self.kai = Kai(self.store, self.deletion, **kai)
         self.add_node("node-0", gpus)
@@ -59,7 +61,7 @@ class Cluster:
             self.store.create(PRIORITIES, {"metadata": {"name": name}, "value": value})
         self._add_queue("pool", "", gpus)
         for team, quota in (quotas or {"team-a": 1, "team-b": 1}).items():
-            self.store.create(NAMESPACES, {"metadata": {"name": team}})
+            self.add_namespace(team)
             self._add_queue(team, "pool", quota)
 
     def add_node(self, name: str, gpus: int) -> None:
@@ -74,6 +76,11 @@ class Cluster:
                 "status": {"allocatable": amount, "capacity": amount, "conditions": ready},
             },
         )
+
+    def add_namespace(self, name: str) -> None:
+        """Make a namespace, unless it is there."""
+        if self.store.find(NAMESPACES, "", name) is None:
+            self.store.create(NAMESPACES, {"metadata": {"name": name}})
 
     def job(self, namespace: str, name: str) -> Object | None:
         """Return a Job."""

@@ -71,6 +71,10 @@ def no_right(user: str, verb: str, resource: Resource, namespace: str) -> Refusa
     return Refusal(403, "Forbidden", message, group=resource.group, kind=resource.plural)
 
 
+def no_right_to_path(user: str, verb: str, path: str) -> Refusal:
+    return Refusal(403, "Forbidden", f'forbidden: User "{user}" cannot {verb} path "{path}"')
+
+
 def over_quota(resource: Resource, name: str, used: int) -> Refusal:
     counted = f"count/{resource.full_name}"
     message = (

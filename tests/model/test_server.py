@@ -9,7 +9,7 @@ import pytest
 
 from tests.model.conftest import JOB_PATH, POD_PATH, Stage, job
 from tests.model.kubelet import Life
-from tests.model.resources import JOBS, NAMESPACES
+from tests.model.resources import JOBS
 from tests.model.server import Answer
 from tests.model.store import RING, YOUNG
 from tests.model.watching import Watch
@@ -105,10 +105,9 @@ def _job(**metadata: Any) -> dict[str, Any]:
 
 
 def _terminating(stage: Stage) -> Answer:
-    home = stage.cluster.store.get(NAMESPACES, "", "team-b")
-    stage.cluster.store.change(
-        NAMESPACES, home, lambda one: one["metadata"].update(deletionTimestamp="now")
-    )
+    stage.submit("lasts")
+    stage.clock.advance(3.0)
+    stage.cluster.namespaces.delete("team-b")
     return stage.answer("POST", JOBS_HERE, _job())
 
 

@@ -70,7 +70,8 @@ def campaign(first: int, count: int, platform: str = "runai") -> int:
         f"{found.requests} requests ({found.requests / found.workloads:.1f} per workload), and {found.requests_aside} "
         "of reaper and listener"
     )
-    known = {case.kind for case in OPEN}
+    # What a network delivers late is the one class that is open, and no cluster's histories have it.
+    known = {case.kind for case in OPEN} if platform == "runai" else set()
     for kind, seeds in sorted(found.broken.items(), key=lambda item: -len(item[1])):
         mark = "open" if kind in known else "NEW"
         print(f"{len(seeds):6} {mark:<4}  {kind:<50} {' '.join(map(str, seeds[:5]))}")

@@ -64,7 +64,7 @@ def nobody_writes_beside(played: Played) -> Iterator[Violation]:
 def nothing_is_lost(played: Played) -> Iterator[Violation]:
     """Check: "marked failed or success …: it is finished, so `on_kill`", and that no workload outlives its task."""
     for workload in left_behind(played):
-        if not is_wanted(played, workload):
+        if not is_wanted(played, workload) and _may_be_ended(played):
             cause = (
                 "beside a second one"
                 if any(one_is_alive(played))
@@ -75,6 +75,12 @@ def nothing_is_lost(played: Played) -> Iterator[Violation]:
                 played.judged_at or FOREVER,
                 f"{workload.name} goes on, awaited by nobody",
             )
+
+
+def _may_be_ended(played: Played) -> bool:
+    """Tell whether ours have the right to do what the author wants to be done with what is left."""
+    lacking = played.history.cluster.forbidden if played.history.cluster else ()
+    return not (played.ti.task.on_kill == "suspend" and "patch jobs" in lacking)
 
 
 def left_behind(played: Played) -> list[Workload]:
@@ -155,9 +161,8 @@ def success_was_earned(played: Played) -> Iterator[Violation]:
 def gone_was_gone(played: Played) -> Iterator[Violation]:
     """Check: "`gone`: deleted by someone else"."""
     for fact in played.facts("fired", status="gone"):
-        if not any(
-            w.condemned is not None and w.condemned <= fact.at for w in played.world.workloads
-        ):
+        awaited = [w for w in played.world.workloads if w.id == fact.workload_id]
+        if not any(w.condemned is not None and w.condemned <= fact.at for w in awaited):
             yield Violation(
                 "false gone", fact.at, "the wait ended with gone, and the workload is there"
             )
@@ -243,6 +248,9 @@ def every_task_ends(played: Played) -> Iterator[Violation]:
     """Check that nothing hangs: where the workload has ended and the control plane answers, the task goes on."""
     if played.ti.is_finished or not all(w.is_over for w in played.mine):
         return
+    named = [w for w in played.world.workloads if w.name == played.ti.sensor_of]
+    if played.ti.sensor_of and all(w.deleted is not None for w in named):
+        return  # it waits for the next one of this name
     moved = [f.at for f in played.story.facts if f.who == played.ti.task_id]
     moved += [workload.phases[-1][0] for workload in played.mine]
     if played.story.facts[-1].at - max(moved) > LONGEST_PAUSE:

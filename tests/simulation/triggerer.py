@@ -84,7 +84,7 @@ class Triggerers:
         preset = (_preset_connections, self.airflow.connection(self.present.name))
         running.task = self.present.start(self._run(running), preset)
         self.running.append(running)
-        self.airflow.story.note("picked up", self.present.name, row=row.number)
+        self.airflow.story.note("picked up", self.present.name, ti=ti.task_id, row=row.number)
 
     async def _run(self, running: Running) -> None:
         airflow, row = self.airflow, running.row
@@ -97,6 +97,7 @@ class Triggerers:
                     ti=row.ti.task_id,
                     row=row.number,
                     status=payload.get("status"),
+                    workload_id=payload.get("workload_id"),
                 )
                 self.rows.pop(row.number, None)
                 airflow.later(0.5, partial(airflow.fire, row.ti, row.number, payload))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from airflow_runai.backends.kubernetes.api.paths import Discovery, ResourceKind, discover
+from airflow_runai.backends.kubernetes.api.refusals import confirmed
 from airflow_runai.backends.kubernetes.settings import ClusterSettings
 from airflow_runai.core.flow import Flow, Lock
 from airflow_runai.core.manifests import DIALECTS, Dialect
@@ -21,7 +22,7 @@ class KnownCluster:
         return self._found or (yield from self._asking.hold(self._discover()))
 
     def _discover(self) -> Flow[Discovery]:
-        self._found = self._found or (yield from discover())
+        self._found = self._found or (yield from confirmed(discover))
         return self._found
 
     def dialect(self) -> Flow[Dialect]:

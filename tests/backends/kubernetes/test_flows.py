@@ -23,6 +23,8 @@ from airflow_runai.backends.kubernetes.api.paths import (
     discover,
 )
 from airflow_runai.backends.kubernetes.api.rights import Right
+from airflow_runai.backends.kubernetes.known_cluster import KnownCluster
+from airflow_runai.backends.kubernetes.settings import ClusterSettings
 from airflow_runai.backends.kubernetes.trainings import evidence
 from airflow_runai.core.flow import Flow, Reply, Request
 from airflow_runai.errors import (
@@ -33,6 +35,7 @@ from airflow_runai.errors import (
     NotFound,
     QuotaExceeded,
     Refused,
+    RightMissing,
     Unreadable,
 )
 from tests.backends.flows import Flows
@@ -130,6 +133,17 @@ def test_a_kind_is_taken_in_the_version_that_a_cluster_has() -> None:
 def test_something_else_than_a_list_of_groups_is_unreadable(body: Any) -> None:
     with pytest.raises(Unreadable):
         play(discover(), [reply(body) if body is not None else Reply(200, 0.0)])
+
+
+def test_a_server_that_has_just_started_refuses_its_groups_only_for_a_moment() -> None:
+    words = 'forbidden: User "airflow" cannot get path "/apis"'
+    refusal = reply(status(403, words, "Forbidden"), 403)
+    cluster = KnownCluster(ClusterSettings("c"))
+    found, asked = play(cluster.discovery(), [refusal, refusal, reply(groups("batch"))])
+    assert found.serves(JOBS)
+    assert [request.path for _, request in asked] == ["/apis"] * 3
+    with pytest.raises(RightMissing, match="let airflow get /apis in the cluster"):
+        play(KnownCluster(ClusterSettings("c")).discovery(), lambda request: refusal)
 
 
 def test_odd_groups_are_passed_over() -> None:

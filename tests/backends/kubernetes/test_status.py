@@ -93,6 +93,9 @@ def test_403_is_several_things() -> None:
     nobody = refused("GET", JOBS, reply(403, forbidden(user="system:anonymous")))
     assert type(nobody) is Unauthorized
     assert "no credentials arrived" in str(nobody)
+    words = 'forbidden: User "system:anonymous" cannot get path "/apis"'
+    nobody = refused("GET", "/apis", reply(403, status(403, words, "Forbidden")))
+    assert type(nobody) is Unauthorized
     quota = (
         'jobs.batch "q2" is forbidden: exceeded quota: jobs, requested: count/jobs.batch=1, '
         "used: count/jobs.batch=1, limited: count/jobs.batch=1"

@@ -1,9 +1,10 @@
 """
 The same histories on Kubernetes: the platform is the model of ``tests/model``, with KAI.
 
-Rooms: ``world`` (the truth, read from the model's store) · ``scripts`` (what the containers do) ·
-``wire`` (requests and streams) · ``people`` · ``random_history`` · ``invariants`` (judges beside
-those of all platforms) · ``connection``.
+Rooms: ``world`` (the truth, read from the model's store) · ``training`` · ``scripts`` (what the
+containers do) · ``wire`` (requests and streams) · ``people`` · ``random_history`` · ``scenes`` ·
+``invariants`` (judges beside those of all platforms) · ``attention`` (what excuses) ·
+``connection``.
 """
 
 from __future__ import annotations

@@ -8,26 +8,21 @@ from itertools import pairwise
 from typing import cast
 
 from tests.model.kubelet import phase_of
-from tests.simulation.airflow import FINISHED
-from tests.simulation.justice import state_at
-from tests.simulation.kubernetes.world import ENDED, ClusterWorld, Training
+from tests.simulation.kubernetes.attention import (
+    lasts_a_refusal,
+    longest_look,
+    was_refused,
+)
+from tests.simulation.kubernetes.training import Training
+from tests.simulation.kubernetes.world import ENDED, ClusterWorld
 from tests.simulation.simulation import Played
 from tests.simulation.violation import Invariant, Violation
 
 _FAILED = re.compile(r"(?:\w+: )?workload (\S+) failed: ")
-#: While these last, failures are not counted: nobody looks, or nobody may write.
-_UNCOUNTED = (
-    "outage",
-    "right",
-    "triggerer",
-    "take-over",
-    "API server",
-    "relabel",
-    "annotate",
-    "streams",
-)
 #: Failures that the author of a task allows who says nothing.
 DEFAULT_BUDGET = 6
+#: Seconds within which a failure is seen and acted on by who watches, and by who polls.
+WATCHING, POLLING = 10.0, 60.0
 
 
 def _mine(played: Played) -> list[Training]:
@@ -36,13 +31,20 @@ def _mine(played: Played) -> list[Training]:
 
 def pods_do_not_write_together(played: Played) -> Iterator[Violation]:
     """Check: never two pods that may write the same checkpoints, of whatever generations."""
-    if _is_unseen(played):
-        return  # a limit: who sees no pods waits for their grace only
-    runs = [(begin, end, one.name) for one in _mine(played) for begin, end in one.runs.values()]
-    for (_, end, older), (begin, _, newer) in pairwise(sorted(runs)):
-        if begin < end:
-            words = f"a pod of {newer} is placed while one of {older} may write"
+    runs = [(begin, end, one) for one in _mine(played) for begin, end in one.runs.values()]
+    for (_, end, older), (begin, _, newer) in pairwise(sorted(runs, key=lambda run: run[:2])):
+        # A limit: who saw no pods when it submitted has waited for their grace only.
+        if begin < end and not was_refused(
+            played, "list pods", _tried(played, newer), newer.created
+        ):
+            words = f"a pod of {newer.name} is placed while one of {older.name} may write"
             yield Violation("two pods write", begin, words)
+
+
+def _tried(played: Played, made: Training) -> float:
+    """Tell when the try began that has made a Job."""
+    begun = [f.at for f in played.story.of("running") if f.who == played.ti.task_id]
+    return max((at for at in begun if at <= made.created), default=0.0)
 
 
 def strangers_are_not_changed(played: Played) -> Iterator[Violation]:
@@ -64,23 +66,17 @@ def strangers_are_not_changed(played: Played) -> Iterator[Violation]:
 
 
 def the_budget_is_the_authors(played: Played) -> Iterator[Violation]:
-    """Check: interruptions never use up the budget, and failures of its own do."""
+    """Check: interruptions never use up the budget, and failures of its own do, once somebody can see them."""
     budget = _budget(played)
     for one in _mine(played):
-        if one.phase == "Failed" and one.failures <= budget:
-            words = f"{one.name} ends after {one.failures} failures; {budget} are allowed"
+        failed = one.failed_at
+        if one.phase == "Failed" and len(failed) <= budget:
+            words = f"{one.name} ends after {len(failed)} failures; {budget} are allowed"
             yield Violation("budget used up by others", one.phases[-1][0], words)
-        is_awaited = state_at(played, one.phases[-1][0]) not in FINISHED
-        if one.failures > budget + 1 and is_awaited and not _is_blind(played):
-            words = f"{one.name} failed {one.failures} times; {budget} are allowed"
-            yield Violation("budget overdrawn", one.phases[-1][0], words)
-
-
-def _is_unseen(played: Played) -> bool:
-    """Whether our side could not list pods, for a while at least."""
-    acts = {f.detail for f in played.story.of("act", what="right is taken")}
-    lacking = played.history.cluster.forbidden if played.history.cluster else ()
-    return "list pods" in acts.union(lacking)
+        looked = longest_look(played, failed[budget], failed[-1]) if failed[budget:] else 0.0
+        if looked > _reaction(played):
+            words = f"{one.name} failed {len(failed)} times; {budget} are allowed"
+            yield Violation("budget overdrawn", failed[-1], words)
 
 
 def _budget(played: Played) -> int:
@@ -88,15 +84,12 @@ def _budget(played: Played) -> int:
     return DEFAULT_BUDGET if given is None else given
 
 
-def _is_spent(played: Played, one: Training) -> bool:
-    return one.failures > _budget(played)
-
-
-def _is_blind(played: Played) -> bool:
-    """Whether nobody could count, or end it, for a while."""
-    lacking = played.history.cluster and played.history.cluster.forbidden
-    is_hidden = any(f.what.startswith(_UNCOUNTED) for f in played.story.of("act"))
-    return bool(lacking or is_hidden or played.history.troubles)
+def _reaction(played: Played) -> float:
+    """Tell within how many seconds an end is seen and acted on: at once by a watch, else at the next look."""
+    is_watching = played.ti.task.deferrable and not any(
+        was_refused(played, right, 0.0, float("inf")) for right in ("watch jobs", "watch pods")
+    )
+    return WATCHING if is_watching else POLLING
 
 
 def a_failure_was_one(played: Played) -> Iterator[Violation]:
@@ -107,21 +100,32 @@ def a_failure_was_one(played: Played) -> Iterator[Violation]:
         for one in [one for one in named if one.created <= fact.at][-1:]:
             until = [phase for phase in one.phases if phase[0] <= fact.at]
             phase = until[-1][1]
-            is_over = phase == "Failed" or one.condemned is not None or _is_spent(played, one)
-            if is_over or (phase == "Completed" and one.cut_short):
+            is_condemned = one.condemned is not None and one.condemned <= fact.at
+            is_spent = one.failures(fact.at) > _budget(played)
+            is_cut_short = phase == "Completed" and one.cut_short is not None
+            if phase == "Failed" or is_condemned or is_spent or is_cut_short:
                 continue
             yield Violation(f"false failure: {phase}", fact.at, fact.error[:150])
 
 
 def a_success_was_whole(played: Played) -> Iterator[Violation]:
     """Check: exit code 0 after an eviction is no success, where the pods can be seen."""
-    if _is_unseen(played):
-        return
     for fact in played.story.of("success"):
-        if fact.who == played.ti.task_id and fact.why == "its worker says so":
-            done = [one for one in _mine(played) if one.phase_at(fact.at)[1] == "Completed"]
-            if done and all(one.cut_short for one in done):
-                yield Violation("success without training: cut short", fact.at, done[-1].name)
+        if fact.who != played.ti.task_id or fact.why != "its worker says so":
+            continue
+        done = [one for one in _mine(played) if one.phase_at(fact.at)[1] == "Completed"]
+        left = [one.cut_short for one in done if one.cut_short is not None]
+        seen = left and not was_refused(played, "list pods", left[-1], fact.at, remembered=True)
+        if done and len(left) == len(done) and seen:
+            yield Violation("success without training: cut short", fact.at, done[-1].name)
+
+
+def a_refusal_lasts(played: Played) -> Iterator[Violation]:
+    """Check: a 403 is final only after a while: a server that was just started refuses wrongly."""
+    for fact in played.facts("raised", hopeless=True):
+        kind = fact.error.removeprefix("AirflowFailException: ").partition(":")[0]
+        if kind in ("Forbidden", "RightMissing") and not lasts_a_refusal(played, fact.at):
+            yield Violation(f"refused in a moment: {kind}", fact.at, fact.error[:150])
 
 
 def nothing_runs_on(played: Played) -> Iterator[Violation]:
@@ -141,5 +145,6 @@ INVARIANTS: tuple[Invariant, ...] = (
     the_budget_is_the_authors,
     a_failure_was_one,
     a_success_was_whole,
+    a_refusal_lasts,
     nothing_runs_on,
 )

@@ -10,12 +10,13 @@ from typing import Any
 from tests.model.kubelet import phase_of
 from tests.model.resources import Object
 from tests.simulation.history import Act, Life
+from tests.simulation.kubernetes.connection import NAMESPACE
+from tests.simulation.kubernetes.training import Training
 from tests.simulation.kubernetes.wire import ClusterWire
 from tests.simulation.kubernetes.world import (
     ENDED,
     OWNER,
     ClusterWorld,
-    Training,
     plain_job,
 )
 from tests.simulation.people import People
@@ -29,6 +30,7 @@ GARBAGE = {
     "text": "somebody was here",
     "json": '{"lives": 7, "spec": []}',
     "deep": "[" * 3000,
+    "long": "7" * 200_000,
 }
 
 
@@ -64,6 +66,9 @@ class ClusterPeople(People):
             "controller restarts": lambda act: self.world.model.jobs.restart(),
             "quota is full": self._fill_quota,
             "right is taken": self._take_right,
+            "pods are refused": self._refuse_pods,
+            "token is lost": lambda act: self.wire.lose_token(act.seconds),
+            "namespace goes": self._delete_namespace,
         }
 
     @property
@@ -114,6 +119,18 @@ class ClusterPeople(People):
         server = self.world.model.server
         server.most_jobs = 0
         self.airflow.later(act.seconds, lambda: setattr(server, "most_jobs", None))
+
+    def _refuse_pods(self, act: Act) -> None:
+        """Let a quota leave no room for pods; their Jobs are taken."""
+        jobs = self.world.model.jobs
+        jobs.problem = "exceeded quota: objects, requested: pods=1, used: pods=9, limited: pods=9"
+        self.airflow.later(act.seconds, lambda: setattr(jobs, "problem", ""))
+
+    def _delete_namespace(self, act: Act) -> None:
+        """Delete the namespace with all that is in it; it is made again some time later."""
+        self.world.delete_namespace()
+        remade = partial(self.world.model.add_namespace, NAMESPACE)
+        self.airflow.later(act.seconds, remade)
 
     def _take_right(self, act: Act) -> None:
         verb, plural = act.detail.split()

@@ -12,8 +12,9 @@ from dataclasses import replace
 from tests.simulation import random_history as any_platform
 from tests.simulation import wire
 from tests.simulation.history import Act, Cluster, Cue, History, Life, Platform
+from tests.simulation.kubernetes.people import GARBAGE
+from tests.simulation.kubernetes.scenes import with_scene
 from tests.simulation.random_history import history_of
-from tests.simulation.scenes import LONG, SUBMITTED
 
 #: What no cluster does, and what happens instead.
 NOT_HERE = ("hide", "restore")
@@ -35,6 +36,9 @@ DEEDS = {
     "controller restarts": 2,
     "quota is full": 2,
     "right is taken": 4,
+    "pods are refused": 2,
+    "token is lost": 2,
+    "namespace goes": 2,
 }
 FOLLOWS = {"suspend": "resume", "delete": "clear", "delete pod": "suspend", "preempt": "clear"}
 POLICIES = ("Foreground", "Background", "Background", "Orphan")
@@ -44,7 +48,6 @@ LABELS = (
     "airflow-runai/generation",
 )
 ANNOTATIONS = ("history", "fingerprint", "specification", "backoff-limit")
-GARBAGE = ("empty", "text", "json", "deep")
 RIGHTS = (
     "watch jobs",
     "watch pods",
@@ -76,7 +79,7 @@ def cluster_history_of(seed: int) -> History:
         troubles=troubles,
         task=_with_budget(chance, history).task,
     )
-    return chance.choice(SCENES)(history, chance) if chance.random() < 0.3 else history
+    return with_scene(history, chance) if chance.random() < 0.3 else history
 
 
 def _cluster(chance: random.Random) -> Cluster:
@@ -117,64 +120,9 @@ def _act(chance: random.Random, what: str, cue: Cue) -> Act:
         "API server restarts": (0.5, 60),
         "quota is full": (5, 900),
         "right is taken": (1, 900),
+        "pods are refused": (5, 900),
+        "token is lost": (1, 900),
+        "namespace goes": (1, 900),
     }
     seconds = any_platform._between(chance, *lasting[what]) if what in lasting else 0.0
     return Act(cue, what, seconds, chance.choice(details[what]) if what in details else "")
-
-
-def _pod_goes_beside_a_suspension(history: History, chance: random.Random) -> History:
-    """Somebody suspends while KAI evicts, or the other way round."""
-    moment = round(chance.uniform(5.0, 60.0), 2)
-    acts = [
-        Act(Cue("Running", 2, moment + round(chance.uniform(0.0, 3.0), 2)), what)
-        for what in chance.sample(("suspend", "preempt", "delete pod", "evict pod"), 2)
-    ]
-    resumed = Act(Cue("Running", 2, moment + round(chance.uniform(1.0, 60.0), 1)), "resume")
-    return replace(history, acts=(*history.acts, *acts, resumed), lives=(LONG, *history.lives))
-
-
-def _orphans(history: History, chance: random.Random) -> History:
-    """Somebody deletes the Job and leaves its pods, and the task begins anew."""
-    moment = round(chance.uniform(5.0, 60.0), 2)
-    acts = (
-        Act(Cue("Running", 2, moment), "delete", 0.0, "Orphan"),
-        Act(Cue("Running", 2, moment + round(chance.uniform(0.5, 20.0), 1)), "clear"),
-    )
-    return replace(history, acts=(*history.acts, *acts), lives=(LONG, *history.lives))
-
-
-def _blind_triggerer(history: History, chance: random.Random) -> History:
-    """Pods come and go while no triggerer lives."""
-    away = round(chance.uniform(30.0, 300.0), 1)
-    first = Life(((5.0, round(chance.uniform(5.0, 60.0), 1)), (5.0, 30.0), (20.0, 200.0)))
-    act = Act(Cue("Running", chance.choice((2, 3)), 2.0), "triggerer dies", away)
-    return replace(history, acts=(*history.acts, act), lives=(first, *history.lives))
-
-
-def _name_is_taken(history: History, chance: random.Random) -> History:
-    """Somebody takes the name of the next generation, and the task needs it."""
-    moment = round(chance.uniform(0.5, 60.0), 2)
-    acts = (
-        Act(Cue(*SUBMITTED, moment), "impostor"),
-        Act(Cue(*SUBMITTED, moment + round(chance.uniform(0.0, 3.0), 2)), "clear"),
-    )
-    return replace(history, acts=(*history.acts, *acts))
-
-
-def _restart_while_submitting(history: History, chance: random.Random) -> History:
-    """The API server restarts while a worker submits."""
-    act = Act(
-        Cue("running", 1, round(chance.uniform(0.0, 2.0), 2)),
-        "API server restarts",
-        round(chance.uniform(0.5, 30.0), 1),
-    )
-    return replace(history, acts=(*history.acts, act))
-
-
-SCENES = (
-    _pod_goes_beside_a_suspension,
-    _orphans,
-    _blind_triggerer,
-    _name_is_taken,
-    _restart_while_submitting,
-)

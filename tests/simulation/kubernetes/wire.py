@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 
 from tests.model.faults import asked
-from tests.model.refusals import no_right, unauthorized
-from tests.model.resources import place_of
+from tests.model.refusals import Refusal, no_right, no_right_to_path, unauthorized
+from tests.model.resources import PODS, Object, place_of
 from tests.model.server import Answer
 from tests.model.watching import Watch
 from tests.simulation.clock import VirtualLoop
@@ -23,6 +23,7 @@ from tests.simulation.story import Story
 from tests.simulation.wire import Wire, answer
 
 USER = "system:serviceaccount:airflow:airflow"
+ANONYMOUS = "system:anonymous"
 #: Outages that leave open what is open.
 _REFUSALS = ("401", "403")
 
@@ -32,6 +33,7 @@ class ClusterWire(Wire):
     Carries requests to the API server of a cluster.
 
     :ivar refusing_until: a server that was just started refuses everybody until then.
+    :ivar anonymous_until: no token arrives until then.
     :ivar silent_since: what was opened before says nothing any more, and is not told its end.
     """
 
@@ -45,7 +47,7 @@ class ClusterWire(Wire):
     ) -> None:
         super().__init__(loop, world, story, chance, aside)  # type: ignore[arg-type]  # it is the server, too
         self.world = world
-        self.refusing_until = self.silent_since = 0.0
+        self.refusing_until = self.anonymous_until = self.silent_since = 0.0
 
     def begin_outage(self, kind: str, seconds: float) -> None:
         super().begin_outage(kind, seconds)
@@ -58,8 +60,21 @@ class ClusterWire(Wire):
         self.world.model.server.restart()
         self.refusing_until = self.loop.time() + seconds + refusing
 
+    def lose_token(self, seconds: float) -> None:
+        """Let a proxy drop the token of each request."""
+        self.anonymous_until = self.loop.time() + seconds
+
+    async def carry(self, request: httpx.Request) -> httpx.Response:
+        response, place = await super().carry(request), place_of(request.url.path)
+        process = here()
+        if process and process.number and place and place.resource == PODS:
+            is_list = request.method == "GET" and response.status_code == 200
+            for pod in _items(response) if is_list else ():
+                self.world.was_seen(pod)
+        return response
+
     def _ask(self, who: str, request: httpx.Request) -> httpx.Response:
-        if self.loop.time() < self.refusing_until:
+        if self.loop.time() < max(self.refusing_until, self.anonymous_until):
             return self._instead(request, 403, "403")
         world = self.world
         was, world.acting = world.acting, who
@@ -88,14 +103,29 @@ class ClusterWire(Wire):
         return response
 
     def _words(self, request: httpx.Request, status: int) -> dict[str, Any]:
-        place = place_of(request.url.path)
         if status == 401:
             return unauthorized().body
-        if status == 403 and place is not None:
-            verb = {"GET": "get", "POST": "create"}.get(request.method, request.method.lower())
-            return no_right(USER, verb, place.resource, NAMESPACE).body
+        if status == 403:
+            return self._without_right(request).body
         words = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
         return {**words, "message": f"fault {status}", "reason": "Fault", "code": status}
+
+    def _without_right(self, request: httpx.Request) -> Refusal:
+        user = ANONYMOUS if self.loop.time() < self.anonymous_until else USER
+        verb = {"GET": "get", "POST": "create"}.get(request.method, request.method.lower())
+        path, place = request.url.path, place_of(request.url.path)
+        if place is None:
+            return no_right_to_path(user, verb, path)
+        return no_right(user, verb, place.resource, NAMESPACE)
+
+
+def _items(response: httpx.Response) -> list[Object]:
+    """Return what a list holds; nothing of what is no list, or a stream."""
+    is_json = response.headers.get("content-type") == "application/json"
+    if not is_json or not isinstance(response.stream, httpx.ByteStream) or not response.content:
+        return []
+    found = json.loads(response.content)
+    return list(found.get("items") or ())
 
 
 class _Lines(httpx.AsyncByteStream):
@@ -116,7 +146,10 @@ class _Lines(httpx.AsyncByteStream):
             if self._watch.was_cut:
                 raise httpx.RemoteProtocolError("peer closed connection without complete body")
             while self._watch.lines:
-                yield json.dumps(self._watch.lines.popleft()).encode() + b"\n"
+                line = self._watch.lines.popleft()
+                if line["object"].get("kind") == PODS.kind and line["type"] != "BOOKMARK":
+                    self._wire.world.was_seen(line["object"])
+                yield json.dumps(line).encode() + b"\n"
             if self._watch.is_over:
                 return
 

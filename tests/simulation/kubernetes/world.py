@@ -16,16 +16,17 @@ from tests.model.cluster import Cluster as Model
 from tests.model.conditions import condition
 from tests.model.kubelet import Life as Container
 from tests.model.kubelet import phase_of
-from tests.model.resources import JOBS, PODS, Object
+from tests.model.resources import JOBS, NAMESPACES, PODS, Object
 from tests.model.store import Change
 from tests.simulation.clock import VirtualLoop
 from tests.simulation.history import Cluster, Life
 from tests.simulation.kubernetes.connection import NAMESPACE
 from tests.simulation.kubernetes.scripts import Script
+from tests.simulation.kubernetes.training import PERSON, Training
 from tests.simulation.world import Workload, World
 
 OWNER = "batch.kubernetes.io/controller-uid"
-PERSON, PLATFORM = "a person", "platform"
+PLATFORM = "platform"
 ENDED = ("Succeeded", "Failed")
 #: No history needs more.
 ROOM = 64
@@ -40,31 +41,6 @@ class ClusterClock:
 
     def now(self) -> float:
         return BEGIN + self._off + self._loop.time()
-
-
-@dataclass(eq=False)
-class Training(Workload):
-    """
-    A Job and its whole past.
-
-    :param maker: who created it.
-    :param runs: (from, until) of each pod, by uid: from its placing to the end of its container.
-    :param failures: ends of its own with a code other than 0.
-    :param cut_short: its last pod ended with exit code 0 when it was told to go.
-    """
-
-    maker: str = ""
-    script: Script = field(default_factory=lambda: Script(Life(), 5.0))
-    runs: dict[str, list[float]] = field(default_factory=dict)
-    begun: dict[str, float] = field(default_factory=dict)
-    preempted: set[str] = field(default_factory=set)
-    failures: int = 0
-    cut_short: bool = False
-
-    @property
-    def task(self) -> tuple[str, ...]:
-        """The task instance that made it; what people make belongs to none, whatever it says."""
-        return () if self.maker == PERSON else super().task
 
 
 @dataclass(eq=False)
@@ -111,8 +87,10 @@ class ClusterWorld(World):
         return self.make(plain_job(name), life)
 
     def make(self, job: Object, life: Life | None = None) -> Workload | None:
-        """Make a Job that a person has written; ``None`` if its name is taken."""
-        if self.job(job["metadata"]["name"]):
+        """Make a Job that a person has written; ``None`` if its name is taken, or its namespace goes."""
+        home = self.model.store.find(NAMESPACES, "", NAMESPACE)
+        is_there = home is not None and "deletionTimestamp" not in home["metadata"]
+        if self.job(job["metadata"]["name"]) or not is_there:
             return None
         self._script = life
         with_acting = self._as(PERSON, partial(self.model.store.create, JOBS, job))
@@ -123,6 +101,10 @@ class ClusterWorld(World):
         """Begin to remove it."""
         if job := self.job_of(workload):
             self._as(who, partial(self.model.deletion.delete, JOBS, job, policy))
+
+    def delete_namespace(self) -> None:
+        """Begin to remove all that there is."""
+        self._as(PERSON, partial(self.model.namespaces.delete, NAMESPACE))
 
     def suspend(self, workload: Workload, who: str) -> None:
         """Stop its pods, keep the Job."""
@@ -249,25 +231,26 @@ class ClusterWorld(World):
             training.begun[uid] = now
             if training.script.is_preempted:
                 self.loop.after(training.script.left, partial(self._preempt, training, uid))
+        if "deletionTimestamp" in pod["metadata"]:
+            training.leaving.setdefault(uid, now)
         is_over = change.new is None or phase_of(pod) in ENDED
         if is_over and uid in training.runs and training.runs[uid][1] > now:
             training.runs[uid][1] = now
-            goes = "deletionTimestamp" in pod["metadata"]
-            training.cut_short = goes and phase_of(pod) == "Succeeded"
-        if (is_over or "deletionTimestamp" in pod["metadata"]) and uid in training.begun:
+            has_succeeded = phase_of(pod) == "Succeeded"
+            training.cut_short = training.leaving.get(uid) if has_succeeded else None
+        if (is_over or uid in training.leaving) and uid in training.begun:
             self._stopped(training, pod)
         self._show(training)
 
     def _stopped(self, training: Training, pod: Object) -> None:
         uid = pod["metadata"]["uid"]
-        begun = training.begun[uid]
-        if begun < 0:
+        if uid in training.stopped:
             return
-        training.begun[uid] = -1.0
+        training.stopped.add(uid)
         failed = phase_of(pod) == "Failed" and "deletionTimestamp" not in pod["metadata"]
-        training.failures += failed
+        training.failed_at += [self.now()] if failed else []
         training.script.stopped(
-            self.now() - begun, preempted=uid in training.preempted, failed=failed
+            self.now() - training.begun[uid], preempted=uid in training.preempted, failed=failed
         )
 
     def _show(self, training: Training) -> None:
@@ -280,9 +263,20 @@ class ClusterWorld(World):
             self._enter(training, phase)
 
     def _enter(self, workload: Workload, phase: str, message: str = "") -> None:
-        # Clocks follow from what the pods say: whatever was, can be known.
-        workload.told[len(workload.phases)] = self.now()
+        # Clocks follow from what the pods say: whatever was can be known, but a run only as long as
+        # its pod is there.
+        if phase != "Running":
+            workload.told[len(workload.phases)] = self.now()
         super()._enter(workload, phase, message)
+
+    def was_seen(self, pod: Object) -> None:
+        """Take note that somebody who waits has seen a pod."""
+        training = self._of(pod)
+        begun = training.begun.get(pod["metadata"]["uid"])
+        if phase_of(pod) != "Pending":
+            for place, (at, phase, _) in enumerate(training.phases):
+                if phase == "Running" and at == begun:
+                    training.told.setdefault(place, self.now())
 
 
 def _phase(job: Object, pods: list[Object], training: Training) -> str:

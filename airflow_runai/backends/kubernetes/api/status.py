@@ -40,8 +40,9 @@ _ANONYMOUS = "system:anonymous"
 #: What a server of Go says to an address that it does not know.
 _NO_PAGE = "404 page not found"
 _LACKING = re.compile(
-    r'User "(?P<user>[^"]*)" cannot (?P<verb>\S+) resource "(?P<resource>[^"]*)" '
-    r'in API group "(?P<group>[^"]*)"(?: in the namespace "(?P<namespace>[^"]*)")?'
+    r'User "(?P<user>[^"]*)" cannot (?P<verb>\S+) (?:path "(?P<path>[^"]*)"|'
+    r'resource "(?P<resource>[^"]*)" '
+    r'in API group "(?P<group>[^"]*)"(?: in the namespace "(?P<namespace>[^"]*)")?)'
 )
 _TYPO = re.compile(r'(unknown|duplicate) field "([^"]+)"')
 
@@ -129,7 +130,7 @@ def _forbidden(where: str, status: Mapping[str, Any], detail: str) -> RunaiError
 def _grant(lacking: re.Match[str]) -> str:
     """Say which right to give."""
     whom, verb = cut(lacking["user"], 120), cut(lacking["verb"], 40)
-    what = cut(f"{lacking['resource']}.{lacking['group']}".rstrip("."), 120)
+    what = cut(lacking["path"] or f"{lacking['resource']}.{lacking['group']}".rstrip("."), 120)
     if not lacking["namespace"]:
         return f"let {whom} {verb} {what} in the cluster (a ClusterRole and its ClusterRoleBinding)"
     place = f"namespace {cut(lacking['namespace'], 80)}"
