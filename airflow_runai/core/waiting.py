@@ -37,9 +37,6 @@ FRESH = 120.0
 #: The history of an ended workload may be unreadable this often in a row before we do without.
 MAX_HISTORY_ATTEMPTS = 5
 
-#: One for all: each would take 200 bytes of a wait.
-_NONE: frozenset[str] = frozenset()
-
 
 def wait(
     policy: WaitPolicy,
@@ -153,21 +150,22 @@ class _Outage:
     """A stretch of time without an answer."""
 
     failures: int = 0
-    kinds: frozenset[str] = _NONE
+    kinds: tuple[str, ...] = ()
 
     def record_failure(self, error: Exception) -> bool:
         """Count a failure; return whether it is the first of its kind."""
         kind = type(error).__name__
         is_new = kind not in self.kinds
         self.failures += 1
-        self.kinds |= {kind}
+        if is_new:
+            self.kinds += (kind,)
         return is_new
 
     def recovered(self) -> bool:
         """Forget the failures; return whether there were any."""
         was_out = self.failures > 0
         self.failures = 0
-        self.kinds = _NONE
+        self.kinds = ()
         return was_out
 
 
