@@ -13,6 +13,7 @@ Everything that can go wrong, as one tree: ``except RunaiError`` catches all of 
     │   ├── Throttled               429; ``retry_after`` seconds, if the server said so
     │   ├── Silent                  a stream has brought nothing for too long
     │   ├── KindMissing             the server knows no such kind of object, or not yet again
+    │   ├── NotQueued               a queue does not know a training yet, so it cannot hold it back
     │   ├── Missing                 what was submitted is neither found nor listed as deleted
     │   │   └── NameTaken           a name is taken by what cannot be found
     │   └── Unreadable              an answer that is not JSON, or lacks required fields
@@ -126,6 +127,10 @@ class KindMissing(Unreachable):
 
     It says nothing about the object: also a server that has just started answers so.
     """
+
+
+class NotQueued(Unreachable):
+    """A queue does not know a training yet, so there is nothing by which it could be suspended."""
 
 
 class Missing(Unreachable):

@@ -14,17 +14,20 @@ from typing import Any, TypeVar, cast
 
 from airflow_runai.backends import organization
 from airflow_runai.backends.kubernetes.api.paths import PODS
-from airflow_runai.backends.kubernetes.api.writes import Object, read
+from airflow_runai.backends.kubernetes.api.writes import Object
 from airflow_runai.backends.kubernetes.capacity.capacity import server_version
 from airflow_runai.backends.kubernetes.diagnostics.explanation import explain_look
 from airflow_runai.backends.kubernetes.known_cluster import KnownCluster
 from airflow_runai.backends.kubernetes.logs.log_readers import PodLogReader
 from airflow_runai.backends.kubernetes.logs.pod_source import PodSource
 from airflow_runai.backends.kubernetes.settings import ClusterSettings
-from airflow_runai.backends.kubernetes.trainings.training_look import TrainingLook, united
+from airflow_runai.backends.kubernetes.trainings.training_look import (
+    TrainingLook,
+    rows_of,
+    united,
+)
 from airflow_runai.backends.runai import RunaiBackend
 from airflow_runai.backends.settings import Settings
-from airflow_runai.backends.throttle import HISTORY
 from airflow_runai.core.flow import Flow, Open, Request, now
 from airflow_runai.core.incarnations import pods_at
 from airflow_runai.core.kubernetes.incarnations import PodIncarnation
@@ -95,11 +98,9 @@ class NamedPods(PodSource):
         names = dict.fromkeys(exact(row.get("name"), "pod's name") for row in named)
         found: list[Object] = []
         for name in [one for one in names if one][:_MOST_PODS]:
-            try:
-                path = PODS.object(namespace, name)
-                found.append((yield from self.ask(read(path, rank=HISTORY))))
-            except NotFound:
-                continue  # gone since it was named
+            # By a list: all that looks at pods needs that right, and nothing the one to `get`.
+            by_name = ("fieldSelector", f"metadata.name={name}")
+            found += yield from self.ask(rows_of(PODS.collection(namespace), by_name))
         return found
 
     def remembered(self, workload: Workload) -> Flow[Sequence[PodIncarnation]]:

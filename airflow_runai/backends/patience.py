@@ -7,11 +7,13 @@ before it sends another.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from airflow_runai.core.flow import Flow, Sleep, now
+from airflow_runai.core.dates import utc
+from airflow_runai.core.flow import Flow, Notice, Sleep, now
 from airflow_runai.errors import (
     NotResolved,
     QuotaExceeded,
@@ -30,6 +32,8 @@ LOOKUP_DELAYS = (1.0, 2.0, 4.0, 8.0, 15.0)
 MAX_PAUSE = 60.0
 #: Seconds for which a submission tries again.
 SUBMISSION_PATIENCE = 600.0
+#: What is tried again is told at once, and then every so many seconds.
+TELL_EVERY = 60.0
 #: Shortest pause, and the first ceiling, seconds.
 _LEAST, _FIRST_CEILING = 0.5, 2.0
 #: Refusals that say more about the identity, or the moment, than about the workload.
@@ -83,10 +87,11 @@ class Outage:
     patience: Patience
     _ceiling: float = field(default=_FIRST_CEILING, init=False)
     _since: float | None = field(default=None, init=False)
+    _told_at: float = field(default=-math.inf, init=False)
 
     def outlast(self, error: RunaiError) -> Flow[None]:
         """
-        Pause before the next attempt.
+        Tell what is wrong and until when it is tried again, and pause before the next attempt.
 
         The pause is chosen evenly between next to nothing and a ceiling that doubles (full jitter):
         hundreds of tasks that were told to slow down in the same second must not come back in the
@@ -98,6 +103,10 @@ class Outage:
         self._since = moment if self._since is None else self._since
         if not self.patience.outlasts(error) or moment - self._since >= self.patience.seconds:
             raise error
+        if moment - self._told_at >= TELL_EVERY:
+            self._told_at = moment
+            until = utc(self._since + self.patience.seconds)
+            yield Notice("retry", f"{error}; trying again until {until}")
         least = _LEAST + asked_pause(error)
         yield Sleep(least, jitter=self._ceiling / least)
         self._ceiling = min(2 * self._ceiling, MAX_PAUSE)

@@ -82,9 +82,10 @@ class Notice:
     Something that an observer may want to see now (a new phase, an outage); not an end.
 
     :param kind: ``timeline`` (the newest phase, with all that is known), ``moment`` (one before it,
-        seen only now) or ``trouble``; without text, for what goes on beside a wait: ``sighting``
-        (the first reading holds no news), ``departure`` (an incarnation leaves or has left, and
-        its history is read next) and ``end`` (with ``status`` and ``reason``).
+        seen only now), ``trouble``, or ``retry`` (what went wrong, and until when it is tried
+        again); without text, for what goes on beside a wait: ``sighting`` (the first reading holds
+        no news), ``departure`` (an incarnation leaves or has left, and its history is read next)
+        and ``end`` (with ``status`` and ``reason``).
     """
 
     kind: str

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
 from math import inf
 
+from airflow_runai.core.dates import utc
 from airflow_runai.core.decision import Snapshot
 from airflow_runai.core.flow import Flow, Notice
 from airflow_runai.core.json_merge import JsonObject
@@ -36,7 +36,7 @@ def tell_news(before: Snapshot, after: Snapshot) -> Flow[None]:
     for moment in earlier:
         yield Notice("moment", _line(name, moment))
     until = _guaranteed_until(after)
-    words = f"; not preempted before {_utc(until)}" if until is not None else ""
+    words = f"; not preempted before {utc(until)}" if until is not None else ""
     yield Notice("timeline", _line(name, last) + words, snapshot_news(after))
 
 
@@ -73,10 +73,6 @@ def _guaranteed_until(snapshot: Snapshot) -> float | None:
     until = snapshot.workload.guaranteed_until
     is_of_last = snapshot.workload.phase == snapshot.timeline[-1].phase
     return until if until is not None and until > snapshot.taken_at and is_of_last else None
-
-
-def _utc(moment: float) -> str:
-    return datetime.fromtimestamp(moment, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _untold(before: Snapshot, after: Snapshot) -> tuple[Moment, ...]:

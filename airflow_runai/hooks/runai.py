@@ -7,6 +7,7 @@ see ``sessions.py``. Nothing is looked up or sent before the first call.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
@@ -29,6 +30,13 @@ if TYPE_CHECKING:
     import httpx
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+
+def _tell_retries(notice: Notice) -> None:
+    if notice.kind == "retry":
+        log.warning("%s", notice.text)
 
 
 class RunaiHook(BaseHook):
@@ -86,10 +94,14 @@ class RunaiHook(BaseHook):
     def run(
         self,
         flow: Flow[T],
-        on_notice: Callable[[Notice], None] | None = None,
+        on_notice: Callable[[Notice], None] = _tell_retries,
         sleep: Callable[[float], None] = drivers.pause,
     ) -> T:
-        """Drive a flow to its end, as who the connection says; see :func:`drivers.run`."""
+        """
+        Drive a flow to its end, as who the connection says; see :func:`drivers.run`.
+
+        :param on_notice: by default, the log says what is tried again, and until when.
+        """
         sent = through(flow, lambda request: counted(self.platform.send(request)))
         return drivers.run(sent, self._client, on_notice, sleep, self._clock)
 

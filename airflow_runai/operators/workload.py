@@ -100,6 +100,7 @@ class WorkloadOperator(RoomOperator, LineageSource):
                 on_clear=self.on_clear,
                 patience=Patience(seconds),
                 sleep=sleep,
+                has_waited=self._turn is not None,
             )
             ready = partial(self._make_ready, context, hook, project, spec, note)
             try:

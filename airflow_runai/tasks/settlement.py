@@ -20,7 +20,7 @@ from airflow_runai.core.outcome import FAILED, STALLED, STOPPED, SUCCEEDED, TIME
 from airflow_runai.core.phases import Meaning
 from airflow_runai.core.waiting import take_snapshot
 from airflow_runai.core.workload import Workload
-from airflow_runai.errors import Refused, RightMissing, Unreachable, WorkloadEnded
+from airflow_runai.errors import NotQueued, Refused, RightMissing, Unreachable, WorkloadEnded
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.tasks.checkpoint_root import CheckpointRoot
 from airflow_runai.tasks.completion import is_cut_short
@@ -89,9 +89,9 @@ def _settled_now(
     runs_again = partial(_runs_again, snapshot.workload)
     try:
         done = hook.run(stop(hook.backend, snapshot.workload, action, unless=runs_again))
-    except RightMissing as error:
+    except (RightMissing, NotQueued) as error:
         log.warning(
-            "%s is %s, but may not be ended (%s): still waiting", start.name, now.status, error
+            "%s is %s, but was not ended (%s): still waiting", start.name, now.status, error
         )
         return None
     return replace(now, reason=f"{now.reason}; {done}") if done else None

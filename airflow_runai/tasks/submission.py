@@ -61,6 +61,7 @@ class Submission:
     :param patience: with a control plane that does not answer.
     :param sleep: called with seconds; raises :class:`WorkerStopped` in a worker that is told to
         stop.
+    :param has_waited: for room: which rights are missing was said before that.
     """
 
     hook: RunaiHook
@@ -72,6 +73,7 @@ class Submission:
     on_clear: str
     patience: Patience
     sleep: Callable[[float], None]
+    has_waited: bool = False
     _found_elsewhere: str | None = None
 
     def submit_or_adopt(self, before_create: Callable[[str], None]) -> Workload:
@@ -86,7 +88,7 @@ class Submission:
         """
         may_have_deleted = not self._begins_anew or may_be_made_again(self.context)
         step = self._plan(self._existing(deleted=may_have_deleted))
-        if isinstance(step, Create):
+        if isinstance(step, Create) and not self.has_waited:
             tell_missing_rights(self.hook, self.project, self.purpose, self.sleep)
         while isinstance(step, Create):
             begun = self._run(now())

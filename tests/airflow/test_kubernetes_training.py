@@ -122,7 +122,7 @@ def test_a_timeout_that_may_not_stop_it_names_the_right_and_waits_on(
     model.cluster.server.forbidden.add(("delete", "jobs"))
     done = run(dag_of(training(timeouts={"running": 20}, deferrable=deferrable)))
     assert done.state == "success"
-    assert "is timed_out, but may not be ended" in caplog.text
+    assert "is timed_out, but was not ended" in caplog.text
     assert "let airflow delete jobs.batch in namespace team-b (a Role" in caplog.text
     assert len(jobs(model)) == 1
 
@@ -143,6 +143,15 @@ def test_without_a_right_that_it_takes_a_task_fails_before_it_waits_for_room(
     assert "create jobs of API group batch" in words
     assert done.task().try_number == 1
     assert creates(model) == 0
+
+
+def test_a_right_that_is_missing_is_said_once_also_if_it_waits_for_room(
+    run: Runner, model: ServedModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    model.cluster.server.forbidden.add(("list", "nodes"))
+    done = run(dag_of(training(submit_when="quota")))
+    assert done.state == "success"
+    assert caplog.text.count("lacks rights in namespace 'team-b': list nodes in the whole") == 1
 
 
 def deferred(model: ServedModel, run: Runner, on_kill: str = "stop") -> RunaiWorkloadTrigger:

@@ -378,7 +378,7 @@ def test_a_create_without_an_answer_leads_to_one_workload(
 @pytest.mark.slow
 @both
 def test_bursts_of_errors_before_and_in_the_middle_are_survived(
-    run: Runner, emulator: Emulator, deferrable: bool
+    run: Runner, emulator: Emulator, deferrable: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     emulator.faults.add("status", status=503, path="/api/v1/org-unit/projects")
     emulator.faults.add("status", status=503, path="/api/v1/workloads", method="GET")
@@ -390,6 +390,11 @@ def test_bursts_of_errors_before_and_in_the_middle_are_survived(
     assert emulator.faults.planned() == []
     assert done.task().try_number == 1
     assert creates(emulator) == 1
+    said = [one.message for one in caplog.records if "; trying again until " in one.message]
+    assert [one.partition(";")[0] for one in said] == [
+        "GET /api/v1/org-unit/projects: 503 planned fault",
+        "GET /api/v1/workloads: 503 planned fault",
+    ]
 
 
 @pytest.mark.slow

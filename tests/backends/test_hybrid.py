@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
@@ -9,6 +10,7 @@ import pytest
 
 from airflow_runai.backends import drivers
 from airflow_runai.backends.hybrid import HybridBackend
+from airflow_runai.backends.kubernetes.least_rights import TRIGGERER, WORKER, granted
 from airflow_runai.backends.submission import create_or_adopt
 from airflow_runai.backends.tokens import Tokens
 from airflow_runai.core.flow import Flow, Reply, Request, through
@@ -21,13 +23,25 @@ from tests.conftest import settings_for
 from tests.model.conftest import Stage
 from tests.model.faults import asked
 from tests.model.pod_logs import LogStream
-from tests.model.resources import PODS, Object
+from tests.model.resources import PODS, Object, place_of
 
 pytestmark = pytest.mark.slow
 
 T = TypeVar("T")
+ROOT = Path(__file__).parents[2]
 KUBE = "http://kube.example:6443"
 NAME = "train-0123456789-g1"
+UNSCHEDULABLE = {
+    "phase": "Pending",
+    "conditions": [
+        {
+            "type": "PodScheduled",
+            "status": "False",
+            "reason": "Unschedulable",
+            "message": "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.",
+        }
+    ],
+}
 
 
 class Both:
@@ -149,6 +163,31 @@ def test_logs_are_those_of_the_pod_that_is_named(both: Both) -> None:
     assert path.startswith("/api/v1/namespaces/runai-team-a/pods/")
 
 
+def test_it_needs_no_right_but_those_that_its_page_names_and_the_roles_grant(both: Both) -> None:
+    both.emulator.plane.scripted.set("train", Scenario(run_seconds=20, exit_code=3))
+    one = both.submit(backoff_limit=0)
+    pod = both.place(one, terminated=ended(3))
+    both.run(both.backend.log(one).text(LogQuery()))
+    both.stage.cluster.store.change(PODS, pod, lambda found: found["status"].update(UNSCHEDULABLE))
+    both.run(both.backend.explain(one))
+    used = {right_of(request) for request in both.asked}
+    page = (ROOT / "docs" / "connection.md").read_text()
+    words = "`list` on `pods`, `events` and `nodes`, and `get` on `pods/log`"
+    assert words in " ".join(page.split())
+    assert used == {("list", one) for one in ("pods", "events", "nodes")} | {("get", "pods/log")}
+    for who in (WORKER, TRIGGERER):
+        rows = granted("runai", who)
+        assert used <= {(verb, need.kind.resource) for need, verbs in rows for verb in verbs}
+
+
+def right_of(request: httpx.Request) -> tuple[str, str]:
+    """Return the verb and the resource that a role has to allow for a GET."""
+    place = place_of(request.url.path)
+    assert place is not None
+    part = f"/{place.part}" if place.part else ""
+    return "get" if place.name else "list", f"{place.resource.plural}{part}"
+
+
 def test_a_cluster_that_is_away_or_forbids_it_leaves_what_run_ai_knows(both: Both) -> None:
     both.emulator.plane.scripted.set("train", Scenario(run_seconds=20, exit_code=3))
     one = both.submit(backoff_limit=0)
@@ -161,7 +200,7 @@ def test_a_cluster_that_is_away_or_forbids_it_leaves_what_run_ai_knows(both: Bot
         both.run(both.backend.log_server("any"))
     both.is_away = False
     assert both.run(both.backend.log_server("any")) == KUBE
-    both.stage.cluster.server.forbidden.add(("*", "pods"))
+    both.stage.cluster.server.forbidden.add(("list", "pods"))
     assert both.codes(one) == ["crashes"]
     with pytest.raises(Forbidden):
         both.run(both.backend.log(one).text(LogQuery()))

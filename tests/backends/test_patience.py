@@ -6,7 +6,7 @@ import pytest
 
 from airflow_runai.backends.control_plane import get
 from airflow_runai.backends.patience import MAX_PAUSE, SUBMISSION_PATIENCE, Patience
-from airflow_runai.core.flow import Flow, Reply, Sleep
+from airflow_runai.core.flow import Flow, Reply, Request, Sleep
 from airflow_runai.errors import (
     Forbidden,
     NotFound,
@@ -98,10 +98,10 @@ def pauses(trouble: RunaiError, count: int = 8) -> list[Sleep]:
     flow, found = Patience().retry(lambda: get("w-1")), list[Sleep]()
     step = next(flow)
     while len(found) < count:
-        is_pause = isinstance(step, Sleep)
+        is_request = isinstance(step, Request)
         if isinstance(step, Sleep) and step.seconds:
             found.append(step)
-        step = flow.send(Reply(0, NOON)) if is_pause else flow.throw(trouble)
+        step = flow.throw(trouble) if is_request else flow.send(Reply(0, NOON))
     return found
 
 

@@ -18,6 +18,7 @@ from tests.contract.pod_lines import GrowingBody, PodLines
 from tests.contract.rig import Script
 from tests.model.refusals import not_found
 from tests.model.resources import PODS, Object, place_of
+from tests.model.selectors import chooser
 
 T = TypeVar("T")
 ADDRESS = "http://cluster.example:6443"
@@ -57,20 +58,23 @@ class HybridRig(EmbeddedRig):
         """Be the cluster's API server, of which pods and their logs are all that is asked."""
         assert "authorization" not in request.headers
         place = place_of(request.url.path)
+        pods = [
+            (workload, pod)
+            for workload in self.emulator.workloads_named("train")
+            for pod in workload.pods
+            if pod.deleted_at is None
+        ]
         if place is None or not place.name:
-            return httpx.Response(200, json={"items": [], "metadata": {"resourceVersion": "1"}})
-        for workload in self.emulator.workloads_named("train"):
-            for pod in workload.pods:
-                if pod.name == place.name and pod.deleted_at is None:
-                    return self._about(request, workload, pod, place.part)
+            chooses = chooser(request.url.params, "")
+            shown = [_shown(*one) for one in pods if place and place.resource is PODS]
+            items = [one for one in shown if chooses(one)]
+            return httpx.Response(200, json={"items": items, "metadata": {"resourceVersion": "1"}})
+        for workload, pod in pods:
+            if pod.name == place.name and place.part == "log":
+                return self._log(request, workload, pod)
         return httpx.Response(404, json=not_found(PODS, place.name).body)
 
-    def _about(
-        self, request: httpx.Request, workload: EmulatedWorkload, pod: Pod, part: str
-    ) -> httpx.Response:
-        if part != "log":
-            return httpx.Response(200, json=_shown(workload, pod))
-
+    def _log(self, request: httpx.Request, workload: EmulatedWorkload, pod: Pod) -> httpx.Response:
         def tell() -> tuple[str, bool]:
             return self._said(workload, pod), pod.completed_at is not None
 

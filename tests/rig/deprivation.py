@@ -110,7 +110,7 @@ class Use:
 
     :param given: to the task.
     :param works: whether it could be used, by what the run has left.
-    :param state: in which the task ends, used or not, unless nothing was submitted.
+    :param state: in which the task ends without the right, unless nothing was submitted.
     :param full: objects of which the namespace has room for none.
     :param dialect: in which it is seen; by default the first that has the right.
     """
@@ -177,14 +177,13 @@ def suspends(bench: Bench, seen: Seen) -> bool:
     return any(one["spec"].get("active") is False for one in found)
 
 
-_LONG = "sleep 1000"
 _PLAIN = {"wait_for_completion": False}
 _ONCE: Mapping[str, Any] = {"timeouts": {"running": 1}, "script": "sleep 20"}
 _SLOW = {"script": "sleep 10"}  # long enough to be seen before it ends
 _GANG: Mapping[str, Any] = {"spec": GANG}
 _IDLE = {"spec": {"compute": {"gpu_devices": 1}}, "submit_when": "idle"}
 _QUOTA = {"spec": {"compute": {"gpu_devices": 1}}, "submit_when": "quota"}
-_SUSPENDED = {**_ONCE, "script": _LONG, "on_kill": "suspend"}
+_SUSPENDED = {**_ONCE, "on_kill": "suspend"}
 _NOBODY = {**_PLAIN, "project": "nobody"}
 _NO_CLASS = {**_PLAIN, "spec": {"priority": "no-such-class"}}
 
@@ -206,10 +205,7 @@ USES: Mapping[tuple[str, str], Use] = {
     ("queues", "get"): Use(notices("nobody"), _NOBODY),
     ("queues", "list"): Use(reads_room, _IDLE),
     ("priorityclasses", "get"): Use(notices("no-such-class"), _NO_CLASS),
-    **{
-        ("workloads", verb): Use(suspends, _SUSPENDED, "failed")
-        for verb in ("list", "get", "patch")
-    },
+    **{("workloads", verb): Use(suspends, _SUSPENDED) for verb in ("list", "get", "patch")},
     ("localqueues", "get"): Use(notices("nobody"), _NOBODY),
     ("clusterqueues", "get"): Use(reads_quota, _QUOTA),
     ("clusterqueues", "list"): Use(reads_room, _IDLE),

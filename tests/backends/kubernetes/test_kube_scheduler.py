@@ -50,6 +50,7 @@ def test_who_polls_asks_the_scheduler_about_a_pod_that_vanished(
     rig = PlainModelRig()
     made = submit(rig)
     rig.after(20, lambda: rig.preempt(is_told=is_told))
+    rig.after(29, rig.cluster.store.forget)  # or the changes would show the pod's end
     outcome = outcome_of(rig, made)
     counted = outcome.clocks.interruptions, outcome.clocks.preemptions
     assert (outcome.status, counted) == ("succeeded", (1, preemptions))

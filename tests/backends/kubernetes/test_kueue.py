@@ -9,27 +9,40 @@ import pytest
 
 from airflow_runai.backends.kubernetes.platform import KubernetesBackend
 from airflow_runai.backends.kubernetes.settings import ClusterSettings
+from airflow_runai.backends.termination import stop
+from airflow_runai.core.decision import WaitPolicy
 from airflow_runai.core.flow import Reply, Request
 from airflow_runai.core.kubernetes.history import TrainingHistory, write_history
 from airflow_runai.core.kubernetes.incarnations import PodIncarnation
 from airflow_runai.core.kubernetes.job_facts import FINGERPRINT, HISTORY
+from airflow_runai.core.kubernetes.queue_facts import JOB_UID
 from airflow_runai.core.workload import Workload
+from airflow_runai.errors import NotQueued
 from tests.backends.kubernetes.test_flows import play
 from tests.backends.kubernetes.world import status
+from tests.contract.model import ModelRig
+from tests.contract.rig import Script
+from tests.contract.waits import outcome_of, submit
 from tests.model.merge_patches import merged
-from tests.model.resources import JOBS as JOBS_KIND
+from tests.model.resources import JOBS, JOBSETS, WORKLOADS
 
-JOBS = "/apis/batch/v1/namespaces/team-a/jobs"
+JOB_PATH = "/apis/batch/v1/namespaces/team-a/jobs"
 QUEUED = "/apis/kueue.x-k8s.io/v1beta2/namespaces/team-a/workloads"
 SERVED = {"groups": [{"name": "kueue.x-k8s.io", "versions": [{"version": "v1beta2"}]}]}
 TRAINING = Workload("u-1", "train-1", "", project_id="team-a", cluster_id="c", kind="Training")
 
 
 class Kueue:
-    """A suspended Job with the label of a queue, and Kueue's Workload for it."""
+    """
+    A suspended Job with the label of a queue, and Kueue's Workload for it.
 
-    def __init__(self, *, is_active: bool = True, is_forbidden: bool = False) -> None:
-        self.is_forbidden = is_forbidden
+    :param late: how often Workloads are listed before Kueue has made it.
+    """
+
+    def __init__(
+        self, *, is_active: bool = True, is_forbidden: bool = False, late: int = 0
+    ) -> None:
+        self.is_forbidden, self.late = is_forbidden, late
         labels = {"kueue.x-k8s.io/queue-name": "team-a"}
         self.job: dict[str, Any] = {
             "metadata": {"uid": "u-1", "name": "train-1", "namespace": "team-a", "labels": labels}
@@ -44,20 +57,25 @@ class Kueue:
             "status": {"conditions": [waits]},
         }
 
+    @property
+    def holds_back(self) -> bool:
+        return self.workload["spec"]["active"] is False
+
     def __call__(self, request: Request) -> Reply:
         if request.path == "/apis":
             return Reply(200, 0.0, SERVED)
         if request.method == "PATCH":
-            changed = self.job if request.path.startswith(JOBS) else self.workload
-            changed.update(merged(JOBS_KIND, changed, dict(request.json or {})))
+            changed = self.job if request.path.startswith(JOB_PATH) else self.workload
+            changed.update(merged(JOBS, changed, dict(request.json or {})))
         if request.path == QUEUED and self.is_forbidden:
             text = 'User "a" cannot list resource "workloads" in API group "kueue.x-k8s.io"'
             return Reply(403, 0.0, status(403, text, "Forbidden"))
         if request.decode:
-            items = [self.workload] if request.path == QUEUED else []
+            items = [self.workload] if request.path == QUEUED and self.late <= 0 else []
+            self.late -= request.path == QUEUED
             page = {"metadata": {"resourceVersion": "9"}, "items": items}
             return Reply(200, 0.0, request.decode(json.dumps(page).encode()))
-        found = self.job if request.path.startswith(JOBS) else self.workload
+        found = self.job if request.path.startswith(JOB_PATH) else self.workload
         return Reply(200, 0.0, json.loads(json.dumps(found)))
 
 
@@ -75,6 +93,24 @@ def test_it_is_stopped_and_resumed_by_its_workload_alone(wanted: bool) -> None:
     assert changed == [f"{QUEUED}/job-train-1"]
     again = backend().suspend(TRAINING) if wanted else backend().resume(TRAINING)
     assert [one.method for _, one in play(again, server)[1]].count("PATCH") == 0
+
+
+def test_what_kueue_does_not_know_yet_is_suspended_as_soon_as_it_does() -> None:
+    server = Kueue(late=3)
+    with pytest.raises(NotQueued, match="train-1: Kueue has no Workload for it yet, so noth"):
+        play(backend().suspend(TRAINING), server)
+    play(backend().resume(TRAINING), server)  # nothing holds it back
+    said, asked = play(stop(backend(), TRAINING, "suspend"), server)
+    assert server.holds_back
+    assert said == "workload train-1 was suspended"
+    assert [one.path for _, one in asked if one.method == "PATCH"] == [f"{QUEUED}/job-train-1"]
+
+
+def test_what_kueue_never_knows_is_not_said_to_be_suspended() -> None:
+    server = Kueue(late=1000)
+    with pytest.raises(NotQueued):
+        play(stop(backend(), TRAINING, "suspend"), server)
+    assert not server.holds_back
 
 
 def test_what_kueue_says_is_why_it_waits() -> None:
@@ -129,3 +165,18 @@ def test_who_was_admitted_again_before_anybody_looked_is_suspended() -> None:
     found, _ = play(backend().reader(TRAINING).read("u-1"), server)
     assert (server.workload["spec"]["active"], server.job["spec"]["suspend"]) == (False, True)
     assert found.phase == "Failed"
+
+
+def test_a_gang_whose_budget_is_spent_is_held_back_by_its_workload() -> None:
+    rig = ModelRig()
+    rig.play(Script(seconds=10, exit_code=7))
+    made = submit(rig, distributed={"framework": "PyTorch", "workers": 1}, backoff_limit=1)
+    store = rig.cluster.store
+    queue = {"kueue.x-k8s.io/queue-name": "train"}
+    (gang,) = store.all(JOBSETS)
+    store.change(JOBSETS, gang, lambda one: one["metadata"]["labels"].update(queue))
+    about = {"name": "jobset-1", "namespace": "team-a", "labels": {JOB_UID: made.id}}
+    store.create(WORKLOADS, {"metadata": about, "spec": {"active": True}})
+    assert outcome_of(rig, made, WaitPolicy(0.3)).status == "failed"
+    (queued,) = store.all(WORKLOADS)
+    assert queued["spec"]["active"] is False

@@ -14,16 +14,20 @@ import pytest
 import yaml
 
 from airflow_runai.backends import access, drivers
+from airflow_runai.backends.kubernetes.api import writes
+from airflow_runai.backends.kubernetes.api.paths import JOBS
 from airflow_runai.backends.kubernetes.platform import KubernetesBackend
+from airflow_runai.backends.kubernetes.trainings import creation
 from airflow_runai.backends.kubernetes.watching.awaited_trainings import AwaitedTraining
 from airflow_runai.backends.kubernetes.watching.namespace_reflectors import ClusterReflectors
+from airflow_runai.backends.termination import stop
 from airflow_runai.core.decision import WaitPolicy
 from airflow_runai.core.outcome import Outcome
 from airflow_runai.core.waiting import wait
 from airflow_runai.core.workload import Workload
-from airflow_runai.errors import NotResolved
+from airflow_runai.errors import NotQueued, NotResolved
 from tests.contract.lane_rig import KueueRig
-from tests.contract.rig import Script
+from tests.contract.rig import Script, order
 from tests.contract.waits import look, outcome_of, submit
 from tests.rig import objects
 from tests.rig.cluster import Cluster
@@ -135,6 +139,36 @@ def test_without_kueue_trainings_go_on_and_new_ones_are_made_once_when_it_is_bac
     submitting.join()
     assert outcome_of(rig, made[0]).status == "succeeded"
     assert rig.names() == [first.name, "train-2-g1"]
+
+
+@pytest.mark.qualify
+def test_what_kueue_does_not_know_yet_is_suspended_as_soon_as_it_does(rig: KueueRig) -> None:
+    api, classes, late = rig.lane.cluster.api, f"{KUEUE}/workloadpriorityclasses", rig.lane.name
+    made = submit_in_lost_class(rig, late)
+    with pytest.raises(NotQueued, match="Kueue has no Workload for it yet"):
+        rig.person(rig.backend.suspend(made))
+    about = {"apiVersion": "kueue.x-k8s.io/v1beta2", "kind": "WorkloadPriorityClass"}
+    api.create(classes, {**about, "metadata": {"name": late}, "value": 50})
+    try:
+        said = rig.person(stop(rig.backend, made, "suspend"))
+        assert said == f"workload {made.name} was suspended"
+        assert look(rig, made).phase == "Stopped"
+        rig.play(Script(seconds=1))
+        rig.person(rig.backend.resume(made))
+        assert outcome_of(rig, made).status == "succeeded"
+    finally:
+        api.delete(f"{classes}/{late}")
+
+
+def submit_in_lost_class(rig: KueueRig, name: str) -> Workload:
+    """Submit in a priority class that is gone when its Job is made: then Kueue says nothing at all."""
+    known = rig.backend
+    assert isinstance(known, KubernetesBackend)
+    wanted, dialect = order(rig, priority=name), rig.person(known.dialect())
+    made = creation.manifests(rig.place(), wanted, dialect, known.settings)
+    rig.person(writes.create(JOBS.collection(rig.lane.namespace), made.workload))
+    (found,) = rig.person(known.find(rig.place(), wanted.name, exact=True))
+    return found
 
 
 class Awaiting:

@@ -12,18 +12,26 @@ from airflow_runai.backends.kubernetes.api.paths import ResourceKind
 from airflow_runai.core.flow import Flow
 from airflow_runai.core.kubernetes.objects import at
 from airflow_runai.core.kubernetes.queue_facts import JOB_UID
+from airflow_runai.core.workload import Workload
+from airflow_runai.errors import NotQueued
 
 
-def hold_back(kind: ResourceKind, namespace: str, uid: str, wanted: bool) -> Flow[None]:
+def hold_back(kind: ResourceKind, training: Workload, wanted: bool) -> Flow[None]:
     """
     Let Kueue stop or admit a training: it would undo at once what others do to the object.
 
     :param kind: of Workloads, in the version that is served.
-    :param uid: of the Job or JobSet.
     :param wanted: whether it is held back.
+    :raises NotQueued: if Kueue has no Workload for it yet; without one, nothing is held back.
     """
-    selector = [("labelSelector", f"{JOB_UID}={uid}")]
+    namespace = training.project_id
+    selector = [("labelSelector", f"{JOB_UID}={training.id}")]
     queued, _ = yield from read_objects(kind.collection(namespace), selector)
+    if wanted and not queued:
+        raise NotQueued(
+            f"{training.name}: Kueue has no Workload for it yet, so nothing is suspended, and it "
+            "starts when Kueue makes one and admits it; check that Kueue runs, or delete it"
+        )
 
     def decide(found: Mapping[str, Any]) -> Mapping[str, Any] | None:
         is_so = (at(found, "spec", "active") is False) == wanted

@@ -49,6 +49,7 @@ from airflow_runai.errors import (
     Forbidden,
     KindMissing,
     NotFound,
+    NotQueued,
     Unreachable,
 )
 
@@ -269,9 +270,9 @@ class TrainingReader(WorkloadReader):
         try:
             if reading.is_to_be_held:
                 # Kueue would resume at once what only its object says is suspended.
-                with suppress(Forbidden):
+                with suppress(Forbidden, NotQueued):
                     kueue = yield from self._cluster.kind(KUEUE_WORKLOADS)
-                    yield from hold_back(kueue, training.namespace, training.uid, True)
+                    yield from hold_back(kueue, replace(self._start, id=training.uid), True)
             yield from writes.change(path, training.uid, reading.amendment)
         except (Unreachable, Conflict, NotFound):
             return  # the next look writes it

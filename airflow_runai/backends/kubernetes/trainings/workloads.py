@@ -242,7 +242,7 @@ def _suspended(cluster: KnownCluster, workload: Workload, wanted: bool) -> Flow[
     found = yield from confirmed(partial(writes.read, _path(workload), workload.id))
     if word(found, "metadata", "labels", QUEUE):
         kind = yield from cluster.kind(KUEUE_WORKLOADS)
-        yield from hold_back(kind, workload.project_id, workload.id, wanted)
+        yield from hold_back(kind, workload, wanted)
         return
 
     def decide(found: Mapping[str, Any]) -> Mapping[str, Any] | None:
