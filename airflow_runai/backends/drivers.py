@@ -43,8 +43,8 @@ T = TypeVar("T")
 #: To read so many bytes and to decode them takes milliseconds; others on the event loop have their
 #: turn in between, for so many seconds.
 _LARGE, _BREATH = 200_000, 0.001
-#: Seconds after which a large body has become small objects, and its memory is free.
-_TAKEN_APART = 1.0
+#: Seconds after which a large body has become small objects, also where thousands of waits begin.
+_TAKEN_APART = 10.0
 
 
 def pause(seconds: float) -> None:

@@ -30,15 +30,6 @@ _SPEC = {
 }
 
 
-#: A server that has seen no pod since its start sends no bookmarks of pods; no real one is so empty.
-_SOMEBODY_ELSES = {
-    "apiVersion": "v1",
-    "kind": "Pod",
-    "metadata": {"name": "somebody-elses"},
-    "spec": {"schedulerName": "nobody", "containers": [{"name": "main", "image": "any"}]},
-}
-
-
 def quiet_cluster() -> Cluster:
     """Return a cluster without schedulers of quota; nobody asks for one here."""
     return Cluster(Options(kai=False, jobset=False, kueue=False))
@@ -61,7 +52,6 @@ def create(api: Api, namespace: str, count: int) -> dict[str, str]:
 
     with ThreadPoolExecutor(4) as threads:
         made = dict(threads.map(make, range(count)))
-    api.create(f"/api/v1/namespaces/{namespace}/pods", _SOMEBODY_ELSES)
     _await_rest(api, namespace)
     return made
 

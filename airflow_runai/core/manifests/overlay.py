@@ -117,7 +117,11 @@ def _leaves(value: Any, path: str) -> Iterator[str]:
 def _merged(base: Any, patch: Any, name: str) -> Any:
     if isinstance(patch, Mapping):
         beneath = base if isinstance(base, Mapping) else {}
-        both = {key: _merged(beneath.get(key), entry, key) for key, entry in patch.items()}
+        is_text = name in _TEXTS
+        both = {
+            key: entry if is_text else _merged(beneath.get(key), entry, key)
+            for key, entry in patch.items()
+        }
         return {key: value for key, value in {**beneath, **both}.items() if value is not None}
     if isinstance(patch, list) and name in _KEYS:
         return _merged_lists(base or [], patch, name)

@@ -179,6 +179,8 @@ JSON = st.recursive(
     )
 )
 @example(patch={"spec": {"replicatedJobs": [{"name": "worker"}]}})
+@example(patch={"labels": {"containers": [None]}})
+@example(patch={"labels": {"mine": {"containers": [None]}}})
 def test_any_patch_is_merged_or_refused(source: dict[str, Any], patch: Any) -> None:
     try:
         made = workload({**source, "raw": {"kubernetes": patch}})
