@@ -59,7 +59,7 @@ class LogAgenda:
 
     def learn(self, news: JsonMapping) -> Iterator[LogLook]:
         """Take note of what a wait says after it has read the history."""
-        seen = sighting(news)
+        seen, was_leaving = sighting(news), self._leaves
         self.has_heard, self._leaves = True, seen.kind in GOING
         if self.untold:
             self.untold.number = seen.number
@@ -69,6 +69,8 @@ class LogAgenda:
             yield from self._run(seen)
         elif self._has_just_left(seen):
             yield from self._leave(seen.number, seen.since, news)
+        elif was_leaving and seen.has_left and self._last is not None:
+            yield self._last  # some platforms keep a log for a while: its last words came last
         self._departs = False
 
     def _run(self, seen: Sighting) -> Iterator[LogLook]:

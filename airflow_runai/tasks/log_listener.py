@@ -107,7 +107,8 @@ class LogListener:
         At another incarnation, or when a gang leaves: what a member that failed has said.
         """
         self.hand_over()
-        if look.number != self.look.number or (look.is_last and self._source.is_of_gang):
+        is_members = look.is_last and look is not self.look and self._source.is_of_gang
+        if look.number != self.look.number or is_members:
             self.stop()
             return False
         self.look = look

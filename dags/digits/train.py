@@ -116,6 +116,8 @@ class Training:
     def leave(self, guard: preemptible.PreemptionGuard) -> None:
         self.save()
         say(f"preempted at step {self.at.step}: checkpoint saved, {guard.remaining():.1f} s left")
+        # For show, like the pace: so small a model is saved before anybody could read that line.
+        time.sleep(min(2 * self.settings.seconds_per_epoch, guard.remaining() / 10))
         guard.exit()
 
 

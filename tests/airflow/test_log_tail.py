@@ -513,18 +513,24 @@ def test_the_last_words_of_what_leaves_are_heard_until_its_pod_is_gone(wire: Wir
     assert len(wire.asked) == 4, "at 0, 1, 3 and 7 seconds"
 
 
-def test_what_has_left_is_not_looked_at_again(wire: Wire) -> None:
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_what_has_left_is_looked_at_once_more(wire: Wire, is_kept: bool) -> None:
+    """What it said after the look before is read if its log is still there."""
     wire.logs["train"] = "step 7\n"
 
     async def story() -> None:
         one = tail("train")
         one.hear(LEAVES)
         await asyncio.sleep(0.5)
+        wire.logs["train"] += "saved\n"
+        if not is_kept:
+            del wire.logs["train"]
         one.hear(heard("Pending", "Running", "Terminating", "Pending"))
         await asyncio.sleep(100)
 
-    assert played(story).texts == ["log of train, incarnation 1:", "| step 7"]
-    assert len(wire.asked) == 1
+    lines = ["log of train, incarnation 1:", "| step 7", *(["| saved"] if is_kept else [])]
+    assert played(story).texts == lines
+    assert len(wire.asked) == 2
 
 
 def test_what_comes_after_the_wait_is_left_to_the_worker(wire: Wire) -> None:
