@@ -42,7 +42,13 @@ def read_changes(
     while (reply := (yield NextLine())).body is not None and reply.now - opened.now < _LONGEST:
         if not reply.body.strip():
             continue
-        kind, found = decode_event(reply.body)
-        if kind == "ERROR":
-            raise error_in_stream(found, path)
+        kind, found = read_line(reply.body, path)
         take({"type": kind, "object": found}, reply.now)
+
+
+def read_line(line: bytes, path: str) -> tuple[str, dict[str, Any]]:
+    """Return type and object of a line of a watch; raises what an ``ERROR`` line means."""
+    kind, found = decode_event(line)
+    if kind == "ERROR":
+        raise error_in_stream(found, path)
+    return kind, found

@@ -60,10 +60,11 @@ class TrainingReading:
     @property
     def ends_suspended(self) -> bool:
         """Whether its last straw ends it only if it is suspended for good."""
-        straw, training = self.last_straw, self.case.training
+        straw = self.last_straw
+        if straw is None:
+            return False
         # What a set allows cannot be changed; and whom Kueue evicts has not failed.
-        is_evicted = straw is not None and straw.ended == PREEMPTED and bool(training.queue)
-        return is_evicted or (straw is not None and self.case.is_set)
+        return self.case.is_set or (straw.ended == PREEMPTED and bool(self.case.training.queue))
 
     @property
     def is_to_be_held(self) -> bool:

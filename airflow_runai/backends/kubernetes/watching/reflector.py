@@ -19,10 +19,11 @@ from zlib import crc32
 
 from msgspec import Raw
 
+from airflow_runai.backends.kubernetes.api.changes import read_line
 from airflow_runai.backends.kubernetes.api.lists import walk
-from airflow_runai.backends.kubernetes.api.objects import decode_event, decode_object, meta
+from airflow_runai.backends.kubernetes.api.objects import decode_object, meta
 from airflow_runai.backends.kubernetes.api.refusals import LastingRefusal
-from airflow_runai.backends.kubernetes.api.status import accept, error_in_stream
+from airflow_runai.backends.kubernetes.api.status import accept
 from airflow_runai.backends.kubernetes.watching.bells import Bells
 from airflow_runai.backends.patience import asked_pause
 from airflow_runai.backends.throttle import LIST
@@ -204,9 +205,7 @@ class Reflector:
             raise Unreadable(f"GET {self._path} (watch): ends at once, without a line")
 
     def _take_line(self, line: bytes, moment: float) -> None:
-        kind, found = decode_event(line)
-        if kind == "ERROR":
-            raise error_in_stream(found, self._path)
+        kind, found = read_line(line, self._path)
         self._barren, self._has_heard, self._was_silent = 0, True, False
         self._version = meta(found, "resourceVersion") or self._version
         seen = version(found)
