@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
+import pytest
 from airflow.sdk import DAG, BaseOperator
 
 from airflow_runai.backends import clients, control_plane, drivers, organization
@@ -22,6 +23,8 @@ from airflow_runai.emulator import Emulator
 from tests.support.waiting import wait_until
 
 T = TypeVar("T")
+#: A phase that nothing follows.
+ENDED = frozenset({"Completed", "Failed"})
 
 
 @dataclass
@@ -165,8 +168,10 @@ class Person:
 
     def wait_for(self, slug: str, phase: str) -> None:
         def look() -> bool:
-            found = self.emulator.workloads_named(slug)
-            return bool(found) and found[-1].phase == phase
+            seen = [found.phase for found in self.emulator.workloads_named(slug)][-1:]
+            if phase not in seen and ENDED.intersection(seen):
+                pytest.fail(f"{slug} has ended: {seen[0]}")
+            return seen == [phase]
 
         wait_until(look, f"{slug} is {phase}")
 

@@ -476,7 +476,7 @@ def test_what_is_cancelled_stops_reading_and_frees_its_reader() -> None:
 # ----------------------------------------------------------------------------------------------------------
 ENVIRONMENT = {
     "CHECKPOINTS": "/shared/ckpt",
-    "EPOCHS": "8",
+    "EPOCHS": "200",  # two minutes: it must not end before anybody has suspended it
     "SECONDS_PER_EPOCH": "0.6",
     "CHECKPOINT_EVERY": "20",
 }
@@ -541,23 +541,22 @@ def test_a_training_resumes_from_the_good_one_under_a_poisoned_newest(
 ) -> None:
     person = Person(emulator)
     name = start_digits(person, emulator)
-    steps: dict[str, int] = {}
+    wait_until(lambda: len(list(root.glob("step-*"))) >= 2)
+    person.steer(control_plane.suspend, "digits")
+    person.wait_for("digits", "Stopped")
+    good = max(int(path.name[5:]) for path in root.glob("step-*"))
+    aside = root / "quarantine" / poison(root).name
 
-    def interrupt() -> None:
-        wait_until(lambda: len(list(root.glob("step-*"))) >= 2)
-        person.steer(control_plane.suspend, "digits")
-        person.wait_for("digits", "Stopped")
-        steps["good"] = max(int(path.name[5:]) for path in root.glob("step-*"))
-        aside = root / "quarantine" / poison(root).name
+    def resume() -> None:
         wait_until(lambda: (aside / "report.json").exists())
         assert json.loads((aside / "report.json").read_text())["verdict"] == "poisoned"
         person.steer(control_plane.resume, "digits")
 
-    with meanwhile(interrupt):
-        done = run(dag_of(sensor(min_step=184, workload=name, on_invalid="quarantine")))
+    with meanwhile(resume):
+        done = run(dag_of(sensor(min_step=good + 20, workload=name, on_invalid="quarantine")))
     assert done.state == "success", done.words
-    assert done.xcom()["step"] >= 184
-    assert f"resumed from step {steps['good']} " in emulator.log(name)
+    assert done.xcom()["step"] >= good + 20
+    assert f"resumed from step {good} " in emulator.log(name)
 
 
 @pytest.mark.slow
