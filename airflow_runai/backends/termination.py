@@ -12,10 +12,11 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from airflow_runai.backends.patience import retry_while_unreachable
+from airflow_runai.backends.patience import TELL_EVERY, retry_while_unreachable
 from airflow_runai.core.backend import Workloads
+from airflow_runai.core.dates import utc
 from airflow_runai.core.decision import ABSENCE_SECONDS
-from airflow_runai.core.flow import Flow, Sleep, now
+from airflow_runai.core.flow import Flow, Notice, Sleep, now
 from airflow_runai.core.phases import FINAL, OVER, Meaning
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import NotFound, Refused, RunaiError, Unauthorized, Unreachable, Untrusted
@@ -97,6 +98,7 @@ def let_pods_end(backend: Workloads, workload: Workload) -> Flow[None]:
 def _until(done: Callable[[], Flow[bool]], complaint: str) -> Flow[None]:
     pause = _FIRST_PAUSE
     started: float | None = None
+    told_at = 0.0
     trouble: RunaiError | None = None
     while True:
         try:
@@ -108,10 +110,15 @@ def _until(done: Callable[[], Flow[bool]], complaint: str) -> Flow[None]:
         except (Unreachable, Refused) as error:
             trouble = error
         moment = yield from now()
-        started = started or moment  # only a reply knows the server's time
+        if started is None:  # only a reply knows the server's time
+            started = told_at = moment
+        because = f" ({trouble})" if trouble else ""
         if moment - started > MAX_TERMINATION_SECONDS:
-            because = f" ({trouble})" if trouble else ""
             raise Unreachable(f"{complaint} after {MAX_TERMINATION_SECONDS:.0f} s{because}")
+        if moment - told_at >= TELL_EVERY:
+            told_at = moment
+            until = utc(started + MAX_TERMINATION_SECONDS)
+            yield Notice("retry", f"{complaint}{because}; waiting for that until {until}")
         yield Sleep(pause, jitter=0.2)
         pause = min(pause * 1.5, _MAX_PAUSE)
 

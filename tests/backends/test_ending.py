@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
+from airflow_runai.backends.patience import TELL_EVERY
 from airflow_runai.backends.termination import (
     GRACE,
     MAX_TERMINATION_SECONDS,
@@ -132,6 +134,11 @@ def test_a_workload_that_does_not_leave_is_an_error_and_no_second_one_is_started
     with pytest.raises(Unreachable, match=f"b-g1 is not gone after 900 s{words}"):
         hand.run(end_and_wait(BACKEND, RUNNING))
     assert sum(hand.slept) >= MAX_TERMINATION_SECONDS
+    told = hand.texts("retry")
+    assert 10 <= len(told) <= MAX_TERMINATION_SECONDS / TELL_EVERY
+    assert all(
+        re.fullmatch(f"workload b-g1 is not gone{words}.*; waiting for .* UTC", one) for one in told
+    )
 
 
 def test_a_certificate_that_is_not_trusted_is_told_at_once() -> None:
