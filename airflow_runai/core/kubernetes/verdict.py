@@ -100,19 +100,35 @@ def _charged(case: Case, lives: Sequence[PodIncarnation]) -> int:
     return failures(lives)
 
 
+def lacks_its_end(case: Case, lives: Sequence[PodIncarnation]) -> bool:
+    """Tell whether it is called complete, and nobody saw all of its pods end by themselves."""
+    last, counted = _last_attempt(case, lives)
+    is_seen = _succeeded(last) >= counted or "Pod" in case.unreadable
+    return case.training.success is not None and not is_seen
+
+
 def _doubt(case: Case, lives: Sequence[PodIncarnation]) -> str:
     """Return why a completion is none; empty if it is one, or if nothing speaks against it."""
-    newest = max([case.attempt, *(one.attempt for one in lives)])
-    last = [one for one in lives if one.attempt == newest]
-    jobs = [one for one in case.jobs.values() if one.success and one.attempt in (-1, newest)]
-    counted = sum(max(1, job.now.succeeded if job.now else 0) for job in jobs)
-    if jobs and sum(one.ended == SUCCEEDED for one in last) >= counted:
+    last, counted = _last_attempt(case, lives)
+    if counted and _succeeded(last) >= counted:
         return ""
     # What the Job controller itself takes away is not counted.
     taken = [one for one in last if one.ended in _TAKEN and one.by != KUEUE]
     if any(one.exit_code == 0 for one in taken):
         return _TAKEN_WITH_0
-    return _UNSEEN_END if jobs and (taken or _is_unseen_named(case)) else ""
+    return _UNSEEN_END if counted and (taken or _is_unseen_named(case)) else ""
+
+
+def _last_attempt(case: Case, lives: Sequence[PodIncarnation]) -> tuple[list[PodIncarnation], int]:
+    """Return the incarnations of the last attempt, and how many the platform counts as done."""
+    newest = max([case.attempt, *(one.attempt for one in lives)])
+    last = [one for one in lives if one.attempt == newest]
+    jobs = [one for one in case.jobs.values() if one.success and one.attempt in (-1, newest)]
+    return last, sum(max(1, job.now.succeeded if job.now else 0) for job in jobs)
+
+
+def _succeeded(lives: Sequence[PodIncarnation]) -> int:
+    return sum(one.ended == SUCCEEDED for one in lives)
 
 
 def _is_unseen_named(case: Case) -> bool:

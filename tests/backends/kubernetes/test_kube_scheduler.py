@@ -7,7 +7,7 @@ import pytest
 from airflow_runai.backends.kubernetes.platform import KubernetesBackend
 from airflow_runai.backends.kubernetes.settings import ClusterSettings
 from tests.contract.model import TERMS, ModelRig
-from tests.contract.rig import name_of
+from tests.contract.rig import Script, name_of
 from tests.contract.waits import look, outcome_of, submit
 from tests.model.events import Recorder
 from tests.model.resources import PODS, Object
@@ -32,7 +32,7 @@ class PlainModelRig(ModelRig):
             self.clock.after(0.5, lambda: self.cluster.store.change(PODS, pod, _bind))
 
     def preempt(self, *, is_told: bool = True) -> None:
-        """Take the pod away, and say so."""
+        """Take the pod away, and maybe say so."""
         (pod,) = self._pods(name_of())
         self.cluster.deletion.delete(PODS, pod)
         if is_told:
@@ -67,3 +67,16 @@ def test_who_comes_late_asks_the_scheduler_about_a_pod_that_its_history_keeps() 
     counted = outcome.clocks.interruptions, outcome.clocks.preemptions
     assert (outcome.status, counted) == ("succeeded", (1, 1))
     assert any("Preempted by pod 0123" in moment.message for moment in outcome.timeline)
+
+
+@pytest.mark.parametrize(("is_told", "status"), [(True, "failed"), (False, "succeeded")])
+def test_who_comes_late_asks_whether_a_success_was_taken_away(is_told: bool, status: str) -> None:
+    rig = PlainModelRig()
+    rig.play(Script(stop_exit_code=0))
+    made = submit(rig)
+    rig.pass_time(20)
+    rig.preempt(is_told=is_told)
+    rig.pass_time(40)
+    outcome = outcome_of(rig, made)
+    assert outcome.status == status
+    assert ("before anybody saw it end" in outcome.reason) is is_told

@@ -7,17 +7,21 @@ bookmarks, so nobody could tell a quiet watch from a dead one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Mapping
 from typing import Any
 
 from airflow_runai.backends.kubernetes.api.lists import read_objects
 from airflow_runai.backends.kubernetes.api.paths import EVENTS, PODS
 from airflow_runai.core.flow import Flow
+from airflow_runai.core.kubernetes.job_facts import JobFacts
 from airflow_runai.core.kubernetes.objects import word
 
 #: Labels by which a pod names its workload. Not owners: a pod that was let go has none any more.
 OF_JOB, OF_JOBSET = "batch.kubernetes.io/controller-uid", "jobset.sigs.k8s.io/jobset-uid"
 _ENDED = ("Succeeded", "Failed")
+#: How the names of pods go on that the controllers of Jobs and JobSets make.
+_POD_ENDINGS = {"Job": r"(-\d+)?-[a-z0-9]{5}", "JobSet": r"-.+-\d+-\d+-[a-z0-9]{5}"}
 
 Object = Mapping[str, Any]
 
@@ -60,11 +64,18 @@ def evictions(namespace: str) -> Flow[list[Object]]:
     return found
 
 
-def preemptions(namespace: str, pods: Container[str]) -> Flow[list[Object]]:
-    """Return the events by which the kube-scheduler says that it takes some of these pods away."""
+def preemptions(namespace: str, training: JobFacts, seen: Container[str]) -> Flow[list[Object]]:
+    """
+    Return the events by which the kube-scheduler says that it takes pods of a training away.
+
+    :param seen: names of pods that are known to be the training's.
+    """
     selector = [("fieldSelector", "involvedObject.kind=Pod,reason=Preempted")]
     found, _ = yield from read_objects(EVENTS.collection(namespace), selector)
-    return [one for one in found if word(one, "involvedObject", "name") in pods]
+    # An event does not say whose pod it is about, and nobody may have seen it.
+    own = re.compile(re.escape(training.name) + _POD_ENDINGS.get(training.kind, ""))
+    names = ((word(one, "involvedObject", "name"), one) for one in found)
+    return [one for name, one in names if name in seen or own.fullmatch(name)]
 
 
 def _phase(pod: Object) -> object:

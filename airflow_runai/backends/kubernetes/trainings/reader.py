@@ -154,8 +154,8 @@ class TrainingReader(WorkloadReader):
             make = partial(self._list, uid, "Workload", kind_of_queued, queued)
             yield from self._allowed("Workload", make)
         reading = self._reading(uid)
-        if self._has_unasked_past(reading):
-            self._done |= {"past"}
+        if unasked := self._unasked_past(reading):
+            self._done |= unasked
             yield from self._allowed("Event", partial(self._ask_for_past, reading))
             reading = self._reading(uid)
         if reading.judged.events_of:
@@ -169,8 +169,10 @@ class TrainingReader(WorkloadReader):
             reading = self._reading(uid)
         return reading
 
-    def _has_unasked_past(self, reading: TrainingReading) -> bool:
-        return reading.vanished and "past" not in self._done
+    def _unasked_past(self, reading: TrainingReading) -> frozenset[str]:
+        """Return for what events of the past were not asked for yet."""
+        asks = {"past": reading.vanished, "end": reading.lacks_end}
+        return frozenset(what for what, is_asked in asks.items() if is_asked) - self._done
 
     def _reading(self, uid: str) -> TrainingReading:
         reading = self._take(uid)
@@ -234,8 +236,9 @@ class TrainingReader(WorkloadReader):
 
     def _ask(self, reading: TrainingReading, about: str) -> Flow[None]:
         namespace = self._start.project_id
-        if about == reading.case.training.uid:
-            said = yield from preemptions(namespace, {one.name for one in reading.lives})
+        training = reading.case.training
+        if about == training.uid:
+            said = yield from preemptions(namespace, training, {one.name for one in reading.lives})
         else:
             said = yield from events_about(namespace, "PodGroup", name=about)
         self._mirror.events(said, (yield from now()), about)

@@ -19,7 +19,7 @@ from airflow_runai.core.kubernetes.mirror import Mirror
 from airflow_runai.core.kubernetes.moments import moments
 from airflow_runai.core.kubernetes.objects import at, number
 from airflow_runai.core.kubernetes.phase import PhaseReading, how_it_ended, phase_of
-from airflow_runai.core.kubernetes.verdict import TrainingVerdict, verdict
+from airflow_runai.core.kubernetes.verdict import TrainingVerdict, lacks_its_end, verdict
 from airflow_runai.core.manifests.jobs import HEADROOM
 from airflow_runai.core.timeline import Moment
 from airflow_runai.core.workload import Workload
@@ -79,6 +79,11 @@ class TrainingReading:
         """Whether an incarnation ended while nobody looked, and it is not known through whom."""
         seen = {pod.uid for pod in self.case.pods}
         return any(one.ended == REMOVED and one.uid not in seen for one in self.lives)
+
+    @property
+    def lacks_end(self) -> bool:
+        """Whether it is complete, and nobody has seen its last pods end."""
+        return lacks_its_end(self.case, self.lives)
 
     @property
     def moments(self) -> tuple[Moment, ...]:

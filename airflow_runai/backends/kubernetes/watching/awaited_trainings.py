@@ -114,7 +114,7 @@ class AwaitedTraining(TrainingReader):
         """Whether there is nothing to prove, to ask or to write."""
         judged, training = seen.judged, seen.case.training
         is_lasting = not (judged.final or training.presence.is_gone)
-        has_more = seen.last_straw is not None or self._has_unasked_past(seen)
+        has_more = seen.last_straw is not None or bool(self._unasked_past(seen))
         has_more = has_more or self._lacks_queue(seen)
         return is_lasting and judged.is_settled and seen.is_amended and not has_more
 

@@ -1,0 +1,35 @@
+"""Trainings at which nobody looked before they were over: KAI's events say what was taken."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.contract.model import ModelRig
+from tests.contract.rig import Script, name_of
+from tests.contract.waits import outcome_of, submit
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize(("stop_exit_code", "status"), [(0, "failed"), (143, "succeeded")])
+def test_a_success_that_was_taken_away_is_none(stop_exit_code: int, status: str) -> None:
+    rig = ModelRig()
+    rig.play(Script(seconds=100, stop_exit_code=stop_exit_code))
+    made = submit(rig)
+    rig.after(40, lambda: rig.reclaim(name_of()))
+    rig.pass_time(300)
+    outcome = outcome_of(rig, made)
+    assert outcome.status == status
+    assert ("before anybody saw it end" in outcome.reason) is (status == "failed")
+
+
+@pytest.mark.parametrize(("exits", "asks"), [(143, False), (0, True)])
+def test_only_a_success_without_its_pod_costs_questions(exits: int, asks: bool) -> None:
+    rig = ModelRig()
+    rig.play(Script(seconds=100, stop_exit_code=exits))
+    made = submit(rig)
+    rig.after(40, lambda: rig.reclaim(name_of()))
+    rig.pass_time(300)
+    before = len(rig.wire.spoken)
+    outcome_of(rig, made)
+    assert any("/events?" in line for line in rig.wire.spoken[before:]) is asks
