@@ -64,7 +64,7 @@ def nobody_writes_beside(played: Played) -> Iterator[Violation]:
 def nothing_is_lost(played: Played) -> Iterator[Violation]:
     """Check: "marked failed or success …: it is finished, so `on_kill`", and that no workload outlives its task."""
     for workload in left_behind(played):
-        if not is_wanted(played, workload) and _may_be_ended(played):
+        if not is_wanted(played, workload) and _may_be_ended(played, workload):
             cause = (
                 "beside a second one"
                 if any(one_is_alive(played))
@@ -77,8 +77,10 @@ def nothing_is_lost(played: Played) -> Iterator[Violation]:
             )
 
 
-def _may_be_ended(played: Played) -> bool:
-    """Tell whether ours have the right to do what the author wants to be done with what is left."""
+def _may_be_ended(played: Played, workload: Workload) -> bool:
+    """Tell whether ours can find what is left, and have the right to do what the author wants."""
+    if workload.is_disowned:
+        return False
     lacking = played.history.cluster.forbidden if played.history.cluster else ()
     return not (played.ti.task.on_kill == "suspend" and "patch jobs" in lacking)
 

@@ -14,6 +14,8 @@ from tests.simulation.world import FINAL, Workload
 SLACK = 3.0
 #: Seconds for which the answer to the last look before it may have been on its way.
 ANSWER = 0.3
+#: Seconds that reading an object and what is beside it may take.
+READ = 1.0
 RUNNING = ("Running", "Degraded", "Updating")
 STARTING = ("Creating", "Initializing", "Resuming", "Terminating")
 #: Any other phase tells nothing: what was before it goes on.
@@ -48,6 +50,8 @@ def reason_missing(played: Played, deed: Fact, workload: Workload) -> str:
     ):
         return ""  # an older generation has no right to live
     timeouts = dict(played.ti.task.timeouts) if deed.who.startswith("worker") else {}
+    if timeouts and "list pods" in _forbidden(played):
+        return ""  # a limit: the Job alone says what runs, and only when it is looked at
     spent = clocks_at(played, workload, deed.at)
     reached = {
         clock for clock, used in spent if clock in timeouts and used >= timeouts[clock] - SLACK
@@ -73,7 +77,12 @@ def _sent_at(played: Played, deed: Fact, workload: Workload) -> float:
         and f.call.startswith("DELETE") == (deed.kind == "deleted")
         and f.at <= deed.at
     ]
-    return sent[-1] if sent else deed.at
+    # On a cluster, an object is read before it is changed, and what decides lies before that.
+    return (sent[-1] if sent else deed.at) - (READ if played.history.cluster else 0.0)
+
+
+def _forbidden(played: Played) -> tuple[str, ...]:
+    return played.history.cluster.forbidden if played.history.cluster else ()
 
 
 def _cause(played: Played, deed: Fact) -> str:

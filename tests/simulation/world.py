@@ -33,6 +33,7 @@ class Workload:
     :param told: when the control plane first told a phase (by its place) to somebody who waits for
         the workload.
     :param lies: when, and in which way, the control plane denied its existence.
+    :param is_disowned: a person has taken away by what ours find it.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Workload:
     hidden_until: float = 0.0
     acts: list[tuple[float, str, str]] = field(default_factory=list)
     timer: asyncio.TimerHandle | None = None
+    is_disowned: bool = False
 
     def was_denied(self, way: str, since: float, until: float) -> bool:
         """Tell whether the control plane denied it in this way, some time in between."""

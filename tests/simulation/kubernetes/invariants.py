@@ -114,10 +114,20 @@ def a_success_was_whole(played: Played) -> Iterator[Violation]:
         if fact.who != played.ti.task_id or fact.why != "its worker says so":
             continue
         done = [one for one in _mine(played) if one.phase_at(fact.at)[1] == "Completed"]
-        left = [one.cut_short for one in done if one.cut_short is not None]
-        seen = left and not was_refused(played, "list pods", left[-1], fact.at, remembered=True)
-        if done and len(left) == len(done) and seen:
+        if done and all(_was_visibly_cut_short(played, one, fact.at) for one in done):
             yield Violation("success without training: cut short", fact.at, done[-1].name)
+
+
+def _was_visibly_cut_short(played: Played, one: Training, until: float) -> bool:
+    """Tell whether its last pod was taken away, and whether ours could know that."""
+    if one.cut_short is None:
+        return False
+
+    def could(right: str) -> bool:
+        return not was_refused(played, right, one.cut_short or 0.0, until, remembered=True)
+
+    is_named = one.last in one.named and could("list events")
+    return could("list pods") and (one.last in one.seen or is_named)
 
 
 def a_refusal_lasts(played: Played) -> Iterator[Violation]:

@@ -11,7 +11,7 @@ from tests.model.kubelet import phase_of
 from tests.model.resources import Object
 from tests.simulation.history import Act, Life
 from tests.simulation.kubernetes.connection import NAMESPACE
-from tests.simulation.kubernetes.training import Training
+from tests.simulation.kubernetes.training import MANAGED, Training
 from tests.simulation.kubernetes.wire import ClusterWire
 from tests.simulation.kubernetes.world import (
     ENDED,
@@ -23,7 +23,6 @@ from tests.simulation.people import People
 
 #: Seconds for which a server that was just started refuses everybody, at most.
 REFUSING = 20.0
-MANAGED = "app.kubernetes.io/managed-by"
 #: What somebody may write into an annotation of ours.
 GARBAGE = {
     "empty": "",
@@ -44,7 +43,7 @@ class ClusterPeople(People):
         pods: Mapping[str, Callable[[Object], object]] = {
             "delete pod": self.world.model.delete_pod,
             "evict pod": self.world.model.drain,
-            "preempt": self.world.model.kai.reclaim,
+            "preempt": self.world.reclaim,
             "lose node": self._lose_node,
             "relabel pod": self._relabel_pod,
         }

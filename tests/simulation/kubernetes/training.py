@@ -9,6 +9,8 @@ from tests.simulation.kubernetes.scripts import Script
 from tests.simulation.world import Workload
 
 PERSON = "a person"
+#: The label by which ours find what they have made.
+MANAGED = "app.kubernetes.io/managed-by"
 
 
 @dataclass(eq=False)
@@ -20,7 +22,10 @@ class Training(Workload):
     :param runs: (from, until) of each pod, by uid: from its placing to the end of its container.
     :param failed_at: when it ended by itself with a code other than 0.
     :param leaving: when each pod was told to go, by uid.
+    :param last: the pod that ended last, by uid.
     :param cut_short: when its last pod was told to go, if that ended with exit code 0 then.
+    :param seen: pods that ours have seen, by uid.
+    :param named: pods of which an event says that KAI took them, by uid.
     """
 
     maker: str = ""
@@ -31,7 +36,10 @@ class Training(Workload):
     stopped: set[str] = field(default_factory=set)
     failed_at: list[float] = field(default_factory=list)
     leaving: dict[str, float] = field(default_factory=dict)
+    last: str = ""
     cut_short: float | None = None
+    seen: set[str] = field(default_factory=set)
+    named: set[str] = field(default_factory=set)
 
     @property
     def task(self) -> tuple[str, ...]:

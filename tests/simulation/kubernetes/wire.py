@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -18,7 +19,7 @@ from tests.model.watching import Watch
 from tests.simulation.clock import VirtualLoop
 from tests.simulation.kubernetes.connection import NAMESPACE
 from tests.simulation.kubernetes.world import ClusterWorld
-from tests.simulation.process import Process, here
+from tests.simulation.process import Process, blocking, here
 from tests.simulation.story import Story
 from tests.simulation.wire import Wire, answer
 
@@ -128,7 +129,7 @@ def _items(response: httpx.Response) -> list[Object]:
     return list(found.get("items") or ())
 
 
-class _Lines(httpx.AsyncByteStream):
+class _Lines(httpx.AsyncByteStream, httpx.SyncByteStream):
     """A stream as one process receives it."""
 
     def __init__(
@@ -153,6 +154,12 @@ class _Lines(httpx.AsyncByteStream):
             if self._watch.is_over:
                 return
 
+    def __iter__(self) -> Iterator[bytes]:
+        lines = aiter(self)
+        with suppress(StopAsyncIteration):
+            while True:
+                yield blocking(anext(lines))
+
     async def _wait(self) -> None:
         """Wait for something to read, as long as the client does."""
         seconds = (self._request.extensions.get("timeout") or {}).get("read")
@@ -174,5 +181,8 @@ class _Lines(httpx.AsyncByteStream):
         """Whether the other side is lost without a word: nothing that follows ever comes."""
         return self._opened < self._wire.silent_since and not self._watch.was_cut
 
-    async def aclose(self) -> None:
+    def close(self) -> None:
         self._watch.end()
+
+    async def aclose(self) -> None:
+        self.close()

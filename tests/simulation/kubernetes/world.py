@@ -22,7 +22,7 @@ from tests.simulation.clock import VirtualLoop
 from tests.simulation.history import Cluster, Life
 from tests.simulation.kubernetes.connection import NAMESPACE
 from tests.simulation.kubernetes.scripts import Script
-from tests.simulation.kubernetes.training import PERSON, Training
+from tests.simulation.kubernetes.training import MANAGED, PERSON, Training
 from tests.simulation.world import Workload, World
 
 OWNER = "batch.kubernetes.io/controller-uid"
@@ -123,6 +123,12 @@ class ClusterWorld(World):
         """Take a label off a pod."""
         self.model.store.change(PODS, pod, lambda one: one["metadata"]["labels"].pop(key, None))
 
+    def reclaim(self, pod: Object, words: str = "") -> None:
+        """Let KAI take a pod for another queue."""
+        if not self.model.kai.is_mute:
+            self._of(pod).named.add(pod["metadata"]["uid"])
+        self.model.kai.reclaim(pod, words)
+
     def _as(self, who: str, work: Any) -> Any:
         was, self.acting = self.acting, who
         try:
@@ -160,7 +166,7 @@ class ClusterWorld(World):
             if pod["metadata"]["uid"] == uid and _runs(pod):
                 training.preempted.add(uid)
                 words = training.script.life.words.replace("\ud83d", "")
-                self.model.kai.reclaim(pod, f" {words}")
+                self.reclaim(pod, f" {words}")
 
     # What happens
 
@@ -187,6 +193,7 @@ class ClusterWorld(World):
         if was != is_ and (training.is_alive if is_ else not training.is_over):
             kind = "suspended" if is_ else "resumed"
             self._note(kind, training, phase=training.phase)
+        training.is_disowned = MANAGED not in new["metadata"].get("labels", {})
         self._show(training)
 
     def _born(self, job: Object) -> None:
@@ -238,6 +245,7 @@ class ClusterWorld(World):
             training.runs[uid][1] = now
             has_succeeded = phase_of(pod) == "Succeeded"
             training.cut_short = training.leaving.get(uid) if has_succeeded else None
+            training.last = uid
         if (is_over or uid in training.leaving) and uid in training.begun:
             self._stopped(training, pod)
         self._show(training)
@@ -271,8 +279,9 @@ class ClusterWorld(World):
 
     def was_seen(self, pod: Object) -> None:
         """Take note that somebody who waits has seen a pod."""
-        training = self._of(pod)
-        begun = training.begun.get(pod["metadata"]["uid"])
+        training, uid = self._of(pod), pod["metadata"]["uid"]
+        training.seen.add(uid)
+        begun = training.begun.get(uid)
         if phase_of(pod) != "Pending":
             for place, (at, phase, _) in enumerate(training.phases):
                 if phase == "Running" and at == begun:
