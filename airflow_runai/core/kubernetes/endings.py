@@ -143,7 +143,10 @@ def _falls_into(eviction: QueueEviction, pod: PodFacts, case: Case) -> bool:
         successors = (one for one in case.pods if pod.until <= one.first)
         is_last = all(one.made >= eviction.at for one in successors)
         return is_last and _had_gone_by(eviction.at, pod)
-    is_new = eviction.version > pod.first if eviction.at == pod.made else eviction.at > pod.made
+    is_new = eviction.at > pod.made
+    if eviction.at == pod.made:
+        # Evicted, a training makes no pods; of one that only its history knows, that is all.
+        is_new = pod.first == NEVER or eviction.version > pod.first
     return is_new and (eviction.version < pod.until or eviction.at <= pod.until_at)
 
 

@@ -71,6 +71,22 @@ def test_a_pod_that_only_the_history_knows_ended_when_its_job_was_suspended() ->
     assert START < life.end <= suspended_at
 
 
+def test_kueue_evicted_a_pod_of_the_same_second_that_only_the_history_knows() -> None:
+    world = World()
+    job = Training(world, kueue=True)
+    pod = job.run(wait=0.0)
+    kept = lives_of(hear(world), job, [])
+    assert job.workload
+    assert kept[0].made == int(world.now)
+    job.condition("Evicted", "True", "LocalQueueStopped", job.workload)
+    world.write("Workload", job.workload)
+    job.suspend([pod], 143, ended=("suspended", "kueue"))
+    late = Mirror()
+    look(world, late)
+    (life,) = lives_of(late, job, kept)
+    assert (life.ended, life.by) == ("suspended", "kueue")
+
+
 def test_of_pods_that_live_beside_each_other_none_is_the_successor() -> None:
     world = World()
     job = Training(world, pods=2)
