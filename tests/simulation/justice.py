@@ -40,7 +40,10 @@ def reason_missing(played: Played, deed: Fact, workload: Workload) -> str:
     """
     if deed.kind == "deleted" and deed.phase in FINAL:
         return ""
-    if state_at(played, _sent_at(played, deed, workload)) in FINISHED:
+    sent = _sent_at(played, deed, workload)
+    # On a cluster, an object is read before it is changed, and what decides lies before that.
+    decided = sent - READ if played.history.cluster else sent
+    if any(state_at(played, moment) in FINISHED for moment in (decided, sent)):
         return ""
     if _cleared_for_a_restart(played, deed, workload):
         return ""
@@ -77,8 +80,7 @@ def _sent_at(played: Played, deed: Fact, workload: Workload) -> float:
         and f.call.startswith("DELETE") == (deed.kind == "deleted")
         and f.at <= deed.at
     ]
-    # On a cluster, an object is read before it is changed, and what decides lies before that.
-    return (sent[-1] if sent else deed.at) - (READ if played.history.cluster else 0.0)
+    return sent[-1] if sent else deed.at
 
 
 def _forbidden(played: Played) -> tuple[str, ...]:
