@@ -155,6 +155,11 @@ def knows_end(bench: Bench, seen: Seen) -> bool:
     return bool(seen.done.xcom()["phase"] == "Completed")
 
 
+def knows_failure(bench: Bench, seen: Seen) -> bool:
+    """Whether it is known how pods ended that other pods have followed."""
+    return re.search(r": Pending: \S+ failed with exit code 3", seen.log) is not None
+
+
 def explains(bench: Bench, seen: Seen) -> bool:
     return "exceeded quota" in seen.done.words
 
@@ -181,6 +186,13 @@ _PLAIN = {"wait_for_completion": False}
 _ONCE: Mapping[str, Any] = {"timeouts": {"running": 1}, "script": "sleep 20"}
 _SLOW = {"script": "sleep 10"}  # long enough to be seen before it ends
 _GANG: Mapping[str, Any] = {"spec": GANG}
+#: All its pods go with a failure, and a worker that only looks finds others.
+_FAILING_GANG: Mapping[str, Any] = {
+    "spec": {**GANG, "backoff_limit": 0},
+    "script": "sleep 2; exit 3",
+    "poll_interval": 10.0,
+    "deferrable": False,
+}
 _IDLE = {"spec": {"compute": {"gpu_devices": 1}}, "submit_when": "idle"}
 _QUOTA = {"spec": {"compute": {"gpu_devices": 1}}, "submit_when": "quota"}
 _SUSPENDED = {**_ONCE, "on_kill": "suspend"}
@@ -198,7 +210,7 @@ USES: Mapping[tuple[str, str], Use] = {
     ("jobsets", "patch"): Use(remembers, {**_SLOW, **_GANG}),
     ("jobsets", "delete"): Use(stops, {**_ONCE, **_GANG}),
     ("pods", "list"): Use(knows_node),
-    ("pods", "watch"): Use(knows_end),
+    ("pods", "watch"): Use(knows_failure, _FAILING_GANG, "failed"),
     ("pods/log", "get"): Use(shows_log),
     ("events", "list"): Use(explains, {"timeouts": {"queue": 5}}, "failed", {"pods": "0"}),
     ("persistentvolumeclaims", "create"): Use(submits, {**_PLAIN, "spec": VOLUME}),
