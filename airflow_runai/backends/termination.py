@@ -118,7 +118,7 @@ def _until(done: Callable[[], Flow[bool]], complaint: str) -> Flow[None]:
         if moment - told_at >= TELL_EVERY:
             told_at = moment
             until = utc(started + MAX_TERMINATION_SECONDS)
-            yield Notice("retry", f"{complaint}{because}; waiting for that until {until}")
+            yield Notice("retry", f"{complaint}{because}; waiting until {until}")
         yield Sleep(pause, jitter=0.2)
         pause = min(pause * 1.5, _MAX_PAUSE)
 

@@ -137,7 +137,8 @@ def test_a_workload_that_does_not_leave_is_an_error_and_no_second_one_is_started
     told = hand.texts("retry")
     assert 10 <= len(told) <= MAX_TERMINATION_SECONDS / TELL_EVERY
     assert all(
-        re.fullmatch(f"workload b-g1 is not gone{words}.*; waiting for .* UTC", one) for one in told
+        re.fullmatch(f"workload b-g1 is not gone{words}.*; waiting until .* UTC", one)
+        for one in told
     )
 
 

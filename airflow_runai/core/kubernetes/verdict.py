@@ -102,9 +102,11 @@ def _charged(case: Case, lives: Sequence[PodIncarnation]) -> int:
 
 def lacks_its_end(case: Case, lives: Sequence[PodIncarnation]) -> bool:
     """Tell whether it is called complete, and nobody saw all of its pods end by themselves."""
+    # Asked at each look of each wait, so what goes on has its answer first.
+    if case.training.success is None or "Pod" in case.unreadable:
+        return False
     last, counted = _last_attempt(case, lives)
-    is_seen = _succeeded(last) >= counted or "Pod" in case.unreadable
-    return case.training.success is not None and not is_seen
+    return _succeeded(last) < counted
 
 
 def _doubt(case: Case, lives: Sequence[PodIncarnation]) -> str:
