@@ -81,8 +81,7 @@ def _may_be_ended(played: Played, workload: Workload) -> bool:
     """Tell whether ours can find what is left, and have the right to do what the author wants."""
     if workload.is_disowned:
         return False
-    lacking = played.history.cluster.forbidden if played.history.cluster else ()
-    return not (played.ti.task.on_kill == "suspend" and "patch jobs" in lacking)
+    return not (played.ti.task.on_kill == "suspend" and "patch jobs" in played.forbidden)
 
 
 def left_behind(played: Played) -> list[Workload]:

@@ -53,7 +53,7 @@ def reason_missing(played: Played, deed: Fact, workload: Workload) -> str:
     ):
         return ""  # an older generation has no right to live
     timeouts = dict(played.ti.task.timeouts) if deed.who.startswith("worker") else {}
-    if timeouts and "list pods" in _forbidden(played):
+    if timeouts and "list pods" in played.forbidden:
         return ""  # a limit: the Job alone says what runs, and only when it is looked at
     spent = clocks_at(played, workload, deed.at)
     reached = {
@@ -81,10 +81,6 @@ def _sent_at(played: Played, deed: Fact, workload: Workload) -> float:
         and f.at <= deed.at
     ]
     return sent[-1] if sent else deed.at
-
-
-def _forbidden(played: Played) -> tuple[str, ...]:
-    return played.history.cluster.forbidden if played.history.cluster else ()
 
 
 def _cause(played: Played, deed: Fact) -> str:

@@ -58,6 +58,11 @@ class Played:
     judged_at: float | None
 
     @property
+    def forbidden(self) -> tuple[str, ...]:
+        """The rights that ours never have."""
+        return self.history.cluster.forbidden if self.history.cluster else ()
+
+    @property
     def mine(self) -> list[Workload]:
         """The workloads that the task has made."""
         return [

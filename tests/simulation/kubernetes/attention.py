@@ -51,7 +51,7 @@ def was_refused(
 
     :param remembered: or may have believed that they lacked it, because they did before.
     """
-    return right in _lacking(played) or any(
+    return right in played.forbidden or any(
         act.at <= until and act.at + (_hidden(act) if remembered else act.seconds) >= since
         for act in played.story.of("act", what="right is taken", detail=right)
     )
@@ -60,11 +60,6 @@ def was_refused(
 def _hidden(taken: Fact) -> float:
     """Tell for how many seconds nobody uses a right that was taken."""
     return float(taken.seconds + (REMEMBERED if taken.seconds > BELIEVED else 0.0))
-
-
-def _lacking(played: Played) -> tuple[str, ...]:
-    """Tell which rights ours never have."""
-    return played.history.cluster.forbidden if played.history.cluster else ()
 
 
 def lasts_a_refusal(played: Played, moment: float) -> bool:
@@ -101,7 +96,7 @@ def _blind(played: Played) -> Iterator[Stretch]:
         seconds = _seconds(act)
         if seconds is not None:
             yield act.at, act.at + seconds + _ANSWER + _pause_after(seconds)
-    if set(COUNTING).intersection(_lacking(played)):
+    if set(COUNTING).intersection(played.forbidden):
         yield 0.0, float("inf")
 
 
