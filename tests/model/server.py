@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,6 +64,7 @@ class Server:
     :param forbidden: (verb, plural) that nobody may; ``*`` stands for all.
     :param tokens_are_bad: each request is refused with 401.
     :param most_jobs: that a namespace may hold; ``None`` for any number.
+    :param lacks: groups that nobody has installed.
     :param logs: what pods have written.
     :param log_of: text of a pod's log.
     """
@@ -75,6 +76,7 @@ class Server:
         self.forbidden: set[tuple[str, str]] = set()
         self.tokens_are_bad = False
         self.most_jobs: int | None = None
+        self.lacks: set[str] = set()
         self.logs = PodLogs(store)
         self.log_of: Callable[[Object], str] = self.logs.text
 
@@ -101,7 +103,7 @@ class Server:
 
     def _answer(self, asked: Asked) -> Answer:
         if asked.path in ("/apis", "/api", "/version"):
-            return Answer(200, _discovery(asked.path))
+            return Answer(200, _discovery(asked.path, self.lacks))
         if asked.path.endswith("/selfsubjectrulesreviews"):
             return Answer(201, {**asked.body, "status": self._rules()})
         place = place_of(asked.path)
@@ -258,7 +260,7 @@ def _token(rest: list[Object], version: int) -> str:
     return base64.urlsafe_b64encode(position.encode()).decode()
 
 
-def _discovery(path: str) -> Object:
+def _discovery(path: str, lacks: Container[str]) -> Object:
     if path == "/version":
         return {"major": "1", "minor": "34", "gitVersion": "v1.34.4"}
     if path == "/api":
@@ -271,6 +273,7 @@ def _discovery(path: str) -> Object:
     groups = [
         {"name": group, "versions": all_, "preferredVersion": all_[0]}
         for group, all_ in versions.items()
+        if group not in lacks
     ]
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
 

@@ -23,6 +23,7 @@ class PlainModelRig(ModelRig):
         super().__init__()
         settings = ClusterSettings("model", dialect="plain", terms=TERMS)
         self.backend = KubernetesBackend(settings)
+        self.cluster.server.lacks = {"scheduling.run.ai"}
         self._words = Recorder(self.cluster.store, "default-scheduler")
         self.cluster.store.listen(self._place)
 
@@ -77,6 +78,9 @@ def test_who_comes_late_asks_whether_a_success_was_taken_away(is_told: bool, sta
     rig.pass_time(20)
     rig.preempt(is_told=is_told)
     rig.pass_time(40)
+    asked = len(rig.wire.spoken)
     outcome = outcome_of(rig, made)
     assert outcome.status == status
     assert ("before anybody saw it end" in outcome.reason) is is_told
+    questions = [line for line in rig.wire.spoken[asked:] if "/events?" in line]
+    assert len(questions) == 1, "KAI is not installed, so it is not asked about its events"

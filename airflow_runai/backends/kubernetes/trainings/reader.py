@@ -18,6 +18,7 @@ from airflow_runai.backends.kubernetes.api.paths import (
     JOBS,
     JOBSETS,
     KUEUE_WORKLOADS,
+    PODGROUPS,
     PODS,
     ResourceKind,
 )
@@ -244,8 +245,10 @@ class TrainingReader(WorkloadReader):
         self._mirror.events(said, (yield from now()), about)
 
     def _ask_for_past(self, reading: TrainingReading) -> Flow[None]:
-        said = yield from evictions(self._start.project_id)
-        self._mirror.events(said, (yield from now()))
+        # Where it is not installed, KAI has taken nothing; and ends often come by hundreds.
+        if (yield from self._cluster.discovery()).version_of(PODGROUPS):
+            said = yield from evictions(self._start.project_id)
+            self._mirror.events(said, (yield from now()))
         yield from self._ask(reading, reading.case.training.uid)
 
     def _allowed(self, what: str, make: Callable[[], Flow[None]]) -> Flow[None]:
