@@ -31,6 +31,7 @@ from airflow_runai.core.flow import (
     Open,
     Reply,
     Request,
+    Signal,
     Sleep,
     Step,
     Wait,
@@ -71,7 +72,7 @@ def run(
     """
     _refuse_inside_a_loop()
     performer = _Blocking(client, on_notice, sleep, clock or ServerClock())
-    return drive(flow, performer.perform, performer.release)
+    return drive(flow, performer.perform, performer)
 
 
 def arun(
@@ -91,7 +92,7 @@ def arun(
         whole conversation it costs nothing while the conversation sleeps. A stream needs no turn.
     """
     performer = _Awaiting(client, on_notice, sleep, clock or ServerClock(), via)
-    return adrive(flow, performer, performer.release)
+    return adrive(flow, performer, performer)
 
 
 @dataclass
@@ -173,7 +174,7 @@ class _Awaiting:
             case NextLine():
                 return self._line()
             case Wait():
-                return _heard(step, self.clock)
+                return _Heard(step, self.clock)
         return self._pass(step)
 
     async def _pass(self, step: Step) -> Reply:
@@ -235,36 +236,43 @@ def _wait_for(step: Wait) -> None:
         step.signal.remove_listener(is_set.set)
 
 
-async def _heard(step: Wait, clock: ServerClock) -> Reply:
-    loop = asyncio.get_running_loop()
-    is_over = loop.create_future()
-    listener = _Waker(loop, is_over)
-    timer = loop.call_later(step.seconds, _end, is_over) if step.seconds != math.inf else None
-    step.signal.add_listener(listener)
-    try:
-        await is_over
-    finally:
-        step.signal.remove_listener(listener)
-        if timer:
-            timer.cancel()
-    return Reply(0, clock.now())
+class _Heard(asyncio.Future[Reply]):
+    """
+    Done when a signal is set or the time is over; cancelled, it listens no more.
 
+    Not a coroutine around a future: thousands sleep here.
+    """
 
-class _Waker:
-    """Ends a sleep, also from another thread, in which the flow that sets the signal may run."""
+    __slots__ = ("_clock", "_signal", "_timer")
 
-    __slots__ = ("_loop", "_sleeping")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, sleeping: asyncio.Future[None]) -> None:
-        self._loop, self._sleeping = loop, sleeping
+    def __init__(self, step: Wait, clock: ServerClock) -> None:
+        loop = asyncio.get_running_loop()
+        super().__init__(loop=loop)
+        self._clock, self._timer = clock, None
+        if step.seconds != math.inf:
+            self._timer = loop.call_later(step.seconds, self._end)
+        self._signal: Signal | None = step.signal
+        step.signal.add_listener(self)
 
     def __call__(self) -> None:
-        self._loop.call_soon_threadsafe(_end, self._sleeping)
+        """Hear the signal, also from another thread, in which the flow that sets it may run."""
+        self.get_loop().call_soon_threadsafe(self._end)
 
+    def cancel(self, msg: Any = None) -> bool:
+        self._leave()
+        return super().cancel(msg)
 
-def _end(waiting: asyncio.Future[None]) -> None:
-    if not waiting.done():
-        waiting.set_result(None)
+    def _end(self) -> None:
+        self._leave()
+        if not self.done():
+            self.set_result(Reply(0, self._clock.now()))
+
+    def _leave(self) -> None:
+        signal, self._signal = self._signal, None
+        if signal:
+            signal.remove_listener(self)
+        if self._timer:
+            self._timer.cancel()
 
 
 def _lengthened(step: Sleep) -> float:

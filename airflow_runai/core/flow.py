@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 S = TypeVar("S")
 A = TypeVar("A")
@@ -227,16 +227,21 @@ class Lock:
             released.set()
 
 
-def drive(
-    flow: Generator[S, A, T], perform: Callable[[S], A], release: Callable[[], object] | None = None
-) -> T:
+class Holder(Protocol):
+    """What performs steps, and may leave something open."""
+
+    def release(self) -> Awaitable[object] | None:
+        """Give it back; await what is returned."""
+
+
+def drive(flow: Generator[S, A, T], perform: Callable[[S], A], holder: Holder | None = None) -> T:
     """
     Perform the steps of a flow, blocking, until it returns.
 
     :param perform: performs one step and returns the answer. An ``Exception`` that it raises is
         raised in the flow; anything else (``KeyboardInterrupt``) closes the flow and passes
         through.
-    :param release: gives back at the end, whichever it is, what performing has left open.
+    :param holder: gives back at the end, whichever it is, what performing has left open.
     """
     try:
         step = next(flow)
@@ -251,14 +256,14 @@ def drive(
         return cast(T, end.value)
     finally:
         flow.close()
-        if release:
-            release()
+        if holder:
+            holder.release()
 
 
 async def adrive(
     flow: Generator[S, A, T],
     perform: Callable[[S], Awaitable[A]],
-    release: Callable[[], Awaitable[object] | None] | None = None,
+    holder: Holder | None = None,
 ) -> T:
     """
     Perform the steps of a flow on an event loop; the parameters are those of :func:`drive`.
@@ -280,5 +285,5 @@ async def adrive(
         return cast(T, end.value)
     finally:
         flow.close()
-        if release and (closing := release()):
+        if holder and (closing := holder.release()):
             await closing

@@ -17,6 +17,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
+from msgspec import json
+
 from airflow_runai.core.flow import Flow, Signal, Wait
 from airflow_runai.core.outcome import moments_from_json
 from airflow_runai.core.timeline import Moment
@@ -55,8 +57,9 @@ class PublishedTimelines:
     """Writes and reads the timelines of all waits on one event loop."""
 
     def __init__(self) -> None:
-        self._pending: dict[TaskAddress, Mapping[str, Any]] = {}
-        self._idle: dict[TaskAddress, Mapping[str, Any]] = {}
+        # As JSON, a sixth of the memory: a thousand waits that begin at once take minutes to write.
+        self._pending: dict[TaskAddress, bytes] = {}
+        self._idle: dict[TaskAddress, bytes] = {}
         self._idle_at = -IDLE_PACE
         self._written_at: dict[TaskAddress, float] = {}
         self._questions: list[_Question] = []
@@ -72,9 +75,9 @@ class PublishedTimelines:
         """
         if is_urgent or task in self._pending:
             self._idle.pop(task, None)
-            self._pending[task] = timeline
+            self._pending[task] = json.encode(timeline)
         else:
-            self._idle[task] = timeline
+            self._idle[task] = json.encode(timeline)
         self._work()
 
     def forget(self, task: TaskAddress) -> None:
@@ -138,12 +141,12 @@ class PublishedTimelines:
         finally:
             question.is_answered.set()
 
-    async def _write(self, task: TaskAddress, timeline: Mapping[str, Any]) -> None:
+    async def _write(self, task: TaskAddress, timeline: bytes) -> None:
         from airflow.sdk.execution_time.xcom import XCom
 
         self._written_at[task] = asyncio.get_running_loop().time()
         try:
-            await XCom.aset(key=TIMELINE_KEY, value=dict(timeline), **asdict(task))
+            await XCom.aset(key=TIMELINE_KEY, value=json.decode(timeline), **asdict(task))
         except Exception as error:
             log.warning("the timeline of task %s could not be published: %s", task.task_id, error)
 
