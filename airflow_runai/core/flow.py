@@ -274,12 +274,14 @@ async def adrive(
         step = next(flow)
         while True:
             try:
-                answer = await perform(step)
+                performing = perform(step)
+                # Neither is kept while the flow sleeps, maybe for days, as one of thousands.
+                del step
+                answer = await performing
             except Exception as error:
                 step = flow.throw(error)
             else:
                 step = flow.send(answer)
-                # Not kept while the flow sleeps, maybe for days, as one of thousands.
                 del answer
     except StopIteration as end:
         return cast(T, end.value)

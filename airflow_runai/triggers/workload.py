@@ -29,7 +29,7 @@ from airflow_runai.core.timeline import Moment
 from airflow_runai.core.waiting import appearance, wait
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import RunaiError
-from airflow_runai.hooks.sessions import session
+from airflow_runai.hooks.sessions import Session, session
 from airflow_runai.tasks.checkpoint_root import CheckpointRoot
 from airflow_runai.tasks.companions import Companion, Company
 from airflow_runai.tasks.kill import Kill
@@ -159,9 +159,7 @@ class RunaiWorkloadTrigger(BaseTrigger):
             try:
                 async with session(self.runai_conn_id) as joined:
                     if not start.id:
-                        find = partial(newest_named, joined.backend, start)
-                        search = appearance(policy, find, start)
-                        found = await joined.run(search, self._report)
+                        found = await self._appeared(joined, policy)
                         if isinstance(found, Outcome):
                             return found
                         start = found
@@ -182,6 +180,10 @@ class RunaiWorkloadTrigger(BaseTrigger):
                         last_error,
                     )
                 await asyncio.sleep(policy.poll_interval)
+
+    async def _appeared(self, joined: Session, policy: WaitPolicy) -> Workload | Outcome:
+        find = partial(newest_named, joined.backend, self._start)
+        return await joined.run(appearance(policy, find, self._start), self._report)
 
     async def _report(self, notice: Notice) -> None:
         self._tell(notice)

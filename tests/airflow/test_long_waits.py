@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -157,8 +158,8 @@ def test_the_trigger_shows_the_reasons_with_its_timeline(
     async def play() -> None:
         waiting = asyncio.create_task(first(made))
         pending = published_timelines()._pending  # written later: a task's turn comes each 30 s
-        await eventually(lambda: any("reasons" in n for n in pending.values()) or waiting.done())
-        assert [one["reasons"] for one in pending.values()] == [[SENTENCE]]
+        await eventually(lambda: any(b"reasons" in n for n in pending.values()) or waiting.done())
+        assert [json.loads(one)["reasons"] for one in pending.values()] == [[SENTENCE]]
         waiting.cancel()
         await asyncio.wait([waiting])
         assert not pending, "nothing older may follow what the task writes at the end"

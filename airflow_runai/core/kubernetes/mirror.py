@@ -51,7 +51,8 @@ class Mirror:
         self._words = EvictionWords()
         self._refused: set[str] = set()
         self._pods_of, self._jobs_of = UidIndex[str](), UidIndex[str]()
-        self._named = UidIndex[tuple[str, str]]()
+        # By name alone: a key of kind and name would be one more object for each training.
+        self._named = UidIndex[str]()
 
     def through(self, kind: str) -> int:
         """Return the version from which a watch of this kind goes on; 0 before the first list."""
@@ -171,9 +172,8 @@ class Mirror:
                     self._words.forget_pod(facts)
             self._queues.pop(job, None)
             if facts_of_job := self._jobs.pop(job, None):
-                key = facts_of_job.kind, facts_of_job.name
-                self._named.discard(key, job)
-                self._missed.pop(key, None)
+                self._named.discard(facts_of_job.name, job)
+                self._missed.pop((facts_of_job.kind, facts_of_job.name), None)
 
     def forget_ended(self, awaited: Container[str]) -> None:
         """Forget trainings that have ended, and pods that have outlived theirs, if not awaited."""
@@ -231,7 +231,7 @@ class Mirror:
             return ""
         known = self._jobs.get(job.uid)
         united = self._jobs[job.uid] = unite(known, job) if known else job
-        self._named.note((job.kind, job.name), job.uid)
+        self._named.note(job.name, job.uid)
         if job.set_uid:
             self._jobs_of.note(job.set_uid, job.uid)
         return _training_of(united) if _is_news(known, united) else ""
@@ -256,8 +256,8 @@ class Mirror:
         presence = job.presence
         missed = self._missed.get((job.kind, job.name), 0.0)
         # Of several objects of one name, only the newest can still be there.
-        namesakes = [self._jobs[one].presence.seen for one in self._named.of((job.kind, job.name))]
-        if max(namesakes) > presence.seen:
+        namesakes = [self._jobs[one] for one in self._named.of(job.name)]
+        if max(one.presence.seen for one in namesakes if one.kind == job.kind) > presence.seen:
             missed = max(missed, presence.left_at, presence.seen_at + _LATER)
         return replace(job, presence=replace(presence, missed_at=missed))
 
