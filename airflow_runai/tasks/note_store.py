@@ -6,8 +6,6 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from airflow.sdk.exceptions import AirflowException
-
 from airflow_runai.core.note import Note
 from airflow_runai.tasks.try_identity import tries_of
 
@@ -26,37 +24,20 @@ def read_note(context: Context) -> Note | None:
     return Note.from_json(store.get(NOTE_KEY)) if store is not None else None
 
 
-def write_note(context: Context, note: Note, before: Note | None) -> None:
-    """
-    Write the note for later tries; it never expires: trainings outlast the default 30 days.
-
-    :param before: the note that this try began with.
-    :raises AirflowException: if a newer try has written one since.
-    """
+def write_note(context: Context, note: Note) -> None:
+    """Write the note for later tries; it never expires: trainings outlast the default 30 days."""
     # Imported here: the worker's machinery is not needed to parse a DAG.
     from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
     store = context.get("task_state_store")
-    if store is None:
-        return
-    _refuse_if_overtaken(context, before)
-    store.set(NOTE_KEY, note.to_json(), retention=NEVER_EXPIRE)
+    if store is not None:
+        store.set(NOTE_KEY, note.to_json(), retention=NEVER_EXPIRE)
 
 
-def _refuse_if_overtaken(context: Context, before: Note | None) -> None:
-    """Refuse where Airflow has taken this worker for dead, and another one has the task."""
-    now, own = read_note(context), tries_of(context).current
-    if now is not None and now != before and now.try_number > own:
-        raise AirflowException(
-            f"try {now.try_number} has taken the task over from this worker's try {own}, which "
-            "Airflow has given up: the workload is left to it"
-        )
-
-
-def remember(context: Context, note: Note, before: Note | None) -> None:
+def remember(context: Context, note: Note) -> None:
     """Write the note if possible: a failure to do so must not cost the workload that exists now."""
     try:
-        write_note(context, note, before)
+        write_note(context, note)
     except Exception as error:
         log.warning(
             "the submission could not be noted (%s); the next try finds it by its name", error
@@ -67,11 +48,11 @@ def note_missing(context: Context) -> None:
     """Note that the workload cannot be found: a clear after this is consent to begin another."""
     note = read_note(context)
     if note:
-        remember(context, replace(note, missed_at=tries_of(context).max_tries), note)
+        remember(context, replace(note, missed_at=tries_of(context).max_tries))
 
 
 def note_cut_short(context: Context, workload_id: str) -> None:
     """Note that a workload completed, but its training did not: a retry goes on in another one."""
     note = read_note(context)
     if note:
-        remember(context, replace(note, cut_short=workload_id), note)
+        remember(context, replace(note, cut_short=workload_id))

@@ -151,14 +151,11 @@ class Submission:
             return plan_submission(existing, self._tries, self.note, self.on_clear)
         except Missing:
             if self.note:
-                self._note(replace(self.note, missed_at=self._tries.max_tries))
+                write_note(self.context, replace(self.note, missed_at=self._tries.max_tries))
             raise
         except ForeignWorkload:
-            self._note(Note(0, self._tries.current, instance=self._identity.instance))
+            write_note(self.context, Note(0, self._tries.current, instance=self._identity.instance))
             raise
-
-    def _note(self, note: Note) -> None:
-        write_note(self.context, note, self.note)
 
     def _existing(self, *, deleted: bool) -> list[Numbered]:
         backend, digest = self.hook.backend, self._identity.digest()
@@ -190,10 +187,9 @@ class Submission:
     def _create(self, step: Create) -> Workload:
         request = self._request(self._name(step.generation))
         intent = self._new_note(step.generation, request)
-        self._note(intent)
+        write_note(self.context, intent)
         workload = self._created(request)
-        created = replace(intent, workload_id=workload.id, kind=workload.kind)
-        remember(self.context, created, self.note)
+        remember(self.context, replace(intent, workload_id=workload.id, kind=workload.kind))
         log.info(
             "submitted %s to project %s (id %s, try %d)",
             workload.name,
@@ -269,9 +265,9 @@ class Submission:
         if workload.meaning is Meaning.SUSPENDED and step.cleared:
             # A user has cleared the task since it was suspended. A retry alone does not resume it.
             self._resume(workload)
-        adopted = replace(self._new_note(step.generation, request), workload_id=workload.id)
-        if self.note is None or replace(self.note, try_number=adopted.try_number) != adopted:
-            remember(self.context, adopted, self.note)
+        self._note_adopted(
+            replace(self._new_note(step.generation, request), workload_id=workload.id)
+        )
         return workload
 
     def _resume(self, workload: Workload) -> None:
@@ -285,6 +281,11 @@ class Submission:
         if self.note and self.note.workload_id == workload.id:
             return self.note.fingerprint
         return None
+
+    def _note_adopted(self, adopted: Note) -> None:
+        if self.note and replace(self.note, try_number=adopted.try_number) == adopted:
+            return
+        remember(self.context, adopted)
 
 
 def submission_result(workload: Workload, project: str) -> dict[str, Any]:

@@ -68,6 +68,7 @@ class TaskInstance:
     :param row: number of its trigger, if it has one.
     :param has_begun: whether it has rendered its fields.
     :param sensor_of: name of the workload that it only watches; empty for a training.
+    :param id: of this try; Airflow gives another one at once when a try fails or is cleared.
     """
 
     dag_id: str
@@ -83,6 +84,7 @@ class TaskInstance:
     max_tries: int = 0
     since: int = 0
     life: int = 1
+    id: int = 0
     row: int | None = None
     event: dict[str, Any] | None = None
     xcoms: dict[str, Any] = field(default_factory=dict)
@@ -210,6 +212,7 @@ class Airflow:
 
     def _failed(self, ti: TaskInstance, words: str, retry: bool) -> None:
         again = retry and ti.max_tries != 0 and ti.try_number <= ti.max_tries
+        ti.id += again
         self.become(ti, "up_for_retry" if again else "failed", words)
 
     def lost(self, worker: Worker) -> None:
@@ -236,6 +239,7 @@ class Airflow:
         if ti.state == "removed":
             return
         self.story.note("cleared", who, ti=ti.task_id, state=ti.state, attempt=ti.try_number)
+        ti.id += 1
         if ti.state == "running":
             self.become(ti, "restarting", "cleared")
             self._tell_worker(ti)

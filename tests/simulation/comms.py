@@ -36,21 +36,35 @@ class AirflowApiError(Exception):
 
 @dataclass(eq=False)
 class Store:
-    """The task state store: survives a clear, dies with the run."""
+    """
+    The task state store: survives a clear, dies with the run.
+
+    Airflow finds it by the id of the try: after the next one it has nothing for this one, and takes
+    nothing from it (``tests/airflow/test_notes.py``).
+    """
 
     ti: TaskInstance
     process: Process
     life: int
+    id: int
 
     def get(self, key: str) -> Any:
-        return self._there().get(key)
+        ti = _of_this_life(self._asked(), self.life)
+        return ti.store.get(key) if self._is_here else None
 
     def set(self, key: str, value: Any, retention: object = None) -> None:
-        self._there()[key] = value
+        ti = _of_this_life(self._asked(), self.life)
+        if not self._is_here:
+            raise AirflowApiError("404: no such task instance")
+        ti.store[key] = value
 
-    def _there(self) -> dict[str, Any]:
+    def _asked(self) -> TaskInstance:
         blocking(_call(self.process))
-        return _of_this_life(self.ti, self.life).store
+        return self.ti
+
+    @property
+    def _is_here(self) -> bool:
+        return self.ti.id == self.id
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ OPEN: tuple[Case, ...] = (
         0,
         History(
             acts=(Act(cue=Cue(event="deferred", seconds=5.0), what="clear"),),
-            troubles=(Trouble(process=2, step=7, kind="delivered late 60.0"),),
+            troubles=(Trouble(process=2, step=6, kind="delivered late 60.0"),),
         ),
     ),
 )

@@ -36,7 +36,7 @@ def test_a_worker_that_dies_at_any_step_costs_nothing_where_there_is_a_retry(ste
 
 #: A create that arrives after all, when the task was cleared and its workload ended: nothing of
 #: ours can stop that.
-LATE = Trouble(2, 7, "delivered late 60.0")
+LATE = Trouble(2, 6, "delivered late 60.0")
 CLEAR = Act(Cue("deferred", seconds=5.0), "clear")
 
 

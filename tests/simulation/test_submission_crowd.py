@@ -24,9 +24,7 @@ from airflow.sdk.definitions.connection import Connection
 from airflow.sdk.exceptions import TaskDeferred
 from airflow.sdk.execution_time.context import _preset_connections
 
-from airflow_runai.core.note import Note
 from airflow_runai.operators.training import RunaiTrainingOperator
-from airflow_runai.tasks.note_store import NOTE_KEY
 from tests.simulation import wire
 from tests.simulation.clock import VirtualLoop, virtual_time
 from tests.simulation.comms import DagRun
@@ -158,14 +156,12 @@ class Crowd:
     ids: bool
     life: int = 1
     operators: list[RunaiTrainingOperator] = field(default_factory=list)
-    stores: list[Store] = field(default_factory=list)
     ended: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
 
     async def _work(self, operator: RunaiTrainingOperator, index: int) -> None:
         run = DagRun.of("run-1", self.life)
-        store = self.stores[index]
-        given = {"ti": Ti(index), "task": operator, "task_state_store": store, "dag_run": run}
+        given = {"ti": Ti(index), "task": operator, "task_state_store": Store(), "dag_run": run}
         context: Any = given
         try:
             await in_greenlet(lambda: operator.execute(context))
@@ -186,7 +182,6 @@ class Crowd:
             with DAG(f"dag-{index}", schedule=None):
                 operator = RunaiTrainingOperator(task_id="train", spec=SPEC, lint_ignore=SILENCE)
             self.operators.append(operator)
-            self.stores.append(Store())
             preset = (_preset_connections, {"runai_default": known})
             guard = (ExecutorSafeguard.tracker, operator)
             process = Process(f"worker-{index}", index + 1, self.loop)
@@ -255,21 +250,6 @@ def test_a_create_that_arrived_is_not_forgotten_by_a_worker_that_is_told_to_stop
     assert found.ended == {"deferred": 1}, "it is drained, so the trigger goes on with what exists"
     assert len(found.plane.workloads) == 1
     assert found.seconds < 2.0
-
-
-def test_a_worker_that_airflow_has_given_up_leaves_the_workload_to_the_newer_try(
-    loop: VirtualLoop,
-) -> None:
-    found = Crowd(loop, LimitedPlane(loop), ids=True)
-    newer = Note(1, 2, "w-of-try-2", name="train-by-try-2").to_json()
-    loop.after(0.03, lambda: found.stores[0].set(NOTE_KEY, newer))
-    submitted(found, 1)
-    assert list(found.ended) == [
-        "AirflowException: try 2 has taken the task over from this worker's try 1, which Airflow "
-        "has given up: the workload is left to it"
-    ]
-    assert found.plane.workloads == {}
-    assert found.stores == [{NOTE_KEY: newer}]
 
 
 @pytest.mark.parametrize(

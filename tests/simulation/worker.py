@@ -92,7 +92,7 @@ class Worker:
         process = airflow.new_process("worker", airflow.machinery.worker_skew)
         operator = operator_of(ti)
         seen = ContextTi(ti, process, airflow, ti.try_number, ti.max_tries, ti.life)
-        store = Store(ti, process, ti.life)
+        store = Store(ti, process, ti.life, ti.id)
         run = DagRun.of(ti.run_id, ti.life)
         context = {"ti": seen, "task": operator, "task_state_store": store, "dag_run": run}
         worker = cls(airflow, ti, process, event, operator, context)
