@@ -23,6 +23,7 @@ class Fault:
 
     :param happens: what the client gets instead; raises for a connection that breaks.
     :param method: of requests that it is about; empty for all.
+    :param path: part of their paths.
     :param times: how often it happens.
     :param is_late: after the server has done what was asked.
     """
@@ -31,6 +32,11 @@ class Fault:
     method: str = ""
     times: float = 1
     is_late: bool = False
+    path: str = ""
+
+    def concerns(self, request: httpx.Request) -> bool:
+        """Whether it happens to a request."""
+        return self.method in ("", request.method) and self.path in request.url.path
 
 
 @dataclass
@@ -58,7 +64,7 @@ class Wire:
         self.on_request()
         if self.now() < self.until:
             raise httpx.ConnectError("connection refused", request=request)
-        fault = next((one for one in self.faults if one.method in ("", request.method)), None)
+        fault = next((one for one in self.faults if one.concerns(request)), None)
         if fault is not None:
             fault.times -= 1
             if fault.times <= 0:

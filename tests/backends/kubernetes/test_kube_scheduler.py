@@ -10,6 +10,7 @@ from tests.contract.model import TERMS, ModelRig
 from tests.contract.rig import Script, name_of
 from tests.contract.waits import look, outcome_of, submit
 from tests.model.events import Recorder
+from tests.model.faults import Fault, broken
 from tests.model.resources import PODS, Object
 from tests.model.store import Change
 
@@ -84,3 +85,15 @@ def test_who_comes_late_asks_whether_a_success_was_taken_away(is_told: bool, sta
     assert ("before anybody saw it end" in outcome.reason) is is_told
     questions = [line for line in rig.wire.spoken[asked:] if "/events?" in line]
     assert len(questions) == 1, "KAI is not installed, so it is not asked about its events"
+
+
+def test_a_question_that_got_no_answer_is_asked_again() -> None:
+    rig = PlainModelRig()
+    rig.play(Script(stop_exit_code=0))
+    made = submit(rig)
+    rig.pass_time(20)
+    rig.preempt()
+    rig.pass_time(40)
+    rig.wire.faults.append(Fault(broken, "GET", path="/events"))
+    assert outcome_of(rig, made).status == "failed"
+    assert not rig.wire.faults

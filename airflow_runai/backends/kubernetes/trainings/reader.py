@@ -156,8 +156,10 @@ class TrainingReader(WorkloadReader):
             yield from self._allowed("Workload", make)
         reading = self._reading(uid)
         if unasked := self._unasked_past(reading):
+            has_kai = yield from self._may_have_kai()
+            yield from self._allowed("Event", partial(self._ask_for_past, reading, has_kai))
+            # Only now: a question that got no answer is asked again.
             self._done |= unasked
-            yield from self._allowed("Event", partial(self._ask_for_past, reading))
             reading = self._reading(uid)
         if reading.judged.events_of:
             yield Sleep(EVENT_DELAY)
@@ -244,9 +246,15 @@ class TrainingReader(WorkloadReader):
             said = yield from events_about(namespace, "PodGroup", name=about)
         self._mirror.events(said, (yield from now()), about)
 
-    def _ask_for_past(self, reading: TrainingReading) -> Flow[None]:
-        # Where it is not installed, KAI has taken nothing; and ends often come by hundreds.
-        if (yield from self._cluster.discovery()).version_of(PODGROUPS):
+    def _may_have_kai(self) -> Flow[bool]:
+        """Whether KAI may have taken pods; ends often come by the hundred, and each asks this."""
+        try:
+            return (yield from self._cluster.discovery()).version_of(PODGROUPS) is not None
+        except Forbidden:
+            return True
+
+    def _ask_for_past(self, reading: TrainingReading, has_kai: bool) -> Flow[None]:
+        if has_kai:
             said = yield from evictions(self._start.project_id)
             self._mirror.events(said, (yield from now()))
         yield from self._ask(reading, reading.case.training.uid)
