@@ -238,7 +238,7 @@ def _wait_for(step: Wait) -> None:
 
 class _Heard(asyncio.Future[Reply]):
     """
-    Done when a signal is set or the time is over; cancelled, it listens no more.
+    Done when a signal is set or the time is up; once cancelled, it listens no more.
 
     Not a coroutine around a future: thousands sleep here.
     """

@@ -231,7 +231,7 @@ class Holder(Protocol):
     """What performs steps, and may leave something open."""
 
     def release(self) -> Awaitable[object] | None:
-        """Give it back; await what is returned."""
+        """Give it back; await the result, if there is one."""
 
 
 def drive(flow: Generator[S, A, T], perform: Callable[[S], A], holder: Holder | None = None) -> T:
@@ -275,7 +275,7 @@ async def adrive(
         while True:
             try:
                 performing = perform(step)
-                # Neither is kept while the flow sleeps, maybe for days, as one of thousands.
+                # Neither the step nor the last answer is kept: thousands of flows sleep for days.
                 del step
                 answer = await performing
             except Exception as error:

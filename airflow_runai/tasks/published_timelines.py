@@ -73,11 +73,16 @@ class PublishedTimelines:
 
         :param is_urgent: if not, it is written when there is nothing else to write, and seldom.
         """
+        try:
+            encoded = json.encode(timeline)
+        except Exception as error:  # nothing that is shown may end a wait
+            _warn(task, error)
+            return
         if is_urgent or task in self._pending:
             self._idle.pop(task, None)
-            self._pending[task] = json.encode(timeline)
+            self._pending[task] = encoded
         else:
-            self._idle[task] = json.encode(timeline)
+            self._idle[task] = encoded
         self._work()
 
     def forget(self, task: TaskAddress) -> None:
@@ -148,7 +153,11 @@ class PublishedTimelines:
         try:
             await XCom.aset(key=TIMELINE_KEY, value=json.decode(timeline), **asdict(task))
         except Exception as error:
-            log.warning("the timeline of task %s could not be published: %s", task.task_id, error)
+            _warn(task, error)
+
+
+def _warn(task: TaskAddress, error: Exception) -> None:
+    log.warning("the timeline of task %s could not be published: %s", task.task_id, error)
 
 
 #: A context variable only because the simulation plays several processes in one.

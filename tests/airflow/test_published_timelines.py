@@ -166,3 +166,13 @@ def test_what_airflow_shows_is_read_one_after_the_other(monkeypatch: pytest.Monk
 
     times = [at for at, _ in play(read, monkeypatch).asked]
     assert times[-1] - times[0] >= 19 * 0.2
+
+
+def test_what_cannot_be_shown_ends_no_wait(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def publish(timelines: PublishedTimelines, _: Slow) -> None:
+        timelines.publish(TASKS[0], {"phase": "\ud800"})
+
+    assert play(publish, monkeypatch).asked == []
+    assert "could not be published" in caplog.text

@@ -26,9 +26,12 @@ def test_a_thousand_waits_cost_two_lists_and_two_watches() -> None:
     """Once for Jobs, once for their pods; nothing is listed again while nothing happens."""
     ours = measured()["ours"]
     kinds = {f"{call} {kind}": 1 for call in ("LIST", "open WATCH") for kind in ("jobs", "pods")}
-    assert ours.start == kinds
-    # A server that has nothing to tell sends no bookmarks either: then a stream is opened anew.
-    assert all(call.startswith("WATCH") and times <= 2 for call, times in ours.quiet.items())
+    # A server that has nothing to tell sends no bookmarks either: then a stream is opened anew. The
+    # start ends only when a thousand timelines are written, which takes minutes.
+    renewed = {call: times for call, times in ours.start.items() if call.startswith("WATCH")}
+    assert ours.start == {**kinds, **renewed}
+    for calls in (renewed, ours.quiet):
+        assert all(call.startswith("WATCH") and times <= 2 for call, times in calls.items())
 
 
 def test_while_nothing_happens_they_take_a_thousandth_of_a_core() -> None:
@@ -38,12 +41,12 @@ def test_while_nothing_happens_they_take_a_thousandth_of_a_core() -> None:
 
 def test_a_wait_takes_little_memory() -> None:
     """
-    The goal is 5 kB; 7 were measured.
+    The goal is 5 kB; 5.4 were measured.
 
     Python takes memory by the MiB, which is 1.2 kB for each of 900 more waits.
     """
     ours, idle = measured()["ours"], measured()["idle"]
-    assert ours.memory - idle.memory <= 8.2
+    assert ours.memory - idle.memory <= 6.6
 
 
 def test_an_end_is_seen_in_the_tenth_part_of_a_second() -> None:
