@@ -240,6 +240,7 @@ class Submission:
             project_id=self.project.id,
             cluster_id=self.project.cluster_id,
             begun=begun or int(self._run(now())),
+            cut_short=self.note.cut_short if self.note else None,
         )
 
     def _adopt(self, step: Adopt) -> Workload:

@@ -39,6 +39,14 @@ def test_a_job_that_goes_with_its_pods_left_behind_is_followed_only_by_their_end
     assert judge(played) == []
 
 
+def test_a_taken_name_costs_no_try_that_repeats_the_last_end() -> None:
+    life = Life(stretches=((24.47, 229.77), (53.13, 70.81)), leaves_with_0=True)
+    impostor = Act(Cue("created", 2, 30.0), "impostor")
+    task = Task(retries=3, on_clear="reattach")
+    history = History(task, cluster=Cluster(), lives=(life,), acts=(impostor,), chance=3157)
+    assert judge(play(history)) == []
+
+
 @pytest.mark.slow
 def test_seeds_break_nothing() -> None:
     broken_by(0, SEEDS)
